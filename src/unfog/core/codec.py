@@ -1,0 +1,64 @@
+"""Codecs: the range of the data is an object, never a flag inside an algorithm.
+
+``encode`` takes data in its natural units to the model's scale, ``decode`` takes it back; both are exact inverses.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from unfog.core.registry import Registry
+from unfog.errors import InputError
+
+codecs: Registry[Codec] = Registry("codec")  # noqa: F821
+
+
+class Codec(ABC):
+    """An affine map between natural units and the model's scale."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Natural units to model scale."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> Tensor:
+        """Model scale to natural units."""
+
+
+@codecs.register("identity")
+@dataclass(frozen=True)
+class Identity(Codec):
+    """Data is used as it is."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x
+
+
+@codecs.register("range")
+@dataclass(frozen=True)
+class Range(Codec):
+    """[low, high] in natural units is [-1, 1] for the model.
+
+    >>> import torch
+    >>> Range(0, 255).encode(torch.tensor([0.0, 255.0]))
+    tensor([-1.,  1.])
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.high > self.low:
+            raise InputError(f"A range codec needs low < high, got {self.low} and {self.high}.")
+
+    def encode(self, x: Tensor) -> Tensor:
+        return (x - self.low) * (2 / (self.high - self.low)) - 1
+
+    def decode(self, x: Tensor) -> Tensor:
+        return (x + 1) * ((self.high - self.low) / 2) + self.low

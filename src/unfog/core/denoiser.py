@@ -1,0 +1,93 @@
+r"""The denoiser: given x_t, the posterior mean of x_0 (and, where known, its variance).
+
+Everything else is a function of it (Tweedie: Robbins 1956, Efron 2011):
+
+    noise = (x_t - alpha x_0) / sigma,     score = -noise / sigma,     v = alpha noise - sigma x_0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unfog.core.conditioning import Conditioner, Context
+from unfog.core.prediction import Prediction
+from unfog.core.process import Process
+from unfog.core.registry import Registry
+from unfog.core.shapes import expand
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """p(x_0 | x_t), summarised: mean (batch, channels, *space), and a variance that broadcasts to it."""
+
+    mean: Tensor
+    variance: Tensor | None = None
+
+
+class Denoiser(nn.Module, ABC):
+    """Maps (x_t, t) to a ``Posterior``; guidance and restoration map a Denoiser to a Denoiser."""
+
+    process: Process
+
+    @abstractmethod
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        """``x_t`` (batch, channels, *space), ``t`` a float64 scalar or (batch,)."""
+
+    def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(alpha, sigma) at t, float64."""
+        return self.process.alpha(t), self.process.sigma(t)
+
+    def noise(self, x_t: Tensor, t: Tensor, **condition: Any) -> Tensor:
+        """The predicted noise, (x_t - alpha x_0) / sigma."""
+        alpha, sigma = self.scales(t)
+        return (x_t - expand(alpha, x_t) * self(x_t, t, **condition).mean) / expand(sigma, x_t)
+
+    def score(self, x_t: Tensor, t: Tensor, **condition: Any) -> Tensor:
+        """grad log p(x_t), -noise / sigma."""
+        return -self.noise(x_t, t, **condition) / expand(self.process.sigma(t), x_t)
+
+
+Label = Callable[[Process, Tensor], Tensor]
+labels: Registry[Label] = Registry("label")
+
+
+@labels.register("time")
+def time_label(steps: float = 1000.0, offset: float = 1.0) -> Label:
+    """The discrete index n of DDPM networks: t = (n + 1) / steps."""
+    return lambda process, t: t * steps - offset
+
+
+@labels.register("log-sigma")
+def log_sigma_label(scale: float = 0.25, sigma_min: float = 1e-5) -> Label:
+    """EDM's label, log(sigma / alpha) / 4."""
+    return lambda process, t: scale * process.noise_level(t).clamp(min=sigma_min).log()
+
+
+class NetworkDenoiser(Denoiser):
+    """A network with what it needs to be one: a process, what its output means, the noise label, its conditions."""
+
+    def __init__(
+        self, network: nn.Module, process: Process, prediction: Prediction, label: Label, conditioner: Conditioner | None = None
+    ) -> None:
+        super().__init__()
+        self.network, self.conditioner = network, conditioner or Conditioner()
+        self.process, self.prediction, self.label = process, prediction, label
+
+    def output(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:
+        """The network's raw output: the thing that training holds to its target."""
+        t = t.to(torch.float64).expand(len(x_t))
+        scaled = x_t * expand(self.prediction.input_scale(*self.scales(t)), x_t)
+        label = self.label(self.process, t).to(device=x_t.device, dtype=torch.float32)
+        out: Tensor = self.network(scaled, label, context)
+        return out
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        t = t.to(torch.float64).expand(len(x_t))
+        out = self.output(x_t, t, self.conditioner(x_t, condition))
+        return Posterior(self.prediction.to_x0(out.to(x_t.dtype), x_t, *self.scales(t)))
