@@ -1,0 +1,43 @@
+# make demo   train, sample and restore on built-in data; the report lies in demo/
+# make test   format, lint, types, floors and every test
+# Each makes the virtual environment it needs in .venv, once.
+
+PYTHON ?= python3
+DEMO_FLAGS ?=
+PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable
+
+.PHONY: help demo test check clean
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+# A stamp is as old as the installation it stands for; the dev extra holds the demo extra.
+.venv/demo.stamp: pyproject.toml constraints.txt | .venv
+	$(PIP) '.[demo]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml constraints.txt | .venv
+	$(PIP) '.[dev]'
+	@touch .venv/demo.stamp $@
+
+.venv:
+	$(PYTHON) -m venv $@
+
+demo: .venv/demo.stamp
+	.venv/bin/unfog data fetch mni-t1
+	.venv/bin/unfog demo --out demo $(DEMO_FLAGS)
+
+check: .venv/dev.stamp
+	.venv/bin/ruff format --check
+	.venv/bin/ruff check
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+# Fashion-MNIST comes from a Debian archive, which not every machine reaches; its tests skip without it.
+test: check
+	.venv/bin/unfog data fetch mni-t1
+	@.venv/bin/unfog data fetch fashion-mnist || echo "Going on without fashion-mnist."
+	OMP_NUM_THREADS=1 .venv/bin/pytest -q --numprocesses auto --maxprocesses 8
+	.venv/bin/pytest -q -m "slow and not gpu"
+
+clean:
+	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
