@@ -13,7 +13,7 @@ from torch import Tensor
 from unfog.core.registry import Registry
 from unfog.errors import InputError
 
-codecs: Registry[Codec] = Registry("codec")  # noqa: F821
+codecs: Registry[Codec] = Registry("codec")
 
 
 class Codec(ABC):

@@ -41,7 +41,7 @@ def _join(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return torch.cat(present, 1) if present else None
 
 
-conditions: Registry[Condition] = Registry("condition")  # noqa: F821
+conditions: Registry[Condition] = Registry("condition")
 
 
 class Condition(nn.Module):

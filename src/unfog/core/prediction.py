@@ -18,7 +18,7 @@ from torch import Tensor
 from unfog.core.registry import Registry
 from unfog.core.shapes import expand
 
-predictions: Registry[Prediction] = Registry("prediction")  # noqa: F821
+predictions: Registry[Prediction] = Registry("prediction")
 
 
 class Prediction(ABC):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from unfog.core.registry import Registry
 
-processes: Registry[Process] = Registry("process")  # noqa: F821  (annotations are not evaluated)
+processes: Registry[Process] = Registry("process")
 
 
 class Process(ABC):

@@ -1,0 +1,74 @@
+r"""Oracles: priors whose denoiser is known exactly, so that nothing has to be trained to test everything else.
+
+    x_0 ~ sum_k w_k N(m_k, C_k)   =>   x_t ~ sum_k w_k N(alpha m_k, S_k),   S_k = alpha^2 C_k + sigma^2 I
+    E[x_0 | x_t, k] = m_k + alpha C_k S_k^{-1} (x_t - alpha m_k),   Cov = C_k - alpha^2 C_k S_k^{-1} C_k
+
+and the mixture's posterior weights each component by its responsibility. A single Gaussian is the mixture of one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.process import Process
+from unfog.core.shapes import expand
+
+
+class MixtureDenoiser(Denoiser):
+    """The exact denoiser of a Gaussian mixture on samples of any shape with d numbers each.
+
+    weights (k,), means (k, d), covariances (k, d, d); computed in the type of ``means``. The posterior variance is
+    the diagonal of the exact posterior covariance.
+    """
+
+    weights: Tensor
+    means: Tensor
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+    def __init__(self, process: Process, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
+        super().__init__()
+        self.process = process
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariances)
+        self.register_buffer("weights", weights / weights.sum())
+        self.register_buffer("means", means)
+        self.register_buffer("eigenvalues", eigenvalues.clamp(min=0))
+        self.register_buffer("eigenvectors", eigenvectors)
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        flat = x_t.flatten(1).to(self.means.dtype)
+        alpha, sigma = (expand(s.expand(len(flat)), flat[:, None]) for s in self.scales(t))
+        projected = torch.einsum("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
+        spread = alpha**2 * self.eigenvalues + sigma**2
+        log_weight = self.weights.log() - 0.5 * (projected**2 / spread + spread.log()).sum(-1)
+        responsibility = torch.softmax(log_weight, 1)[..., None]
+        means = self.means + torch.einsum("kde,bke->bkd", self.eigenvectors, alpha * self.eigenvalues / spread * projected)
+        mean = (responsibility * means).sum(1)
+        within = torch.einsum("kde,bke->bkd", self.eigenvectors**2, self.eigenvalues * sigma**2 / spread)
+        variance = (responsibility * (within + (means - mean[:, None]) ** 2)).sum(1)
+        return Posterior(mean.view(x_t.shape).to(x_t.dtype), variance.view(x_t.shape).to(x_t.dtype))
+
+    def log_density(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """log p(x_t), exact, (batch,)."""
+        flat = x_t.flatten(1).to(self.means.dtype)
+        alpha, sigma = (expand(s.expand(len(flat)), flat[:, None]) for s in self.scales(t))
+        projected = torch.einsum("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
+        spread = alpha**2 * self.eigenvalues + sigma**2
+        constant = flat.shape[1] * torch.log(torch.tensor(2 * torch.pi, dtype=flat.dtype))
+        return torch.logsumexp(self.weights.log() - 0.5 * ((projected**2 / spread + spread.log()).sum(-1) + constant), 1)
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """``n`` exact samples of x_0, (n, d)."""
+        component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        z = torch.randn(n, self.means.shape[1], generator=generator, dtype=self.means.dtype)
+        scaled = self.eigenvalues[component].sqrt() * z
+        return self.means[component] + torch.einsum("nde,ne->nd", self.eigenvectors[component], scaled)
+
+
+def gaussian_denoiser(process: Process, mean: Tensor, covariance: Tensor) -> MixtureDenoiser:
+    """The exact denoiser of N(mean, covariance), with mean (d,) and covariance (d, d)."""
+    return MixtureDenoiser(process, torch.ones(1, dtype=mean.dtype), mean[None], covariance[None])

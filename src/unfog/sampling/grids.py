@@ -1,0 +1,111 @@
+r"""Grids: the explicit list of times a sampler visits, from noise to clean data, its end included.
+
+A grid of ``steps`` steps is a decreasing float64 tensor of steps + 1 times; the next point is always the next entry.
+For a discrete table of T betas the knots are k / T; ``leading``, ``linspace`` and ``trailing`` are the three
+spacings of Lin et al. 2024 (table 2), written as times. Karras et al. 2022 (eq. 5) space sigma^(1/rho) evenly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from unfog.core.process import Process
+from unfog.core.registry import Registry
+from unfog.errors import InputError
+
+Grid = Callable[[Process, int], Tensor]
+grids: Registry[Grid] = Registry("grid")
+
+
+def _ended(times: Tensor) -> Tensor:
+    return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
+
+
+def _check(steps: int) -> None:
+    if steps < 1:
+        raise InputError(f"A grid needs at least one step, got {steps}.")
+
+
+@grids.register("trailing")
+def trailing(knots: int = 1000) -> Grid:
+    """From t = 1 in equal strides, each rounded to a knot k / ``knots``: starts at the noisiest knot."""
+
+    def times(process: Process, steps: int) -> Tensor:
+        _check(steps)
+        return torch.round(torch.linspace(1, 0, steps + 1, dtype=torch.float64) * knots) / knots
+
+    return times
+
+
+@grids.register("leading")
+def leading(knots: int = 1000, offset: int = 0) -> Grid:
+    """Strides of floor(knots / steps) counted from the cleanest knot: DDPM's and DDIM's original spacing."""
+
+    def times(process: Process, steps: int) -> Tensor:
+        _check(steps)
+        index = torch.arange(steps, dtype=torch.float64).flip(0) * (knots // steps) + offset
+        return _ended((index + 1) / knots)
+
+    return times
+
+
+@grids.register("linspace")
+def linspace(knots: int = 1000) -> Grid:
+    """``steps`` knots evenly from the noisiest to the cleanest, then t = 0."""
+
+    def times(process: Process, steps: int) -> Tensor:
+        _check(steps)
+        index = torch.round(torch.linspace(knots - 1, 0, steps, dtype=torch.float64))
+        return _ended((index + 1) / knots)
+
+    return times
+
+
+@grids.register("uniform")
+def uniform(start: float = 1.0) -> Grid:
+    """Evenly spaced times from ``start`` to 0, in continuous time."""
+
+    def times(process: Process, steps: int) -> Tensor:
+        _check(steps)
+        return torch.linspace(start, 0, steps + 1, dtype=torch.float64)
+
+    return times
+
+
+@grids.register("karras")
+def karras(sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = 7.0) -> Grid:
+    """sigma / alpha spaced evenly in its rho-th root from ``sigma_max`` (the process's own by default) to ``sigma_min``, then 0."""
+
+    def times(process: Process, steps: int) -> Tensor:
+        _check(steps)
+        high = process.noise_level(torch.ones((), dtype=torch.float64)) if sigma_max is None else torch.tensor(float(sigma_max))
+        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+        level = (high.double() ** (1 / rho) * (1 - ramp) + sigma_min ** (1 / rho) * ramp) ** rho
+        return _ended(process.t_of_noise_level(level).clamp(max=1.0))
+
+    return times
+
+
+@grids.register("log-snr")
+def log_snr(sigma_max: float | None = None, sigma_min: float = 0.002) -> Grid:
+    """log-SNR spaced evenly: the natural grid of exponential integrators (Lu et al. 2022)."""
+
+    def times(process: Process, steps: int) -> Tensor:
+        _check(steps)
+        high = process.noise_level(torch.ones((), dtype=torch.float64)) if sigma_max is None else torch.tensor(float(sigma_max))
+        ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+        level = torch.exp(high.double().log() * (1 - ramp) + torch.tensor(sigma_min, dtype=torch.float64).log() * ramp)
+        return _ended(process.t_of_noise_level(level).clamp(max=1.0))
+
+    return times
+
+
+def check_grid(grid: Tensor) -> Tensor:
+    """The grid itself, or ``InputError``: at least two float64 times in [0, 1], strictly decreasing."""
+    times = torch.as_tensor(grid, dtype=torch.float64)
+    if times.ndim != 1 or len(times) < 2 or not bool((times[1:] < times[:-1]).all()) or not 0 <= float(times[-1]) < float(times[0]) <= 1:
+        raise InputError("A grid is a list of at least two times that decreases strictly within [0, 1], from noise (1) towards clean data (0).")
+    return times
