@@ -1,0 +1,116 @@
+"""A page of sections, pictures, charts and tables that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from unfog.evaluation.report.chart import Line, line_chart
+from unfog.evaluation.report.pictures import Picture, enlarge, png
+
+# The browser itself then refuses whatever is not in this file.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of pictures: a name at its side and, where given, a caption under each."""
+
+    name: str
+    pictures: Sequence[Picture]
+    captions: Sequence[str] = ()
+
+
+class Page:
+    """Builds one HTML file from top to bottom; every text is escaped."""
+
+    def __init__(self, title: str, lead: str = "") -> None:
+        self.title = title
+        self._body = [f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p></header>']
+
+    def section(self, title: str, *paragraphs: str) -> None:
+        """A heading and its first paragraphs."""
+        self._body.append(f"<h2>{escape(title)}</h2>")
+        self.text(*paragraphs)
+
+    def text(self, *paragraphs: str, quiet: bool = False) -> None:
+        """Paragraphs, small ones where ``quiet``."""
+        opening = '<p class="quiet">' if quiet else "<p>"
+        self._body += [f"{opening}{escape(p)}</p>" for p in paragraphs]
+
+    def warning(self, title: str, *paragraphs: str) -> None:
+        """A box a reader must not miss."""
+        inside = "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
+        self._body.append(f'<aside class="warning"><strong>{escape(title)}</strong>{inside}</aside>')
+
+    def facts(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Figures to see first: (value, what it is)."""
+        cards = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(label)}</dt></div>" for value, label in facts)
+        self._body.append(f'<dl class="facts">{cards}</dl>')
+
+    def pictures(self, rows: Sequence[Row], caption: str, columns: Sequence[str] = (), largest: int = 200) -> None:
+        """Rows of pictures under column names, each at most ``largest`` pixels wide on the page."""
+        count = max(len(row.pictures) for row in rows)
+        side = "minmax(4.5rem, max-content) " if any(row.name for row in rows) else ""
+        cells = [f'<span class="column">{escape(c)}</span>' for c in (["", *columns] if side and columns else columns)]
+        for row in rows:
+            cells += [f'<span class="row">{escape(row.name)}</span>'] if side else []
+            cells += [_tile(row, i, columns) for i in range(count)]
+        style = f"grid-template-columns: {side}repeat({count}, minmax(2.5rem, {largest}px))"
+        self._figure(f'<div class="tiles" style="{style}">{"".join(cells)}</div>', caption)
+
+    def chart(
+        self, lines: Sequence[Line], x_label: str, y_label: str, caption: str, log: bool = False, marks: Sequence[tuple[float, str]] = ()
+    ) -> None:
+        """A line chart."""
+        self._figure(line_chart(lines, x_label, y_label, caption, log, marks), caption)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str, best: Collection[tuple[int, int]] = ()) -> None:
+        """A table; ``best`` holds the (row, column) of the cells to stress."""
+        head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
+        body = "".join(f"<tr>{''.join(_cell(text, c, (r, c) in best) for c, text in enumerate(row))}</tr>" for r, row in enumerate(rows))
+        self._figure(f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>', caption)
+
+    def html(self) -> str:
+        """The whole page."""
+        style = files(__package__).joinpath("style.css").read_text("utf-8")
+        head = (
+            '<meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+            f"<title>{escape(self.title)}</title>\n<style>\n{style}</style>"
+        )
+        body = "\n".join(self._body)
+        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
+
+    def write(self, path: Path) -> Path:
+        """Write the page whole or not at all."""
+        part = path.with_name(path.name + ".part")
+        part.write_text(self.html(), "utf-8")
+        return part.replace(path)
+
+    def _figure(self, inside: str, caption: str) -> None:
+        self._body.append(f"<figure>{inside}<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def _tile(row: Row, index: int, columns: Sequence[str]) -> str:
+    """One picture of a row, or an empty place."""
+    if index >= len(row.pictures):
+        return "<span></span>"
+    caption = row.captions[index] if index < len(row.captions) else ""
+    column = columns[index] if index < len(columns) else f"picture {index + 1}"
+    alt = ", ".join(part for part in (row.name, column, caption) if part)
+    data = base64.b64encode(png(enlarge(row.pictures[index]))).decode()
+    small = f"<small>{escape(caption)}</small>" if caption else ""
+    return f'<span class="tile"><img alt="{escape(alt)}" src="data:image/png;base64,{data}">{small}</span>'
+
+
+def _cell(text: str, column: int, best: bool) -> str:
+    """A table cell; the first of a row is its heading."""
+    if column == 0:
+        return f'<th scope="row">{escape(text)}</th>'
+    return f'<td class="best">{escape(text)}</td>' if best else f"<td>{escape(text)}</td>"

@@ -1,0 +1,58 @@
+"""Arrays to pictures: a picture is an array (height, width, 3) of uint8."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+
+from unfog.errors import InputError
+
+Picture = NDArray[np.uint8]
+
+
+def _unit(image: ArrayLike, low: float, high: float) -> NDArray[np.float64]:
+    """A 2-D array with [low, high] taken to [0, 1] and the rest clipped; NaN is 0."""
+    values = np.asarray(image, dtype=np.float64)
+    if values.ndim != 2:
+        raise InputError(f"A picture needs a 2-D array, got shape {values.shape}.")
+    return np.clip((np.nan_to_num(values) - low) / max(high - low, 1e-12), 0, 1)
+
+
+def grey(image: ArrayLike, low: float = 0.0, high: float = 1.0) -> Picture:
+    """A 2-D array as grey levels, ``low`` black and ``high`` white."""
+    return np.repeat(np.rint(255 * _unit(image, low, high)).astype(np.uint8)[..., None], 3, -1)
+
+
+def colour(image: ArrayLike, low: float = 0.0, high: float = 1.0, table: str = "magma") -> Picture:
+    """A 2-D array through one of matplotlib's colour tables."""
+    from matplotlib import colormaps  # half a second that grey pictures need not wait for
+
+    return np.asarray(colormaps[table](_unit(image, low, high), bytes=True))[..., :3]
+
+
+def enlarge(picture: Picture, width: int = 320) -> Picture:
+    """Whole pixels repeated until the picture is about ``width`` wide, so that browsers only ever shrink it."""
+    factor = max(1, round(width / picture.shape[1]))
+    return picture.repeat(factor, 0).repeat(factor, 1)
+
+
+def mosaic(pictures: Sequence[Sequence[Picture]], gap: int = 2, background: int = 0) -> Picture:
+    """Rows of equally large pictures as one, ``gap`` pixels apart."""
+    height, width = pictures[0][0].shape[:2]
+    rows, columns = len(pictures), max(map(len, pictures))
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), background, np.uint8)
+    for r, row in enumerate(pictures):
+        for c, picture in enumerate(row):
+            canvas[r * (height + gap) :, c * (width + gap) :][:height, :width] = picture
+    return canvas
+
+
+def png(picture: Picture) -> bytes:
+    """The picture as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG", optimize=True)
+    return file.getvalue()
