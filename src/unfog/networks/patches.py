@@ -1,0 +1,46 @@
+"""Moving small patches into channels and back (Shi et al. 2016), in any number of dimensions, and where a pixel is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+
+def pad_to_multiple(x: Tensor, patch: int) -> Tensor:
+    """Zeros after each axis of (batch, channels, *space) until every size is a multiple of ``patch``."""
+    extra = [n for size in reversed(x.shape[2:]) for n in (0, -size % patch)]
+    return pad(x, extra) if any(extra) else x
+
+
+def crop(x: Tensor, space: Sequence[int]) -> Tensor:
+    """The first ``space`` of each axis: undoes the padding."""
+    for axis, size in enumerate(space, 2):
+        x = x.narrow(axis, 0, size)
+    return x
+
+
+def unshuffle(x: Tensor, patch: int) -> Tensor:
+    """(batch, channels, *space) -> (batch, channels patch^d, *space / patch)."""
+    batch, channels, *space = x.shape
+    d = len(space)
+    split = x.reshape(batch, channels, *(n for size in space for n in (size // patch, patch)))
+    order = [0, 1, *range(3, 3 + 2 * d, 2), *range(2, 2 + 2 * d, 2)]
+    return split.permute(order).reshape(batch, channels * patch**d, *(size // patch for size in space))
+
+
+def shuffle(x: Tensor, patch: int) -> Tensor:
+    """The inverse of ``unshuffle``."""
+    batch, channels, *space = x.shape
+    d = len(space)
+    split = x.reshape(batch, channels // patch**d, *(patch,) * d, *space)
+    order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
+    return split.permute(order).reshape(batch, channels // patch**d, *(size * patch for size in space))
+
+
+def positions(space: Sequence[int], like: Tensor) -> Tensor:
+    """(d, *space): along each axis a line from -1 to 1."""
+    lines = [torch.linspace(-1, 1, size, dtype=like.dtype, device=like.device) for size in space]
+    return torch.stack(torch.meshgrid(*lines, indexing="ij"))

@@ -1,0 +1,163 @@
+r"""The U-Net of diffusion models, in 1, 2 or 3 dimensions (Ronneberger et al. 2015; Ho et al. 2020).
+
+Residual blocks go down the levels and up again; each map on the way down is concatenated on the way up:
+
+    h_0 = conv(x),   h_(i+1) = block(h_i, e),   u_i = block([u_(i+1), h_i], e),   out = conv(silu(norm(u_0))).
+
+With channels 128, multipliers (1, 2, 2, 2), attention at 16 x 16 and modulation "add" it is DDPM's network for CIFAR-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import silu
+
+from unfog.core.conditioning import Context
+from unfog.errors import InputError
+from unfog.networks.attention import Attention, CrossAttention, SelfAttention
+from unfog.networks.blocks import Ascent, Descent, Downsample, ResidualBlock, Stage, Upsample, convolution, modulations
+from unfog.networks.embedding import LabelEmbedding
+from unfog.networks.normalisation import GroupNorm
+from unfog.networks.patches import crop, pad_to_multiple, positions, shuffle, unshuffle
+from unfog.networks.registry import networks
+
+_NOTHING = Context()
+
+
+@networks.register("unet")
+class UNet(nn.Module):
+    """x (batch, in_channels, *space), label (batch,), context -> (batch, out_channels, *space), of any size.
+
+    ``channels`` times each of ``multipliers`` is a level's width; it has ``blocks`` residual blocks down and one more up, with attention
+    at ``attention_levels`` and, if ``middle_attention``, at the bottom, in heads of ``head_dim`` channels (None: one head).
+    ``modulation``, "add" or "scale-shift", is how the label enters a block. Of the context it takes a vector of ``vector_width``,
+    ``spatial_channels`` on the grid of x, and tokens of ``token_width`` by cross-attention; all that it is built for must be given.
+    ``patch`` moves patches into channels first; ``coordinates`` adds a position channel per axis. ``downsample_padding`` 0 pads as
+    DDPM's authors do; ``embedding_shift`` is that of `unfog.networks.embedding.sinusoids`. It starts as the zero function.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        dims: int = 2,
+        channels: int = 128,
+        multipliers: Sequence[int] = (1, 2, 2, 2),
+        blocks: int = 2,
+        attention_levels: Sequence[int] = (1,),
+        middle_attention: bool = True,
+        head_dim: int | None = None,
+        groups: int = 32,
+        dropout: float = 0.0,
+        modulation: str = "scale-shift",
+        vector_width: int | None = None,
+        spatial_channels: int = 0,
+        token_width: int | None = None,
+        patch: int = 1,
+        coordinates: bool = False,
+        downsample_padding: int = 1,
+        norm_eps: float = 1e-6,
+        embedding_shift: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not set(attention_levels) <= set(range(len(multipliers))):
+            raise InputError(f"attention_levels index the {len(multipliers)} multipliers from 0; got {list(attention_levels)}.")
+        if min(in_channels, out_channels, blocks, patch, len(multipliers), *multipliers) < 1:
+            raise InputError("A U-Net's channels, multipliers, blocks and patch must all be at least 1.")
+        self.dims, self.patch, self.coordinates = dims, patch, coordinates
+        self.vector_width, self.spatial_channels, self.token_width = vector_width, spatial_channels, token_width
+        width, volume = 4 * channels, patch**dims
+        self.embedding = LabelEmbedding(channels, embedding_shift)
+        self.vector = None if vector_width is None else nn.Linear(vector_width, width, bias=False)
+        self.enter = convolution(dims, (in_channels + spatial_channels) * volume + dims * coordinates, channels)
+
+        block = partial(modulations.get(modulation), width=width, dims=dims, groups=groups, eps=norm_eps, dropout=dropout)
+
+        def attentions(size: int) -> list[Attention]:
+            arguments = size, 1 if head_dim is None else max(size // head_dim, 1), groups, norm_eps
+            cross = [] if token_width is None else [CrossAttention(*arguments, token_width)]
+            return [SelfAttention(*arguments), *cross]
+
+        def stage(into: int, size: int, attentive: bool) -> Stage:
+            return Stage(block(into, size), attentions(size) if attentive else [])
+
+        size, sizes, last = channels, [channels], len(multipliers) - 1  # ``sizes``: channels of the maps kept for the way up
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for level, multiplier in enumerate(multipliers):
+            out, attentive = channels * multiplier, level in attention_levels
+            stages = [stage(size if i == 0 else out, out, attentive) for i in range(blocks)]
+            size, below = out, level < last
+            sizes += [out] * (blocks + below)
+            self.down.append(Descent(stages, Downsample(out, dims, downsample_padding) if below else None))
+        self.middle = nn.ModuleList([stage(size, size, middle_attention), stage(size, size, False)])
+        for level, multiplier in reversed(list(enumerate(multipliers))):
+            out, attentive = channels * multiplier, level in attention_levels
+            stages = [stage((size if i == 0 else out) + sizes.pop(), out, attentive) for i in range(blocks + 1)]
+            size = out
+            self.up.append(Ascent(stages, Upsample(out, dims) if level else None))
+        self.norm = GroupNorm(groups, size, norm_eps)
+        self.leave = convolution(dims, size, out_channels * volume)
+        _initialise(self)
+
+    def forward(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> Tensor:
+        self._check(x, context)
+        e = self._embed(label, context)
+        h = self.enter(self._input(x, context))
+        maps = [h]
+        for level in self.down:
+            maps += level(maps[-1], e, context)
+        h = maps[-1]
+        for stage in self.middle:
+            h = stage(h, e, context)
+        for level in self.up:
+            h = level(h, maps, e, context)
+        out: Tensor = self.leave(silu(self.norm(h)))
+        if self.patch > 1:
+            out = crop(shuffle(out, self.patch), x.shape[2:])
+        return out
+
+    def _embed(self, label: Tensor, context: Context) -> Tensor:
+        e = self.embedding(label)
+        if self.vector is not None and context.vector is not None:
+            e = e + self.vector(context.vector.to(self.vector.weight.dtype))
+        return silu(e)
+
+    def _input(self, x: Tensor, context: Context) -> Tensor:
+        if context.spatial is not None:
+            x = torch.cat([x, context.spatial.to(x.dtype)], 1)
+        if self.patch > 1:
+            x = unshuffle(pad_to_multiple(x, self.patch), self.patch)
+        if self.coordinates:
+            x = torch.cat([x, positions(x.shape[2:], x).expand(len(x), -1, *x.shape[2:])], 1)
+        return x.to(self.norm.weight.dtype)
+
+    def _check(self, x: Tensor, context: Context) -> None:
+        """Refuse a context other than the network was built for: a condition silently ignored is a wrong answer."""
+        if x.ndim != self.dims + 2:
+            raise InputError(f"A {self.dims}-D U-Net takes (batch, channels, {self.dims} axes), got the shape {tuple(x.shape)}.")
+        for name, built, given, axis in (
+            ("vector", self.vector_width, context.vector, -1),
+            ("spatial", self.spatial_channels or None, context.spatial, 1),
+            ("tokens", self.token_width, context.tokens, -1),
+        ):
+            size = None if given is None else given.shape[axis]
+            if built != size:
+                raise InputError(f"This U-Net was built for a context whose {name} has size {built}, and was given {size}.")
+
+
+def _initialise(unet: UNet) -> None:
+    """Glorot's uniform weights and zero biases, as DDPM has them; the end of every branch and of the network starts at zero."""
+    for module in unet.modules():
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    ends = [m.conv2 for m in unet.modules() if isinstance(m, ResidualBlock)]
+    ends += [m.out for m in unet.modules() if isinstance(m, Attention)]
+    for end in [*ends, unet.leave]:
+        nn.init.zeros_(end.get_parameter("weight"))
