@@ -1,0 +1,107 @@
+"""Augmentations: pure functions of a batch in natural units and one generator per sample.
+
+``augmentation(x, generators)`` moves the image and then changes its tones. ``augmentation.warp`` alone, with generators
+seeded the same, moves a companion (a tissue map, a mask) exactly as the image was moved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from unfog.core.registry import Registry
+from unfog.errors import InputError
+
+augmentations: Registry[Augmentation] = Registry("augmentation")  # noqa: F821  (annotations are not evaluated)
+
+
+@augmentations.register("none")
+@dataclass(frozen=True)
+class Augmentation:
+    """No augmentation, and what the others are made of; ``x`` is (batch, channels, *space), natural units."""
+
+    def __call__(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        return self.tone(self.warp(x, generators), generators)
+
+    def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        """The image moved; draws from the generators first."""
+        return x
+
+    def tone(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        """The grey levels changed; draws from the generators last."""
+        return x
+
+
+def _uniform(count: int, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+    """(batch, count) numbers in [-1, 1), each row from its sample's generator."""
+    if len(generators) != len(x):
+        raise ValueError(f"{len(generators)} generators for a batch of {len(x)}")
+    return torch.stack([torch.rand(count, generator=g) for g in generators]).to(x) * 2 - 1
+
+
+@augmentations.register("flip")
+@dataclass(frozen=True)
+class Flip(Augmentation):
+    """Mirrors every other sample, on average, along the last axis."""
+
+    def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        mirror = _uniform(1, x, generators).view(-1, *(1,) * (x.ndim - 1)) < 0
+        return torch.where(mirror, x.flip(-1), x)
+
+
+@augmentations.register("anatomy")
+@dataclass(frozen=True)
+class Anatomy(Augmentation):
+    """Small differences between heads, for slices (batch, channels, rows, columns).
+
+    ``rotation`` +- degrees, ``scale`` +- fraction, ``shift`` +- pixels, ``elastic`` standard deviation in pixels of a smooth
+    displacement (``knots`` control points a side), ``gamma`` +- fraction on each sample's own range. Interpolated once,
+    bicubic, and kept within the sample's range; edge values reach outwards.
+    """
+
+    rotation: float = 6.0
+    scale: float = 0.08
+    shift: float = 3.0
+    elastic: float = 1.0
+    gamma: float = 0.15
+    knots: int = 5
+
+    def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        if x.ndim != 4:
+            raise InputError(f"The augmentation 'anatomy' needs slices (batch, channels, rows, columns), not {tuple(x.shape)}.")
+        moved = F.grid_sample(x, self._grid(x, generators), mode="bicubic", padding_mode="border", align_corners=False)
+        return moved.clamp(*_range(x))
+
+    def tone(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        power = (1 + self.gamma * _uniform(1, x, generators)).view(-1, 1, 1, 1)
+        low, high = _range(x)
+        span = (high - low).clamp(min=torch.finfo(x.dtype).tiny)
+        return low + span * ((x - low) / span).pow(power)
+
+    def _grid(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        """Where each pixel comes from, (batch, rows, columns, 2) in [-1, 1]."""
+        size = torch.tensor([x.shape[3], x.shape[2]], dtype=x.dtype, device=x.device)
+        turn, zoom, *shift = _uniform(4, x, generators).unbind(1)
+        angle, zoom = turn * math.radians(self.rotation), 1 + self.scale * zoom
+        offset = torch.stack(shift, 1) * self.shift
+        # In pixels from the centre, so that a rotation stays one on a picture that is not square.
+        rotate = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2) / zoom[:, None, None]
+        columns, rows = (torch.arange(int(n), dtype=x.dtype, device=x.device) - (n - 1) / 2 for n in size)
+        pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
+        place = torch.einsum("bij,hwj->bhwi", rotate, pixels) + offset[:, None, None]
+        return (place + self._bend(x, generators)) * 2 / size
+
+    def _bend(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        """A smooth random displacement (batch, rows, columns, 2) in pixels."""
+        coarse = torch.stack([torch.randn(2, self.knots, self.knots, generator=g) for g in generators]).to(x) * self.elastic
+        return F.interpolate(coarse, x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+
+
+def _range(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Each sample's smallest and largest value, shaped to clamp it."""
+    return x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)

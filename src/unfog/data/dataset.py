@@ -1,0 +1,131 @@
+"""The contract of a data set, one held in memory, and how a name or a path becomes one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unfog.core.registry import Registry
+from unfog.errors import InputError
+
+Ids = Sequence[int] | Tensor | NDArray[Any]
+Config = dict[str, Any]
+
+
+class Dataset(ABC):
+    """Samples by number, in natural units.
+
+    ``shape`` is (channels, *space); ``codec`` and each value of ``conditions`` are registry configs, without width;
+    ``fingerprint`` is the SHA-256 of content and options, so that a resumed run can tell that its data changed.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    codec: Config
+    conditions: dict[str, Config]
+    fingerprint: str
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def batch(self, ids: Ids) -> dict[str, Tensor]:
+        """``"x"`` (batch, channels, *space) float32 in natural units, and each condition under its name."""
+
+
+class ArrayDataset(Dataset):
+    """A data set held in memory, in the type it came in (a byte stays a byte until it is asked for).
+
+    ``x`` is (samples, channels, *space); ``values`` holds an array (samples, ...) for each name in ``conditions``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        x: NDArray[Any] | Tensor,
+        codec: Config,
+        conditions: Mapping[str, Config] | None = None,
+        values: Mapping[str, NDArray[Any] | Tensor] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._arrays = {"x": np.asarray(x), **{key: np.asarray(value) for key, value in (values or {}).items()}}
+        self.name, self.codec, self.conditions = name, dict(codec), dict(conditions or {})
+        self.shape = self._arrays["x"].shape[1:]
+        _check(self)
+        self.fingerprint = fingerprint(self._arrays, {"name": name, **(options or {})})
+
+    def __len__(self) -> int:
+        return len(self._arrays["x"])
+
+    def batch(self, ids: Ids) -> dict[str, Tensor]:
+        index = np.asarray(ids, dtype=np.int64)
+        if index.size and not (0 <= int(index.min()) and int(index.max()) < len(self)):
+            raise InputError(f"The data set {self.name!r} has samples 0 to {len(self) - 1}, not {int(index.min())} to {int(index.max())}.")
+        return {key: _tensor(value[index]) for key, value in self._arrays.items()}
+
+
+def _check(data: ArrayDataset) -> None:
+    arrays = data._arrays
+    if len(data) == 0 or len(data.shape) < 2:
+        raise InputError(f"The data set {data.name!r} needs samples (N, C, *space), got {arrays['x'].shape}; give it at least one.")
+    if set(arrays) - {"x"} != set(data.conditions) or any(len(a) != len(data) for a in arrays.values()):
+        raise InputError(f"The data set {data.name!r} needs one value a sample for each of its conditions: {sorted(data.conditions)}.")
+
+
+def _tensor(value: NDArray[Any]) -> Tensor:
+    """Images and vectors become float32, class numbers (one a sample) int64."""
+    kind = np.int64 if value.ndim == 1 and value.dtype.kind in "iu" else np.float32
+    return torch.from_numpy(np.ascontiguousarray(value.astype(kind)))
+
+
+def fingerprint(arrays: Mapping[str, NDArray[Any]], options: Mapping[str, Any]) -> str:
+    """SHA-256 over names, types, shapes and bytes of ``arrays``, and ``options`` as JSON."""
+    digest = hashlib.sha256(json.dumps(dict(options), sort_keys=True, default=str).encode())
+    for key in sorted(arrays):
+        value = np.ascontiguousarray(arrays[key])
+        digest.update(f"{key} {value.dtype.str} {value.shape}".encode())
+        digest.update(value.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+datasets: Registry[Dataset] = Registry("data set")
+
+
+def choose(field: str, value: object, among: Sequence[object]) -> None:
+    """``InputError`` unless ``value`` is ``among`` the choices."""
+    if value not in among:
+        raise InputError(f"{field} must be one of {', '.join(map(str, among))}, not {value!r}.")
+
+
+def open_dataset(source: str | Path | Mapping[str, Any], **options: Any) -> Dataset:
+    """The data set of a config ``{"name": ..., **options}``, a registered name, or a path.
+
+    A path is an array file (.npy, .npz), a NIfTI volume (.nii, .nii.gz), or a folder of volumes or of images.
+    A registered name wins over a folder of the same name in the working directory; write ``./name`` for the folder.
+    """
+    if isinstance(source, Mapping):
+        return datasets.build({**source, **options})
+    if str(source) in datasets.names():
+        return datasets.build({"name": str(source), **options})
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"There is no data set and no file or folder {str(source)!r}; data sets: {', '.join(datasets.names())}.")
+    return datasets.build({"name": kind_of(path), "path": str(path), **options})
+
+
+def kind_of(path: Path) -> str:
+    """The reader for a path: ``arrays``, ``nifti`` or ``images``."""
+    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    names = [p.name.lower() for p in files]
+    if any(n.endswith((".nii", ".nii.gz")) for n in names):
+        return "nifti"
+    return "arrays" if path.is_file() and path.suffix.lower() in (".npy", ".npz") else "images"

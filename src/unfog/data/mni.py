@@ -1,0 +1,155 @@
+"""``mni-t1``: the MNI152 2009a T1 template with grey- and white-matter maps: one averaged, left-right symmetric brain.
+
+The template is cut out of its background already (0 outside the brain); intensities are divided by 255 into [0, 1].
+It is one subject, so the splits are slabs of axial slices, in mm of MNI z (1 mm apart):
+
+    test        0 .. 19, the lateral ventricles
+    validation  40 .. 49
+    train       every other slice with enough brain that is more than 6 mm from both slabs
+
+Source: Fonov et al. 2011, as packaged by nilearn. A figure on these splits speaks of a held-out slab, never of new subjects.
+"""
+
+from __future__ import annotations
+
+import gzip
+from functools import cache
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.data.dataset import ArrayDataset, Ids, choose, datasets
+from unfog.data.packages import member
+from unfog.data.slices import to_slices, to_volume
+from unfog.errors import InputError
+
+Array = NDArray[np.float32]
+
+SLABS = {"test": (0, 19), "validation": (40, 49)}  # first and last slice, mm
+GAP = 6  # mm on each side of a slab that are in no split
+SPLITS = ("train", "validation", "test", "all")
+LEAST_BRAIN = 0.05  # of the field of view
+_FIELD = (160.0, 192.0, 160.0)  # mm in x, y, z
+_CENTRE = (-0.5, -16.5, 4.5)  # mm: the brain's, such that cells of 2 mm hold whole voxels
+
+
+def split_of(z: float) -> str | None:
+    """The split a slice at MNI height ``z`` (mm) belongs to; None in a gap."""
+    for name, (first, last) in SLABS.items():
+        if first <= z <= last:
+            return name
+        if first - GAP <= z <= last + GAP:
+            return None
+    return "train"
+
+
+@cache
+def _source(part: str) -> tuple[Array, NDArray[np.float64]]:
+    """One map of the template (197, 233, 189) in [0, 1], and its affine."""
+    path = member("nilearn", f"_{part}_tal_nlin_sym_09a_converted.nii.gz")
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))  # to the gzip trailer, so a damaged copy is noticed
+    return np.asarray(image.dataobj, dtype=np.float32) / 255, np.asarray(image.affine, dtype=np.float64)
+
+
+def _weights(centres: Array, size: float, origin: float, count: int) -> Array:
+    """(cells, voxels): each row averages exactly the 1 mm voxels a cell of ``size`` mm covers, in part or whole."""
+    low, voxel = centres[:, None] - size / 2, origin + np.arange(count) - 0.5
+    overlap = np.clip(np.minimum(low + size, voxel + 1) - np.maximum(low, voxel), 0, None)
+    return np.asarray(overlap / size, dtype=np.float32)
+
+
+def _cells(axis: int, size: float) -> Array:
+    """Centres (mm) of the cells of ``size`` mm along an axis of the field of view."""
+    count = round(_FIELD[axis] / size)
+    if abs(count * size - _FIELD[axis]) > 1e-6 or size < 1:
+        raise InputError(f"mni-t1 needs a resolution that divides 160 and 192 mm, such as 1, 2 or 4, not {size}.")
+    return np.asarray(_CENTRE[axis] + (np.arange(count) - (count - 1) / 2) * size, dtype=np.float32)
+
+
+def _resample(volume: Array, affine: NDArray[np.float64], centres: tuple[Array, ...], sizes: tuple[float, ...]) -> Array:
+    for axis in range(3):
+        weights = _weights(centres[axis], sizes[axis], float(affine[axis, 3]), volume.shape[axis])
+        volume = np.moveaxis(np.tensordot(weights, volume, (1, axis)), 0, axis)
+    return np.ascontiguousarray(volume, dtype=np.float32)
+
+
+class MniT1(ArrayDataset):
+    """``mni-t1``; ``z_mm`` (samples,) are the heights of the slices (of block centres in 3-D), ``affine`` that of the slice stack."""
+
+    def __init__(self, stack: dict[str, Array], z_mm: Array, affine: NDArray[np.float64], options: dict[str, Any]) -> None:
+        maps = {"tissue": np.concatenate([stack["gm"], stack["wm"]], 1)} if options["tissue"] else {}
+        config = {key: {"name": "spatial", "channels": 2} for key in maps}
+        super().__init__("mni-t1", stack["t1"], {"name": "range", "low": 0, "high": 1}, config, maps, options)
+        self._mask, self.z_mm, self.affine = stack["mask"] >= 0.5, z_mm, affine
+
+    def brain_mask(self, ids: Ids) -> NDArray[np.bool_]:
+        """(batch, 1, *space), True where at least half of a voxel is brain."""
+        return np.asarray(self._mask[np.asarray(ids, dtype=np.int64)])
+
+
+@datasets.register("mni-t1")
+def mni_t1(split: str = "train", dims: int = 2, resolution: float = 2.0, tissue: bool = False, patch: int | None = None) -> MniT1:
+    """Axial slices (1, 192/resolution, 160/resolution), 1 mm apart, or in 3-D the whole head or its cubes of ``patch`` voxels.
+
+    ``resolution`` (mm) is in the plane in 2-D and of all axes in 3-D; ``tissue`` adds the condition of grey- and white-matter maps.
+    A cube belongs to a split when all of it does; the whole head (1, X, Y, Z) is split ``all``.
+    """
+    choose("The split of mni-t1", split, SPLITS)
+    choose("The dims of mni-t1", dims, (2, 3))
+    options = {"split": split, "dims": dims, "resolution": resolution, "tissue": tissue, "patch": patch}
+    sizes = (resolution, resolution, resolution if dims == 3 else 1.0)
+    centres = (_cells(0, resolution), _cells(1, resolution), _cells(2, sizes[2]))
+    volumes = {part: _resample(*_source(part), centres, sizes) for part in (("t1", "gm", "wm") if tissue else ("t1",))}
+    t1, frame = _source("t1")
+    volumes["mask"] = _resample((t1 > 0).astype(np.float32), frame, centres, sizes)
+    affine = np.diag([*sizes, 1.0])
+    affine[:3, 3] = [c[0] for c in centres]
+    stack, z_mm = _axial(volumes, centres[2], split) if dims == 2 else _cubes(volumes, centres[2], split, patch)
+    if dims == 2:
+        affine[2, 3] = z_mm[0]
+    return MniT1(stack, z_mm, affine, options)
+
+
+def _axial(volumes: dict[str, Array], heights: Array, split: str) -> tuple[dict[str, Array], Array]:
+    enough = volumes["mask"].mean((0, 1)) >= LEAST_BRAIN
+    kept = np.array([bool(e) and split in (split_of(float(z)), "all") for e, z in zip(enough, heights, strict=True)])
+    return {part: to_slices(volume[:, :, kept]) for part, volume in volumes.items()}, heights[kept]
+
+
+def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | None) -> tuple[dict[str, Array], Array]:
+    """Half-overlapping cubes that lie in ``split`` and hold enough brain; without ``patch`` the whole head."""
+    if patch is None:
+        if split != "all":
+            raise InputError("mni-t1 in 3-D is one head: choose split 'all', or cubes with patch, such as 16.")
+        return {part: volume[None, None] for part, volume in volumes.items()}, heights[[len(heights) // 2]]
+    shape = volumes["mask"].shape
+    if not 2 <= patch <= min(shape):
+        raise InputError(f"mni-t1 cubes must measure 2 to {min(shape)} voxels, not {patch}.")
+    corners = [
+        (i, j, k)
+        for k in range(0, shape[2] - patch + 1, patch // 2)
+        if split == "all" or {split_of(float(z)) for z in heights[k : k + patch]} == {split}
+        for j in range(0, shape[1] - patch + 1, patch // 2)
+        for i in range(0, shape[0] - patch + 1, patch // 2)
+        if volumes["mask"][i : i + patch, j : j + patch, k : k + patch].mean() >= LEAST_BRAIN
+    ]
+    if not corners:
+        raise InputError(f"No cube of {patch} voxels lies within the split {split!r} of mni-t1; choose a smaller patch.")
+    cut = {part: np.stack([v[i : i + patch, j : j + patch, k : k + patch] for i, j, k in corners])[:, None] for part, v in volumes.items()}
+    return cut, np.array([heights[k : k + patch].mean() for _, _, k in corners], dtype=np.float32)
+
+
+def slab_nifti(split: str = "test", resolution: float = 2.0) -> nib.Nifti1Image:
+    """The slab of a split as a NIfTI volume in MNI space; ``to_slices`` of its data are the samples of ``mni-t1``.
+
+    ``train`` is no slab: it has the gaps and the other splits cut out of it.
+    """
+    choose("A slab", split, (*SLABS, "all"))
+    data = mni_t1(split=split, resolution=resolution)
+    image = nib.Nifti1Image(to_volume(data.batch(range(len(data)))["x"].numpy()), data.affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(data.affine, code="mni")
+    image.set_sform(data.affine, code="mni")
+    return image
