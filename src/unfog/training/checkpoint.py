@@ -1,0 +1,190 @@
+"""Checkpoints that survive: at every instant the run folder holds one that verifies (once one was saved).
+
+A save is: temporary directory, each file fsynced, a manifest with the SHA-256 of each, fsync of the directory, rename, fsync of the
+parent; then all but the two newest that verify are removed. The manifest is compact JSON, so that any flipped bit in it shows.
+On disk: ``checkpoints/step-00000500/{weights,ema,optimizer}.safetensors, state.json, manifest.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from unfog.errors import InputError
+
+log = logging.getLogger(__name__)
+TENSORS = ("weights", "ema", "optimizer")
+FILES = (*(f"{name}.safetensors" for name in TENSORS), "state.json")
+KEEP = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that training needs to go on; ``state`` is JSON and holds at least ``step``."""
+
+    weights: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def fsync_directory(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a new file and fsync it."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Write a file so that either the old or the new content is there."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    write_durably(temporary, data)
+    os.replace(temporary, path)
+    fsync_directory(path.parent)
+
+
+def to_json(value: object) -> bytes:
+    """Compact JSON with sorted keys."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
+    files = {}
+    for name in TENSORS:
+        tensors: dict[str, Tensor] = getattr(checkpoint, name)
+        # Cloned, because safetensors refuses tensors that share memory (tied weights).
+        files[f"{name}.safetensors"] = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+    return {**files, "state.json": to_json(checkpoint.state)}
+
+
+def save(run: Path, checkpoint: Checkpoint) -> Path:
+    """Save into ``run``; ``InputError`` when the disk refuses, and then the previous checkpoint still stands."""
+    name = f"step-{checkpoint.state['step']:08d}"
+    try:
+        return _save(run, name, checkpoint)
+    except OSError as error:
+        raise InputError(f"The checkpoint {name} could not be written ({error.strerror}); mend the disk and resume.") from error
+
+
+def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
+    _sweep(run)
+    parent, temporary = run / "checkpoints", run / f".tmp-{name}"
+    target = parent / name
+    if target.exists():
+        if fault(target) is None:
+            return target
+        _discard(run, target)  # it never verified, or training would have gone on from it
+    parent.mkdir(exist_ok=True)
+    temporary.mkdir()
+    files = _serialised(checkpoint)
+    for file, data in files.items():
+        write_durably(temporary / file, data)
+    manifest = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+    write_durably(temporary / "manifest.json", to_json(manifest))
+    fsync_directory(temporary)
+    os.rename(temporary, target)
+    fsync_directory(parent)
+    fsync_directory(run)
+    problem = fault(target)
+    if problem is not None:
+        raise InputError(f"The checkpoint {name} did not read back as it was written: {problem}; check the disk.")
+    _prune(run)
+    return target
+
+
+def fault(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, or None if every byte is as it was written."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        if not isinstance(manifest, dict) or manifest.keys() != set(FILES):
+            return "manifest.json does not list the files of a checkpoint"
+        for name in FILES:
+            with open(folder / name, "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != manifest[name]:
+                    return f"{name} is not as it was written"
+    except OSError as error:
+        return f"{Path(error.filename or folder).name} cannot be read ({error.strerror})"
+    except ValueError:
+        return "manifest.json is damaged"
+    return None
+
+
+def _steps(run: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    return sorted((run / "checkpoints").glob("step-*"), reverse=True)
+
+
+def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint that verifies, and one sentence for each newer one that does not; None if the run has none at all.
+
+    Raises ``InputError`` when there are checkpoints and none verifies.
+    """
+    skipped: list[str] = []
+    for folder in _steps(run):
+        problem = fault(folder)
+        if problem is None:
+            return folder, skipped
+        skipped.append(f"The checkpoint {folder.name} was rejected: {problem}.")
+    if skipped:
+        raise InputError(f"No checkpoint of this run verifies ({skipped[0]}); restore it from a copy or train anew.")
+    return None, skipped
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint that was verified."""
+    tensors = (safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS)
+    return Checkpoint(*tensors, state=json.loads((folder / "state.json").read_bytes()))
+
+
+def load_newest(run: Path) -> Checkpoint | None:
+    """The newest checkpoint that verifies; those passed over are logged as warnings."""
+    folder, skipped = newest_verified(run)
+    for sentence in skipped:
+        log.warning("%s", sentence)
+    return None if folder is None else load(folder)
+
+
+def load_ema(run: Path) -> dict[str, Tensor]:
+    """The averaged weights of a run, from its newest checkpoint that verifies."""
+    checkpoint = load_newest(run)
+    if checkpoint is None:
+        raise InputError("This run has no checkpoint yet; train it, or give the folder of a trained run.")
+    return checkpoint.ema
+
+
+def _discard(run: Path, folder: Path) -> None:
+    """Remove a folder; renamed first, so that a half-removed one is not taken for a checkpoint."""
+    rubbish = run / f".old-{folder.name}"
+    os.rename(folder, rubbish)
+    shutil.rmtree(rubbish)
+
+
+def _sweep(run: Path) -> None:
+    for pattern in (".tmp-step-*", ".old-step-*"):
+        for left in run.glob(pattern):
+            shutil.rmtree(left)
+
+
+def _prune(run: Path) -> None:
+    verified = [folder for folder in _steps(run) if fault(folder) is None]
+    for folder in set(_steps(run)) - set(verified[:KEEP]):
+        _discard(run, folder)

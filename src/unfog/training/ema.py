@@ -1,0 +1,59 @@
+r"""Exponential moving average of the weights.
+
+    shadow <- d_t shadow + (1 - d_t) weights,     d_t = min(decay, ramp(t)),     t = 1, 2, ... updates.
+
+Polyak & Juditsky 1992; the power ramp (1 - 1/t)^power follows Karras et al. 2024, the warm-up (1 + t)/(10 + t) is TensorFlow's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from unfog.errors import InputError
+
+Decay = Callable[[int], float]
+
+
+def warm_up(decay: float) -> Decay:
+    """min(decay, (1 + t) / (10 + t))."""
+    return lambda t: min(decay, (1 + t) / (10 + t))
+
+
+def power_ramp(decay: float, power: float) -> Decay:
+    """min(decay, (1 - 1/t)^power): the average spans about the last t / (power + 1) updates until the decay is reached."""
+    return lambda t: min(decay, (1 - 1 / t) ** power)
+
+
+class EMA:
+    """The average of a module's parameters and buffers; integers are copied."""
+
+    def __init__(self, module: nn.Module, decay: Decay) -> None:
+        self.decay, self.updates = decay, 0
+        self._source = module.state_dict()  # shares memory with the module
+        self._shadow = {name: value.detach().clone() for name, value in self._source.items()}
+        self._averaged = [name for name, value in self._source.items() if value.is_floating_point()]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the module's weights as they are now."""
+        self.updates += 1
+        shadow, source = ([d[name] for name in self._averaged] for d in (self._shadow, self._source))
+        torch._foreach_lerp_(shadow, source, 1 - self.decay(self.updates))
+        for name in self._source.keys() - set(self._averaged):
+            self._shadow[name].copy_(self._source[name])
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The averaged weights under the module's own names."""
+        return dict(self._shadow)
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from saved averages."""
+        if state.keys() != self._shadow.keys():
+            raise InputError("The saved average belongs to another network; resume with the network it was trained with.")
+        for name, value in state.items():
+            self._shadow[name].copy_(value)
+        self.updates = updates

@@ -1,0 +1,68 @@
+"""The training log: ``metrics.jsonl`` and ``metrics.csv``, deterministic figures only.
+
+A checkpoint records how long both files were; a resumed run cuts them there and goes on, so they end as the unbroken run's would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from unfog.errors import InputError
+
+COLUMNS = ("step", "loss", "lr", "grad_norm")
+FILES = ("metrics.jsonl", "metrics.csv")
+
+
+class Metrics:
+    """Writes the mean of every ``every`` steps; steps that were skipped are told in the JSON lines, with their samples."""
+
+    def __init__(self, run: Path, every: int, state: dict[str, Any] | None = None) -> None:
+        self.every = every
+        self.window: list[list[float]] = [] if state is None else state["window"]
+        lengths = None if state is None else state["bytes"]
+        self.files = [open(run / name, "wb" if lengths is None else "r+b") for name in FILES]  # noqa: SIM115  (closed by __exit__)
+        if lengths is None:
+            self.files[1].write((",".join(COLUMNS) + "\n").encode())
+            return
+        for name, file in zip(FILES, self.files, strict=True):
+            if file.seek(0, os.SEEK_END) < lengths[name]:
+                raise InputError(f"{name} is shorter than when the checkpoint was saved; restore it from a copy or train anew.")
+            file.truncate(lengths[name])
+            file.seek(0, os.SEEK_END)
+
+    def add(self, step: int, loss: float, lr: float, grad_norm: float) -> None:
+        """Take in a step's figures."""
+        self.window.append([loss, grad_norm])
+        self._close(step, lr)
+
+    def skip(self, step: int, lr: float, samples: list[int]) -> None:
+        """Take in a step without an update."""
+        self.files[0].write((json.dumps({"step": step, "skipped": samples}) + "\n").encode())
+        self._close(step, lr)
+
+    def _close(self, step: int, lr: float) -> None:
+        if step % self.every or not self.window:
+            return
+        loss, norm = (sum(column) / len(self.window) for column in zip(*self.window, strict=True))
+        self.window = []
+        row = dict(zip(COLUMNS, (step, loss, lr, norm), strict=True))
+        self.files[0].write((json.dumps(row) + "\n").encode())
+        self.files[1].write((",".join(map(repr, row.values())) + "\n").encode())
+
+    def state(self) -> dict[str, Any]:
+        """Make the files durable, and say what a resumed run needs."""
+        for file in self.files:
+            file.flush()
+            os.fsync(file.fileno())
+        return {"bytes": {name: file.tell() for name, file in zip(FILES, self.files, strict=True)}, "window": self.window}
+
+    def __enter__(self) -> Metrics:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for file in self.files:
+            file.close()

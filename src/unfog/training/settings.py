@@ -1,0 +1,92 @@
+r"""How to train: the settings, and the learning rate they give.
+
+    lr(step) = lr * min(1, step / warmup) * decay(progress),     progress from 0 after the warm-up to 1 at the end.
+
+Warm-up: Goyal et al. 2017. Cosine decay: Loshchilov & Hutter 2017.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unfog.core.registry import Registry, unknown
+from unfog.errors import InputError
+
+Schedule = Callable[[float], float]
+schedules: Registry[Schedule] = Registry("learning-rate decay")
+
+
+@schedules.register("constant")
+def constant() -> Schedule:
+    """The learning rate stays."""
+    return lambda progress: 1.0
+
+
+@schedules.register("cosine")
+def cosine() -> Schedule:
+    """Half a cosine from 1 to 0."""
+    return lambda progress: 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The ``training`` part of a config; AdamW with the global gradient norm clipped at ``clip``."""
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 0
+    decay: str = "constant"
+    weight_decay: float = 0.0
+    betas: Sequence[float] = (0.9, 0.999)
+    clip: float | None = 1.0
+    ema: float = 0.9999
+    ema_power: float | None = None
+    seed: int = 0
+    precision: str = "fp32"
+    checkpoint_every: int = 500
+    log_every: int = 1
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> TrainSettings:
+        """From a config; ``InputError`` for keys that are unknown or missing."""
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        for key in config:
+            if key not in fields:
+                raise unknown("key of training", key, fields)
+        missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in config]
+        if missing:
+            raise InputError(f"The training settings lack {', '.join(missing)}; add them under 'training'.")
+        return cls(**config)
+
+    def __post_init__(self) -> None:
+        for name, least in {"steps": 1, "batch": 1, "warmup": 0, "checkpoint_every": 1, "log_every": 1, "seed": None}.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+                bound = "" if least is None else f" of at least {least}"
+                raise InputError(f"The training setting {name!r} must be a whole number{bound}, got {value!r}.")
+        for name, (low, high) in {"lr": (0, 1e3), "weight_decay": (0, 1e3), "ema": (0, 1), "clip": (0, 1e9), "ema_power": (0, 1e9)}.items():
+            value = getattr(self, name)
+            optional = value is None and name in ("clip", "ema_power")
+            if not optional and not (_is_number(value) and low <= value <= high):
+                raise InputError(f"The training setting {name!r} must be a number in [{low}, {high:g}], got {value!r} (YAML wants 2.0e-4).")
+        if len(self.betas) != 2 or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
+            raise InputError(f"The training setting 'betas' must be two numbers in [0, 1), got {self.betas!r}.")
+        if self.precision not in ("bf16", "fp32"):
+            raise InputError(f"The training setting 'precision' must be 'bf16' or 'fp32', got {self.precision!r}.")
+        schedules.get(self.decay)
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of update ``step``, from 1 to ``steps``."""
+        done = step - 1
+        warm = min(1.0, step / self.warmup) if self.warmup else 1.0
+        progress = max(0, done - self.warmup) / max(1, self.steps - self.warmup)
+        return self.lr * warm * schedules.build(self.decay)(progress)
