@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,27 @@ from unfog.core.denoiser import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.registry import Registry, unknown
+from unfog.data import datasets
+from unfog.data.augment import augmentations
 from unfog.errors import InputError
+from unfog.networks import networks
+from unfog.sampling import grids, samplers
 from unfog.systems import yaml
+from unfog.training.objectives import weights
+from unfog.training.settings import TrainSettings
+from unfog.training.times import times
 
 Config = dict[str, Any]
 
 SECTIONS = (
-    "system", "data", "codec", "process", "prediction", "label", "network", "conditions", "objective", "augment", "training", "sampling",
+    "system", "data", "shape", "codec", "process", "prediction", "label", "network", "conditions", "objective", "augment", "training",
+    "sampling",
 )  # fmt: skip
 
-_PARTS: dict[str, Registry[Any]] = {"codec": codecs, "process": processes, "prediction": predictions, "label": labels}
+_PARTS: dict[str, Registry[Any]] = {
+    "data": datasets, "codec": codecs, "process": processes, "prediction": predictions, "label": labels, "network": networks,
+    "objective.times": times, "objective.weight": weights, "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
+}  # fmt: skip
 _GIVEN = {"in_channels", "out_channels"}  # filled in by the build, never by a config
 
 
@@ -71,26 +82,32 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
     return result
 
 
-def settings(config: Mapping[str, Any]) -> dict[str, Any]:
+def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Every dotted key that can be set, with its present value: the keys of the config and the other parameters of its parts."""
     found: dict[str, Any] = {}
-    for section, value in config.items():
-        found |= _leaves(section, value)
-        if section in _PARTS and isinstance(value, dict) and "name" in value:
-            found |= {f"{section}.{key}": default for key, default in _parameters(section, value["name"]) if key not in value}
+    for key, default in _parameters(config, prefix).items():
+        found[f"{prefix}.{key}"] = default
+    for key, value in config.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(value, dict):
+            found |= settings(value, path)
+        else:
+            found[path] = value
+            if path in _PARTS:
+                _PARTS[path].get(value)  # a bare name
     return found
 
 
-def _leaves(prefix: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {key: leaf for name, child in value.items() for key, leaf in _leaves(f"{prefix}.{name}", child).items()}
-
-
-def _parameters(section: str, name: str) -> list[tuple[str, Any]]:
-    """The parameters of a named part that a config may give, with their defaults (None where there is none)."""
-    parameters = inspect.signature(_PARTS[section].get(name)).parameters.values()
-    return [(p.name, None if p.default is p.empty else p.default) for p in parameters if p.name not in _GIVEN]
+def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The parameters that the part at ``path`` may be given, with their defaults (None where there is none)."""
+    if path == "training":
+        factory: Callable[..., Any] = TrainSettings
+    elif path in _PARTS and "name" in section:
+        factory = _PARTS[path].get(section["name"])
+    else:
+        return {}
+    parameters = inspect.signature(factory).parameters.values()
+    return {p.name: None if p.default is p.empty else p.default for p in parameters if p.name not in _GIVEN}
 
 
 def _parse(pair: str) -> tuple[str, Any]:
@@ -102,8 +119,8 @@ def _parse(pair: str) -> tuple[str, Any]:
 
 def _typed(key: str, value: Any, present: Any) -> Any:
     """``value`` if it is of the kind of ``present``, whole and real numbers being one kind where nothing is lost."""
-    if present is None:
-        return value
+    if present is None or value is None:
+        return value  # the part itself knows whether it can do without
     if isinstance(present, bool) or isinstance(value, bool):
         fits = isinstance(present, bool) and isinstance(value, bool)
     elif isinstance(present, int) and isinstance(value, float):

@@ -1,0 +1,20 @@
+"""``unfog inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unfog.cli.options import AsJson, emit
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="Folder of a run, or a file.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run or a file is: configuration, size and verified hashes, or shape, affine, units and warnings."""
+    from unfog.systems.inspect import inspect_path
+
+    emit(inspect_path(path), as_json)

@@ -1,0 +1,77 @@
+"""``unfog``: the commands, and what they share: one-sentence errors, exit statuses and the version."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from unfog import __version__
+from unfog.cli.data import data
+from unfog.cli.demo import demo
+from unfog.cli.doctor import doctor
+from unfog.cli.inspect import inspect
+from unfog.cli.restore import restore
+from unfog.cli.sample import sample
+from unfog.cli.systems import systems
+from unfog.cli.train import train
+from unfog.errors import InputError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+class Commands(TyperGroup):
+    """Turns what a user can mend into one sentence on stderr."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise _stop(str(error), BAD_INPUT) from error
+        except BrokenPipeError:
+            raise  # the reader of our output went away: not a file's fault
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise _stop(f"{error.filename}: {error.strerror}.", BAD_INPUT) from error
+        except KeyboardInterrupt as error:
+            raise _stop("interrupted.", INTERRUPTED) from error
+
+
+def _stop(sentence: str, status: int) -> typer.Exit:
+    typer.echo(f"unfog: {sentence}", err=True)
+    return typer.Exit(status)
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"unfog {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def unfog(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    """Diffusion models for imaging: train on your own files, sample, restore with an uncertainty map."""
+
+
+def _example(text: str) -> str:
+    return f"Example:  unfog {text}"
+
+
+app.command(epilog=_example("demo --quick --out demo"))(demo)
+app.command(epilog=_example("systems"))(systems)
+app.add_typer(data, epilog=_example("data fetch mni-t1"))
+app.command(epilog=_example("train ddpm --data fashion-mnist --out runs/fashion --set training.batch=64"))(train)
+app.command(epilog=_example("sample runs/fashion -n 16 --steps 50 --out samples"))(sample)
+app.command(epilog=_example("restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"))(restore)
+app.command(epilog=_example("inspect runs/t1"))(inspect)
+app.command(epilog=_example("doctor --json"))(doctor)
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="unfog")

@@ -1,0 +1,43 @@
+"""Options that several commands share, and the one way they print."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the results.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
+Sampler = Annotated[str | None, typer.Option(help="Sampler, such as ddim or heun; the run's own by default.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Sampler steps; the run's own number by default.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+
+
+def emit(result: Mapping[str, Any], as_json: bool) -> None:
+    """Print a result: one JSON object, or aligned lines for people."""
+    typer.echo(json.dumps(result, default=str, ensure_ascii=False) if as_json else "\n".join(_lines(result)))
+
+
+def _lines(result: Mapping[str, Any], indent: str = "") -> list[str]:
+    width = max(map(len, map(str, result)), default=0)
+    lines = []
+    for key, value in result.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{key}", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{key!s:<{width}}  {_plain(value)}".rstrip())
+    return lines
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_plain, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,42 @@
+"""``unfog restore``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit
+
+
+class Task(StrEnum):
+    """What was done to the input."""
+
+    denoise = "denoise"
+    inpaint = "inpaint"
+    superres = "superres"
+
+
+def restore(
+    run: Run,
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Degraded file: .nii, .nii.gz, .png or .npy.")],
+    task: Annotated[Task, typer.Option(help="What to undo.")],
+    out: Out,
+    noise: Annotated[str, typer.Option(metavar="auto|VALUE", help="Standard deviation of the noise, in the input's units.")] = "auto",
+    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in.")] = None,
+    factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
+    samples: Annotated[int, typer.Option(min=1, help="Restorations to draw; their spread is the uncertainty.")] = 8,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a degraded file: its mean, the standard deviation, and samples, in the input's own format."""
+    from unfog.systems.restore import restore_file
+
+    result = restore_file(
+        run, source, task.value, out, noise=noise, mask=mask, factor=factor, samples=samples, steps=steps, sampler=sampler, seed=seed
+    )
+    emit(result, as_json)
