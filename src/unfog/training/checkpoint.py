@@ -12,6 +12,8 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,15 @@ class Checkpoint:
     state: dict[str, Any]
 
 
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn the system's refusal to write into an ``InputError``."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{what} could not be written ({error.strerror or error}); mend the disk and resume.") from error
+
+
 def fsync_directory(folder: Path) -> None:
     """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
@@ -57,9 +68,10 @@ def write_durably(path: Path, data: bytes) -> None:
 def replace_durably(path: Path, data: bytes) -> None:
     """Write a file so that either the old or the new content is there."""
     temporary = path.with_name(f".tmp-{path.name}")
-    write_durably(temporary, data)
-    os.replace(temporary, path)
-    fsync_directory(path.parent)
+    with writing(path.name):
+        write_durably(temporary, data)
+        os.replace(temporary, path)
+        fsync_directory(path.parent)
 
 
 def to_json(value: object) -> bytes:
@@ -79,10 +91,8 @@ def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
 def save(run: Path, checkpoint: Checkpoint) -> Path:
     """Save into ``run``; ``InputError`` when the disk refuses, and then the previous checkpoint still stands."""
     name = f"step-{checkpoint.state['step']:08d}"
-    try:
+    with writing(f"The checkpoint {name}"):
         return _save(run, name, checkpoint)
-    except OSError as error:
-        raise InputError(f"The checkpoint {name} could not be written ({error.strerror}); mend the disk and resume.") from error
 
 
 def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
@@ -107,7 +117,7 @@ def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
     problem = fault(target)
     if problem is not None:
         raise InputError(f"The checkpoint {name} did not read back as it was written: {problem}; check the disk.")
-    _prune(run)
+    _prune(run, target)
     return target
 
 
@@ -151,8 +161,8 @@ def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
 
 def load(folder: Path) -> Checkpoint:
     """Read a checkpoint that was verified."""
-    tensors = (safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS)
-    return Checkpoint(*tensors, state=json.loads((folder / "state.json").read_bytes()))
+    tensors = {name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS}
+    return Checkpoint(**tensors, state=json.loads((folder / "state.json").read_bytes()))
 
 
 def load_newest(run: Path) -> Checkpoint | None:
@@ -184,7 +194,10 @@ def _sweep(run: Path) -> None:
             shutil.rmtree(left)
 
 
-def _prune(run: Path) -> None:
-    verified = [folder for folder in _steps(run) if fault(folder) is None]
-    for folder in set(_steps(run)) - set(verified[:KEEP]):
-        _discard(run, folder)
+def _prune(run: Path, newest: Path) -> None:
+    kept = [newest]  # verified just now
+    for folder in _steps(run):
+        if len(kept) < KEEP and folder != newest and fault(folder) is None:
+            kept.append(folder)
+        elif folder not in kept:
+            _discard(run, folder)

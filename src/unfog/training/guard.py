@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.training.checkpoint import writing
 
 
 class Interrupted(Exception):
@@ -23,10 +24,13 @@ class Interrupted(Exception):
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Hold the run folder; the system lets go of the lock whatever becomes of the process."""
+    """Make and hold the run folder; the system lets go of the lock whatever becomes of the process."""
     import fcntl  # not on every system, so only where training starts
 
-    with open(run / "lock", "ab") as file:
+    with writing("The run folder"):
+        run.mkdir(parents=True, exist_ok=True)
+        file = open(run / "lock", "ab")  # noqa: SIM115  (closed below)
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -55,7 +55,8 @@ class Learner:
         loss.backward()  # type: ignore[no-untyped-call]
         clip = math.inf if self.settings.clip is None else self.settings.clip
         norm = torch.nn.utils.clip_grad_norm_(self.named.values(), clip)
-        step = Step(*torch.stack([loss.detach().double(), norm.double()]).tolist(), losses=losses.detach())
+        value, size = torch.stack([loss.detach().double(), norm.double()]).tolist()  # one wait for the device
+        step = Step(value, size, losses.detach())
         if step.finite:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr

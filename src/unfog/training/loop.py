@@ -61,19 +61,21 @@ def train(
     units; ``codec`` is the dataset's own unless given. Raises ``InputError`` when the folder is in use or holds a run that is not
     to be resumed, when a resumed run's data or config changed, or when the loss stays non-finite; ``Interrupted`` after a signal.
     """
-    _open(out, resume)
+    _refuse(out, resume)
+    # All that can be wrong with the input is so before the folder is made.
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    identity = {"config": _hash(config, settings), "data": dataset.fingerprint}
+    text = yaml.safe_dump(dict(config), sort_keys=False).encode()
+    feed = _Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
+    learner = Learner(denoiser, settings, chosen)
     with ExitStack() as stack:
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)
-        identity = {"config": _hash({**config, "training": {}}, settings), "data": dataset.fingerprint}
         _check(saved, identity, settings, chosen)
-        disk.replace_durably(out / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False).encode())
-        learner = Learner(denoiser, settings, chosen)
+        disk.replace_durably(out / "config.yaml", text)
         metrics = stack.enter_context(Metrics(out, settings.log_every, None if saved is None else saved.state["metrics"]))
         signals = stack.enter_context(Signals())
-        stack.enter_context(torch.random.fork_rng())  # dropout is seeded at every step; the caller's own stream stays as it is
-        feed = _Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
+        stack.enter_context(torch.random.fork_rng([chosen] if chosen.type == "cuda" else []))  # dropout must not move the caller's stream
         run = _Run(learner, objective, feed, metrics, out, identity)
         if saved is not None:
             run.restore(saved)
@@ -120,10 +122,11 @@ class _Run:
             self._advance()
             if callback is not None:
                 callback(self.step, self.loss, (self.step - first) / (time.perf_counter() - clock))
-            if self.step % self.settings.checkpoint_every == 0 or self.step == last or signals.code is not None:
+            code = signals.code  # read once: a signal may come between the two questions
+            if self.step % self.settings.checkpoint_every == 0 or self.step == last or code is not None:
                 self.save()
-            if signals.code is not None:
-                raise Interrupted(signals.code, self.step)
+            if code is not None:
+                raise Interrupted(code, self.step)
         return TrainResult(self.out, self.step, self.loss, self.learner.ema.updates)
 
     def _advance(self) -> None:
@@ -161,18 +164,17 @@ class _Run:
         disk.save(self.out, disk.Checkpoint(learner.denoiser.state_dict(), learner.ema.state_dict(), learner.moments(), state))
 
 
-def _open(out: Path, resume: bool) -> None:
-    """Make the run folder, or see that there is one to resume."""
+def _refuse(out: Path, resume: bool) -> None:
+    """See that there is a run to resume, or none in the way of a new one."""
     if resume and not out.is_dir():
         raise InputError("There is no run in this folder to resume; start one without resume.")
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("The run folder exists and is not empty; resume it or choose another.")
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def _hash(config: Mapping[str, Any], settings: TrainSettings) -> str:
     fixed = {key: value for key, value in asdict(settings).items() if key not in FREE}
-    return hashlib.sha256(disk.to_json({"config": dict(config), "settings": fixed})).hexdigest()
+    return hashlib.sha256(disk.to_json({"config": {**config, "training": {}}, "settings": fixed})).hexdigest()
 
 
 def _environment(device: torch.device) -> dict[str, Any]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.training.checkpoint import writing
 
 COLUMNS = ("step", "loss", "lr", "grad_norm")
 FILES = ("metrics.jsonl", "metrics.csv")
@@ -24,10 +26,14 @@ class Metrics:
         self.every = every
         self.window: list[list[float]] = [] if state is None else state["window"]
         lengths = None if state is None else state["bytes"]
-        self.files = [open(run / name, "wb" if lengths is None else "r+b") for name in FILES]  # noqa: SIM115  (closed by __exit__)
-        if lengths is None:
-            self.files[1].write((",".join(COLUMNS) + "\n").encode())
-            return
+        with writing("The metrics"):
+            self.files = [open(run / name, "wb" if lengths is None else "r+b") for name in FILES]  # noqa: SIM115  (closed by __exit__)
+            if lengths is None:
+                self.files[1].write(f"{','.join(COLUMNS)}\n".encode())
+            else:
+                self._cut(lengths)
+
+    def _cut(self, lengths: dict[str, int]) -> None:
         for name, file in zip(FILES, self.files, strict=True):
             if file.seek(0, os.SEEK_END) < lengths[name]:
                 raise InputError(f"{name} is shorter than when the checkpoint was saved; restore it from a copy or train anew.")
@@ -41,7 +47,7 @@ class Metrics:
 
     def skip(self, step: int, lr: float, samples: list[int]) -> None:
         """Take in a step without an update."""
-        self.files[0].write((json.dumps({"step": step, "skipped": samples}) + "\n").encode())
+        self._write({"step": step, "skipped": samples})
         self._close(step, lr)
 
     def _close(self, step: int, lr: float) -> None:
@@ -50,19 +56,28 @@ class Metrics:
         loss, norm = (sum(column) / len(self.window) for column in zip(*self.window, strict=True))
         self.window = []
         row = dict(zip(COLUMNS, (step, loss, lr, norm), strict=True))
-        self.files[0].write((json.dumps(row) + "\n").encode())
-        self.files[1].write((",".join(map(repr, row.values())) + "\n").encode())
+        self._write(row, ",".join(map(repr, row.values())))
+
+    def _write(self, row: dict[str, Any], line: str | None = None) -> None:
+        texts = (json.dumps(row), line)
+        with writing("The metrics"):
+            for text, file in zip(texts, self.files, strict=True):
+                if text is not None:
+                    file.write(f"{text}\n".encode())
+                file.flush()  # so that a run can be watched; fsync waits for the checkpoint
 
     def state(self) -> dict[str, Any]:
         """Make the files durable, and say what a resumed run needs."""
-        for file in self.files:
-            file.flush()
-            os.fsync(file.fileno())
+        with writing("The metrics"):
+            for file in self.files:
+                file.flush()
+                os.fsync(file.fileno())
         return {"bytes": {name: file.tell() for name, file in zip(FILES, self.files, strict=True)}, "window": self.window}
 
     def __enter__(self) -> Metrics:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for file in self.files:
-            file.close()
+        with writing("The metrics"), ExitStack() as stack:
+            for file in self.files:
+                stack.callback(file.close)

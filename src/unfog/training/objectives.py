@@ -79,7 +79,10 @@ class DenoisingObjective:
         example = self.example(denoiser, batch["x"], samples, seed, step)
         taken = denoiser.conditioner.parts
         values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
-        keep = {name: self._keep(name, samples, seed, step).to(example.x_t.device) for name in self.drop if name in values}
+        lacking = [name for name in taken if name not in values]
+        if lacking:
+            raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
+        keep = {name: self._keep(name, samples, seed, step).to(example.x_t.device) for name in self.drop}
         out = denoiser.output(example.x_t, example.t, denoiser.conditioner(example.x_t, values, keep))
         a, _ = denoiser.prediction.rule(*denoiser.scales(example.t))
         weight = self.weight(denoiser.process.log_snr(example.t), a)
