@@ -39,6 +39,7 @@ _PARTS: dict[str, Registry[Any]] = {
     "objective.times": times, "objective.weight": weights, "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
 }  # fmt: skip
 _GIVEN = {"in_channels", "out_channels"}  # filled in by the build, never by a config
+_FIXED = {"system", "shape"}  # follow from the recipe and the data
 
 
 def load_config(path: Path) -> Config:
@@ -67,7 +68,7 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
     """
     result: Config = copy.deepcopy(dict(config))
     for key, value in sorted(map(_parse, pairs), key=lambda pair: not pair[0].endswith(".name")):
-        known = settings(result)
+        known = {name: value for name, value in settings(result).items() if name not in _FIXED}
         if key not in known:
             raise unknown("setting", key, [name for name in known if name.endswith(f".{key}")] or known)
         *parents, last = key.split(".")

@@ -1,0 +1,38 @@
+r"""A direct measurement, y = x_0 + N(0, sigma_y^2): the posterior is exact and costs nothing.
+
+x_t / alpha and y are two looks at x_0 with independent noise, k = sigma_t / alpha_t and sigma_y. Weighted by their precisions they
+are one look with less noise,
+
+    1 / k_c^2 = 1 / k^2 + 1 / sigma_y^2,     u_c = k_c^2 (x_t / (alpha k^2) + y / sigma_y^2),
+
+so E[x_0 | x_t, y] is the denoiser itself at the time whose noise level is k_c.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.shapes import expand
+from unfog.errors import InputError
+
+
+class DirectMeasurement(Denoiser):
+    """The exact denoiser of x_0 given x_t and a noisy copy of x_0 itself: one network call."""
+
+    def __init__(self, denoiser: Denoiser, measurement: Tensor, sigma: float) -> None:
+        super().__init__()
+        if not sigma > 0:
+            raise InputError("Denoising needs a noise level above zero.")
+        self.denoiser, self.process = denoiser, denoiser.process
+        self.measurement, self.sigma = measurement, sigma
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        alpha, level = self.process.alpha(t), self.process.noise_level(t)
+        share = self.sigma**2 / (self.sigma**2 + level**2)  # the weight of x_t
+        together = expand(share / alpha, x_t) * x_t + expand(1 - share, x_t) * self.measurement
+        time = self.process.t_of_noise_level(level * share.sqrt())
+        posterior: Posterior = self.denoiser(expand(self.process.alpha(time), x_t) * together, time, **condition)
+        return posterior

@@ -1,0 +1,45 @@
+"""EDM: the design space of diffusion models (Karras et al. 2022), and the small prior for T1 slices built on it.
+
+Noise is added, not mixed; the network's input and output have unit variance at every noise level; ln sigma is normal in training.
+"""
+
+from __future__ import annotations
+
+from unfog.data.dataset import Dataset
+from unfog.systems.common import conditions, training, unet
+from unfog.systems.config import Config
+from unfog.systems.registry import system
+
+
+@system("edm", "preconditioned network, log-normal noise levels, Heun's sampler", "Karras et al. 2022, arXiv:2206.00364")
+def edm(dataset: Dataset) -> Config:
+    """EDM with its own sampling: 18 Heun steps on the rho = 7 grid."""
+    return {
+        "process": {"name": "edm"},
+        "prediction": {"name": "edm", "sigma_data": 0.5},
+        "label": {"name": "log-sigma"},
+        "network": unet(dataset, channels=64),
+        "conditions": conditions(dataset),
+        "objective": {"times": {"name": "log-normal", "mean": -1.2, "std": 1.2}, "weight": {"name": "simple"}},
+        "augment": {"name": "none"},
+        "training": training(lr=1e-3, warmup=200, ema=0.999),
+        "sampling": {"sampler": "heun", "steps": 18, "grid": "karras"},
+    }
+
+
+@system("t1-prior", "a small EDM for T1 slices, learning fast on a CPU: the shipped prior", "Karras et al. 2022, arXiv:2206.00364")
+def t1_prior(dataset: Dataset) -> Config:
+    """EDM at a quarter of the pixels with position channels; anatomical augmentation; ancestral sampling."""
+    return {
+        **edm(dataset),
+        "prediction": {"name": "edm", "sigma_data": 0.75},
+        "network": unet(
+            dataset, 48, multipliers=[1, 2, 2], blocks=1, attention_levels=[2], groups=16, patch=2, coordinates=True
+        ),
+        "objective": {"times": {"name": "log-normal", "mean": -0.8, "std": 1.5}, "weight": {"name": "simple"}},
+        "augment": {"name": "anatomy"},
+        "training": training(
+            steps=22_000, batch=4, lr=2.5e-3, warmup=50, weight_decay=1e-3, betas=[0.9, 0.99], ema=0.995, ema_power=17.0, checkpoint_every=1000
+        ),
+        "sampling": {"sampler": "ddpm", "steps": 40, "grid": "karras"},
+    }  # fmt: skip

@@ -1,0 +1,114 @@
+r"""Restoration: samples of x_0 given a measurement y = A x_0 + noise, their mean and standard deviation.
+
+Data come in natural units; with the codec's x_natural = scale x + offset the measurement becomes, on the model's scale,
+
+    y' = (y - A offset) / scale,   sigma' = sigma / scale.
+
+Denoising is exact (``guidance.direct``); other linear measurements go through MMPS (``guidance.mmps``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser
+from unfog.core.random import generator
+from unfog.core.registry import Registry
+from unfog.errors import InputError
+from unfog.guidance.direct import DirectMeasurement
+from unfog.guidance.mmps import MMPS
+from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
+from unfog.systems.run import Run
+from unfog.systems.sample import Plan, Report, run_plan
+
+tasks: Registry[Operator] = Registry("task")
+tasks.register("denoise")(Identity)
+tasks.register("inpaint")(Mask)
+tasks.register("superres")(BlockAverage)
+
+GRID = {"name": "karras", "sigma_max": 20.0}  # a measurement needs less noise than a sample from nothing
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Natural units: ``mean`` and ``std`` (images, channels, *space), ``samples`` (images, K, channels, *space)."""
+
+    mean: Tensor
+    std: Tensor
+    samples: Tensor
+
+    def interval(self, scale: float = 1.0, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """The central interval of a normal of this mean, and of this standard deviation times ``scale``."""
+        half = scale * self.std * torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64)).to(self.std)
+        return self.mean - half, self.mean + half
+
+
+def posterior_denoiser(denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float) -> Denoiser:
+    """The denoiser given the measurement; exact where x_0 itself is measured."""
+    if isinstance(operator, Identity):
+        return DirectMeasurement(denoiser, measurement, sigma)
+    return MMPS(denoiser, operator, measurement, sigma)
+
+
+def restore(
+    run: Run,
+    measurement: Tensor,
+    operator: Operator,
+    sigma: float,
+    *,
+    samples: int = 8,
+    plan: Plan | None = None,
+    seed: int = 0,
+    batch: int = 16,
+    report: Report | None = None,
+) -> Restored:
+    """Restore a stack of images (n, channels, *space of the measurement), natural units; ``sigma`` is the noise's standard deviation.
+
+    Sample k of image i depends on (seed, i, k) alone, not on the batch.
+    """
+    if samples < 2:
+        raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
+    if not bool(torch.isfinite(measurement).all()):
+        raise InputError("The measurement holds values that are not finite; mask them first.")
+    plan = plan or Plan.of(run, grid=GRID)
+    scaled, noise = _to_model_scale(run, measurement, operator, sigma)
+    jobs = [(i, k) for i in range(len(measurement)) for k in range(samples)]
+    shape = (run.shape[0], *_space(operator, measurement))
+    drawn, total = [], -(-len(jobs) // batch) * (len(plan.grid) - 1)
+    for start in range(0, len(jobs), batch):
+        some = jobs[start : start + batch]
+        part = posterior_denoiser(run.denoiser, _rows(operator, [i for i, _ in some]), scaled[[i for i, _ in some]], noise)
+        done = start // batch * (len(plan.grid) - 1)
+        step: Callable[[int], None] | None = None if report is None else (lambda k, done=done: report(done + k, total))
+        drawn.append(run_plan(part, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
+    stack = run.codec.decode(torch.cat(drawn)).unflatten(0, (len(measurement), samples))
+    return Restored(stack.mean(1), stack.std(1), stack)
+
+
+def _to_model_scale(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> tuple[Tensor, float]:
+    """The measurement and its noise on the model's scale, for an affine codec."""
+    space = _space(operator, measurement)
+    zero = torch.zeros(1, run.shape[0], *space)
+    offset, one = run.codec.decode(zero), run.codec.decode(torch.ones_like(zero))
+    scale = float((one - offset).flatten()[0])
+    return (measurement - operator(offset)) / scale, sigma / scale
+
+
+def _space(operator: Operator, measurement: Tensor) -> tuple[int, ...]:
+    """The spatial size of what was measured."""
+    return tuple(operator.pseudo_inverse(measurement[:1]).shape[2:])
+
+
+def _rows(operator: Operator, rows: list[int]) -> Operator:
+    """The operator for some images of the stack: only a mask may differ between them."""
+    return Mask(operator.mask[rows]) if isinstance(operator, Mask) and len(operator.mask) > 1 else operator
+
+
+def options(task: str, given: Mapping[str, Any]) -> Operator:
+    """The operator of a task."""
+    return tasks.build({"name": task, **given})

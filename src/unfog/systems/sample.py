@@ -1,0 +1,79 @@
+"""Draw samples from a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser
+from unfog.core.random import generators, normal
+from unfog.guidance.classifier_free import ClassifierFree
+from unfog.sampling.grids import grids
+from unfog.sampling.loop import Sampler, trajectory
+from unfog.sampling.samplers import samplers
+from unfog.systems.run import Run
+
+Report = Callable[[int, int], None]  # (steps done, steps in all)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to sample: a sampler and its grid of times."""
+
+    sampler: Sampler
+    grid: Tensor
+    names: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, run: Run, sampler: str | None = None, steps: int | None = None, grid: str | Mapping[str, Any] | None = None) -> Plan:
+        """The run's own sampling section, with what is given in its place."""
+        section = run.config["sampling"]
+        names = {"sampler": sampler or section["sampler"], "steps": steps or section["steps"], "grid": grid or section["grid"]}
+        times = grids.build(names["grid"])(run.denoiser.process, names["steps"])
+        return cls(samplers.build(names["sampler"]), times, names)
+
+
+def draw(
+    run: Run,
+    plan: Plan,
+    ids: Sequence[int],
+    seed: int = 0,
+    *,
+    condition: Mapping[str, Tensor] | None = None,
+    guidance: float | None = None,
+    batch: int = 16,
+    shape: Sequence[int] | None = None,
+    report: Report | None = None,
+) -> Tensor:
+    """Samples with these ids, (len(ids), channels, *space) in natural units; each depends on ``seed`` and its id alone."""
+    denoiser: Denoiser = run.denoiser if guidance is None else ClassifierFree(run.denoiser, guidance)
+    chunks, total = [], -(-len(ids) // batch) * (len(plan.grid) - 1)
+    for start in range(0, len(ids), batch):
+        some = list(ids[start : start + batch])
+        chosen = {name: value[start : start + batch] for name, value in (condition or {}).items()}
+        done = start // batch * (len(plan.grid) - 1)
+        step = None if report is None else (lambda k, done=done: report(done + k, total))
+        chunks.append(run_plan(denoiser, plan, generators(seed, some), shape or run.shape, condition=chosen, step=step))
+    return run.codec.decode(torch.cat(chunks))
+
+
+def run_plan(
+    denoiser: Denoiser,
+    plan: Plan,
+    randomness: Sequence[torch.Generator],
+    shape: Sequence[int],
+    *,
+    condition: Mapping[str, Tensor] | None = None,
+    step: Callable[[int], None] | None = None,
+) -> Tensor:
+    """One batch on the model's scale, a sample a generator."""
+    x = normal((len(randomness), *shape), randomness) * denoiser.process.sigma(plan.grid[0]).float()
+    for k, state in enumerate(trajectory(denoiser, x, plan.grid, plan.sampler, randomness=randomness, condition=condition)):
+        x = state.x
+        if step is not None:
+            step(k)
+    return x

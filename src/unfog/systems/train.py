@@ -1,0 +1,111 @@
+"""Train a system on a data set: recipe, overrides, parts, loop."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unfog.data.augment import augmentations
+from unfog.data.dataset import Dataset, open_dataset
+from unfog.errors import InputError
+from unfog.systems import registry
+from unfog.systems.build import build, drops
+from unfog.systems.config import Config, apply_overrides, load_config
+from unfog.systems.run import CONFIG
+from unfog.training.learner import Learner
+from unfog.training.loop import Callback, TrainResult, train
+from unfog.training.objectives import DenoisingObjective, objectives
+from unfog.training.order import ids
+from unfog.training.settings import TrainSettings
+
+
+def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[str] = ()) -> Config:
+    """The config of a system on a data set, ``overrides`` (``key=value``) applied."""
+    config = registry.get(system).config(dataset)
+    return apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
+
+
+def train_config(
+    config: Config, dataset: Dataset, out: Path, *, resume: bool = False, callback: Callback | None = None
+) -> TrainResult:
+    """Train what a config describes."""
+    settings = TrainSettings.of(config["training"])
+    augment = augmentations.build(config["augment"])
+    return train(build(config).denoiser, objective_of(config), dataset, augment, settings, out, config, resume=resume, callback=callback)
+
+
+def objective_of(config: Config) -> DenoisingObjective:
+    """The training objective of a config."""
+    return objectives.build({"name": "denoising", **config["objective"], "drop": drops(config)})
+
+
+def train_system(
+    system: str, data: str, out: Path, overrides: Sequence[str] = (), *, resume: bool = False, minutes: float | None = None
+) -> dict[str, Any]:
+    """``unfog train``: the run folder, its last step and loss, parameters and time.
+
+    With ``minutes`` the number of steps is set from a short measurement of the rate, and stands in the run's config: the learning
+    rate then ends its decay on time.
+    """
+    from unfog.training.progress import progress
+
+    if resume:
+        config = _resumed(system, out, overrides)
+        dataset = open_dataset(config["data"])
+    else:
+        registry.get(system)
+        section = _data_section(data)
+        dataset = open_dataset(section)
+        config = configure(system, dataset, section, overrides)
+        if minutes is not None:
+            config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
+    begun = time.perf_counter()
+    with progress(config["training"]["steps"]) as callback:
+        result = train_config(config, dataset, out, resume=resume, callback=callback)
+    parameters = sum(p.numel() for p in build(config).denoiser.parameters())
+    seconds = round(time.perf_counter() - begun, 1)
+    return {"run": str(out), "system": system, "step": result.step, "loss": result.loss, "parameters": parameters, "seconds": seconds}
+
+
+def rate(config: Config, dataset: Dataset, seconds: float = 8.0) -> float:
+    """Training steps a second, measured on a copy that is thrown away."""
+    settings = TrainSettings.of(config["training"])
+    parts = build(config)
+    learner, objective = Learner(parts.denoiser, settings, torch.device("cpu")), objective_of(config)
+    done, begun = 0, 0.0
+    for step in range(1, 1000):
+        chosen = ids(settings.seed, step, settings.batch, len(dataset))
+        batch = dataset.batch(chosen)
+        batch["x"] = parts.codec.encode(batch["x"])
+        learner.update(lambda b=batch, c=chosen, s=step: objective(learner.denoiser, b, c, settings.seed, s), settings.lr)  # type: ignore[misc]
+        if step == 2:  # the first steps allocate
+            begun = time.perf_counter()
+        elif step > 2:
+            done += 1
+            if time.perf_counter() - begun > seconds:
+                break
+    return done / (time.perf_counter() - begun)
+
+
+def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
+    config = load_config(out / CONFIG)
+    if config["system"] != system:
+        raise InputError(f"{out} is a run of {config['system']!r}, not of {system!r}; resume it as what it is.")
+    return apply_overrides(copy.deepcopy(config), overrides)
+
+
+def _data_section(data: str) -> Config:
+    """A registered name, or a path as an absolute one under its reader's name."""
+    from unfog.data.dataset import datasets, kind_of
+
+    if data in datasets.names():
+        return {"name": data}
+    path = Path(data)
+    if not path.exists():
+        raise InputError(f"There is no data set and no file or folder {data!r}; data sets: {', '.join(datasets.names())}.")
+    return {"name": kind_of(path), "path": str(path)}
