@@ -32,13 +32,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
 
 
 class Attention(nn.Module):
-    """What self- and cross-attention share: a residual branch on (batch, channels, *space) that starts at zero."""
+    """What self- and cross-attention share: a residual branch on (batch, channels, *space), in heads of ``head_dim`` (None: one head)."""
 
-    def __init__(self, channels: int, heads: int, groups: int, eps: float) -> None:
+    def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float) -> None:
         super().__init__()
-        if channels % heads:
-            raise InputError(f"Attention over {channels} channels cannot have {heads} heads; choose a divisor.")
-        self.heads = heads
+        if head_dim is not None and (head_dim < 1 or channels % head_dim):
+            raise InputError(f"{channels} channels do not divide into heads of {head_dim}; choose a 'head_dim' that does at every level.")
+        self.heads = channels // (head_dim or channels)
         self.norm = GroupNorm(groups, channels, eps)
         self.out = nn.Conv1d(channels, channels, 1)
 
@@ -51,8 +51,8 @@ class Attention(nn.Module):
 class SelfAttention(Attention):
     """Every position looks at every other."""
 
-    def __init__(self, channels: int, heads: int, groups: int, eps: float) -> None:
-        super().__init__(channels, heads, groups, eps)
+    def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float) -> None:
+        super().__init__(channels, head_dim, groups, eps)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
@@ -63,8 +63,8 @@ class SelfAttention(Attention):
 class CrossAttention(Attention):
     """Every position looks at the tokens of the context, (batch, length, token_width)."""
 
-    def __init__(self, channels: int, heads: int, groups: int, eps: float, token_width: int) -> None:
-        super().__init__(channels, heads, groups, eps)
+    def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float, token_width: int) -> None:
+        super().__init__(channels, head_dim, groups, eps)
         self.q = nn.Conv1d(channels, channels, 1)
         self.kv = nn.Conv1d(token_width, 2 * channels, 1)
 

@@ -52,12 +52,11 @@ class ResidualBlock(nn.Module):
 
     @abstractmethod
     def modulate(self, h: Tensor, signal: Tensor) -> Tensor:
-        """Normalise h and let the signal (batch, signals * channels, 1, ...) in."""
+        """Normalise h and let the signal (batch, signals * channels) in."""
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.conv1(silu(self.norm1(x)))
-        signal = self.project(e).view(len(e), -1, *(1,) * (x.ndim - 2))
-        h = self.conv2(self.dropout(silu(self.modulate(h, signal))))
+        h = self.conv2(self.dropout(silu(self.modulate(h, self.project(e)))))
         out: Tensor = self.skip(x) + h
         return out
 
@@ -69,7 +68,7 @@ class AddBlock(ResidualBlock):
     signals = 1
 
     def modulate(self, h: Tensor, signal: Tensor) -> Tensor:
-        out: Tensor = self.norm2(h + signal)
+        out: Tensor = self.norm2(h + signal.view(*signal.shape, *(1,) * (h.ndim - 2)))
         return out
 
 
@@ -81,7 +80,7 @@ class ScaleShiftBlock(ResidualBlock):
 
     def modulate(self, h: Tensor, signal: Tensor) -> Tensor:
         scale, shift = signal.chunk(2, 1)
-        return torch.addcmul(shift, self.norm2(h), 1 + scale)
+        return self.norm2.modulated(h, scale, shift)
 
 
 class Stage(nn.Module):

@@ -1,6 +1,8 @@
 r"""The noise label as a vector (Ho et al. 2020, after Vaswani et al. 2017):
 
     e(n) = [sin(n w_k), cos(n w_k)],   w_k = 10000^(-k / (K - shift)),   k = 0 .. K - 1.
+
+The shift is 1 in DDPM's code and 0 in later ones.
 """
 
 from __future__ import annotations

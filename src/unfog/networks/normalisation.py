@@ -17,5 +17,16 @@ class GroupNorm(nn.GroupNorm):
         super().__init__(groups, channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            return nn.functional.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+        return _group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """(1 + scale) norm(x) + shift, for scale and shift (batch, channels), in the one pass that the norm takes alone."""
+        weight, bias = self.weight * (1 + scale), self.bias * (1 + scale) + shift
+        # Samples become groups of one sample, and so each has an affine map of its own.
+        joined = x.reshape(1, -1, *x.shape[2:])
+        return _group_norm(joined, len(x) * self.num_groups, weight.flatten(), bias.flatten(), self.eps).view_as(x)
+
+
+def _group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return nn.functional.group_norm(x, groups, weight.to(x.dtype), bias.to(x.dtype), eps)

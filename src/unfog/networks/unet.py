@@ -9,7 +9,7 @@ With channels 128, multipliers (1, 2, 2, 2), attention at 16 x 16 and modulation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -77,31 +77,19 @@ class UNet(nn.Module):
         self.enter = convolution(dims, (in_channels + spatial_channels) * volume + dims * coordinates, channels)
 
         block = partial(modulations.get(modulation), width=width, dims=dims, groups=groups, eps=norm_eps, dropout=dropout)
+        attentions = partial(_attentions, head_dim=head_dim, groups=groups, eps=norm_eps, token_width=token_width)
 
-        def attentions(size: int) -> list[Attention]:
-            arguments = size, 1 if head_dim is None else max(size // head_dim, 1), groups, norm_eps
-            cross = [] if token_width is None else [CrossAttention(*arguments, token_width)]
-            return [SelfAttention(*arguments), *cross]
+        def stages(sizes: Sequence[int], out: int, attentive: bool) -> list[Stage]:
+            return [Stage(block(size, out), attentions(out) if attentive else []) for size in sizes]
 
-        def stage(into: int, size: int, attentive: bool) -> Stage:
-            return Stage(block(into, size), attentions(size) if attentive else [])
-
-        size, sizes, last = channels, [channels], len(multipliers) - 1  # ``sizes``: channels of the maps kept for the way up
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for level, multiplier in enumerate(multipliers):
-            out, attentive = channels * multiplier, level in attention_levels
-            stages = [stage(size if i == 0 else out, out, attentive) for i in range(blocks)]
-            size, below = out, level < last
-            sizes += [out] * (blocks + below)
-            self.down.append(Descent(stages, Downsample(out, dims, downsample_padding) if below else None))
-        self.middle = nn.ModuleList([stage(size, size, middle_attention), stage(size, size, False)])
-        for level, multiplier in reversed(list(enumerate(multipliers))):
-            out, attentive = channels * multiplier, level in attention_levels
-            stages = [stage((size if i == 0 else out) + sizes.pop(), out, attentive) for i in range(blocks + 1)]
-            size = out
-            self.up.append(Ascent(stages, Upsample(out, dims) if level else None))
-        self.norm = GroupNorm(groups, size, norm_eps)
-        self.leave = convolution(dims, size, out_channels * volume)
+        widths = [(channels * multiplier, level in attention_levels) for level, multiplier in enumerate(multipliers)]
+        down = partial(Downsample, dims=dims, padding=downsample_padding)
+        self.down, kept = _descents(stages, down, channels, widths, blocks)
+        size = widths[-1][0]
+        self.middle = nn.ModuleList(stages([size], size, middle_attention) + stages([size], size, False))
+        self.up = _ascents(stages, partial(Upsample, dims=dims), kept, widths, blocks)
+        self.norm = GroupNorm(groups, widths[0][0], norm_eps)
+        self.leave = convolution(dims, widths[0][0], out_channels * volume)
         _initialise(self)
 
     def forward(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> Tensor:
@@ -148,6 +136,36 @@ class UNet(nn.Module):
             size = None if given is None else given.shape[axis]
             if built != size:
                 raise InputError(f"This U-Net was built for a context whose {name} has size {built}, and was given {size}.")
+
+
+Stages = Callable[[Sequence[int], int, bool], list[Stage]]  # input widths, output width, with attention or not
+Widths = Sequence[tuple[int, bool]]  # per level: its width, and whether it has attention
+
+
+def _attentions(size: int, head_dim: int | None, groups: int, eps: float, token_width: int | None) -> list[Attention]:
+    cross = [] if token_width is None else [CrossAttention(size, head_dim, groups, eps, token_width)]
+    return [SelfAttention(size, head_dim, groups, eps), *cross]
+
+
+def _descents(stages: Stages, down: Callable[[int], Downsample], size: int, widths: Widths, blocks: int) -> tuple[nn.ModuleList, list[int]]:
+    """The levels on the way down, and the widths of the maps they keep for the way up."""
+    levels, kept = nn.ModuleList(), [size]
+    for level, (out, attentive) in enumerate(widths):
+        below = level + 1 < len(widths)
+        levels.append(Descent(stages([size] + [out] * (blocks - 1), out, attentive), down(out) if below else None))
+        kept += [out] * (blocks + below)
+        size = out
+    return levels, kept
+
+
+def _ascents(stages: Stages, up: Callable[[int], Upsample], kept: list[int], widths: Widths, blocks: int) -> nn.ModuleList:
+    """The levels on the way up, bottom first."""
+    levels, size = nn.ModuleList(), widths[-1][0]
+    for level, (out, attentive) in reversed(list(enumerate(widths))):
+        sizes = [into + kept.pop() for into in [size] + [out] * blocks]
+        levels.append(Ascent(stages(sizes, out, attentive), up(out) if level else None))
+        size = out
+    return levels
 
 
 def _initialise(unet: UNet) -> None:
