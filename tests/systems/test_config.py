@@ -44,6 +44,7 @@ def test_a_new_name_starts_its_section_afresh_whatever_the_order() -> None:
     [
         ("training.stepz=1", "did you mean 'training.steps'?"),
         ("lr=1", "training.lr"),
+        ("system=edm", "Unknown setting 'system'"),
         ("process.name=ddpm-liner", "did you mean 'ddpm-linear'?"),
         ("process.s=1", "process.steps"),
         ("training.steps=1.5", "takes a value like 100"),

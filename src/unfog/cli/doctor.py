@@ -17,7 +17,10 @@ _OWN_EXTRAS = {"dev"}  # for working on unfog, not for using it
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check versions, threads, devices, speed, cache, extras and free disk."""
+    """Say what this machine offers.
+
+    Versions, threads, devices, the speed of bfloat16, the cache, installed extras and free disk.
+    """
     emit(
         {
             "versions": {name: _version(name) for name in ("unfog", "torch", "numpy", "safetensors", "nibabel")},
@@ -52,7 +55,7 @@ def _bfloat16() -> dict[str, Any]:
     half = x.bfloat16(), w.bfloat16()
     full = _seconds(lambda: torch.conv2d(x, w, padding=1))
     speed = full / _seconds(lambda: torch.conv2d(*half, padding=1))
-    return {"speed-up": round(speed, 2), "advice": "training.precision=bf16" if speed > 1.1 else "training.precision=float32"}
+    return {"speed-up": round(speed, 2), "advice": "training.precision=bf16" if speed > 1.1 else "training.precision=fp32"}
 
 
 def _seconds(work: Callable[[], object], repeats: int = 5) -> float:

@@ -14,7 +14,10 @@ def inspect(
     path: Annotated[Path, typer.Argument(metavar="RUN|FILE", help="Folder of a run, or a file.")],
     as_json: AsJson = False,
 ) -> None:
-    """Say what a run or a file is: configuration, size and verified hashes, or shape, affine, units and warnings."""
+    """Say what a run or a file is.
+
+    A run: configuration, parameters, step and verified hashes. A file: shape, affine, units and warnings.
+    """
     from unfog.systems.inspect import inspect_path
 
     emit(inspect_path(path), as_json)

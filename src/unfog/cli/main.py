@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -44,7 +45,14 @@ def _stop(sentence: str, status: int) -> typer.Exit:
     return typer.Exit(status)
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 
 
 def _version(wanted: bool) -> None:
@@ -56,6 +64,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def unfog(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
     """Diffusion models for imaging: train on your own files, sample, restore with an uncertainty map."""
+    logging.basicConfig(level=logging.WARNING, format="unfog: %(message)s")
 
 
 def _example(text: str) -> str:

@@ -11,7 +11,7 @@ import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the results.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run, or a shipped prior.")]
 Sampler = Annotated[str | None, typer.Option(help="Sampler, such as ddim or heun; the run's own by default.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Sampler steps; the run's own number by default.")]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]

@@ -33,7 +33,10 @@ def restore(
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Restore a degraded file: its mean, the standard deviation, and samples, in the input's own format."""
+    """Restore a degraded file, with an uncertainty map.
+
+    Writes the mean, the standard deviation and the samples in the input's own format, and summary.json.
+    """
     from unfog.systems.restore import restore_file
 
     result = restore_file(

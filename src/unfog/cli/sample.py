@@ -21,7 +21,10 @@ def sample(
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance: 0 ignores the class, 1 uses it, more insists.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Draw samples from a run: pictures with a contact sheet, or NIfTI volumes."""
+    """Draw samples from a run.
+
+    Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers.
+    """
     from unfog.systems.sample import sample_run
 
     result = sample_run(run, count, out, sampler=sampler, steps=steps, grid=grid, seed=seed, label=label, guidance=guidance)

@@ -7,7 +7,6 @@ from unfog.cli.options import AsJson, emit
 
 def systems(as_json: AsJson = False) -> None:
     """List the systems that can be trained."""
-    from unfog.systems.registry import summary
-    from unfog.systems.registry import systems as known
+    from unfog.systems import get, names
 
-    emit({name: summary(name) for name in known.names()}, as_json)
+    emit({name: f"{get(name).summary} ({get(name).paper})" for name in names()}, as_json)

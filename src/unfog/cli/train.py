@@ -23,7 +23,7 @@ def train(
 ) -> None:
     """Train a system on a data set or on your own files."""
     from unfog.systems.train import train_system
-    from unfog.training.loop import Interrupted
+    from unfog.training.guard import Interrupted
 
     short = {"training.steps": steps, "training.seed": seed}
     overrides = [*(settings or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]

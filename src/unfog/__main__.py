@@ -1,0 +1,5 @@
+"""``python -m unfog``."""
+
+from unfog.cli.main import main
+
+main()
