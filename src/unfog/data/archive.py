@@ -28,10 +28,8 @@ def extract(archive: Path, members: Sequence[str], folder: Path) -> None:
     """Write ``members`` of ``archive`` into the new ``folder``; ``InputError`` when one is missing, unsafe or damaged."""
     folder.mkdir(parents=True)
     try:
-        if zipfile.is_zipfile(archive):
-            found = _from_zip(archive, set(members), folder)
-        else:
-            found = _from_tar(archive, set(members), folder)
+        unpack = _from_zip if zipfile.is_zipfile(archive) else _from_tar
+        found = unpack(archive, set(members), folder)
     except _DAMAGED as error:
         raise InputError(f"{archive.name} is damaged and cannot be unpacked; get it again.") from error
     if missing := sorted(set(members) - found):

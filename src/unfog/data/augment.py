@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from unfog.core.registry import Registry
 from unfog.errors import InputError
 
-augmentations: Registry[Augmentation] = Registry("augmentation")  # noqa: F821  (annotations are not evaluated)
+augmentations: Registry[Augmentation] = Registry("augmentation")
 
 
 @augmentations.register("none")

@@ -68,7 +68,7 @@ class ArrayDataset(Dataset):
 
     def batch(self, ids: Ids) -> dict[str, Tensor]:
         index = np.asarray(ids, dtype=np.int64)
-        if index.size and not (0 <= int(index.min()) and int(index.max()) < len(self)):
+        if index.size and (index.min() < 0 or index.max() >= len(self)):
             raise InputError(f"The data set {self.name!r} has samples 0 to {len(self) - 1}, not {int(index.min())} to {int(index.max())}.")
         return {key: _tensor(value[index]) for key, value in self._arrays.items()}
 

@@ -12,15 +12,15 @@ Source: Fonov et al. 2011, as packaged by nilearn. A figure on these splits spea
 
 from __future__ import annotations
 
-import gzip
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, Ids, choose, datasets
+from unfog.data.nifti import new_volume, read_nifti
 from unfog.data.packages import member
 from unfog.data.slices import to_slices, to_volume
 from unfog.errors import InputError
@@ -49,8 +49,8 @@ def split_of(z: float) -> str | None:
 def _source(part: str) -> tuple[Array, NDArray[np.float64]]:
     """One map of the template (197, 233, 189) in [0, 1], and its affine."""
     path = member("nilearn", f"_{part}_tal_nlin_sym_09a_converted.nii.gz")
-    image = nib.Nifti1Image.from_bytes(gzip.decompress(path.read_bytes()))  # to the gzip trailer, so a damaged copy is noticed
-    return np.asarray(image.dataobj, dtype=np.float32) / 255, np.asarray(image.affine, dtype=np.float64)
+    volume = read_nifti(path)
+    return volume.data / np.float32(255), volume.affine
 
 
 def _weights(centres: Array, size: float, origin: float, count: int) -> Array:
@@ -68,48 +68,44 @@ def _cells(axis: int, size: float) -> Array:
     return np.asarray(_CENTRE[axis] + (np.arange(count) - (count - 1) / 2) * size, dtype=np.float32)
 
 
-def _resample(volume: Array, affine: NDArray[np.float64], centres: tuple[Array, ...], sizes: tuple[float, ...]) -> Array:
+def _resample(volume: Array, affine: NDArray[np.float64], centres: Sequence[Array], sizes: Sequence[float]) -> Array:
     for axis in range(3):
         weights = _weights(centres[axis], sizes[axis], float(affine[axis, 3]), volume.shape[axis])
         volume = np.moveaxis(np.tensordot(weights, volume, (1, axis)), 0, axis)
     return np.ascontiguousarray(volume, dtype=np.float32)
 
 
+@datasets.register("mni-t1")
 class MniT1(ArrayDataset):
-    """``mni-t1``; ``z_mm`` (samples,) are the heights of the slices (of block centres in 3-D), ``affine`` that of the slice stack."""
+    """Axial slices (1, 192/resolution, 160/resolution), 1 mm apart; in 3-D the whole head, or its cubes of ``patch`` voxels.
 
-    def __init__(self, stack: dict[str, Array], z_mm: Array, affine: NDArray[np.float64], options: dict[str, Any]) -> None:
-        maps = {"tissue": np.concatenate([stack["gm"], stack["wm"]], 1)} if options["tissue"] else {}
+    ``resolution`` (mm) is in the plane in 2-D and of all axes in 3-D; ``tissue`` adds the condition of grey- and white-matter maps.
+    A cube belongs to a split when all of it does; the whole head (1, X, Y, Z) is split ``all``. ``z_mm`` (samples,) are the
+    heights of the slices (of the centres of cubes), ``affine`` that of the stack of slices or of the head.
+    """
+
+    def __init__(
+        self, split: str = "train", dims: int = 2, resolution: float = 2.0, tissue: bool = False, patch: int | None = None
+    ) -> None:
+        choose("The split of mni-t1", split, SPLITS)
+        choose("The dims of mni-t1", dims, (2, 3))
+        sizes = (resolution, resolution, resolution if dims == 3 else 1.0)
+        centres = [_cells(axis, size) for axis, size in enumerate(sizes)]
+        volumes = {part: _resample(*_source(part), centres, sizes) for part in (("t1", "gm", "wm") if tissue else ("t1",))}
+        t1, frame = _source("t1")
+        volumes["mask"] = _resample((t1 > 0).astype(np.float32), frame, centres, sizes)
+        stack, self.z_mm = _axial(volumes, centres[2], split) if dims == 2 else _cubes(volumes, centres[2], split, patch)
+        self.affine = np.diag([*sizes, 1.0])
+        self.affine[:3, 3] = [centres[0][0], centres[1][0], self.z_mm[0] if dims == 2 else centres[2][0]]
+        self._mask = stack["mask"] >= 0.5
+        maps = {"tissue": np.concatenate([stack["gm"], stack["wm"]], 1)} if tissue else {}
         config = {key: {"name": "spatial", "channels": 2} for key in maps}
+        options = {"split": split, "dims": dims, "resolution": resolution, "tissue": tissue, "patch": patch}
         super().__init__("mni-t1", stack["t1"], {"name": "range", "low": 0, "high": 1}, config, maps, options)
-        self._mask, self.z_mm, self.affine = stack["mask"] >= 0.5, z_mm, affine
 
     def brain_mask(self, ids: Ids) -> NDArray[np.bool_]:
         """(batch, 1, *space), True where at least half of a voxel is brain."""
         return np.asarray(self._mask[np.asarray(ids, dtype=np.int64)])
-
-
-@datasets.register("mni-t1")
-def mni_t1(split: str = "train", dims: int = 2, resolution: float = 2.0, tissue: bool = False, patch: int | None = None) -> MniT1:
-    """Axial slices (1, 192/resolution, 160/resolution), 1 mm apart, or in 3-D the whole head or its cubes of ``patch`` voxels.
-
-    ``resolution`` (mm) is in the plane in 2-D and of all axes in 3-D; ``tissue`` adds the condition of grey- and white-matter maps.
-    A cube belongs to a split when all of it does; the whole head (1, X, Y, Z) is split ``all``.
-    """
-    choose("The split of mni-t1", split, SPLITS)
-    choose("The dims of mni-t1", dims, (2, 3))
-    options = {"split": split, "dims": dims, "resolution": resolution, "tissue": tissue, "patch": patch}
-    sizes = (resolution, resolution, resolution if dims == 3 else 1.0)
-    centres = (_cells(0, resolution), _cells(1, resolution), _cells(2, sizes[2]))
-    volumes = {part: _resample(*_source(part), centres, sizes) for part in (("t1", "gm", "wm") if tissue else ("t1",))}
-    t1, frame = _source("t1")
-    volumes["mask"] = _resample((t1 > 0).astype(np.float32), frame, centres, sizes)
-    affine = np.diag([*sizes, 1.0])
-    affine[:3, 3] = [c[0] for c in centres]
-    stack, z_mm = _axial(volumes, centres[2], split) if dims == 2 else _cubes(volumes, centres[2], split, patch)
-    if dims == 2:
-        affine[2, 3] = z_mm[0]
-    return MniT1(stack, z_mm, affine, options)
 
 
 def _axial(volumes: dict[str, Array], heights: Array, split: str) -> tuple[dict[str, Array], Array]:
@@ -127,10 +123,12 @@ def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | N
     shape = volumes["mask"].shape
     if not 2 <= patch <= min(shape):
         raise InputError(f"mni-t1 cubes must measure 2 to {min(shape)} voxels, not {patch}.")
+    inside = np.array([split in (split_of(float(z)), "all") for z in heights])
+    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(-1, 2)  # first and one past the last of each run
     corners = [
         (i, j, k)
-        for k in range(0, shape[2] - patch + 1, patch // 2)
-        if split == "all" or {split_of(float(z)) for z in heights[k : k + patch]} == {split}
+        for first, end in edges
+        for k in range(first, end - patch + 1, patch // 2)
         for j in range(0, shape[1] - patch + 1, patch // 2)
         for i in range(0, shape[0] - patch + 1, patch // 2)
         if volumes["mask"][i : i + patch, j : j + patch, k : k + patch].mean() >= LEAST_BRAIN
@@ -146,10 +144,6 @@ def slab_nifti(split: str = "test", resolution: float = 2.0) -> nib.Nifti1Image:
 
     ``train`` is no slab: it has the gaps and the other splits cut out of it.
     """
-    choose("A slab", split, (*SLABS, "all"))
-    data = mni_t1(split=split, resolution=resolution)
-    image = nib.Nifti1Image(to_volume(data.batch(range(len(data)))["x"].numpy()), data.affine)
-    image.header.set_xyzt_units("mm")
-    image.set_qform(data.affine, code="mni")
-    image.set_sform(data.affine, code="mni")
-    return image
+    choose("A slab of mni-t1", split, (*SLABS, "all"))
+    data = MniT1(split, resolution=resolution)
+    return new_volume(to_volume(data.batch(range(len(data)))["x"].numpy()), data.affine, code="mni").image()

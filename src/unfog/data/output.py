@@ -1,0 +1,82 @@
+"""Output files: refused when they exist, and otherwise there complete or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unfog.errors import InputError
+
+
+def check_output(path: str | Path, inputs: Iterable[str | Path] = (), overwrite: bool = False) -> Path:
+    """``path`` as one that may be written: not an input, not there yet (unless ``overwrite``), in a folder that is.
+
+    Worth calling before long work; ``write_bytes`` calls it again.
+    """
+    target = Path(path)
+    if any(target.resolve() == Path(source).resolve() for source in inputs):
+        raise InputError(f"The output {target.name!r} is also the input; choose another name.")
+    if target.is_dir():
+        raise InputError(f"The output {target.name!r} is a folder; name a file in it.")
+    if target.exists() and not overwrite:
+        raise InputError(f"The output {target.name!r} exists; choose another name or ask to overwrite it.")
+    if not target.parent.is_dir():
+        raise InputError(f"The folder of the output {target.name!r} does not exist; make it first.")
+    return target
+
+
+def write_bytes(path: str | Path, content: bytes, inputs: Iterable[str | Path] = (), overwrite: bool = False) -> Path:
+    """Write a file atomically: a temporary file beside it, fsync, rename, fsync of the folder."""
+    target = check_output(path, inputs, overwrite)
+    try:
+        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=".unfog-")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fchmod(stream.fileno(), 0o666 & ~_umask())
+                os.fsync(stream.fileno())
+            Path(scratch).replace(target)
+        except BaseException:
+            Path(scratch).unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise InputError(f"The output {target.name!r} cannot be written ({error.strerror}); check the disk and its permissions.") from error
+    return target
+
+
+def write_image(path: str | Path, array: NDArray[Any], overwrite: bool = False) -> Path:
+    """Write a PNG: ``array`` (rows, columns) of uint8 or uint16, or (rows, columns, 3) of uint8."""
+    target = Path(path)
+    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
+    if target.suffix.lower() != ".png":
+        raise InputError(f"The image {target.name!r} is written as PNG; let its name end in .png.")
+    if not (grey and array.dtype in (np.uint8, np.uint16)) and not (colour and array.dtype == np.uint8):
+        raise InputError(f"The image {target.name!r} must be grey uint8 or uint16, or RGB uint8, not {array.shape} {array.dtype}.")
+    content = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(content, "PNG")
+    return write_bytes(target, content.getvalue(), overwrite=overwrite)
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    current = os.umask(0o077)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

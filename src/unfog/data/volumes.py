@@ -1,0 +1,93 @@
+"""``nifti``: a folder of NIfTI volumes, or one, as slices or whole.
+
+Each volume is turned to the nearest RAS+ axes and scaled by itself: its smallest value becomes 0, its 99.5th percentile 1,
+and what lies above is cut, so that one bright vessel doesn't darken a head. A constant volume is 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.data.dataset import ArrayDataset, choose, datasets
+from unfog.data.nifti import Volume, read_nifti
+from unfog.data.slices import to_slices
+from unfog.errors import InputError
+
+PERCENTILE = 99.5
+
+
+@datasets.register("nifti")
+class Volumes(ArrayDataset):
+    """Slices (1, rows, columns) along ``axis`` (0 sagittal, 1 coronal, 2 axial), or with ``dims=3`` volumes (1, X, Y, Z), in [0, 1].
+
+    ``size``, one number or one an axis of space, crops or pads with 0 about the centre; without it all must be of one shape.
+    Slices are left out where less than the share ``least`` of the pixels is above a tenth of the range.
+    """
+
+    def __init__(self, path: str, dims: int = 2, axis: int = 2, size: int | list[int] | None = None, least: float = 0.05) -> None:
+        choose("dims", dims, (2, 3))
+        choose("axis", axis, (0, 1, 2))
+        folder = Path(path)
+        files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
+        if not files:
+            raise InputError(f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does.")
+        parts = [_fitted(part, size) for part in (_samples(file, dims, axis, least) for file in files)]
+        for file, part in zip(files, parts, strict=True):
+            if part.shape[1:] != parts[0].shape[1:]:
+                shapes = f"{part.shape[2:]} but {files[0].name} gives {parts[0].shape[2:]}"
+                raise InputError(f"{file.name} gives samples of {shapes}; give a size to crop or pad them to.")
+        x = np.concatenate(parts)
+        if not len(x):
+            raise InputError(f"No slice of {folder.name} reaches least={least}; lower it.")
+        options = {"dims": dims, "axis": axis, "size": size, "least": least}
+        super().__init__("nifti", x, {"name": "range", "low": 0, "high": 1}, options=options)
+
+
+def _samples(file: Path, dims: int, axis: int, least: float) -> NDArray[np.float32]:
+    """The samples (n, 1, *space) of one volume."""
+    volume = read_nifti(file)
+    if volume.data.ndim != 3:
+        raise InputError(f"{file.name} has shape {volume.data.shape}; a data set takes volumes of three dimensions, so split it.")
+    data = scaled(upright(volume))
+    if dims == 3:
+        return data[None, None]
+    slices: NDArray[np.float32] = to_slices(data, axis)
+    return slices[(slices > 0.1).mean((1, 2, 3)) >= least]
+
+
+def upright(volume: Volume) -> NDArray[np.float32]:
+    """The data (X, Y, Z[, T]) with its axes reordered and flipped to the nearest right, anterior, superior."""
+    turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
+    return np.asarray(nib.apply_orientation(volume.data, turn), dtype=np.float32)  # type: ignore[no-untyped-call]
+
+
+def scaled(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[smallest value, 99.5th percentile] to [0, 1], cut above."""
+    low, high = float(data.min()), float(np.percentile(data, PERCENTILE))
+    if not high > low:
+        high = float(data.max())
+    span = high - low if high > low else 1.0
+    return np.asarray(np.clip((data - np.float32(low)) / np.float32(span), 0, 1), dtype=np.float32)
+
+
+def _fitted(x: NDArray[np.float32], size: int | list[int] | None) -> NDArray[np.float32]:
+    """Samples (n, 1, *space) cropped or padded about the centre."""
+    if size is None:
+        return x
+    sizes = [size] * (x.ndim - 2) if isinstance(size, int) else list(size)
+    if len(sizes) != x.ndim - 2 or min(sizes) < 1:
+        raise InputError(f"size must be one positive number, or {x.ndim - 2} of them, not {size}.")
+    for axis, wanted in enumerate(sizes, 2):
+        spare = x.shape[axis] - wanted
+        if spare > 0:
+            x = np.take(x, range(spare // 2, spare // 2 + wanted), axis)
+        else:
+            widths: Any = [(0, 0)] * x.ndim
+            widths[axis] = (-spare // 2, -spare - -spare // 2)
+            x = np.pad(x, widths)
+    return x
