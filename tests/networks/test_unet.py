@@ -37,7 +37,7 @@ def everything(batch: int = 2, size: int = 8) -> tuple[Tensor, Tensor, Context]:
 
 
 def relative(a: Tensor, b: Tensor) -> float:
-    return float((a - b).norm() / b.norm())
+    return ((a - b).norm() / b.norm()).item()
 
 
 def test_ddpm_for_cifar_has_the_published_size() -> None:
