@@ -141,6 +141,7 @@ def test_a_sample_does_not_depend_on_its_batch(modulation: str) -> None:
         torch.testing.assert_close(unet(x[row], label[row], own), together[row], rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
 def test_coordinates_tell_places_apart() -> None:
     """Without attention a convolution cannot tell the inside of a constant image apart; with coordinates it can."""
     options = {**SMALL, "multipliers": (1,), "attention_levels": (), "middle_attention": False}

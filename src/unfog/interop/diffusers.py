@@ -172,8 +172,7 @@ def unet_from_diffusers(weights: Mapping[str, Tensor] | nn.Module, config: Confi
     Raises `InputError` where the configuration asks for what the U-Net has not, or a tensor is missing, superfluous or misshapen.
     """
     if isinstance(weights, nn.Module):
-        model: Any = weights
-        weights, config = model.state_dict(), config or model.config
+        weights, config = weights.state_dict(), config or _settings(weights)
     if config is None:
         raise InputError("A diffusers state dictionary comes with its configuration; give the contents of config.json.")
     unet = UNet(**_options(config))
@@ -198,6 +197,11 @@ def unet_from_diffusers(weights: Mapping[str, Tensor] | nn.Module, config: Confi
         raise InputError(f"The diffusers weights have {min(source)!r}, which their configuration does not ask for.")
     unet.load_state_dict(state)
     return unet
+
+
+def _settings(model: Any) -> Config:
+    settings: Config = dict(model.config)
+    return settings
 
 
 def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -65,10 +65,7 @@ class UNet(nn.Module):
         embedding_shift: float = 1.0,
     ) -> None:
         super().__init__()
-        if not set(attention_levels) <= set(range(len(multipliers))):
-            raise InputError(f"attention_levels index the {len(multipliers)} multipliers from 0; got {list(attention_levels)}.")
-        if min(in_channels, out_channels, blocks, patch, len(multipliers), *multipliers) < 1:
-            raise InputError("A U-Net's channels, multipliers, blocks and patch must all be at least 1.")
+        _check_sizes(attention_levels, multipliers, in_channels, out_channels, blocks, patch)
         self.dims, self.patch, self.coordinates = dims, patch, coordinates
         self.vector_width, self.spatial_channels, self.token_width = vector_width, spatial_channels, token_width
         width, volume = 4 * channels, patch**dims
@@ -78,18 +75,14 @@ class UNet(nn.Module):
 
         block = partial(modulations.get(modulation), width=width, dims=dims, groups=groups, eps=norm_eps, dropout=dropout)
         attentions = partial(_attentions, head_dim=head_dim, groups=groups, eps=norm_eps, token_width=token_width)
-
-        def stages(sizes: Sequence[int], out: int, attentive: bool) -> list[Stage]:
-            return [Stage(block(size, out), attentions(out) if attentive else []) for size in sizes]
-
+        stages = partial(_stages, block, attentions)
         widths = [(channels * multiplier, level in attention_levels) for level, multiplier in enumerate(multipliers)]
-        down = partial(Downsample, dims=dims, padding=downsample_padding)
-        self.down, kept = _descents(stages, down, channels, widths, blocks)
-        size = widths[-1][0]
-        self.middle = nn.ModuleList(stages([size], size, middle_attention) + stages([size], size, False))
+        top, bottom = widths[0][0], widths[-1][0]
+        self.down, kept = _descents(stages, partial(Downsample, dims=dims, padding=downsample_padding), channels, widths, blocks)
+        self.middle = nn.ModuleList(stages([bottom], bottom, middle_attention) + stages([bottom], bottom, False))
         self.up = _ascents(stages, partial(Upsample, dims=dims), kept, widths, blocks)
-        self.norm = GroupNorm(groups, widths[0][0], norm_eps)
-        self.leave = convolution(dims, widths[0][0], out_channels * volume)
+        self.norm = GroupNorm(groups, top, norm_eps)
+        self.leave = convolution(dims, top, out_channels * volume)
         _initialise(self)
 
     def forward(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> Tensor:
@@ -142,9 +135,22 @@ Stages = Callable[[Sequence[int], int, bool], list[Stage]]  # input widths, outp
 Widths = Sequence[tuple[int, bool]]  # per level: its width, and whether it has attention
 
 
+def _check_sizes(attention_levels: Sequence[int], multipliers: Sequence[int], *sizes: int) -> None:
+    if not set(attention_levels) <= set(range(len(multipliers))):
+        raise InputError(f"attention_levels index the {len(multipliers)} multipliers from 0; got {list(attention_levels)}.")
+    if min(len(multipliers), *multipliers, *sizes) < 1:
+        raise InputError("A U-Net's channels, multipliers, blocks and patch must all be at least 1.")
+
+
 def _attentions(size: int, head_dim: int | None, groups: int, eps: float, token_width: int | None) -> list[Attention]:
     cross = [] if token_width is None else [CrossAttention(size, head_dim, groups, eps, token_width)]
     return [SelfAttention(size, head_dim, groups, eps), *cross]
+
+
+def _stages(
+    block: Callable[[int, int], nn.Module], attentions: Callable[[int], list[Attention]], sizes: Sequence[int], out: int, attentive: bool
+) -> list[Stage]:
+    return [Stage(block(size, out), attentions(out) if attentive else []) for size in sizes]
 
 
 def _descents(stages: Stages, down: Callable[[int], Downsample], size: int, widths: Widths, blocks: int) -> tuple[nn.ModuleList, list[int]]:
