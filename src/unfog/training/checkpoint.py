@@ -103,8 +103,8 @@ def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
         if fault(target) is None:
             return target
         _discard(run, target)  # it never verified, or training would have gone on from it
-    parent.mkdir(exist_ok=True)
-    temporary.mkdir()
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary.mkdir(parents=True)
     files = _serialised(checkpoint)
     for file, data in files.items():
         write_durably(temporary / file, data)

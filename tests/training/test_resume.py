@@ -1,0 +1,113 @@
+"""A run that was broken ends as one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from unfog.errors import InputError
+from unfog.training import checkpoint
+from unfog.training.guard import Interrupted, locked
+
+SCRIPT = Path(__file__).with_name("conftest.py")
+
+
+@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"log_every": 5}, {"checkpoint_every": 100}])
+def test_resumed_run_is_the_unbroken_run_bit_for_bit(tiny, tmp_path, changes):
+    tiny.train(tmp_path / "unbroken", **changes)
+
+    def stop(step, loss, rate):
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        tiny.train(tmp_path / "broken", callback=stop, **changes)
+    torch.manual_seed(123)  # the global stream must not matter
+    tiny.train(tmp_path / "broken", resume=True, **changes)
+    assert tiny.content(tmp_path / "broken") == tiny.content(tmp_path / "unbroken")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("random", "20"), ("writes",)], ids=["20 random instants", "every write"])
+def test_killed_run_ends_as_the_unbroken_one(tiny, tmp_path, arguments):
+    command = [sys.executable, str(SCRIPT), arguments[0], str(tmp_path), *arguments[1:]]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if arguments[0] == "random":
+        assert tiny.content(tmp_path / "broken") == tiny.content(tmp_path / "unbroken")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signal_saves_and_says_its_exit_code(tiny, tmp_path, number, code):
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted) as caught:
+        tiny.train(tmp_path / "run", callback=lambda step, *_: os.kill(os.getpid(), number) if step == 4 else None)
+    assert (caught.value.code, caught.value.step) == (code, 4)
+    assert checkpoint.load_newest(tmp_path / "run").state["step"] == 4
+    assert signal.getsignal(number) is before
+
+
+def test_finished_run_may_be_given_more_steps(tiny, tmp_path):
+    tiny.train(tmp_path / "long", decay="constant")
+    tiny.train(tmp_path / "run", decay="constant", steps=6)
+    assert tiny.train(tmp_path / "run", decay="constant", resume=True).step == 12
+    assert tiny.content(tmp_path / "run") == tiny.content(tmp_path / "long")
+    assert tiny.train(tmp_path / "run", decay="constant", resume=True).step == 12  # nothing left to do
+    with pytest.raises(InputError, match="step 12 already"):
+        tiny.train(tmp_path / "run", decay="constant", steps=6, resume=True)
+
+
+def test_a_new_cosine_is_told(tiny, tmp_path, caplog):
+    tiny.train(tmp_path / "run", steps=6)
+    tiny.train(tmp_path / "run", resume=True)
+    assert "laid out anew over 12 steps instead of 6" in caplog.text
+
+
+def test_changed_data_and_config_are_refused(tiny, tmp_path, monkeypatch):
+    tiny.train(tmp_path / "run", steps=3)
+    with pytest.raises(InputError, match="config changed"):
+        tiny.train(tmp_path / "run", resume=True, lr=2e-3)
+    other = tiny.dataset(seed=1)
+    monkeypatch.setattr(tiny, "dataset", lambda: other)
+    with pytest.raises(InputError, match="data changed"):
+        tiny.train(tmp_path / "run", resume=True)
+
+
+def test_another_number_of_threads_is_warned_of(tiny, tmp_path, caplog, monkeypatch):
+    tiny.train(tmp_path / "run", steps=3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    tiny.train(tmp_path / "run", resume=True)
+    assert "threads was 1 and is now 7" in caplog.text
+
+
+def test_folder_is_respected(tiny, tmp_path):
+    with pytest.raises(InputError, match="no run"):
+        tiny.train(tmp_path / "run", resume=True)
+    tiny.train(tmp_path / "run", steps=3)
+    with pytest.raises(InputError, match="not empty"):
+        tiny.train(tmp_path / "run")
+    with locked(tmp_path / "run"), pytest.raises(InputError, match="Another process"):
+        tiny.train(tmp_path / "run", resume=True)
+
+
+def test_metrics_are_the_same_in_both_files(tiny, tmp_path):
+    tiny.train(tmp_path / "run")
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    lines = (tmp_path / "run/metrics.csv").read_text().splitlines()
+    assert lines[0] == "step,loss,lr,grad_norm"
+    assert lines[1:] == [",".join(repr(row[key]) for key in lines[0].split(",")) for row in rows]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+
+
+def test_metrics_that_were_cut_are_refused(tiny, tmp_path):
+    tiny.train(tmp_path / "run", steps=3)
+    (tmp_path / "run/metrics.csv").write_text("step\n")
+    with pytest.raises(InputError, match=r"metrics\.csv is shorter"):
+        tiny.train(tmp_path / "run", resume=True)
