@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
@@ -139,8 +139,8 @@ def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | N
     return cut, np.array([heights[k : k + patch].mean() for _, _, k in corners], dtype=np.float32)
 
 
-def slab_nifti(split: str = "test", resolution: float = 2.0) -> nib.Nifti1Image:
-    """The slab of a split as a NIfTI volume in MNI space; ``to_slices`` of its data are the samples of ``mni-t1``.
+def slab_nifti(split: str = "test", resolution: float = 2.0) -> Any:
+    """The slab of a split as a nibabel image in MNI space; ``to_slices`` of its data are the samples of ``mni-t1``.
 
     ``train`` is no slab: it has the gaps and the other splits cut out of it.
     """

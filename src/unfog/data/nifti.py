@@ -49,14 +49,14 @@ class Volume:
         x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(x), float(y), float(z)
 
-    def image(self, data: NDArray[Any] | None = None) -> nib.Nifti1Image:
+    def image(self, data: NDArray[Any] | None = None) -> Any:
         """A nibabel image of ``data`` (its own by default) as float32 under this header, free text and extensions dropped."""
         array = np.asarray(self.data if data is None else data, dtype=np.float32)
         if array.shape[:3] != self.data.shape[:3]:
             raise InputError(f"The data has shape {array.shape[:3]} and its header {self.data.shape[:3]}; write it on its own grid.")
         header = self.header.copy()
         header.set_data_dtype(np.float32)
-        for field in _FREE_TEXT:
+        for field in set(_FREE_TEXT) & set(header.keys()):  # NIfTI-2 has fewer
             header[field] = b""
         header.extensions = Nifti1Extensions()
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
@@ -119,7 +119,8 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
 
 def _header(file: Path, stream: IO[bytes]) -> Any:
     raw = stream.read(540)
-    for kind, size, magic in ((nib.Nifti1Header, 348, raw[344:348]), (nib.Nifti2Header, 540, raw[4:8])):
+    kinds: Any = ((nib.Nifti1Header, 348, raw[344:348]), (nib.Nifti2Header, 540, raw[4:8]))
+    for kind, size, magic in kinds:
         if magic in (b"n+1\0", b"n+2\0") and len(raw) >= size:
             try:
                 return kind(raw[:size], check=False)
@@ -141,7 +142,7 @@ def _layout(file: Path, header: Any, cap: int, most: int) -> tuple[tuple[int, ..
         raise InputError(f"{file.name} claims {voxels} voxels in dim and at most {cap} are read; crop it or raise the cap.")
     try:
         kind = header.get_data_dtype()
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         raise InputError(f"{file.name} has the unknown datatype {int(header['datatype'])}; convert it to float32.") from error
     if kind.fields or kind.kind not in "iuf":
         raise InputError(f"{file.name} holds {kind} voxels in datatype; convert it to real numbers.")

@@ -57,7 +57,7 @@ def _samples(file: Path, dims: int, axis: int, least: float) -> NDArray[np.float
     if dims == 3:
         return data[None, None]
     slices: NDArray[np.float32] = to_slices(data, axis)
-    return slices[(slices > 0.1).mean((1, 2, 3)) >= least]
+    return np.asarray(slices[(slices > 0.1).mean((1, 2, 3)) >= least])
 
 
 def upright(volume: Volume) -> NDArray[np.float32]:

@@ -1,0 +1,38 @@
+"""Small files to read: a NIfTI volume with everything a header can say, and its bytes to be damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def image() -> nib.Nifti1Image:
+    """An oblique volume (6, 5, 4) of int16 with a slope, units, codes and free text."""
+    affine = np.array([[-1.5, 0.1, 0, 20], [0.1, 1.25, 0.2, -30], [0, -0.2, 2.0, 5], [0, 0, 0, 1]])
+    data = np.arange(120, dtype=np.int16).reshape(6, 5, 4)
+    made = nib.Nifti1Image(data, affine)
+    made.set_qform(affine, code=1)
+    made.set_sform(made.get_qform(), code=2)
+    made.header.set_xyzt_units("mm", "sec")
+    made.header["descrip"] = b"JANE DOE 1970"
+    return made
+
+
+@pytest.fixture
+def nifti(image: nib.Nifti1Image, tmp_path: Path) -> Path:
+    """The volume as a .nii.gz."""
+    path = tmp_path / "head.nii.gz"
+    image.to_filename(path)
+    return path
+
+
+@pytest.fixture
+def plain(image: nib.Nifti1Image, tmp_path: Path) -> Path:
+    """The volume as a .nii."""
+    path = tmp_path / "head.nii"
+    image.to_filename(path)
+    return path
