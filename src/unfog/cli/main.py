@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -65,6 +66,7 @@ def _version(wanted: bool) -> None:
 def unfog(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
     """Diffusion models for imaging: train on your own files, sample, restore with an uncertainty map."""
     logging.basicConfig(level=logging.WARNING, format="unfog: %(message)s")
+    warnings.showwarning = lambda message, *_: typer.echo(f"unfog: {message}", err=True)
 
 
 def _example(text: str) -> str:

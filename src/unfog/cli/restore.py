@@ -37,7 +37,7 @@ def restore(
 
     Writes the mean, the standard deviation and the samples in the input's own format, and summary.json.
     """
-    from unfog.systems.restore import restore_file
+    from unfog.systems.jobs import restore_file
 
     result = restore_file(
         run, source, task.value, out, noise=noise, mask=mask, factor=factor, samples=samples, steps=steps, sampler=sampler, seed=seed
