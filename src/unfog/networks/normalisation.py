@@ -12,7 +12,7 @@ class GroupNorm(nn.GroupNorm):
     """As torch's, but autocast does not widen it: a bfloat16 map stays bfloat16, its statistics are float32 all the same."""
 
     def __init__(self, groups: int, channels: int, eps: float = 1e-6) -> None:
-        if channels % groups:
+        if groups < 1 or channels % groups:
             raise InputError(f"{channels} channels do not divide into {groups} groups; choose a 'groups' that divides every level's width.")
         super().__init__(groups, channels, eps)
 
