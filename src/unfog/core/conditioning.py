@@ -33,7 +33,9 @@ class Context:
         vector = other.vector if self.vector is None else self.vector
         if self.vector is not None and other.vector is not None:
             vector = self.vector + other.vector
-        return Context(vector, _join(self.spatial, other.spatial), _join(self.tokens, other.tokens), _join(self.token_mask, other.token_mask))
+        return Context(
+            vector, _join(self.spatial, other.spatial), _join(self.tokens, other.tokens), _join(self.token_mask, other.token_mask)
+        )
 
 
 def _join(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -162,7 +164,8 @@ class TokenCondition(_WithNull):
     def _choose(self, present: Context, absent: Context, keep: Tensor) -> Context:
         # Both sequences stand side by side and the mask says which counts: lengths differ.
         joined = present.merge(absent)
-        assert present.token_mask is not None and absent.token_mask is not None
+        assert present.token_mask is not None
+        assert absent.token_mask is not None
         return replace(joined, token_mask=torch.cat([present.token_mask & keep[:, None], absent.token_mask & ~keep[:, None]], 1))
 
 

@@ -46,7 +46,8 @@ class Denoiser(nn.Module, ABC):
     def noise(self, x_t: Tensor, t: Tensor, **condition: Any) -> Tensor:
         """The predicted noise, (x_t - alpha x_0) / sigma."""
         alpha, sigma = self.scales(t)
-        return (x_t - expand(alpha, x_t) * self(x_t, t, **condition).mean) / expand(sigma, x_t)
+        x0: Tensor = self(x_t, t, **condition).mean
+        return (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t)
 
     def score(self, x_t: Tensor, t: Tensor, **condition: Any) -> Tensor:
         """grad log p(x_t), -noise / sigma."""

@@ -30,7 +30,7 @@ def rician_to_gaussian(y: Tensor, sigma: float) -> Tensor:
 
 
 def estimate_sigma(x: Tensor) -> Tensor:
-    """Blind standard deviation of white noise, per sample: 1.4826 median |d| / 2 of diagonal second differences (Immerkaer 1996, with a median).
+    """Blind standard deviation of white noise, per sample: 1.4826 median |d| / 2, d the mixed second differences (after Immerkaer 1996).
 
     ``x`` (batch, channels, height, width). Edges of the image count little, by the median.
     """

@@ -78,7 +78,8 @@ class BlockAverage(Operator):
         return blocks.mean(tuple(range(3, blocks.ndim, 2)))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        return self.pseudo_inverse(y) / self.factor ** (y.ndim - 2)
+        share: float = self.factor ** -(y.ndim - 2)
+        return self.pseudo_inverse(y) * share
 
     def pseudo_inverse(self, y: Tensor) -> Tensor:
         for axis in range(2, y.ndim):

@@ -106,6 +106,6 @@ def log_snr(sigma_max: float | None = None, sigma_min: float = 0.002) -> Grid:
 def check_grid(grid: Tensor) -> Tensor:
     """The grid itself, or ``InputError``: at least two float64 times in [0, 1], strictly decreasing."""
     times = torch.as_tensor(grid, dtype=torch.float64)
-    if times.ndim != 1 or len(times) < 2 or not bool((times[1:] < times[:-1]).all()) or not 0 <= float(times[-1]) < float(times[0]) <= 1:
-        raise InputError("A grid is a list of at least two times that decreases strictly within [0, 1], from noise (1) towards clean data (0).")
+    if times.ndim != 1 or len(times) < 2 or not bool((times[1:] < times[:-1]).all()) or float(times[-1]) < 0 or float(times[0]) > 1:
+        raise InputError("A grid is a list of at least two times that decreases strictly within [0, 1], from noise towards clean data.")
     return times

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -44,7 +45,7 @@ def trajectory(
     """Yields the state at every time of the grid, from x at grid[0] to the sample at grid[-1]."""
     times, history = check_grid(grid), ()
     yield State(x, float(times[0]))
-    for t, s in zip(times[:-1], times[1:], strict=True):
+    for t, s in pairwise(times):
         with torch.no_grad():
             x, history = sampler.step(denoiser, x, t, s, history, randomness, condition or {})
         yield State(x, float(s))

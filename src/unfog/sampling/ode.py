@@ -18,7 +18,7 @@ from unfog.sampling.loop import Condition, History
 
 def _slope(denoiser: Denoiser, u: Tensor, t: Tensor, condition: Condition) -> Tensor:
     alpha, level = denoiser.process.alpha(t), denoiser.process.noise_level(t)
-    x0 = denoiser(expand(alpha, u) * u, t, **condition).mean
+    x0: Tensor = denoiser(expand(alpha, u) * u, t, **condition).mean
     return (u - x0) / expand(level, u)
 
 

@@ -36,7 +36,11 @@ def build(config: Config) -> Parts:
         channels = {"in_channels": shape[0], "out_channels": shape[0]}
         built = networks.build({**network, **widths}, **channels)
         denoiser = NetworkDenoiser(
-            built, processes.build(config["process"]), predictions.build(config["prediction"]), labels.build(config["label"]), Conditioner(parts)
+            built,
+            processes.build(config["process"]),
+            predictions.build(config["prediction"]),
+            labels.build(config["label"]),
+            Conditioner(parts),
         )
     return Parts(denoiser, codecs.build(config["codec"]), shape)
 

@@ -39,7 +39,8 @@ def t1_prior(dataset: Dataset) -> Config:
         "objective": {"times": {"name": "log-normal", "mean": -0.8, "std": 1.5}, "weight": {"name": "simple"}},
         "augment": {"name": "anatomy"},
         "training": training(
-            steps=22_000, batch=4, lr=2.5e-3, warmup=50, weight_decay=1e-3, betas=[0.9, 0.99], ema=0.995, ema_power=17.0, checkpoint_every=1000
+            steps=22_000, batch=4, lr=2.5e-3, warmup=50, weight_decay=1e-3, betas=[0.9, 0.99],
+            ema=0.995, ema_power=17.0, checkpoint_every=1000
         ),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": "karras"},
     }  # fmt: skip

@@ -86,7 +86,7 @@ def restore(
         done = start // batch * (len(plan.grid) - 1)
         step: Callable[[int], None] | None = None if report is None else (lambda k, done=done: report(done + k, total))
         drawn.append(run_plan(part, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
-    stack = run.codec.decode(torch.cat(drawn)).unflatten(0, (len(measurement), samples))
+    stack = run.codec.decode(torch.cat(drawn)).reshape(len(measurement), samples, *shape)
     return Restored(stack.mean(1), stack.std(1), stack)
 
 
@@ -110,5 +110,5 @@ def _rows(operator: Operator, rows: list[int]) -> Operator:
 
 
 def options(task: str, given: Mapping[str, Any]) -> Operator:
-    """The operator of a task."""
+    """The operator of a task, with its options."""
     return tasks.build({"name": task, **given})

@@ -32,7 +32,11 @@ class Plan:
     def of(cls, run: Run, sampler: str | None = None, steps: int | None = None, grid: str | Mapping[str, Any] | None = None) -> Plan:
         """The run's own sampling section, with what is given in its place."""
         section = run.config["sampling"]
-        names = {"sampler": sampler or section["sampler"], "steps": steps or section["steps"], "grid": grid or section["grid"]}
+        names: dict[str, Any] = {
+            "sampler": sampler or section["sampler"],
+            "steps": steps or section["steps"],
+            "grid": grid or section["grid"],
+        }
         times = grids.build(names["grid"])(run.denoiser.process, names["steps"])
         return cls(samplers.build(names["sampler"]), times, names)
 

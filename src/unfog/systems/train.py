@@ -30,9 +30,7 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     return apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
 
 
-def train_config(
-    config: Config, dataset: Dataset, out: Path, *, resume: bool = False, callback: Callback | None = None
-) -> TrainResult:
+def train_config(config: Config, dataset: Dataset, out: Path, *, resume: bool = False, callback: Callback | None = None) -> TrainResult:
     """Train what a config describes."""
     settings = TrainSettings.of(config["training"])
     augment = augmentations.build(config["augment"])
