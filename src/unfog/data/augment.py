@@ -85,21 +85,22 @@ class Anatomy(Augmentation):
 
     def _grid(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         """Where each pixel comes from, (batch, rows, columns, 2) in [-1, 1]."""
-        size = torch.tensor([x.shape[3], x.shape[2]], dtype=x.dtype, device=x.device)
-        turn, zoom, *shift = _uniform(4, x, generators).unbind(1)
-        angle, zoom = turn * math.radians(self.rotation), 1 + self.scale * zoom
-        offset = torch.stack(shift, 1) * self.shift
-        # In pixels from the centre, so that a rotation stays one on a picture that is not square.
-        rotate = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2) / zoom[:, None, None]
-        columns, rows = (torch.arange(int(n), dtype=x.dtype, device=x.device) - (n - 1) / 2 for n in size)
-        pixels = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)
-        place = torch.einsum("bij,hwj->bhwi", rotate, pixels) + offset[:, None, None]
-        return (place + self._bend(x, generators)) * 2 / size
+        turn, zoom, *shift = (part.view(-1, 1, 1) for part in _uniform(4, x, generators).unbind(1))
+        angle, zoom = turn.double() * math.radians(self.rotation), 1 + self.scale * zoom
+        # In pixels from the centre, so that a rotation stays one on a picture that is not square; plain products, because a
+        # matrix product rounds differently in batches of different size.
+        column, row = (torch.arange(n, dtype=x.dtype, device=x.device) - (n - 1) / 2 for n in (x.shape[3], x.shape[2]))
+        column, row = column[None, None, :], row[None, :, None]
+        cos, sin = angle.cos().to(x) / zoom, angle.sin().to(x) / zoom
+        bend = self._bend(x, generators)
+        across = cos * column - sin * row + self.shift * shift[0] + bend[:, 0]
+        down = sin * column + cos * row + self.shift * shift[1] + bend[:, 1]
+        return torch.stack([across * (2 / x.shape[3]), down * (2 / x.shape[2])], -1)
 
     def _bend(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
-        """A smooth random displacement (batch, rows, columns, 2) in pixels."""
+        """A smooth random displacement (batch, 2, rows, columns) in pixels."""
         coarse = torch.stack([torch.randn(2, self.knots, self.knots, generator=g) for g in generators]).to(x) * self.elastic
-        return F.interpolate(coarse, x.shape[2:], mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+        return F.interpolate(coarse, x.shape[2:], mode="bicubic", align_corners=True)
 
 
 def _range(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,88 @@
+"""``mni-t1``: upright brains, and splits that keep their distance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from unfog.data import open_dataset
+from unfog.data.mni import GAP, SLABS, MniT1, slab_nifti
+from unfog.data.packages import member
+from unfog.data.slices import to_slices, to_volume
+from unfog.data.volumes import scaled
+from unfog.errors import InputError
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fetched() -> None:
+    try:
+        member("nilearn", "_t1_tal_nlin_sym_09a_converted.nii.gz")
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+def test_slices() -> None:
+    data = MniT1("train", tissue=True)
+    batch = data.batch(range(len(data)))
+    assert (data.shape, len(data)) == ((1, 96, 80), 86)
+    assert batch["tissue"].shape == (86, 2, 96, 80)
+    assert float(batch["x"].min()) == 0
+    assert 0.85 < float(batch["x"].max()) <= 1
+    assert data.conditions == {"tissue": {"name": "spatial", "channels": 2}}
+
+
+def test_splits_keep_their_distance() -> None:
+    heights = {split: MniT1(split).z_mm for split in ("train", "validation", "test")}
+    assert {split: (z[0], z[-1], len(z)) for split, z in heights.items() if split in SLABS} == {
+        "test": (0, 19, 20),
+        "validation": (40, 49, 10),
+    }
+    for a in heights:
+        for b in heights:
+            assert a == b or np.abs(heights[a][:, None] - heights[b]).min() > GAP
+
+
+def test_a_brain_is_upright_and_symmetric() -> None:
+    data = MniT1("test")
+    x, mask = data.batch([0])["x"][0, 0], data.brain_mask([0])[0, 0]
+    assert 0.5 < mask.mean() < 0.8
+    assert not x[~mask].gt(0.5).any()
+    # At the height of the commissures the back of the brain is wider than its front.
+    rows = np.flatnonzero(mask.any(1))
+    widths = mask.sum(1)
+    assert widths[rows[0] + 20] < widths[rows[-1] - 20]
+    assert float((x - x.flip(1).roll(1, 1)).abs().mean()) < 0.03
+
+
+def test_a_slab_is_a_true_volume() -> None:
+    data, image = MniT1("test"), slab_nifti("test")
+    stack = image.get_fdata(dtype=np.float32)
+    np.testing.assert_array_equal(to_slices(stack), data.batch(range(20))["x"].numpy())
+    np.testing.assert_array_equal(to_volume(to_slices(stack)), stack)
+    np.testing.assert_array_equal(image.affine, data.affine)
+    assert int(image.header["sform_code"]) == 4
+    np.testing.assert_allclose(image.affine @ [0, 0, 19, 1], [-79.5, -111.5, 19, 1])
+    assert float(scaled(stack).max()) == 1
+
+
+def test_volumes_and_cubes() -> None:
+    whole = open_dataset("mni-t1", split="all", dims=3, resolution=4)
+    assert (len(whole), whole.shape) == (1, (1, 40, 48, 40))
+    cubes = MniT1("test", dims=3, patch=8)
+    assert cubes.shape == (1, 8, 8, 8)
+    assert bool(((cubes.z_mm - 8 >= 0) & (cubes.z_mm + 8 <= 20)).all())
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"split": "training"}, "split"),
+        ({"resolution": 3}, "resolution"),
+        ({"dims": 3}, "split 'all'"),
+        ({"dims": 3, "patch": 99}, "2 to 80 voxels"),
+        ({"dims": 3, "patch": 40}, "smaller patch"),
+    ],
+)
+def test_bad_options(options: dict[str, object], word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        open_dataset("mni-t1", **options)
