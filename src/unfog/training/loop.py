@@ -133,7 +133,7 @@ class _Run:
         """One step; a batch whose loss or gradient is not finite leaves the weights as they are."""
         step, seed = self.step + 1, self.settings.seed
         batch, samples = self.feed(step)
-        torch.manual_seed(seed_of(seed, "dropout", step))
+        _seed_dropout(seed_of(seed, "dropout", step), self.learner.device)
         lr = self.settings.learning_rate(step)
         done = self.learner.update(lambda: self.objective(self.learner.denoiser, batch, samples, seed, step), lr)
         self.step = step
@@ -162,6 +162,12 @@ class _Run:
             "steps": self.settings.steps, "environment": _environment(learner.device),
         }  # fmt: skip
         disk.save(self.out, disk.Checkpoint(learner.denoiser.state_dict(), learner.ema.state_dict(), learner.moments(), state))
+
+
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed also visits devices that are not in use, at a millisecond a step
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _refuse(out: Path, resume: bool) -> None:
