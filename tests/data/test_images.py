@@ -76,6 +76,7 @@ def test_mixed_kinds(tmp_path: Path) -> None:
         open_dataset(tmp_path, label=True)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
 def test_truncated(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"

@@ -42,13 +42,13 @@ def write_bytes(path: str | Path, content: bytes, inputs: Iterable[str | Path] =
             with os.fdopen(handle, "wb") as stream:
                 stream.write(content)
                 stream.flush()
-                os.fchmod(stream.fileno(), 0o666 & ~_umask())
                 os.fsync(stream.fileno())
+            Path(scratch).chmod(0o666 & ~_umask())  # a temporary file is its owner's alone
             Path(scratch).replace(target)
         except BaseException:
             Path(scratch).unlink(missing_ok=True)
             raise
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise InputError(f"The output {target.name!r} cannot be written ({error.strerror}); check the disk and its permissions.") from error
     return target
@@ -74,7 +74,10 @@ def _umask() -> int:
     return current
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` last; only POSIX systems can."""
+    if os.name != "posix":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
