@@ -65,7 +65,7 @@ DENOISE = "--task denoise --out new"
         (f"restore run good.png {DENOISE} --noise loud", "'loud'"),
         (f"restore run good.png {DENOISE} --noise -1", "'-1'"),
         (f"restore run good.png {DENOISE} --samples 1", "at least 2"),
-        (f"restore run good.png {DENOISE} --mask good.png", "--task inpaint"),
+        (f"restore run good.png {DENOISE} --mask good.png", "for inpainting"),
         ("restore run good.png --task inpaint --out new", "--mask"),
         ("restore run good.png --task inpaint --mask good.png --out new", "mask"),
         ("restore run good.png --task superres --factor 1 --out new", "2 or more"),
