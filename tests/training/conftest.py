@@ -40,6 +40,7 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor, context: Context) -> Tensor:
         shift = self.label(label[:, None]) + (0 if context.vector is None else context.vector)
+        self.calls += 1
         hidden = self.dropout(torch.relu(self.enter(x) + shift[:, :, None, None]))
         return self.leave(hidden)
 
@@ -100,7 +101,7 @@ def _child(run: Path, settings: dict[str, Any], prepare: Callable[[], None] = la
         return pid
     try:
         prepare()
-        Tiny().train(run, resume=run.is_dir(), **settings)
+        Tiny().train(run, resume=(run / "lock").exists(), **settings)
     except BaseException as error:  # the fork must not run on into its parent's code
         sys.stderr.write(f"{error!r}\n")
         os._exit(1)

@@ -167,5 +167,5 @@ def test_a_run_on_a_failing_disk_resumes_to_the_same_end(tiny, tmp_path):
             Failing(patch, n)
             with contextlib.suppress(InputError):
                 tiny.train(run, **settings)
-        tiny.train(run, resume=run.exists(), **settings)
+        tiny.train(run, resume=(run / "lock").exists(), **settings)
         assert tiny.content(run) == tiny.content(tmp_path / "unbroken"), n

@@ -77,6 +77,16 @@ def test_a_bad_batch_is_skipped_and_told(tiny, tmp_path, caplog):
     assert all(value.isfinite().all() for value in checkpoint.load_ema(tmp_path / "run").values())
 
 
+@pytest.mark.gpu
+def test_training_on_a_gpu_resumes(tiny, tmp_path):
+    objective = objectives.build({"name": "denoising", "times": "log-normal", "drop": {"label": 0.3}})
+    for steps, resume in ((6, False), (12, True)):
+        parts = (tiny.denoiser(), objective, tiny.dataset(), tiny.augment, tiny.settings(steps=steps, precision="bf16"))
+        result = train(*parts, tmp_path / "run", {}, resume=resume, device="cuda")
+    assert result.updates == 12
+    assert all(value.device.type == "cpu" for value in checkpoint.load_ema(tmp_path / "run").values())
+
+
 def test_ten_bad_batches_in_a_row_end_it(tiny, tmp_path):
     settings = tiny.settings(steps=20, checkpoint_every=4)
     with pytest.raises(InputError, match="10 steps in a row, up to step 10"):

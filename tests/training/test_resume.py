@@ -90,6 +90,9 @@ def test_another_number_of_threads_is_warned_of(tiny, tmp_path, caplog, monkeypa
 def test_folder_is_respected(tiny, tmp_path):
     with pytest.raises(InputError, match="no run"):
         tiny.train(tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match="no run"):
+        tiny.train(tmp_path, resume=True)  # a folder, but not a run's
+    assert not list(tmp_path.iterdir())
     tiny.train(tmp_path / "run", steps=3)
     with pytest.raises(InputError, match="not empty"):
         tiny.train(tmp_path / "run")

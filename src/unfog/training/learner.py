@@ -48,6 +48,7 @@ class Learner:
 
     def update(self, objective: Callable[[], Tensor], lr: float) -> Step:
         """One step of AdamW on the mean of the ``objective``'s losses (batch,); none is taken when loss or gradient is not finite."""
+        buffers = [buffer.clone() for buffer in self.denoiser.buffers()]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             losses = objective()
         loss = losses.mean()
@@ -62,6 +63,9 @@ class Learner:
                 group["lr"] = lr
             self.optimizer.step()
             self.ema.update()
+        else:
+            for buffer, before in zip(self.denoiser.buffers(), buffers, strict=True):
+                buffer.copy_(before)
         return step
 
     def moments(self) -> dict[str, Tensor]:

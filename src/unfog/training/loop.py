@@ -25,7 +25,7 @@ from unfog.core.random import seed_of
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.training import checkpoint as disk
-from unfog.training import order
+from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
 from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
@@ -33,7 +33,6 @@ from unfog.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 Objective = Callable[[NetworkDenoiser, Mapping[str, Tensor], Sequence[int], int, int], Tensor]
-Augment = Callable[[Tensor, Sequence[torch.Generator]], Tensor]
 Callback = Callable[[int, float, float], None]
 
 PATIENCE = 10  # steps in a row that may fail to be finite
@@ -66,7 +65,7 @@ def train(
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     identity = {"config": _hash(config, settings), "data": dataset.fingerprint}
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
-    feed = _Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
+    feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
     learner = Learner(denoiser, settings, chosen)
     with ExitStack() as stack:
         stack.enter_context(locked(out))
@@ -82,30 +81,10 @@ def train(
         return run.go(signals, callback)
 
 
-@dataclass(frozen=True)
-class _Feed:
-    """The batch of a step, on the model's scale."""
-
-    dataset: Dataset
-    augment: Augment | None
-    codec: Codec
-    settings: TrainSettings
-    device: torch.device
-
-    def __call__(self, step: int) -> tuple[dict[str, Tensor], list[int]]:
-        seed = self.settings.seed
-        samples = order.ids(seed, step, self.settings.batch, len(self.dataset))
-        batch = self.dataset.batch(samples)
-        if self.augment is not None:
-            batch["x"] = self.augment(batch["x"], order.streams("augment", seed, step, samples))
-        batch["x"] = self.codec.encode(batch["x"])
-        return {name: value.to(self.device) for name, value in batch.items()}, samples
-
-
 class _Run:
     """A training run between two checkpoints."""
 
-    def __init__(self, learner: Learner, objective: Objective, feed: _Feed, metrics: Metrics, out: Path, identity: dict[str, str]) -> None:
+    def __init__(self, learner: Learner, objective: Objective, feed: Feed, metrics: Metrics, out: Path, identity: dict[str, str]) -> None:
         self.learner, self.objective, self.feed, self.metrics = learner, objective, feed, metrics
         self.out, self.identity, self.settings = out, identity, learner.settings
         self.step, self.failures, self.loss = 0, 0, float("nan")
@@ -172,7 +151,7 @@ def _seed_dropout(seed: int, device: torch.device) -> None:
 
 def _refuse(out: Path, resume: bool) -> None:
     """See that there is a run to resume, or none in the way of a new one."""
-    if resume and not out.is_dir():
+    if resume and not (out / "lock").is_file():
         raise InputError("There is no run in this folder to resume; start one without resume.")
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("The run folder exists and is not empty; resume it or choose another.")
