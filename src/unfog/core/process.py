@@ -101,7 +101,7 @@ class VPScaledLinear(VariancePreserving):
 
     def integrated_beta(self, t: Tensor) -> Tensor:
         low, slope = self._line()
-        return ((low + slope * t) ** 3 - low**3) / (3 * slope)
+        return t * (low**2 + low * slope * t + (slope * t) ** 2 / 3)
 
     def t_of_integrated_beta(self, b: Tensor) -> Tensor:
         low, slope = self._line()
@@ -124,7 +124,9 @@ class VPCosine(VariancePreserving):
 
     def integrated_beta(self, t: Tensor) -> Tensor:
         start, span = self._angles()
-        return -2 * (torch.log(torch.cos(start + span * t)) - math.log(math.cos(start)))
+        # log(cos(start + d) / cos(start)), without cancellation and exactly 0 at t = 0.
+        d = span * t
+        return -2 * torch.log1p(-2 * torch.sin(d / 2) ** 2 - math.tan(start) * torch.sin(d))
 
     def t_of_integrated_beta(self, b: Tensor) -> Tensor:
         start, span = self._angles()
