@@ -51,6 +51,7 @@ DENOISE = "--task denoise --out new"
         ("sample nowhere --out new", "nowhere is not a run"),
         ("sample damaged --out new", "verifies"),
         ("sample run --out full", "full exists"),
+        ("sample run --out good.png/new", "good.png"),
         ("sample run --out new --sampler hun", "did you mean 'heun'?"),
         ("sample run --out new --grid karas", "did you mean 'karras'?"),
         ("sample run --out new --class 10", "classes 0 to 9"),

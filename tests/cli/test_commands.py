@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from unfog.cli.main import app
+from unfog.systems import train
+from unfog.systems.jobs import _write_samples
+from unfog.systems.run import Run
+from unfog.training.guard import Interrupted
 
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 0, 3.0, -20], [0, 2.0, 0, 10], [0, 0, 0, 1]])  # axes not in the usual order
 
@@ -119,13 +125,20 @@ def test_inspect_verifies_a_run_and_reads_files(run: Path, tmp_path: Path) -> No
     assert call("inspect", digit(tmp_path / "d.png"))["shape"] == [1, 8, 8]
 
 
-def test_train_resumes_and_interrupts_with_the_signals_status(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unfog.systems import train
-    from unfog.training.guard import Interrupted
+def test_train_resumes(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    assert call("train", "edm", "--data", "digits", "--out", tmp_path / "run", "--resume", "--steps", 3)["step"] == 3
 
+
+def test_an_interrupted_training_exits_with_the_signals_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise Interrupted(143, 1)
 
     monkeypatch.setattr(train, "train_system", interrupted)
     result = CliRunner().invoke(app, ["train", "edm", "--data", "digits", "--out", str(tmp_path / "x")])
     assert result.exit_code == 143
+
+
+def test_volumes_are_sampled_as_nifti(run: Path, tmp_path: Path) -> None:
+    _write_samples(tmp_path, torch.rand(2, 1, 3, 4, 5), Run.open(run))
+    assert [nib.load(path).shape for path in sorted(tmp_path.iterdir())] == [(3, 4, 5)] * 2  # type: ignore[attr-defined]
