@@ -1,0 +1,67 @@
+"""Operators: adjoint, pseudo-inverse; noise: moments and estimates."""
+
+import numpy as np
+import pytest
+import torch
+
+from unfog.errors import InputError
+from unfog.physics.noise import add_gaussian, add_rician, estimate_sigma, rician_to_gaussian
+from unfog.physics.operators import BlockAverage, Identity, Mask, adjoint_error
+
+G = torch.Generator().manual_seed(0)
+OPERATORS = [
+    (Identity(), (2, 1, 8, 12)),
+    (Mask(torch.rand(1, 1, 8, 12, generator=G) < 0.4), (2, 3, 8, 12)),
+    (BlockAverage(4), (2, 1, 8, 12)),
+    (BlockAverage(2), (1, 1, 4, 6, 8)),
+    (BlockAverage(3), (1, 2, 9)),
+]
+
+
+@pytest.mark.parametrize(("operator", "shape"), OPERATORS, ids=lambda v: type(v).__name__ if not isinstance(v, tuple) else str(v))
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+def test_adjoint(operator, shape, dtype, bound):
+    assert adjoint_error(operator, shape, torch.Generator().manual_seed(1), dtype) <= bound
+
+
+@pytest.mark.parametrize(("operator", "shape"), OPERATORS, ids=lambda v: type(v).__name__ if not isinstance(v, tuple) else str(v))
+def test_pseudo_inverse(operator, shape):
+    """A A+ A = A and A+ A A+ = A+, with A A+ and A+ A symmetric (tested by the adjoint)."""
+    x = torch.randn(shape, dtype=torch.float64, generator=G)
+    y = operator(x)
+    back = operator.pseudo_inverse(y)
+    assert torch.allclose(operator(back), y, atol=1e-13)
+    assert torch.allclose(operator.pseudo_inverse(operator(back)), back, atol=1e-13)
+    z = torch.randn(shape, dtype=torch.float64, generator=G)
+    assert torch.allclose((back * z).sum(), (x * operator.pseudo_inverse(operator(z))).sum(), atol=1e-11)
+
+
+def test_block_average_by_hand():
+    x = torch.arange(16.0).view(1, 1, 4, 4)
+    assert BlockAverage(2)(x).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+
+
+def test_bad_operators_are_refused():
+    with pytest.raises(InputError, match="measures nothing"):
+        Mask(torch.zeros(4, 4))
+    with pytest.raises(InputError, match="2 or more"):
+        BlockAverage(1)
+    with pytest.raises(InputError, match="do not divide"):
+        BlockAverage(3)(torch.zeros(1, 1, 4, 4))
+
+
+def test_rician_moments():
+    x = torch.full((1, 1, 1000, 1000), 0.5, dtype=torch.float64)
+    y = add_rician(x, 0.1, torch.Generator().manual_seed(0))
+    assert float(y.square().mean()) == pytest.approx(0.25 + 2 * 0.01, rel=2e-3)
+    assert float(y.mean()) > 0.509  # the bias that there is
+    assert float(rician_to_gaussian(y, 0.1).mean()) == pytest.approx(0.5, abs=1e-3)  # and is taken away
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.08, 0.3])
+def test_estimated_noise(sigma):
+    """Blind, on a smooth image with edges, within 5 %."""
+    u, v = np.meshgrid(np.linspace(0, 6, 128), np.linspace(0, 6, 128))
+    clean = torch.from_numpy(2 + np.sin(u) * np.cos(v) + (u > 3)).float().expand(4, 1, -1, -1)
+    noisy = add_gaussian(clean, sigma, torch.Generator().manual_seed(0))
+    assert float(estimate_sigma(noisy).mean()) == pytest.approx(sigma, rel=0.05)
