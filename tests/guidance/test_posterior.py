@@ -82,7 +82,7 @@ def test_any_sampler_draws_the_posterior(name, task):
     measured = y.expand(n, 1, D)
     method = DirectMeasurement(oracle, measured, sigma) if task == "identity" else MMPS(oracle, operator, measured, sigma, iterations=D)
     randomness = generators(0, range(n))
-    grid = grids.build({"name": "karras", "sigma_min": 0.02})(process, 80)
+    grid = grids.build({"name": "karras", "sigma_min": 0.02})(process, 120)
     x = sample(method, normal((n, 1, D), randomness, like=mean), grid, samplers.build(name), randomness=randomness)[:, 0]
     exact_mean, exact_covariance = conditional(mean, covariance, matrix(operator), y[:, 0], sigma)
     spread = exact_covariance.diagonal().sqrt()
