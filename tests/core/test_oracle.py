@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from priors import PROCESSES, gaussian, mixture
 
 

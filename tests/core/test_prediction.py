@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from priors import PROCESSES, gaussian
+
 from unfog.core.conditioning import Conditioner
 from unfog.core.denoiser import NetworkDenoiser, labels
 from unfog.core.prediction import EDMF, X0, Flow, Noise, Score, V, predictions
@@ -17,9 +17,7 @@ DEFINITIONS = {
     V(): lambda x0, n, a, s: a * n - s * x0,
     Score(): lambda x0, n, a, s: -n / s,
     Flow(): lambda x0, n, a, s: n - x0,
-    EDMF(0.5): lambda x0, n, a, s: (
-        (x0 - 0.25 * a / (0.25 * a**2 + s**2) * (a * x0 + s * n)) / (0.5 * s / (0.25 * a**2 + s**2).sqrt())
-    ),
+    EDMF(0.5): lambda x0, n, a, s: (x0 - 0.25 * a / (0.25 * a**2 + s**2) * (a * x0 + s * n)) / (0.5 * s / (0.25 * a**2 + s**2).sqrt()),
 }
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from priors import PROCESSES
+
 from unfog.core.process import EDM, Tabulated, VPCosine, VPLinear, ddpm_cosine, ddpm_linear, processes
 from unfog.errors import InputError
 

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from priors import gaussian, mixture
+
 from unfog.core.denoiser import Denoiser
 from unfog.core.process import EDM, VPLinear, ddpm_linear
 from unfog.core.random import generators, normal
@@ -109,7 +109,9 @@ def test_one_network_call_a_step_and_no_dependence_on_the_batch(task):
         y = OPERATORS[task](normal((n, 1, D), generators(1, range(n)), like=oracle.means))
         method = DirectMeasurement(counted, y, 0.2) if task == "identity" else MMPS(counted, OPERATORS[task], y, 0.2)
         noise = normal((n, 1, D), randomness, like=oracle.means)
-        return sample(method, noise, grids.build("trailing")(oracle.process, 10), samplers.build("ddpm"), randomness=randomness), counted.calls
+        return sample(
+            method, noise, grids.build("trailing")(oracle.process, 10), samplers.build("ddpm"), randomness=randomness
+        ), counted.calls
 
     (many, calls), (one, _) = run(64), run(1)
     assert calls == 10
@@ -125,6 +127,9 @@ def test_the_measurement_matters():
 
 def test_no_noise_is_refused():
     oracle, _, _ = gaussian(VPLinear(), D)
-    for build in (lambda: MMPS(oracle, Identity(), torch.zeros(1, 1, D), 0.0), lambda: DirectMeasurement(oracle, torch.zeros(1, 1, D), 0.0)):
+    for build in (
+        lambda: MMPS(oracle, Identity(), torch.zeros(1, 1, D), 0.0),
+        lambda: DirectMeasurement(oracle, torch.zeros(1, 1, D), 0.0),
+    ):
         with pytest.raises(InputError, match="above zero"):
             build()

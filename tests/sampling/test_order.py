@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-
 from priors import PROCESSES, mixture
+
 from unfog.core.process import EDM, VPLinear, ddpm_linear
 from unfog.core.random import generators, normal
 from unfog.errors import InputError
@@ -51,9 +51,7 @@ def test_ddim_with_eta_one_is_ddpm_on_the_full_grid():
     process = ddpm_linear()
     oracle, grid = mixture(process), grids.build("trailing")(process, 1000)
     x = torch.randn(4, 2, dtype=torch.float64)
-    ddim, ddpm = (
-        sample(oracle, x, grid, s, randomness=generators(0, range(4))) for s in (DDIM(eta=1.0), DDPM())
-    )
+    ddim, ddpm = (sample(oracle, x, grid, s, randomness=generators(0, range(4))) for s in (DDIM(eta=1.0), DDPM()))
     assert torch.allclose(ddim, ddpm, atol=1e-9)
 
 
@@ -106,7 +104,10 @@ def test_the_history_matters():
     oracle, x = mixture(process), torch.randn(16, 2, dtype=torch.float64)
     grid = even(process, 1.0, 0.05, 32)
     truth = list(trajectory(oracle, x, even(process, 1.0, 0.05, 2048), samplers.build("heun"), randomness=QUIET))[-1].x
-    error = {n: float((sample(oracle, x / process.sigma(grid[0]), grid, samplers.build(n), randomness=QUIET) - truth).norm()) for n in ("ddim", "dpmpp-2m")}
+    error = {
+        n: float((sample(oracle, x / process.sigma(grid[0]), grid, samplers.build(n), randomness=QUIET) - truth).norm())
+        for n in ("ddim", "dpmpp-2m")
+    }
     assert error["dpmpp-2m"] < 0.3 * error["ddim"]
 
 

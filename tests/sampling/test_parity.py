@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior, labels
 from unfog.core.prediction import Noise
 from unfog.core.process import ddpm_linear
-from unfog.core.shapes import expand
-from unfog.sampling.ancestral import DDIM, DDPM, large, small
+from unfog.core.variance import LearnedRange
+from unfog.sampling.ancestral import DDIM, DDPM, large, posterior, small
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import trajectory
 from unfog.sampling.multistep import DPMpp2MHeun, DPMpp2MMidpoint
@@ -103,3 +103,24 @@ def test_dpmpp_2m(kind, sampler, steps):
     scheduler.set_timesteps(steps)
     times = torch.cat([(scheduler.timesteps.double() + 1) / 1000, torch.zeros(1, dtype=torch.float64)])
     assert close(ours(times, sampler), theirs(scheduler))
+
+
+def test_ddpm_with_learned_variance():
+    """The interpolated log-variance of Improved DDPM, from the network's second half."""
+
+    class TwoHalves(torch.nn.Module):
+        def forward(self, x, label, context):
+            return torch.cat([noise_model(x, float(label[0])), torch.tanh(x.flip(-1))], 1)
+
+    denoiser = NetworkDenoiser(TwoHalves(), PROCESS, Noise(), labels.build("time"), variance=LearnedRange())
+    scheduler = diffusers.DDPMScheduler(**TABLE, clip_sample=False, variance_type="learned_range")
+    scheduler.set_timesteps(1000)
+    scheduler.betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    scheduler.alphas_cumprod = torch.cumprod(1 - scheduler.betas, 0)
+    x, generator = X.double(), torch.Generator().manual_seed(1)
+    for t in scheduler.timesteps:
+        out = torch.cat([noise_model(x, float(t)), torch.tanh(x.flip(-1))], 1)
+        x = scheduler.step(out, t, x, generator=generator).prev_sample
+    grid, randomness = grids.build("trailing")(PROCESS, 1000), torch.Generator().manual_seed(1)
+    mine = list(trajectory(denoiser, X.double(), grid, DDPM(posterior), randomness=randomness))[-1].x
+    assert close(mine, x)

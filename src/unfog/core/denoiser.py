@@ -20,6 +20,7 @@ from unfog.core.prediction import Prediction
 from unfog.core.process import Process
 from unfog.core.registry import Registry
 from unfog.core.shapes import expand
+from unfog.core.variance import LearnedRange
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,23 @@ def log_sigma_label(scale: float = 0.25, sigma_min: float = 1e-5) -> Label:
 
 
 class NetworkDenoiser(Denoiser):
-    """A network with what it needs to be one: a process, what its output means, the noise label, its conditions."""
+    """A network with what it needs to be one: a process, what its output means, the noise label, its conditions.
+
+    With ``variance`` the network has twice the channels, and the second half is its learned variance.
+    """
 
     def __init__(
-        self, network: nn.Module, process: Process, prediction: Prediction, label: Label, conditioner: Conditioner | None = None
+        self,
+        network: nn.Module,
+        process: Process,
+        prediction: Prediction,
+        label: Label,
+        conditioner: Conditioner | None = None,
+        variance: LearnedRange | None = None,
     ) -> None:
         super().__init__()
         self.network, self.conditioner = network, conditioner or Conditioner()
-        self.process, self.prediction, self.label = process, prediction, label
+        self.process, self.prediction, self.label, self.variance = process, prediction, label, variance
 
     def output(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:
         """The network's raw output: the thing that training holds to its target."""
@@ -90,5 +100,8 @@ class NetworkDenoiser(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         t = t.to(torch.float64).expand(len(x_t))
-        out = self.output(x_t, t, self.conditioner(x_t, condition))
-        return Posterior(self.prediction.to_x0(out.to(x_t.dtype), x_t, *self.scales(t)))
+        out = self.output(x_t, t, self.conditioner(x_t, condition)).to(x_t.dtype)
+        if self.variance is None:
+            return Posterior(self.prediction.to_x0(out, x_t, *self.scales(t)))
+        out, v = out.chunk(2, 1)
+        return Posterior(self.prediction.to_x0(out, x_t, *self.scales(t)), self.variance.to_variance(v, self.process, t))

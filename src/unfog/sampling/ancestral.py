@@ -1,10 +1,10 @@
 r"""Ancestral samplers: DDPM (Ho et al. 2020) and DDIM (Song, Meng & Ermon 2021).
 
-With r = SNR_t / SNR_s, the forward process has the exact bridge
+DDPM draws x_s from the bridge between x_t and x_0 (``core.bridge``) with x_0 replaced by its posterior mean,
 
-    x_s | x_t, x_0 ~ N(alpha_s x_0 + r (alpha_s / alpha_t) (x_t - alpha_t x_0),  sigma_s^2 (1 - r)).
+    x_s = bridge mean + sqrt(v) noise,   v: the bridge's own variance, the forward step's, or one that was learned;
 
-DDPM draws from it with x_0 replaced by the posterior mean; DDIM keeps only a share eta of the noise.
+DDIM keeps only a share eta of the noise: x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) noise_t + eta sqrt(v) noise.
 """
 
 from __future__ import annotations
@@ -12,53 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
+from unfog.core.bridge import Bridge
 from unfog.core.denoiser import Denoiser, Posterior
-from unfog.core.process import Process
 from unfog.core.random import Randomness, normal_like
 from unfog.core.registry import Registry
 from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.sampling.loop import Condition, History
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """The numbers of one step from t to s (float64 scalars)."""
-
-    alpha_t: Tensor
-    sigma_t: Tensor
-    alpha_s: Tensor
-    sigma_s: Tensor
-    one_minus_r: Tensor  # 1 - SNR_t / SNR_s, with its digits kept
-
-    @classmethod
-    def of(cls, process: Process, t: Tensor, s: Tensor) -> Bridge:
-        one_minus_r = -torch.expm1(process.log_snr(t) - process.log_snr(s))
-        return cls(process.alpha(t), process.sigma(t), process.alpha(s), process.sigma(s), one_minus_r)
-
-    @property
-    def small(self) -> Tensor:
-        """Variance of x_s given x_t and x_0."""
-        return self.sigma_s**2 * self.one_minus_r
-
-    @property
-    def large(self) -> Tensor:
-        """Variance of x_t given x_s."""
-        return self.sigma_t**2 * self.one_minus_r
-
-    @property
-    def x0_gain(self) -> Tensor:
-        """d mean(x_s) / d x_0."""
-        return self.alpha_s * self.one_minus_r
-
-    @property
-    def xt_gain(self) -> Tensor:
-        """d mean(x_s) / d x_t."""
-        return (1 - self.one_minus_r) * self.alpha_s / self.alpha_t
-
 
 Variance = Callable[[Bridge, Posterior, Tensor], Tensor]
 variances: Registry[Tensor] = Registry("variance")

@@ -1,0 +1,53 @@
+r"""The bridge: where x_s lies, given x_t at a later time t and x_0.
+
+With r = SNR_t / SNR_s the forward process has exactly
+
+    x_s | x_t, x_0 ~ N(alpha_s x_0 + r (alpha_s / alpha_t) (x_t - alpha_t x_0),  sigma_s^2 (1 - r)).
+
+For DDPM's table and neighbouring knots this is q(x_{t-1} | x_t, x_0) of Ho et al. 2020 (eq. 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unfog.core.process import Process
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """The numbers of one step from t to s < t, float64, shaped as the times."""
+
+    alpha_t: Tensor
+    sigma_t: Tensor
+    alpha_s: Tensor
+    sigma_s: Tensor
+    one_minus_r: Tensor  # 1 - SNR_t / SNR_s, with its digits kept
+
+    @classmethod
+    def of(cls, process: Process, t: Tensor, s: Tensor) -> Bridge:
+        one_minus_r = -torch.expm1(process.log_snr(t) - process.log_snr(s))
+        return cls(process.alpha(t), process.sigma(t), process.alpha(s), process.sigma(s), one_minus_r)
+
+    @property
+    def small(self) -> Tensor:
+        """Variance of x_s given x_t and x_0."""
+        return self.sigma_s**2 * self.one_minus_r
+
+    @property
+    def large(self) -> Tensor:
+        """Variance of x_t given x_s."""
+        return self.sigma_t**2 * self.one_minus_r
+
+    @property
+    def x0_gain(self) -> Tensor:
+        """d mean(x_s) / d x_0."""
+        return self.alpha_s * self.one_minus_r
+
+    @property
+    def xt_gain(self) -> Tensor:
+        """d mean(x_s) / d x_t."""
+        return (1 - self.one_minus_r) * self.alpha_s / self.alpha_t
