@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -160,6 +161,7 @@ def _kill_at(n: int) -> None:
 
 
 if __name__ == "__main__":
+    importlib.import_module("torch._dynamo")  # else each fork imports it anew, for a second or two, in its first optimiser step
     torch.set_num_threads(1)
     place = Path(sys.argv[2])
     killed_at_random(place, int(sys.argv[3])) if sys.argv[1] == "random" else killed_at_every_write(place)
