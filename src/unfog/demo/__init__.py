@@ -1,0 +1,1 @@
+"""``unfog demo``: train, sample and restore on built-in data, and write a report of it."""

@@ -1,0 +1,151 @@
+"""``unfog demo``, from an empty folder to a report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import unfog
+from unfog.data.dataset import open_dataset
+from unfog.data.output import write_bytes, write_image
+from unfog.demo import report
+from unfog.demo.figure import lead_figure
+from unfog.demo.live import Live, train_live
+from unfog.demo.prior import Drawn, draw_new, forward_strip, reverse_strip
+from unfog.demo.restore import Outcome, calibrate, restore_slab
+from unfog.demo.tasks import Slab, tasks
+from unfog.demo.terminal import Show
+from unfog.errors import InputError
+from unfog.evaluation.report import grey, mosaic
+from unfog.systems.jobs import new_folder
+from unfog.systems.restore import GRID
+from unfog.systems.run import Run
+from unfog.systems.sample import Plan
+
+PRIOR = "t1-slices"
+SUMMARY, MADE_BY = "summary.json", "unfog demo"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much the demo does."""
+
+    live_seconds: float
+    live_samples: int
+    new_slices: int
+    slices: int
+    calibration: int
+    samples: int
+    steps: int
+
+
+FULL = Size(live_seconds=60, live_samples=8, new_slices=16, slices=6, calibration=2, samples=8, steps=20)
+QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=4, steps=20)
+
+
+def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Show | None = None) -> dict[str, Any]:
+    """Train, sample and restore into the folder ``out``, and return the summary that is written there too."""
+    size, show, begun = QUICK if quick else FULL, show or Show(), time.perf_counter()
+    _make_way(out)
+    run = Run.open(prior)
+    slab = Slab.of("test", size.slices)
+    with new_folder(out) as folder:
+        live = train_live(folder / "live", size.live_seconds, size.live_samples, show)
+        plan = Plan.of(run)
+        with show.stage(f"drawing {size.new_slices} new slices") as progress:
+            drawn = draw_new(run, plan, size.new_slices, open_dataset(run.config["data"]), 0, progress)
+        show.pictures([grey(x[0]) for x in drawn.samples[:8]])
+        outcomes = _restore_all(run, slab, size, folder, show)
+        summary = _summary(run, live, drawn, outcomes, quick)
+        summary["seconds"] = round(time.perf_counter() - begun, 1)
+        page = report.build(forward_strip(run, slab.x[:1]), reverse_strip(run, plan), live, drawn, slab, outcomes, _facts(summary))
+        page.write(folder / "report.html")
+        write_bytes(folder / "figure.png", lead_figure(outcomes, slab.x, drawn.samples))
+        write_image(folder / "samples.png", mosaic([[grey(x[0]) for x in drawn.samples]]))
+        files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+        write_bytes(folder / SUMMARY, (json.dumps({**summary, "files": [*files, SUMMARY]}, indent=1) + "\n").encode())
+    show.say(f"The report is {out / 'report.html'}.")
+    return {"report": str(out / "report.html"), **summary}
+
+
+def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> list[Outcome]:
+    plan, other = Plan.of(run, steps=size.steps, grid=GRID), Slab.of("validation", size.calibration)
+    outcomes = []
+    for task in tasks(slab):
+        with show.stage(f"{task.title}: scaling the intervals on another slab") as progress:
+            scale = calibrate(run, task, other, size.samples, plan, progress)
+        with show.stage(f"{task.title}: {size.samples} samples of {size.slices} slices") as progress:
+            outcome = restore_slab(run, task, slab, scale, size.samples, plan, folder / task.name, progress)
+        show.pictures(report.row_of(outcome, slab.x, len(slab.x) // 2))
+        show.say(f"  {outcome.gain:+.2f} dB over {outcome.best.name}, {100 * outcome.covered:.0f} % within the 90 % intervals")
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _summary(run: Run, live: Live, drawn: Drawn, outcomes: Sequence[Outcome], quick: bool) -> dict[str, Any]:
+    return {
+        "made by": MADE_BY,
+        "version": unfog.__version__,
+        "quick": quick,
+        "data": "MNI152 T1, one average brain; scored on a held-out slab of it, inside the brain",
+        "prior": run.name,
+        "live": {"steps": len(live.losses), "seconds": round(live.seconds, 1), "loss": report.smooth(live.losses)[-1]},
+        "samples": {"count": len(drawn.samples), "nearest": float(drawn.distances.mean()), "between training slices": drawn.between},
+        "tasks": {o.task.name: _figures(o) for o in outcomes},
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "baseline": outcome.best.name,
+        "baseline parameters": outcome.best.params,
+        "baseline psnr": float(outcome.baseline.psnr.mean()),
+        "psnr": float(outcome.ours.psnr.mean()),
+        "gain": outcome.gain,
+        "baseline ssim": float(outcome.baseline.ssim.mean()),
+        "ssim": float(outcome.ours.ssim.mean()),
+        "interval coverage": outcome.covered,
+        "interval scale": outcome.scale,
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+def _facts(summary: dict[str, Any]) -> dict[str, Any]:
+    """What the foot of the report says."""
+    return {
+        "unfog": summary["version"],
+        "torch": summary["torch"],
+        "threads": summary["threads"],
+        "prior": summary["prior"],
+        "seed": 0,
+        "seconds in all": round(summary["seconds"]),
+        "command": "unfog demo --quick" if summary["quick"] else "unfog demo",
+    }
+
+
+def _make_way(out: Path) -> None:
+    """Remove an earlier demo; ``InputError`` where ``out`` holds anything that a demo did not write."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    there = {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()} if out.is_dir() else {""}
+    if not there <= _written(out / SUMMARY):
+        raise InputError(f"{out} exists and holds more than an earlier demo; choose another folder with --out.")
+    shutil.rmtree(out)
+
+
+def _written(summary: Path) -> set[str]:
+    """The files that an earlier demo says it wrote."""
+    try:
+        content = json.loads(summary.read_text("utf-8"))
+        return set(content["files"]) if content["made by"] == MADE_BY else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()

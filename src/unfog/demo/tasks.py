@@ -1,0 +1,156 @@
+"""The slab that no training has seen, and the three ways the demo degrades it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unfog.core.random import generators
+from unfog.data.mni import MniT1
+from unfog.data.nifti import Volume, new_volume
+from unfog.data.slices import to_volume
+from unfog.evaluation.baselines import Best, best_denoiser, best_inpainter, best_upsampler
+from unfog.physics.noise import add_rician, rician_to_gaussian
+from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
+from unfog.systems.jobs import LEAST_NOISE
+from unfog.systems.restore import Restored
+from unfog.systems.run import Run
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Axial slices (n, 1, rows, columns) in [0, 1], the brain in them, their heights in mm, and the grid they lie on."""
+
+    x: Tensor
+    brain: Tensor
+    heights: list[float]
+    grid: Volume
+
+    @classmethod
+    def of(cls, split: str, count: int) -> Slab:
+        """``count`` evenly spaced slices of a split."""
+        data = MniT1(split)
+        step = len(data) // count
+        ids = list(range(step // 2, len(data), step))[:count]
+        x, affine = data.batch(ids)["x"], data.affine.copy()
+        affine[2, 2:] = step, data.z_mm[ids[0]]
+        grid = new_volume(to_volume(x.numpy()), affine, code="mni")
+        return cls(x, torch.from_numpy(data.brain_mask(ids)), [float(data.z_mm[i]) for i in ids], grid)
+
+
+class Task(ABC):
+    """A degradation, and what undoes it."""
+
+    name: str
+    title: str
+    rivals: str
+    operator: Operator
+    sigma: float = LEAST_NOISE
+
+    @abstractmethod
+    def measure(self, x: Tensor) -> Tensor:
+        """What a scanner would give of slices ``x``."""
+
+    @abstractmethod
+    def baseline(self, y: Tensor, slab: Slab) -> Best:
+        """The best classical restoration, tuned on the truth."""
+
+    def grid(self, fine: Volume) -> Volume:
+        """The grid of the measurement."""
+        return fine
+
+    def prepare(self, y: Tensor) -> Tensor:
+        """The measurement with Gaussian noise, as restoration assumes."""
+        return y
+
+    def region(self, brain: Tensor) -> Tensor:
+        """Where restorations are scored."""
+        return brain
+
+    def estimate(self, run: Run, y: Tensor, restored: Restored) -> Restored:
+        """The restoration with its best estimate as the mean."""
+        return restored
+
+
+class Denoise(Task):
+    """Rician noise, as in magnitude images."""
+
+    name, title, rivals = "denoise", "Rician denoising", "non-local means, total variation"
+    operator, sigma = Identity(), 0.08
+
+    def measure(self, x: Tensor) -> Tensor:
+        return add_rician(x, self.sigma, generators(0, range(len(x)), "rician"))
+
+    def prepare(self, y: Tensor) -> Tensor:
+        return rician_to_gaussian(y, self.sigma)
+
+    def baseline(self, y: Tensor, slab: Slab) -> Best:
+        return best_denoiser(_plain(y), _plain(slab.x), _plain(slab.brain), self.sigma)
+
+    def estimate(self, run: Run, y: Tensor, restored: Restored) -> Restored:
+        # Here the posterior mean is one call of the denoiser, free of the scatter of a mean of few samples.
+        noise = run.codec.encode(torch.tensor(self.sigma)) - run.codec.encode(torch.tensor(0.0))
+        process, t = run.denoiser.process, run.denoiser.process.t_of_noise_level(noise)
+        with torch.no_grad():
+            mean = run.denoiser(run.codec.encode(y) * process.alpha(t).to(y), t).mean
+        return replace(restored, mean=run.codec.decode(mean))
+
+
+class Inpaint(Task):
+    """Stripes as wide as the picture: nothing beside them to copy from the other half of a symmetric head."""
+
+    name, title, rivals = "inpaint", "Stripe inpainting", "biharmonic, total variation"
+    period, width = 20, 8
+
+    def __init__(self, rows: int, columns: int) -> None:
+        row = torch.arange(rows)
+        self.keep = ((row - self.width - 2) % self.period >= self.width)[:, None].expand(rows, columns)[None, None]
+        self.operator = Mask(self.keep)
+
+    @property
+    def share(self) -> float:
+        """How much of the picture is missing."""
+        return 1 - float(self.keep.float().mean())
+
+    def measure(self, x: Tensor) -> Tensor:
+        return self.operator(x)
+
+    def region(self, brain: Tensor) -> Tensor:
+        return brain & ~self.keep
+
+    def baseline(self, y: Tensor, slab: Slab) -> Best:
+        return best_inpainter(_plain(y), _plain(~self.keep), _plain(slab.x), _plain(slab.brain))
+
+
+class Superres(Task):
+    """Voxels four times as large along both axes of the slice."""
+
+    name, title, rivals = "superres", "4x super-resolution", "bicubic, spline, each back-projected"
+    factor = 4
+    operator = BlockAverage(factor)
+
+    def measure(self, x: Tensor) -> Tensor:
+        return self.operator(x)
+
+    def grid(self, fine: Volume) -> Volume:
+        shift = (self.factor - 1) / 2
+        step = np.array([[self.factor, 0, 0, shift], [0, self.factor, 0, shift], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+        return new_volume(fine.data[:: self.factor, :: self.factor], fine.affine @ step, code="mni")
+
+    def baseline(self, y: Tensor, slab: Slab) -> Best:
+        return best_upsampler(_plain(y), self.factor, _plain(slab.x), _plain(slab.brain))
+
+
+def tasks(slab: Slab) -> list[Task]:
+    """The demo's three."""
+    rows, columns = slab.x.shape[2:]
+    return [Denoise(), Inpaint(rows, columns), Superres()]
+
+
+def _plain(x: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    """(n, 1, rows, columns) to (n, rows, columns)."""
+    return np.asarray(x[:, 0].numpy())

@@ -1,0 +1,77 @@
+"""What the demo shows while it works: bars and pictures on a terminal, plain lines elsewhere; all on standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from rich.color import Color
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+from rich.segment import Segments as Picture
+from rich.style import Style
+
+from unfog.evaluation.report import pictures
+
+EVERY = 10.0  # seconds between plain lines
+Report = Callable[[int, int], None]  # (done, total)
+
+
+class Show:
+    """Says what happens, shows pictures, and reports how far a stage has come."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """A line."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def pictures(self, row: Sequence[pictures.Picture]) -> None:
+        """A row of pictures, where the terminal has the colours for it."""
+        if self.console.is_terminal and self.console.color_system in ("256", "truecolor"):
+            self.console.print(half_blocks(fit(pictures.mosaic([row]), self.console.width)))
+
+    @contextmanager
+    def stage(self, title: str) -> Iterator[Report]:
+        """Announces a stage and gives the function that reports its progress."""
+        if not self.console.is_terminal:
+            self.say(f"{title} ...")
+            yield self._lines(title)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, refresh_per_second=4) as bar:
+            task = bar.add_task(title, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+
+    def _lines(self, title: str) -> Report:
+        told = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= EVERY:
+                told = time.monotonic()
+                self.say(f"{title}: {done} of {total}")
+
+        return tell
+
+
+def fit(picture: pictures.Picture, width: int) -> pictures.Picture:
+    """The picture shrunk by averaging whole pixels until it fits ``width`` columns."""
+    factor = -(-picture.shape[1] // width)
+    height, width = (n // factor * factor for n in picture.shape[:2])
+    blocks = picture[:height, :width].reshape(height // factor, factor, width // factor, factor, 3)
+    return np.asarray(blocks.mean((1, 3)).round(), dtype=np.uint8)
+
+
+def half_blocks(picture: pictures.Picture) -> Picture:
+    """The picture in characters, two pixels each: the upper half block is one, its background the other."""
+    segments: list[Segment] = []
+    for upper, lower in zip(picture[:-1:2], picture[1::2], strict=True):
+        for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
+            segments.append(Segment("▀", Style(color=Color.from_rgb(*top), bgcolor=Color.from_rgb(*bottom))))
+        segments.append(Segment.line())
+    return Picture(segments)
