@@ -16,7 +16,7 @@ import unfog
 from unfog.data.dataset import open_dataset
 from unfog.data.output import write_bytes, write_image
 from unfog.demo import report
-from unfog.demo.figure import lead_figure
+from unfog.demo.figure import lead_figure, row_of
 from unfog.demo.live import Live, train_live
 from unfog.demo.prior import Drawn, draw_new, forward_strip, reverse_strip
 from unfog.demo.restore import Outcome, calibrate, restore_slab
@@ -83,7 +83,7 @@ def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> 
             scale = calibrate(run, task, other, size.samples, plan, progress)
         with show.stage(f"{task.title}: {size.samples} samples of {size.slices} slices") as progress:
             outcome = restore_slab(run, task, slab, scale, size.samples, plan, folder / task.name, progress)
-        show.pictures(report.row_of(outcome, slab.x, len(slab.x) // 2))
+        show.pictures(row_of(outcome, slab.x, len(slab.x) // 2))
         show.say(f"  {outcome.gain:+.2f} dB over {outcome.best.name}, {100 * outcome.covered:.0f} % within the 90 % intervals")
         outcomes.append(outcome)
     return outcomes

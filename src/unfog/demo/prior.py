@@ -30,7 +30,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Drawn:
-    """New slices, the training slice nearest to each and the root-mean-square distance to it; ``between``: the same among training slices."""
+    """New slices, the training slice nearest to each, distances (root mean square) to it, and the like ``between`` training slices."""
 
     samples: Tensor
     nearest: Tensor

@@ -52,8 +52,8 @@ def _caution(page: Page, slab: Slab) -> None:
     page.warning(
         "What these figures are about",
         "All slices come from one brain, the MNI152 template, an average of many people and exactly left-right symmetric. "
-        f"The restorations are of its axial slices at {low} to {high} mm (MNI z), the slab around the lateral ventricles; that slab and {GAP} mm on "
-        "each side of it were held out of all training. This is a held-out slab of an average brain: it says nothing of new subjects, "
+        f"The restorations are of its axial slices at {low} to {high} mm (MNI z), the slab around the lateral ventricles; that slab "
+        f"and {GAP} mm on each side of it were held out of all training. This is a held-out slab of an average brain: it says nothing of new subjects, "
         "of disease, or of clinical use.",
         "The baselines had their parameters chosen on the truth itself, which nobody has in practice; the model did not.",
     )
@@ -108,8 +108,9 @@ def _samples(page: Page, drawn: Drawn) -> None:
     near = float(drawn.distances.mean())
     page.section(
         "New slices",
-        f"{len(drawn.samples)} slices drawn from the prior that comes with the package, each over the training slice nearest to it. They lie "
-        f"{near:.3f} from it on average (root mean square, white is 1); a training slice lies {drawn.between:.3f} from its own nearest, 1 mm away.",
+        f"{len(drawn.samples)} slices drawn from the prior that comes with the package, each over the training slice nearest to it. "
+        f"They lie {near:.3f} from it on average (root mean square, white is 1); a training slice lies {drawn.between:.3f} from its "
+        "own nearest, 1 mm away.",
     )
     rows = []
     for first in range(0, len(drawn.samples), 8):
@@ -161,14 +162,14 @@ def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
     page.table(
         columns,
         rows,
-        "Means over the slices above, inside the brain (for inpainting: in its holes). Baselines: non-local means and total variation, biharmonic and "
-        "total variation, bicubic and spline with back-projection; each tuned on the truth. Seconds: reading, restoring and writing NIfTI.",
+        "Means over the slices above, inside the brain (for inpainting: in its holes). Baselines: non-local means and total variation; "
+        "biharmonic and total variation; bicubic and spline with back-projection; each tuned on the truth. Seconds: reading, restoring and writing NIfTI.",
         best,
     )
     scales = ", ".join(f"{o.scale:.2f}" for o in outcomes)
     page.text(
-        f"The {100 * LEVEL:.0f} % intervals are those of a normal with the samples' mean and standard deviation, the latter times a factor ({scales}) "
-        f"chosen on another slab, {low} to {high} mm, that was held out too.",
+        f"The {100 * LEVEL:.0f} % intervals are those of a normal with the samples' mean and standard deviation, the latter times "
+        f"a factor ({scales}) chosen on another slab, {low} to {high} mm, that was held out too.",
         quiet=True,
     )
 
@@ -177,6 +178,6 @@ def _made(page: Page, facts: Mapping[str, Any]) -> None:
     page.section("How this was made")
     page.text(" · ".join(f"{key}: {value}" for key, value in facts.items()), quiet=True)
     page.text(
-        "Beside this page: summary.json with all figures; for each task the measured, mean and std volumes as NIfTI; the model trained live.",
+        "Beside this page: summary.json with all figures; measured, mean and std of each task as NIfTI; the model trained live.",
         quiet=True,
     )
