@@ -53,8 +53,8 @@ def _caution(page: Page, slab: Slab) -> None:
         "What these figures are about",
         "All slices come from one brain, the MNI152 template, an average of many people and exactly left-right symmetric. "
         f"The restorations are of its axial slices at {low} to {high} mm (MNI z), the slab around the lateral ventricles; that slab "
-        f"and {GAP} mm on each side of it were held out of all training. This is a held-out slab of an average brain: it says nothing of new subjects, "
-        "of disease, or of clinical use.",
+        f"and {GAP} mm on each side of it were held out of all training. This is a held-out slab "
+        "of an average brain: it says nothing of new subjects, of disease, or of clinical use.",
         "The baselines had their parameters chosen on the truth itself, which nobody has in practice; the model did not.",
     )
 
@@ -163,7 +163,8 @@ def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
         columns,
         rows,
         "Means over the slices above, inside the brain (for inpainting: in its holes). Baselines: non-local means and total variation; "
-        "biharmonic and total variation; bicubic and spline with back-projection; each tuned on the truth. Seconds: reading, restoring and writing NIfTI.",
+        "biharmonic and total variation; bicubic and spline with back-projection; each tuned on the truth. "
+        "Seconds: reading, restoring and writing NIfTI.",
         best,
     )
     scales = ", ".join(f"{o.scale:.2f}" for o in outcomes)
