@@ -34,3 +34,10 @@ def test_positions_run_from_minus_one_to_one_along_their_axis() -> None:
     assert lines.shape == (2, 3, 5)
     assert torch.equal(lines[0, :, 2], torch.tensor([-1.0, 0.0, 1.0]))
     assert torch.equal(lines[1, 0], torch.tensor([-1.0, -0.5, 0.0, 0.5, 1.0]))
+
+
+def test_positions_have_sines_and_cosines_for_each_octave() -> None:
+    waves = positions((5,), torch.zeros(1), octaves=2)
+    line = torch.linspace(-1, 1, 5)
+    expected = [line, *(f(torch.pi * k * line) for k in (1, 2) for f in (torch.sin, torch.cos))]
+    assert torch.equal(waves, torch.stack(expected))

@@ -19,12 +19,20 @@ class Task(StrEnum):
     superres = "superres"
 
 
+class NoiseModel(StrEnum):
+    """How the noise is distributed."""
+
+    gaussian = "gaussian"
+    rician = "rician"
+
+
 def restore(
     run: Run,
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="Degraded file: .nii, .nii.gz, .png or .npy.")],
     task: Annotated[Task, typer.Option(help="What to undo.")],
     out: Out,
     noise: Annotated[str, typer.Option(metavar="auto|VALUE", help="Standard deviation of the noise, in the input's units.")] = "auto",
+    noise_model: Annotated[NoiseModel, typer.Option(help="Rician for magnitude MRI.")] = NoiseModel.gaussian,
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in.")] = None,
     factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
     samples: Annotated[int, typer.Option(min=1, help="Restorations to draw; their spread is the uncertainty.")] = 8,
@@ -40,6 +48,7 @@ def restore(
     from unfog.systems.jobs import restore_file
 
     result = restore_file(
-        run, source, task.value, out, noise=noise, mask=mask, factor=factor, samples=samples, steps=steps, sampler=sampler, seed=seed
-    )
+        run, source, task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, factor=factor, samples=samples, steps=steps,
+        sampler=sampler, seed=seed,
+    )  # fmt: skip
     emit(result, as_json)

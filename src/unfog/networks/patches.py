@@ -40,7 +40,9 @@ def shuffle(x: Tensor, patch: int) -> Tensor:
     return split.permute(order).reshape(batch, channels // patch**d, *(size * patch for size in space))
 
 
-def positions(space: Sequence[int], like: Tensor) -> Tensor:
-    """(d, *space): along each axis a line from -1 to 1."""
+def positions(space: Sequence[int], like: Tensor, octaves: int = 0) -> Tensor:
+    """(d (1 + 2 octaves), *space): along each axis a line from -1 to 1, and its sines and cosines at 1, 2, 4, ... half waves."""
     lines = [torch.linspace(-1, 1, size, dtype=like.dtype, device=like.device) for size in space]
-    return torch.stack(torch.meshgrid(*lines, indexing="ij"))
+    line = torch.stack(torch.meshgrid(*lines, indexing="ij"))
+    waves = [f(torch.pi * 2**k * line) for k in range(octaves) for f in (torch.sin, torch.cos)]
+    return torch.cat([line, *waves])

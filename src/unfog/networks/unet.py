@@ -36,8 +36,9 @@ class UNet(nn.Module):
     at ``attention_levels`` and, if ``middle_attention``, at the bottom, in heads of ``head_dim`` channels (None: one head).
     ``modulation``, "add" or "scale-shift", is how the label enters a block. Of the context it takes a vector of ``vector_width``,
     ``spatial_channels`` on the grid of x, and tokens of ``token_width`` by cross-attention; all that it is built for must be given.
-    ``patch`` moves patches into channels first; ``coordinates`` adds a position channel per axis. ``downsample_padding`` 0 pads as
-    DDPM's authors do; ``embedding_shift`` is that of `unfog.networks.embedding.sinusoids`. It starts as the zero function.
+    ``patch`` moves patches into channels first; ``coordinates`` adds a position channel per axis, and waves of so many ``octaves``.
+    ``downsample_padding`` 0 pads as DDPM's authors do; ``embedding_shift`` is that of `unfog.networks.embedding.sinusoids`.
+    It starts as the zero function.
     """
 
     def __init__(
@@ -60,18 +61,19 @@ class UNet(nn.Module):
         token_width: int | None = None,
         patch: int = 1,
         coordinates: bool = False,
+        octaves: int = 0,
         downsample_padding: int = 1,
         norm_eps: float = 1e-6,
         embedding_shift: float = 1.0,
     ) -> None:
         super().__init__()
         _check_sizes(attention_levels, multipliers, in_channels, out_channels, blocks, patch)
-        self.dims, self.patch, self.coordinates = dims, patch, coordinates
+        self.dims, self.patch, self.coordinates, self.octaves = dims, patch, coordinates, octaves
         self.vector_width, self.spatial_channels, self.token_width = vector_width, spatial_channels, token_width
         width, volume = 4 * channels, patch**dims
         self.embedding = LabelEmbedding(channels, embedding_shift)
         self.vector = None if vector_width is None else nn.Linear(vector_width, width, bias=False)
-        self.enter = convolution(dims, (in_channels + spatial_channels) * volume + dims * coordinates, channels)
+        self.enter = convolution(dims, (in_channels + spatial_channels) * volume + dims * (1 + 2 * octaves) * coordinates, channels)
 
         block = partial(modulations.get(modulation), width=width, dims=dims, groups=groups, eps=norm_eps, dropout=dropout)
         attentions = partial(_attentions, head_dim=head_dim, groups=groups, eps=norm_eps, token_width=token_width)
@@ -114,7 +116,7 @@ class UNet(nn.Module):
         if self.patch > 1:
             x = unshuffle(pad_to_multiple(x, self.patch), self.patch)
         if self.coordinates:
-            x = torch.cat([x, positions(x.shape[2:], x).expand(len(x), -1, *x.shape[2:])], 1)
+            x = torch.cat([x, positions(x.shape[2:], x, self.octaves).expand(len(x), -1, *x.shape[2:])], 1)
         return x.to(self.norm.weight.dtype)
 
     def _check(self, x: Tensor, context: Context) -> None:

@@ -7,6 +7,8 @@ signal-to-noise ratio of about 3, nearly Gaussian noise of standard deviation si
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -27,6 +29,14 @@ def add_rician(x: Tensor, sigma: float, randomness: Randomness) -> Tensor:
 def rician_to_gaussian(y: Tensor, sigma: float) -> Tensor:
     """Rician magnitudes with their bias removed, for methods that assume Gaussian noise."""
     return (y**2 - sigma**2).clamp(min=0).sqrt()
+
+
+def _as_it_is(y: Tensor, sigma: float) -> Tensor:
+    return y
+
+
+# What turns a measurement with each kind of noise into one whose noise is nearly Gaussian, for methods that assume it.
+to_gaussian: dict[str, Callable[[Tensor, float], Tensor]] = {"gaussian": _as_it_is, "rician": rician_to_gaussian}
 
 
 def estimate_sigma(x: Tensor) -> Tensor:

@@ -32,15 +32,15 @@ def t1_prior(dataset: Dataset) -> Config:
     """EDM at a quarter of the pixels with position channels; anatomical augmentation; ancestral sampling."""
     return {
         **edm(dataset),
-        "prediction": {"name": "edm", "sigma_data": 0.75},
         "network": unet(
-            dataset, 48, multipliers=[1, 2, 2], blocks=1, attention_levels=[2], groups=16, patch=2, coordinates=True
+            dataset, 32, multipliers=[1, 2, 3], blocks=1, attention_levels=[2], groups=8, patch=2, coordinates=True, octaves=3
         ),
-        "objective": {"times": {"name": "log-normal", "mean": -0.8, "std": 1.5}, "weight": {"name": "simple"}},
+        "objective": {"times": {"name": "log-normal", "mean": -0.4, "std": 1.7}, "weight": {"name": "simple"}},
+        "prediction": {"name": "edm", "sigma_data": 0.65},
         "augment": {"name": "anatomy"},
         "training": training(
-            steps=22_000, batch=4, lr=2.5e-3, warmup=50, weight_decay=1e-3, betas=[0.9, 0.99],
-            ema=0.995, ema_power=17.0, checkpoint_every=1000
+            steps=24_000, batch=4, lr=1e-3, warmup=200, weight_decay=1e-3, betas=[0.9, 0.99],
+            ema=0.998, ema_power=17.0, checkpoint_every=1000
         ),
-        "sampling": {"sampler": "ddpm", "steps": 40, "grid": "karras"},
+        "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
     }  # fmt: skip

@@ -21,12 +21,12 @@ from unfog.core.codec import Codec
 from unfog.data.nifti import new_volume, write_nifti
 from unfog.data.output import write_bytes, write_image
 from unfog.errors import InputError
-from unfog.physics.noise import estimate_sigma
+from unfog.physics.noise import estimate_sigma, to_gaussian
 from unfog.physics.operators import Mask, Operator
 from unfog.systems.restore import GRID, restore, tasks
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, Report, draw
-from unfog.systems.scans import Scan, read_scan, write_array
+from unfog.systems.scans import NiftiScan, Scan, read_scan, write_array
 
 LEAST_NOISE = 0.005  # of the data's range: a measurement is never taken for exact
 
@@ -96,8 +96,8 @@ def contact_sheet(pictures: np.ndarray[Any, Any], gap: int = 2) -> np.ndarray[An
 
 
 def restore_file(
-    source: str | Path, path: Path, task: str, out: Path, *, noise: str = "auto", mask: Path | None = None, factor: int = 4,
-    samples: int = 8, steps: int | None = None, sampler: str | None = None, seed: int = 0,
+    source: str | Path, path: Path, task: str, out: Path, *, noise: str = "auto", noise_model: str = "gaussian",
+    mask: Path | None = None, factor: int = 4, samples: int = 8, steps: int | None = None, sampler: str | None = None, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Restore a file into the new folder ``out``: mean, standard deviation and samples in the file's own format, and summary.json."""
     check_new(out)
@@ -110,6 +110,7 @@ def restore_file(
     y = (torch.from_numpy(scan.values) - offset) / scale
     y = operator(y) if isinstance(operator, Mask) else y  # what was not measured is 0
     sigma = max(given / scale if given is not None else blind_sigma(y), LEAST_NOISE * (high - low))
+    y = to_gaussian[noise_model](y, sigma)
     plan = Plan.of(run, sampler, steps, GRID)
     begun = time.perf_counter()
     with new_folder(out) as folder:
@@ -118,11 +119,26 @@ def restore_file(
         results = {"mean": stack.mean(1), "std": stack.std(1), **{f"sample-{k:02d}": stack[:, k] for k in range(samples)}}
         files = {name: target.write(folder, name, value.numpy()).name for name, value in results.items()}
         summary = {
-            "task": task, "run": run.name, "input": path.name, "noise": sigma * scale, "noise estimated": given is None, "seed": seed,
-            **plan.names, "offset": offset, "scale": scale, "mean std": float(results["std"].mean()), "files": list(files.values()),
+            "task": task, "run": run.name, "input": path.name, "noise": sigma * scale, "noise estimated": given is None,
+            "noise model": noise_model, "seed": seed, **plan.names, "offset": offset, "scale": scale,
+            "mean std": float(results["std"].mean()), "warnings": _warnings(run, scan), "files": list(files.values()),
         }  # fmt: skip
         _write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _warnings(run: Run, scan: Scan) -> list[str]:
+    """What a reader of the result should know."""
+    found: list[str] = []
+    trained = run.card.get("voxel_mm")
+    if isinstance(scan, NiftiScan):
+        found += scan.volume.notes
+        if trained and any(abs(size / trained - 1) > 0.1 for size in scan.volume.zooms[:2]):
+            sizes = " x ".join(f"{size:.2f}" for size in scan.volume.zooms)
+            found.append(
+                f"The voxels measure {sizes} mm and {run.name} was trained at {trained:g} mm in the plane: resample, or train your own."
+            )
+    return found
 
 
 def _noise(text: str) -> float | None:

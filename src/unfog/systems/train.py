@@ -17,10 +17,10 @@ from unfog.systems import registry
 from unfog.systems.build import build, drops
 from unfog.systems.config import Config, apply_overrides, load_config
 from unfog.systems.run import CONFIG
+from unfog.training.feed import Feed
 from unfog.training.learner import Learner
 from unfog.training.loop import Callback, TrainResult, train
 from unfog.training.objectives import DenoisingObjective, objectives
-from unfog.training.order import ids
 from unfog.training.settings import TrainSettings
 
 
@@ -34,7 +34,8 @@ def train_config(config: Config, dataset: Dataset, out: Path, *, resume: bool = 
     """Train what a config describes."""
     settings = TrainSettings.of(config["training"])
     augment = augmentations.build(config["augment"])
-    return train(build(config).denoiser, objective_of(config), dataset, augment, settings, out, config, resume=resume, callback=callback)
+    parts, objective = build(config), objective_of(config)
+    return train(parts.denoiser, objective, dataset, augment, settings, out, config, codec=parts.codec, resume=resume, callback=callback)
 
 
 def objective_of(config: Config) -> DenoisingObjective:
@@ -60,6 +61,11 @@ def train_system(
         section = _data_section(data)
         dataset = open_dataset(section)
         config = configure(system, dataset, section, overrides)
+        if config["data"] != section:  # a setting chose other data, whose shape or conditions the recipe must see
+            section = config["data"]
+            dataset = open_dataset(section)
+            others = [pair for pair in overrides if not pair.startswith("data.")]
+            config = configure(system, dataset, section, others)
         if minutes is not None:
             config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
     begun = time.perf_counter()
@@ -75,11 +81,10 @@ def rate(config: Config, dataset: Dataset, seconds: float = 8.0) -> float:
     settings = TrainSettings.of(config["training"])
     parts = build(config)
     learner, objective = Learner(parts.denoiser, settings, torch.device("cpu")), objective_of(config)
+    feed = Feed(dataset, augmentations.build(config["augment"]), parts.codec, settings, learner.device)
     done, begun = 0, 0.0
     for step in range(1, 1000):
-        chosen = ids(settings.seed, step, settings.batch, len(dataset))
-        batch = dataset.batch(chosen)
-        batch["x"] = parts.codec.encode(batch["x"])
+        batch, chosen = feed(step)
         learner.update(lambda b=batch, c=chosen, s=step: objective(learner.denoiser, b, c, settings.seed, s), settings.lr)  # type: ignore[misc]
         if step == 2:  # the first steps allocate
             begun = time.perf_counter()
