@@ -1,0 +1,41 @@
+"""The documentation's Python runs, its links lead somewhere, and the table of systems is what running says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text("utf-8")], ids=lambda p: p.name)
+def test_the_python_of_a_page_runs(page):
+    pytest.importorskip("sklearn")
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, page.name, "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_commands_of_the_readme_exist():
+    from unfog.cli.main import app
+
+    known = {command.name or command.callback.__name__ for command in app.registered_commands} | {"data"}
+    used = set(re.findall(r"\bunfog ([a-z]+)\b", "\n".join(re.findall(r"(?m)^(?:    |\$ ).*$", (ROOT / "README.md").read_text("utf-8")))))
+    assert used <= known
+
+
+@pytest.mark.slow
+def test_the_table_of_systems_is_what_running_says():
+    pytest.importorskip("sklearn")
+    import runpy
+
+    made = runpy.run_path(str(ROOT / "docs" / "make_systems.py"))
+    assert made["page"]() == (ROOT / "docs" / "systems.md").read_text("utf-8")
