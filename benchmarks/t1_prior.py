@@ -59,8 +59,8 @@ def main() -> None:
     record = {
         "command": "python benchmarks/t1_prior.py " + " ".join(sys.argv[1:]), "data": "mni-t1 test slab, one average brain", "seed": 0,
         "slices": options.slices, "samples": options.samples, "steps": options.steps, "results": results,
-        "versions": {"unfog": unfog.__version__, "torch": torch.__version__, "scikit-image": skimage.__version__, "scipy": scipy.__version__,
-                     "python": platform.python_version()},
+        "versions": {module.__name__: module.__version__ for module in (unfog, torch, skimage, scipy)},
+        "python": platform.python_version(),
     }  # fmt: skip
     text = json.dumps(record, indent=1) + "\n"
     if options.out is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from unfog.systems.train import configure, rate, train_config
 SYSTEM = "t1-prior"
 DATA: Config = {"name": "mni-t1", "resolution": 4.0}  # 48 x 40: a quarter of the pixels learns in a quarter of the time
 SMALLER = ("network.channels=32", "training.batch=8", "training.lr=3e-3")
-MOMENTS = (1, 2, 4, 7, 10)  # in tenths of the training
+TENTHS = 10
+MOMENTS = (1, 2, 4, 7)  # in tenths of the training; its end is one more
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,28 @@ class Live:
     shape: tuple[int, ...]
 
 
+class _TimeIsUp(Exception):
+    """The machine became much slower than it was when the number of steps was set."""
+
+
 class _Watcher:
     """The training's callback: records the loss, and at its moments draws from the newest checkpoint."""
 
-    def __init__(self, folder: Path, every: int, total: int, count: int, show: Show, report: Report) -> None:
-        self.folder, self.every, self.total, self.count, self.show, self.report = folder, every, total, count, show, report
+    def __init__(self, folder: Path, every: int, patience: float, count: int, show: Show, report: Report) -> None:
+        self.folder, self.every, self.patience, self.count, self.show, self.report = folder, every, patience, count, show, report
         self.moments: list[Moment] = []
         self.losses: list[float] = []
         self.begun = time.perf_counter()
 
     def __call__(self, step: int, loss: float, rate: float) -> None:
         self.losses.append(loss)
-        self.report(step, self.total)
+        self.report(step, TENTHS * self.every)
         # A checkpoint is written after the callback of its step, so it is there one step later.
         tenth, after = divmod(step - 1, self.every)
         if after == 0 and tenth in MOMENTS:
             self.look(step - 1)
+        if after == 0 and tenth > 0 and time.perf_counter() - self.begun > self.patience:
+            raise _TimeIsUp
 
     def look(self, step: int) -> None:
         """Draw from the averaged weights as they lie on disk."""
@@ -71,17 +79,18 @@ class _Watcher:
 
 
 def train_live(out: Path, seconds: float, count: int, show: Show) -> Live:
-    """Train for about ``seconds``, drawing ``count`` samples at each moment; the trained model becomes the run ``out``."""
+    """Train for about ``seconds`` (half as much more at most), drawing ``count`` samples at each moment; the trained model becomes the run ``out``."""
     dataset = open_dataset(DATA)
     config = configure(SYSTEM, dataset, DATA, SMALLER)
-    every = max(1, round(seconds * rate(config, dataset, seconds=0.04 * seconds) / 10))
-    config["training"] |= {"steps": 10 * every, "checkpoint_every": every}
+    every = max(1, round(seconds * rate(config, dataset, seconds=0.04 * seconds) / TENTHS))
+    config["training"] |= {"steps": TENTHS * every, "checkpoint_every": every}
     with tempfile.TemporaryDirectory() as scratch, show.stage("training a small model") as report:
         folder = Path(scratch) / "live"
-        watcher = _Watcher(folder, every, 10 * every, count, show, report)
-        train_config(config, dataset, folder, callback=watcher)
+        watcher = _Watcher(folder, every, 1.5 * seconds, count, show, report)
+        with suppress(_TimeIsUp):
+            train_config(config, dataset, folder, callback=watcher)
         taken = time.perf_counter() - watcher.begun
-        watcher.look(10 * every)
+        watcher.look(len(watcher.losses) // every * every)
         export(folder, out)
     parameters = sum(p.numel() for p in Run.open(out).denoiser.parameters())
     return Live(watcher.moments, watcher.losses, taken, parameters, dataset.shape)

@@ -53,9 +53,11 @@ QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibratio
 def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Show | None = None) -> dict[str, Any]:
     """Train, sample and restore into the folder ``out``, and return the summary that is written there too."""
     size, show, begun = QUICK if quick else FULL, show or Show(), time.perf_counter()
-    _make_way(out)
+    earlier = _is_demo(out)
     run = Run.open(prior)
     slab = Slab.of("test", size.slices)
+    if earlier:
+        shutil.rmtree(out)
     with new_folder(out) as folder:
         live = train_live(folder / "live", size.live_seconds, size.live_samples, show)
         plan = Plan.of(run)
@@ -132,14 +134,14 @@ def _facts(summary: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _make_way(out: Path) -> None:
-    """Remove an earlier demo; ``InputError`` where ``out`` holds anything that a demo did not write."""
+def _is_demo(out: Path) -> bool:
+    """Whether an earlier demo lies in ``out``; ``InputError`` where there is anything that a demo did not write."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
+        return False
     there = {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()} if out.is_dir() else {""}
     if not there <= _written(out / SUMMARY):
         raise InputError(f"{out} exists and holds more than an earlier demo; choose another folder with --out.")
-    shutil.rmtree(out)
+    return True
 
 
 def _written(summary: Path) -> set[str]:
