@@ -45,11 +45,12 @@ def main() -> None:
     parser.add_argument("--calibration", type=int, default=10)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--sampler")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     run = Run.open(options.run)
     slab, other = Slab.of("test", options.slices), Slab.of("validation", options.calibration)
-    plan, results = Plan.of(run, steps=options.steps, grid=GRID), {}
+    plan, results = Plan.of(run, options.sampler, options.steps, GRID), {}
     with tempfile.TemporaryDirectory() as scratch:
         for task in tasks(slab):
             scale = calibrate(run, task, other, options.samples, plan, lambda done, total: None)
@@ -58,7 +59,7 @@ def main() -> None:
             sys.stderr.write(f"{task.name}: {json.dumps(results[task.name])}\n")
     record = {
         "command": "python benchmarks/t1_prior.py " + " ".join(sys.argv[1:]), "data": "mni-t1 test slab, one average brain", "seed": 0,
-        "slices": options.slices, "samples": options.samples, "steps": options.steps, "results": results,
+        "slices": options.slices, "samples": options.samples, **plan.names, "results": results,
         "versions": {module.__name__: module.__version__ for module in (unfog, torch, skimage, scipy)},
         "python": platform.python_version(),
     }  # fmt: skip

@@ -116,12 +116,13 @@ def restore_file(
     with new_folder(out) as folder:
         stack = _restored(run, y, operator, sigma, samples, plan, seed) * scale + offset
         target = scan.finer(factor) if task == "superres" else scan
-        results = {"mean": stack.mean(1), "std": stack.std(1), **{f"sample-{k:02d}": stack[:, k] for k in range(samples)}}
+        trust = float(run.card.get("interval_scale", {}).get(task, 1.0))  # learned on data held out, where a card has it
+        results = {"mean": stack.mean(1), "std": trust * stack.std(1), **{f"sample-{k:02d}": stack[:, k] for k in range(samples)}}
         files = {name: target.write(folder, name, value.numpy()).name for name, value in results.items()}
         summary = {
             "task": task, "run": run.name, "input": path.name, "noise": sigma * scale, "noise estimated": given is None,
             "noise model": noise_model, "seed": seed, **plan.names, "offset": offset, "scale": scale,
-            "mean std": float(results["std"].mean()), "warnings": _warnings(run, scan), "files": list(files.values()),
+            "std scale": trust, "mean std": float(results["std"].mean()), "warnings": _warnings(run, scan), "files": list(files.values()),
         }  # fmt: skip
         _write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
