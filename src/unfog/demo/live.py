@@ -79,7 +79,7 @@ class _Watcher:
 
 
 def train_live(out: Path, seconds: float, count: int, show: Show) -> Live:
-    """Train for about ``seconds`` (half as much more at most), drawing ``count`` samples at each moment; the trained model becomes the run ``out``."""
+    """Train for about ``seconds``, half as many more at most, with ``count`` samples at each moment; the model becomes the run ``out``."""
     dataset = open_dataset(DATA)
     config = configure(SYSTEM, dataset, DATA, SMALLER)
     every = max(1, round(seconds * rate(config, dataset, seconds=0.04 * seconds) / TENTHS))

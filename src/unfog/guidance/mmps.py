@@ -10,6 +10,7 @@ solved by a few conjugate-gradient iterations, each one vector-Jacobian product.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.shapes import expand, sum_per_sample
 from unfog.errors import InputError
 from unfog.physics.operators import Operator
+
+LEAST_COSINE = 0.05  # between a direction and its image under the covariance
 
 
 class MMPS(Denoiser):
@@ -46,22 +49,24 @@ class MMPS(Denoiser):
         residual = self.measurement - self.operator(x0.detach())
         return Posterior(x0.detach() + self._correction(covariance_times, residual))
 
-    def _correction(self, covariance_times: Any, residual: Tensor) -> Tensor:
+    def _correction(self, covariance_times: Callable[[Tensor], Tensor], residual: Tensor) -> Tensor:
         """V A* w, with (A V A* + sigma_y^2) w = residual by conjugate gradients, per sample.
 
         w is a sum of search directions p, and V A* p is at hand from each iteration: w itself is never formed.
         """
         direction, power = residual, sum_per_sample(residual**2)
-        total: Tensor | float = 0.0
+        total, going = torch.zeros_like(self.operator.adjoint(residual)), torch.ones_like(power, dtype=torch.bool)
+        tiny = torch.finfo(power.dtype).tiny
         for _ in range(self.iterations):
             image = covariance_times(self.operator.adjoint(direction))
-            product = self.operator(image) + self.sigma**2 * direction
-            # A network's Jacobian is only nearly symmetric and positive: a curvature below the noise's is not believed.
-            curvature = torch.maximum(sum_per_sample(direction * product), self.sigma**2 * sum_per_sample(direction**2))
-            step = power / curvature.clamp(min=torch.finfo(power.dtype).tiny)
+            seen, size = self.operator(image), sum_per_sample(direction**2)
+            gained = sum_per_sample(direction * seen)
+            # A network's Jacobian is only nearly symmetric and positive. Where it turns a direction by almost a right angle or more,
+            # the step would be large and wrong: that sample keeps what it has.
+            going = going & (gained > LEAST_COSINE * (size * sum_per_sample(seen**2)).sqrt())
+            step = torch.where(going, power / (gained + self.sigma**2 * size).clamp(min=tiny), 0.0)
             total = total + expand(step, image) * image
-            residual = residual - expand(step, residual) * product
+            residual = residual - expand(step, residual) * (seen + self.sigma**2 * direction)
             before, power = power, sum_per_sample(residual**2)
-            direction = residual + expand(power / before.clamp(min=torch.finfo(power.dtype).tiny), residual) * direction
-        assert isinstance(total, Tensor)
+            direction = residual + expand(power / before.clamp(min=tiny), residual) * direction
         return total
