@@ -17,7 +17,7 @@ def train(
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in RUN.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps: short for --set training.steps=N.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Save and stop after so many minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="About so long: sets training.steps by a short measurement.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Short for --set training.seed=S.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -53,6 +53,8 @@ def train_system(
     """
     from unfog.training.progress import progress
 
+    if resume and minutes is not None:
+        raise InputError("A resumed run has its number of steps already; leave out --minutes, or give --steps.")
     if resume:
         config = _resumed(system, out, overrides)
         dataset = open_dataset(config["data"])
