@@ -20,7 +20,7 @@ from unfog.demo.figure import lead_figure, row_of
 from unfog.demo.live import Live, train_live
 from unfog.demo.prior import Drawn, draw_new, forward_strip, reverse_strip
 from unfog.demo.restore import Outcome, calibrate, restore_slab
-from unfog.demo.tasks import Slab, tasks
+from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
 from unfog.evaluation.report import grey, mosaic
@@ -78,17 +78,24 @@ def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Sh
 
 
 def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> list[Outcome]:
-    plan, other = Plan.of(run, steps=size.steps, grid=GRID), Slab.of("validation", size.calibration)
-    outcomes = []
+    plan, outcomes = Plan.of(run, steps=size.steps, grid=GRID), []
     for task in tasks(slab):
-        with show.stage(f"{task.title}: scaling the intervals on another slab") as progress:
-            scale = calibrate(run, task, other, size.samples, plan, progress)
+        scale = _interval_scale(run, task, size, plan, show)
         with show.stage(f"{task.title}: {size.samples} samples of {size.slices} slices") as progress:
             outcome = restore_slab(run, task, slab, scale, size.samples, plan, folder / task.name, progress)
         show.pictures(row_of(outcome, slab.x, len(slab.x) // 2))
         show.say(f"  {outcome.gain:+.2f} dB over {outcome.best.name}, {100 * outcome.covered:.0f} % within the 90 % intervals")
         outcomes.append(outcome)
     return outcomes
+
+
+def _interval_scale(run: Run, task: Task, size: Size, plan: Plan, show: Show) -> float:
+    """The factor on the standard deviation: the one on the prior's card, or else from the slab that is there for it."""
+    known = run.card.get("interval_scale", {}).get(task.name)
+    if known is not None:
+        return float(known)
+    with show.stage(f"{task.title}: scaling the intervals on another slab") as progress:
+        return calibrate(run, task, Slab.of("validation", size.calibration), size.samples, plan, progress)
 
 
 def _summary(run: Run, live: Live, drawn: Drawn, outcomes: Sequence[Outcome], quick: bool) -> dict[str, Any]:
