@@ -13,7 +13,7 @@ from unfog.evaluation.report import colour, grey
 from unfog.evaluation.report.pictures import Picture
 
 COLUMNS = ("measured", "best baseline", "restored", "truth", "uncertainty")
-TOP, LEFT, GAP, SCALE, SMALL = 40, 150, 10, 3, 2  # pixels; a small slice is of those in the row of samples
+TOP, LEFT, GAP, SCALE, SMALL = 40, 180, 10, 3, 2  # pixels; a small slice is of those in the row of samples
 INK, QUIET = "#f2f4f6", "#9aa4ae"
 
 
