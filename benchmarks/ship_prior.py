@@ -21,8 +21,8 @@ PRIORS = Path(unfog.__file__).parent / "priors"
 FACTS = {
     "voxel_mm": 2.0,
     "plane": "axial slices, 96 x 80 pixels",
-    "data": "mni-t1, split train: 86 axial slices of the MNI152 2009a T1 template, one average brain",
-    "held_out": "test slab z = 0..19 mm, validation slab z = 40..49 mm, and 6 mm on each side of both",
+    "data": "mni-t1, split train: 88 axial slices of the MNI152 2009a T1 template, one average brain",
+    "held_out": "test slab z = 0..19 mm, validation slab z = 60..67 mm, and 6 mm on each side of both",
     "licence": "Apache-2.0 for the weights; the template they were trained on is under the MNI ICBM 152 licence",
 }
 
