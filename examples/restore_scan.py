@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from unfog.core.random import generators
@@ -22,7 +23,7 @@ from unfog.systems.jobs import restore_file
 def noisy_slab(path: Path, slices: int = 2, sigma: float = 0.08) -> Path:
     """A few slices of the slab no training has seen, with Rician noise."""
     image = slab_nifti("test")
-    clean = torch.from_numpy(image.get_fdata(dtype="float32"))[:, :, 8 : 8 + slices]
+    clean = torch.from_numpy(np.array(image.dataobj[:, :, 8 : 8 + slices], dtype=np.float32))
     volume = new_volume(add_rician(clean[None], sigma, generators(0, [0]))[0].numpy(), image.affine, code="mni")
     return write_nifti(path, volume.data, like=volume)
 
