@@ -117,3 +117,9 @@ def check_grid(grid: Tensor) -> Tensor:
     if times.ndim != 1 or len(times) < 2 or not bool((times[1:] < times[:-1]).all()) or float(times[-1]) < 0 or float(times[0]) > 1:
         raise InputError("A grid is a list of at least two times that decreases strictly within [0, 1], from noise towards clean data.")
     return times
+
+
+def require_signal(process: Process, t: Tensor, method: str) -> None:
+    """``InputError`` where x_t is noise alone, for methods that divide by alpha."""
+    if not float(process.alpha(t)) > 0:
+        raise InputError(f"{method} cannot start from noise alone (alpha = 0); start its grid just below t = {float(t):g}.")
