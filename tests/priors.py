@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unfog.core.families import RectifiedFlow, SubVariancePreserving, VarianceExploding
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import EDM, Process, VPCosine, VPLinear, VPScaledLinear, ddpm_linear
 
-PROCESSES: list[Process] = [VPLinear(), VPCosine(), VPScaledLinear(), ddpm_linear(), EDM()]
+PROCESSES: list[Process] = [
+    VPLinear(), VPCosine(), VPScaledLinear(), ddpm_linear(), EDM(), VarianceExploding(), SubVariancePreserving(), RectifiedFlow(),
+]  # fmt: skip
 
 
 def spread(d: int, seed: int = 0) -> Tensor:

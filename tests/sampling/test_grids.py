@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unfog.core.process import EDM, VPLinear, ddpm_linear
+from unfog.core.process import EDM, VPLinear, ddpm_linear, processes
 from unfog.errors import InputError
 from unfog.sampling.grids import check_grid, grids
 
@@ -42,3 +42,10 @@ def test_karras_is_even_in_the_seventh_root():
 def test_no_steps_is_refused():
     with pytest.raises(InputError, match="at least one step"):
         grids.build("trailing")(ddpm_linear(), 0)
+
+
+def test_a_process_without_a_last_noise_level_needs_one():
+    with pytest.raises(InputError, match="sigma_max"):
+        grids.build("karras")(processes.build("flow"), 5)
+    grid = grids.build({"name": "karras", "sigma_max": 80.0})(processes.build("flow"), 5)
+    assert float(grid[0]) == pytest.approx(80 / 81)

@@ -1,17 +1,20 @@
 """Parity with diffusers' schedulers: the same model outputs through both, to 1e-5 relative, over whole trajectories."""
 
+import inspect
+
 import pytest
 import torch
 
 from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior, labels
-from unfog.core.prediction import Noise
+from unfog.core.families import RectifiedFlow
+from unfog.core.prediction import Flow, Noise
 from unfog.core.process import ddpm_linear
 from unfog.core.variance import LearnedRange
 from unfog.sampling.ancestral import DDIM, DDPM, large, posterior, small
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import trajectory
-from unfog.sampling.multistep import DPMpp2MHeun, DPMpp2MMidpoint
 from unfog.sampling.ode import Euler, Heun
+from unfog.sampling.samplers import samplers
 
 diffusers = pytest.importorskip("diffusers")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -47,7 +50,7 @@ def theirs(scheduler, x=X, sigma_space=False):
         x = x * float((scheduler.sigmas[0] ** 2 + 1) ** 0.5)  # x / alpha
     for t in scheduler.timesteps:
         scaled = scheduler.scale_model_input(x, t) if sigma_space else x
-        kwargs = {"generator": generator} if isinstance(scheduler, diffusers.DDPMScheduler) else {}
+        kwargs = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
         x = scheduler.step(noise_model(scaled, float(t)), t, x, **kwargs).prev_sample
     return x
 
@@ -94,15 +97,68 @@ def test_euler_and_heun(kind, spacing):
     assert close(final, theirs(scheduler, sigma_space=True))
 
 
-@pytest.mark.parametrize(("kind", "sampler"), [("midpoint", DPMpp2MMidpoint()), ("heun", DPMpp2MHeun())])
-@pytest.mark.parametrize("steps", [10, 28])
-def test_dpmpp_2m(kind, sampler, steps):
+def exactly(scheduler, end):
+    """The scheduler with its table of noise levels in float64, and the grid it stands for."""
+    times = torch.cat([(scheduler.timesteps.double() + 1) / 1000, torch.tensor([end], dtype=torch.float64)])
+    scheduler.sigmas = PROCESS.noise_level(times)
+    return times
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm", "order", "kind"),
+    [
+        ("dpmpp-2m", "dpmsolver++", 2, "midpoint"),
+        ("dpmpp-2m-heun", "dpmsolver++", 2, "heun"),
+        ("dpmpp-3m", "dpmsolver++", 3, "midpoint"),
+        ("dpmpp-2m-sde", "sde-dpmsolver++", 2, "midpoint"),
+        ({"name": "dpmpp-2m-heun", "eta": 1.0}, "sde-dpmsolver++", 2, "heun"),
+    ],
+)
+@pytest.mark.parametrize("steps", [16, 28])
+def test_dpmpp(name, algorithm, order, kind, steps):
     scheduler = diffusers.DPMSolverMultistepScheduler(
-        **TABLE, algorithm_type="dpmsolver++", solver_order=2, solver_type=kind, timestep_spacing="trailing", final_sigmas_type="zero"
+        **TABLE, algorithm_type=algorithm, solver_order=order, solver_type=kind, timestep_spacing="trailing", final_sigmas_type="zero"
     )
     scheduler.set_timesteps(steps)
-    times = torch.cat([(scheduler.timesteps.double() + 1) / 1000, torch.zeros(1, dtype=torch.float64)])
-    assert close(ours(times, sampler), theirs(scheduler))
+    x = X if "sde" in algorithm else X.double()  # their noise is float32 whatever x is
+    times = exactly(scheduler, 0.0)
+    assert close(ours(times, samplers.build(name), x), theirs(scheduler, x))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize(("kind", "name"), [("UniPC", "unipc"), ("DEIS", "deis")])
+def test_unipc_and_deis(kind, name, order):
+    final = {"final_sigmas_type": "sigma_min"} if kind == "UniPC" else {}
+    scheduler = getattr(diffusers, f"{kind}MultistepScheduler")(
+        **TABLE, solver_order=order, timestep_spacing="trailing", lower_order_final=False, **final
+    )
+    scheduler.set_timesteps(20)
+    times = exactly(scheduler, 0.001)
+    assert close(ours(times, samplers.build({"name": name, "order": order}), X.double()), theirs(scheduler, X.double()))
+
+
+def test_euler_ancestral():
+    scheduler = diffusers.EulerAncestralDiscreteScheduler(**TABLE, timestep_spacing="trailing")
+    scheduler.set_timesteps(20)
+    assert close(ours(grids.build("trailing")(PROCESS, 20), samplers.build("euler-ancestral")), theirs(scheduler, sigma_space=True))
+
+
+def test_flow_matching():
+    """From noise alone: alpha is 0 at the first time of the grid."""
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(sigmas=[1 - k / 12 for k in range(12)])
+
+    class Velocity(Denoiser):
+        process = RectifiedFlow()
+
+        def forward(self, x_t, t, **condition):
+            return Posterior(Flow().to_x0(noise_model(x_t, 999 * float(t)), x_t, *self.scales(t)))
+
+    x = X
+    for t in scheduler.timesteps:
+        x = scheduler.step(noise_model(x, 999 * float(t) / 1000), t, x).prev_sample
+    mine = list(trajectory(Velocity(), X, torch.linspace(1, 0, 13).double(), Euler(), randomness=torch.Generator()))[-1].x
+    assert close(mine, x)
 
 
 def test_ddpm_with_learned_variance():

@@ -50,4 +50,4 @@ class Bridge:
     @property
     def xt_gain(self) -> Tensor:
         """d mean(x_s) / d x_t."""
-        return (1 - self.one_minus_r) * self.alpha_s / self.alpha_t
+        return self.alpha_t / self.alpha_s * (self.sigma_s / self.sigma_t) ** 2  # r alpha_s / alpha_t, also where alpha_t = 0

@@ -21,6 +21,7 @@ from unfog.core.process import Process
 from unfog.core.registry import Registry
 from unfog.core.shapes import expand
 from unfog.core.variance import LearnedRange
+from unfog.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class NetworkDenoiser(Denoiser):
         super().__init__()
         self.network, self.conditioner = network, conditioner or Conditioner()
         self.process, self.prediction, self.label, self.variance = process, prediction, label, variance
+        if not all(bool(c.isfinite()) for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))):
+            raise InputError(
+                f"{type(prediction).__name__} prediction needs some signal at t = 1, where this process has none (alpha = 0), so x_0 "
+                "could not be found from it; predict v, x0 or flow."
+            )
 
     def output(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:
         """The network's raw output: the thing that training holds to its target."""

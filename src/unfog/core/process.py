@@ -3,6 +3,10 @@ r"""The forward process: how data turns into noise.
     x_t = alpha(t) x_0 + sigma(t) noise,   t in [0, 1],   log-SNR(t) = 2 log(alpha / sigma), strictly decreasing.
 
 t = 0 is clean data (sigma = 0). Times are float64 tensors: near t = 0 the log-SNR needs the digits.
+The same marginals are those of the SDE (Song et al. 2021; Kingma et al. 2021)
+
+    dx = f(t) x dt + g(t) dW,   f = d log alpha / dt,   g^2 = d sigma^2 / dt - 2 f sigma^2 = -sigma^2 d log-SNR / dt.
+
 Variance preserving (alpha^2 + sigma^2 = 1): Ho et al. 2020, Song et al. 2021. Cosine: Nichol & Dhariwal 2021.
 Scaled-linear: Rombach et al. 2022. EDM (alpha = 1, sigma = sigma_max t): Karras et al. 2022.
 """
@@ -11,7 +15,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +53,25 @@ class Process(ABC):
         """The time at which sigma / alpha has this value."""
         return self.t_of(-2 * torch.as_tensor(level, dtype=torch.float64).log())
 
+    def drift(self, t: Tensor) -> Tensor:
+        """f(t) of dx = f x dt + g dW, for 0 < t < 1."""
+        return _slope(lambda time: self.alpha(time).log(), t)
+
+    def diffusion(self, t: Tensor) -> Tensor:
+        """g^2(t) of dx = f x dt + g dW, for 0 < t < 1."""
+        return -(self.sigma(t) ** 2) * _slope(self.log_snr, t)
+
+
+def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """d function / dt, elementwise."""
+    with torch.enable_grad():
+        time = t.detach().clone().requires_grad_()
+        value = function(time)
+        if not value.requires_grad:  # a constant, such as alpha where noise is only added
+            return torch.zeros_like(t)
+        (slope,) = torch.autograd.grad(value.sum(), time)
+    return slope
+
 
 class VariancePreserving(Process):
     """alpha^2 = exp(-B), sigma^2 = 1 - exp(-B), with B(t) the integral of beta from 0 to t."""
@@ -60,6 +83,16 @@ class VariancePreserving(Process):
     @abstractmethod
     def t_of_integrated_beta(self, b: Tensor) -> Tensor:
         """The inverse of ``integrated_beta``."""
+
+    @abstractmethod
+    def beta(self, t: Tensor) -> Tensor:
+        """dB/dt."""
+
+    def drift(self, t: Tensor) -> Tensor:
+        return -0.5 * self.beta(t)
+
+    def diffusion(self, t: Tensor) -> Tensor:
+        return self.beta(t)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(-0.5 * self.integrated_beta(t))
@@ -90,6 +123,9 @@ class VPLinear(VariancePreserving):
         slope = self.beta_max - self.beta_min
         return 2 * b / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * b))
 
+    def beta(self, t: Tensor) -> Tensor:
+        return self.beta_min + t * (self.beta_max - self.beta_min)
+
 
 @processes.register("vp-scaled-linear")
 @dataclass(frozen=True)
@@ -108,6 +144,10 @@ class VPScaledLinear(VariancePreserving):
         root = (low**3 + 3 * slope * b) ** (1 / 3)
         # (root - low) without cancellation, from the difference of cubes.
         return 3 * b / (root**2 + root * low + low**2)
+
+    def beta(self, t: Tensor) -> Tensor:
+        low, slope = self._line()
+        return (low + slope * t) ** 2
 
     def _line(self) -> tuple[float, float]:
         low = math.sqrt(self.beta_min)
@@ -131,6 +171,10 @@ class VPCosine(VariancePreserving):
     def t_of_integrated_beta(self, b: Tensor) -> Tensor:
         start, span = self._angles()
         return (torch.arccos(math.cos(start) * torch.exp(-0.5 * b)) - start) / span
+
+    def beta(self, t: Tensor) -> Tensor:
+        start, span = self._angles()
+        return 2 * span * torch.tan(start + span * t)
 
     def _angles(self) -> tuple[float, float]:
         start = 0.5 * math.pi * self.s / (1 + self.s)
@@ -164,9 +208,7 @@ class Tabulated(VariancePreserving):
         return len(self.knots) - 1
 
     def integrated_beta(self, t: Tensor) -> Tensor:
-        table, place = self._table(t), t * self.steps
-        nearest = place.round()
-        place = torch.where((place - nearest).abs() < 1e-9 * self.steps, nearest, place)
+        table, place = self._table(t), self._place(t)
         low = place.floor().clamp(0, self.steps - 1)
         index = low.long()
         return table[index] + (place - low) * (table[index + 1] - table[index])
@@ -175,6 +217,18 @@ class Tabulated(VariancePreserving):
         table = self._table(b)
         index = torch.searchsorted(table, b.contiguous()).clamp(1, self.steps)
         return (index - 1 + (b - table[index - 1]) / (table[index] - table[index - 1])) / self.steps
+
+    def beta(self, t: Tensor) -> Tensor:
+        # beta jumps at a knot; there it is that of the step which ends in it, as in DDPM's table.
+        index = self._place(t).ceil().clamp(1, self.steps).long()
+        table = self._table(t)
+        return (table[index] - table[index - 1]) * self.steps
+
+    def _place(self, t: Tensor) -> Tensor:
+        """t in units of the table's stride, rounded to the knot it means."""
+        place = t * self.steps
+        nearest = place.round()
+        return torch.where((place - nearest).abs() < 1e-9 * self.steps, nearest, place)
 
     def _table(self, like: Tensor) -> Tensor:
         return torch.tensor(self.knots, dtype=torch.float64, device=like.device)

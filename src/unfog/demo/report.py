@@ -135,9 +135,9 @@ def _restorations(page: Page, slab: Slab, outcomes: Sequence[Outcome]) -> None:
             captions = ["", f"{float(o.baseline.psnr[i]):.2f} dB", f"{float(o.ours.psnr[i]):.2f} dB"]
             rows.append(Row(f"{height:.0f} mm", [*row_of(o, slab.x, i), error], captions))
         caption = (
-            f"The best of {o.task.rivals}: {name_of(o)}. Restored: the mean of {o.restored.samples.shape[1]} posterior samples"
-            f"{' in one step' if o.task.name == 'denoise' else ''}. Uncertainty: their standard deviation, bright at {spread(o):.2f}; "
-            f"error: the absolute difference from the truth, bright at {2 * spread(o):.2f}."
+            f"The best of {o.task.rivals}: {name_of(o)}. Restored: {o.task.estimated}. Uncertainty: the standard deviation of "
+            f"{o.restored.samples.shape[1]} posterior samples, scaled as said below, bright at {spread(o):.2f}; error: the absolute "
+            f"difference from the truth, bright at {2 * spread(o):.2f}."
         )
         page.pictures(rows, caption, [*COLUMNS, "error"], largest=150)
 

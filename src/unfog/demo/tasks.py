@@ -48,6 +48,7 @@ class Task(ABC):
     name: str
     title: str
     rivals: str
+    estimated = "the mean of the posterior samples"
     operator: Operator
     sigma: float = LEAST_NOISE
 
@@ -80,6 +81,7 @@ class Denoise(Task):
     """Rician noise, as in magnitude images."""
 
     name, title, rivals = "denoise", "Rician denoising", "non-local means, total variation"
+    estimated = "the posterior mean, in one call of the network"
     operator, sigma = Identity(), 0.08
 
     def measure(self, x: Tensor) -> Tensor:

@@ -29,6 +29,14 @@ def _check(steps: int) -> None:
         raise InputError(f"A grid needs at least one step, got {steps}.")
 
 
+def _noisiest(process: Process, sigma_max: float | None) -> Tensor:
+    """``sigma_max``, or the process's own last noise level."""
+    high = process.noise_level(torch.ones((), dtype=torch.float64)) if sigma_max is None else torch.tensor(sigma_max, dtype=torch.float64)
+    if not bool(high.isfinite()):
+        raise InputError("This process ends in noise alone, so a grid of noise levels needs its sigma_max; or take the grid uniform.")
+    return high
+
+
 @grids.register("trailing")
 def trailing(knots: int = 1000) -> Grid:
     """From t = 1 in equal strides, each rounded to a knot k / ``knots``: starts at the noisiest knot."""
@@ -81,9 +89,9 @@ def karras(sigma_max: float | None = None, sigma_min: float = 0.002, rho: float 
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
-        high = process.noise_level(torch.ones((), dtype=torch.float64)) if sigma_max is None else torch.tensor(float(sigma_max))
+        high = _noisiest(process, sigma_max)
         ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-        level = (high.double() ** (1 / rho) * (1 - ramp) + sigma_min ** (1 / rho) * ramp) ** rho
+        level = (high ** (1 / rho) * (1 - ramp) + sigma_min ** (1 / rho) * ramp) ** rho
         return _ended(process.t_of_noise_level(level).clamp(max=1.0))
 
     return times
@@ -95,9 +103,9 @@ def log_snr(sigma_max: float | None = None, sigma_min: float = 0.002) -> Grid:
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
-        high = process.noise_level(torch.ones((), dtype=torch.float64)) if sigma_max is None else torch.tensor(float(sigma_max))
+        high = _noisiest(process, sigma_max)
         ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-        level = torch.exp(high.double().log() * (1 - ramp) + torch.tensor(sigma_min, dtype=torch.float64).log() * ramp)
+        level = torch.exp(high.log() * (1 - ramp) + torch.tensor(sigma_min, dtype=torch.float64).log() * ramp)
         return _ended(process.t_of_noise_level(level).clamp(max=1.0))
 
     return times
@@ -109,3 +117,9 @@ def check_grid(grid: Tensor) -> Tensor:
     if times.ndim != 1 or len(times) < 2 or not bool((times[1:] < times[:-1]).all()) or float(times[-1]) < 0 or float(times[0]) > 1:
         raise InputError("A grid is a list of at least two times that decreases strictly within [0, 1], from noise towards clean data.")
     return times
+
+
+def require_signal(process: Process, t: Tensor, method: str) -> None:
+    """``InputError`` where x_t is noise alone, for methods that divide by alpha."""
+    if not float(process.alpha(t)) > 0:
+        raise InputError(f"{method} cannot start from noise alone (alpha = 0); start its grid just below t = {float(t):g}.")

@@ -1,62 +1,156 @@
-r"""DPM-Solver++(2M): the exponential integrator with a two-point history (Lu et al. 2022, algorithm 2).
+r"""Exponential multistep solvers: DPM-Solver++ (Lu et al. 2022), DEIS (Zhang & Chen 2023), UniPC (Zhao et al. 2023), exponential Adams.
 
-With lambda = log(alpha / sigma), h = lambda_s - lambda_t and D the denoised estimate,
+With lambda = log(alpha / sigma), h = lambda_s - lambda_t and D the denoised estimate at the share theta of the step,
 
-    x_s = (sigma_s / sigma_t) x_t + alpha_s (1 - e^{-h}) D_t + alpha_s c(h) (D_t - D_prev) / ratio,   ratio = h_prev / h.
+    x_s = (sigma_s / sigma_t) x_t + alpha_s h int_0^1 e^{-h (1 - theta)} D(theta) dtheta.
 
-``midpoint`` has c = (1 - e^{-h}) / 2, ``heun`` has c = (e^{-h} - 1)/h + 1; both are of order 2 and differ by
-several percent at few steps. The first step, and the last onto sigma = 0, are of order 1.
+D is replaced by the polynomial through the estimates at the last few times, at theta_j <= 0, so the integral is a sum w_j D_j with
+
+    sum_j w_j theta_j^k = M_k,     M_k = h int_0^1 e^{-h (1 - theta)} theta^k dtheta.
+
+Solved as it stands this is the exponential Adams method, of order 2 DPM-Solver++(2M) in its ``heun`` form. The published variants change
+one moment: ``midpoint`` has M_1 = M_0 / 2 where there are two points, and DPM-Solver++(3M) has M_2 / 2 for M_2 where there are three.
+A corrector repeats the step with the new estimate, at theta = 1, among the points; it costs no call. With eta > 0 noise is replaced
+at that rate (DPM-Solver++ SDE), and h becomes (1 + eta^2) h in the moments. The step onto sigma = 0 is D itself.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
-from unfog.core.random import Randomness
+from unfog.core.process import Process
+from unfog.core.random import Randomness, normal_like
 from unfog.core.shapes import expand
 from unfog.sampling.loop import Condition, History
 
+Rule = Callable[[Tensor], Tensor]  # moments (n,) as they are to those a method uses
+
+
+def exact(moments: Tensor) -> Tensor:
+    """The moments themselves: order n with n points."""
+    return moments
+
+
+def midpoint(moments: Tensor) -> Tensor:
+    """With two points, M_1 = M_0 / 2: still of order 2, and several percent away at few steps."""
+    return torch.stack([moments[0], moments[0] / 2]) if len(moments) == 2 else moments
+
+
+def published_third(moments: Tensor) -> Tensor:
+    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): with half the second moment, which leaves order 2."""
+    return torch.cat([moments[:2], moments[2:] / 2]) if len(moments) == 3 else midpoint(moments)
+
+
+_ABSCISSAE, _WEIGHTS = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(32))
+
+
+def moments(h: Tensor, count: int) -> Tensor:
+    """M_0 .. M_{count-1}: by quadrature, since the closed form loses its digits at small h."""
+    theta = (1 + _ABSCISSAE) / 2
+    kernel = h * torch.exp(-h * (1 - theta)) * _WEIGHTS / 2
+    higher = [(kernel * theta**k).sum() for k in range(1, count)]
+    return torch.stack([-torch.expm1(-h), *higher])
+
 
 @dataclass(frozen=True)
-class DPMpp2M(ABC):
-    """Two-step multistep solver, one call a step; history is (D, half log-SNR) of the step before."""
+class Seen:
+    """An estimate and its lambda."""
 
-    @abstractmethod
-    def correction(self, h: Tensor) -> Tensor:
-        """c(h), the weight of the difference of denoised estimates."""
+    half: Tensor
+    value: Tensor
+
+
+def combine(seen: Sequence[Seen], origin: Tensor, h: Tensor, rate: float, rule: Rule) -> Tensor:
+    """sum_j w_j D_j over a step of h from ``origin``, with ``rate`` h in the moments."""
+    wanted = rule(moments(rate * h, len(seen)))
+    if len(seen) == 1:
+        return expand(wanted[0], seen[0].value) * seen[0].value
+    nodes = (torch.stack([point.half for point in seen]) - origin) / h
+    weights = torch.linalg.solve(nodes ** torch.arange(len(seen), dtype=torch.float64)[:, None], wanted)
+    return sum((expand(w, point.value) * point.value for w, point in zip(weights, seen, strict=True)), torch.zeros_like(seen[0].value))
+
+
+def remember(half: Tensor, value: Tensor, seen: Sequence[Seen], order: int) -> tuple[Seen, ...]:
+    """The last ``order`` estimates, newest first; one made of noise alone (lambda = -inf) has no place on the axis."""
+    return tuple(point for point in (Seen(half, value), *seen) if bool(point.half.isfinite()) or point.value is value)[:order]
+
+
+def advance(process: Process, x: Tensor, t: Tensor, s: Tensor, seen: Sequence[Seen], rule: Rule, eta: float = 0.0) -> Tensor:
+    """x_t to the mean of x_s by the estimates ``seen``."""
+    origin = 0.5 * process.log_snr(t)
+    h = 0.5 * process.log_snr(s) - origin
+    decay = process.sigma(s) / process.sigma(t) * (torch.exp(-(eta**2) * h) if eta else 1.0)
+    return expand(decay, x) * x + expand(process.alpha(s), x) * combine(seen, origin, h, 1 + eta**2, rule)
+
+
+@dataclass(frozen=True)
+class Multistep:
+    """Exponential Adams-Bashforth of this order under a rule, one call a step: DPM-Solver++ and its SDE variant."""
+
+    order: int = 2
+    rule: Rule = midpoint
+    eta: float = 0.0
 
     def step(
         self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
     ) -> tuple[Tensor, History]:
-        process = denoiser.process
-        x0, half_t, half_s = denoiser(x_t, t, **condition).mean, 0.5 * process.log_snr(t), 0.5 * process.log_snr(s)
+        process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         if float(process.sigma(s)) == 0:
             return expand(process.alpha(s), x0) * x0, ()
-        h = half_s - half_t
-        x_s = expand(process.sigma(s) / process.sigma(t), x_t) * x_t - expand(process.alpha(s) * torch.expm1(-h), x_t) * x0
+        seen = remember(0.5 * process.log_snr(t), x0, history, self.order)
+        x_s = advance(process, x_t, t, s, seen, self.rule, self.eta)
+        if self.eta > 0:
+            share = -torch.expm1(self.eta**2 * (process.log_snr(t) - process.log_snr(s)))
+            x_s = x_s + expand(process.sigma(s) * share.sqrt(), x_t) * normal_like(x_t, randomness)
+        return x_s, seen
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Exponential Adams-Bashforth-Moulton, one call a step: UniPC under ``midpoint``. History is (x, t, estimates) of the step before."""
+
+    order: int = 3
+    rule: Rule = midpoint
+
+    def step(
+        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+    ) -> tuple[Tensor, History]:
+        process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
+        if float(process.sigma(s)) == 0:
+            return expand(process.alpha(s), x0) * x0, ()
+        half = 0.5 * process.log_snr(t)
+        seen: tuple[Seen, ...] = ()
         if history:
-            x0_before, half_before = history
-            ratio = (half_t - half_before) / h
-            x_s = x_s + expand(process.alpha(s) * self.correction(h) / ratio, x_t) * (x0 - x0_before)
-        return x_s, (x0, half_t)
+            x_before, t_before, seen = history
+            if bool(seen[0].half.isfinite()):
+                x_t = advance(process, x_before, t_before, t, (*seen, Seen(half, x0)), self.rule)
+        seen = remember(half, x0, seen, self.order)
+        return advance(process, x_t, t, s, seen, self.rule), (x_t, t, seen)
 
 
 @dataclass(frozen=True)
-class DPMpp2MMidpoint(DPMpp2M):
-    """The midpoint variant: the one that is meant when a paper says DPM++ 2M."""
+class DEIS:
+    """The same polynomial through estimates of the noise: with k = sigma / alpha, x_s / alpha_s = x_t / alpha_t + int noise dk."""
 
-    def correction(self, h: Tensor) -> Tensor:
-        return -0.5 * torch.expm1(-h)
+    order: int = 3
 
-
-@dataclass(frozen=True)
-class DPMpp2MHeun(DPMpp2M):
-    """The Heun variant."""
-
-    def correction(self, h: Tensor) -> Tensor:
-        return torch.expm1(-h) / h + 1
+    def step(
+        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+    ) -> tuple[Tensor, History]:
+        process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
+        if float(process.sigma(s)) == 0:
+            return expand(process.alpha(s), x0) * x0, ()
+        alpha, sigma = denoiser.scales(t)
+        origin = 0.5 * process.log_snr(t)
+        noise = (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t)
+        seen = remember(origin, noise, history, self.order)
+        if not bool(origin.isfinite()):  # from noise alone: x_s = alpha_s x_0 + sigma_s noise
+            return expand(process.alpha(s), x0) * x0 + expand(process.sigma(s), x0) * noise, seen
+        change = combine(seen, origin, 0.5 * process.log_snr(s) - origin, -1.0, exact)
+        return expand(process.alpha(s) / alpha, x_t) * x_t + expand(process.sigma(s), x_t) * change, seen

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
+from unfog.core.process import Process
 from unfog.core.random import Randomness
 from unfog.core.shapes import expand
 from unfog.sampling.loop import Condition, History
@@ -22,6 +23,12 @@ def _slope(denoiser: Denoiser, u: Tensor, t: Tensor, condition: Condition) -> Te
     return (u - x0) / expand(level, u)
 
 
+def straight(process: Process, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """x_s on the line from x_t through x_0, that is Euler's step, written so that alpha_t may be 0."""
+    ratio = process.sigma(s) / process.sigma(t)
+    return expand(ratio, x_t) * x_t + expand(process.alpha(s) - ratio * process.alpha(t), x_t) * x0
+
+
 @dataclass(frozen=True)
 class Euler:
     """Order 1, one call a step."""
@@ -29,24 +36,22 @@ class Euler:
     def step(
         self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
     ) -> tuple[Tensor, History]:
-        process = denoiser.process
-        u = x_t / expand(process.alpha(t), x_t)
-        u = u + expand(process.noise_level(s) - process.noise_level(t), u) * _slope(denoiser, u, t, condition)
-        return expand(process.alpha(s), u) * u, ()
+        return straight(denoiser.process, x_t, denoiser(x_t, t, **condition).mean, t, s), ()
 
 
 @dataclass(frozen=True)
 class Heun:
-    """Order 2, two calls a step; the last step, onto sigma = 0, is Euler's."""
+    """Order 2, two calls a step; a step from noise alone or onto sigma = 0 is Euler's."""
 
     def step(
         self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
     ) -> tuple[Tensor, History]:
         process = denoiser.process
+        if float(process.alpha(t)) == 0 or float(process.sigma(s)) == 0:
+            return Euler().step(denoiser, x_t, t, s, history, randomness, condition)
         u = x_t / expand(process.alpha(t), x_t)
         stride = expand(process.noise_level(s) - process.noise_level(t), u)
         slope = _slope(denoiser, u, t, condition)
         ahead = u + stride * slope
-        if float(process.sigma(s)) > 0:
-            ahead = u + stride * 0.5 * (slope + _slope(denoiser, ahead, s, condition))
+        ahead = u + stride * 0.5 * (slope + _slope(denoiser, ahead, s, condition))
         return expand(process.alpha(s), u) * ahead, ()

@@ -4,19 +4,86 @@ from __future__ import annotations
 
 from unfog.core.registry import Registry
 from unfog.sampling.ancestral import DDIM, DDPM, variances
+from unfog.sampling.calibrated import Calibrated
+from unfog.sampling.churn import Churn
+from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import Sampler
-from unfog.sampling.multistep import DPMpp2MHeun, DPMpp2MMidpoint
+from unfog.sampling.multistep import DEIS, Corrected, Multistep, exact, midpoint, published_third
 from unfog.sampling.ode import Euler, Heun
+from unfog.sampling.sde import EulerMaruyama, ReverseDiffusion
 
 samplers: Registry[Sampler] = Registry("sampler")
 samplers.register("ddim")(DDIM)
 samplers.register("euler")(Euler)
 samplers.register("heun")(Heun)
-samplers.register("dpmpp-2m")(DPMpp2MMidpoint)
-samplers.register("dpmpp-2m-heun")(DPMpp2MHeun)
+samplers.register("calibrated-draws")(Calibrated)
+samplers.register("euler-maruyama")(EulerMaruyama)
+samplers.register("reverse-diffusion")(ReverseDiffusion)
+samplers.register("annealed-langevin")(AnnealedLangevin)
+samplers.register("deis")(DEIS)
 
 
 @samplers.register("ddpm")
 def ddpm(variance: str = "small") -> DDPM:
     """DDPM with a variance by name: small, large or posterior."""
     return DDPM(variances.get(variance))
+
+
+@samplers.register("euler-ancestral")
+def euler_ancestral() -> DDIM:
+    """Euler ancestral is DDIM with all of its noise, by algebra."""
+    return DDIM(eta=1.0)
+
+
+@samplers.register("heun-churn")
+def heun_churn(gamma: float = 40 / 256, s_min: float = 0.05, s_max: float = 50.0, s_noise: float = 1.003) -> Churn:
+    """EDM's stochastic sampler, with the paper's settings for ImageNet at 256 steps."""
+    return Churn(gamma, s_min, s_max, s_noise)
+
+
+@samplers.register("predictor-corrector")
+def predictor_corrector(predictor: str = "reverse-diffusion", snr: float = 0.16, corrections: int = 1) -> PredictorCorrector:
+    """A one-step sampler by name, then Langevin steps."""
+    return PredictorCorrector(samplers.build(predictor), Langevin(snr), corrections)
+
+
+@samplers.register("dpmpp-2m")
+def dpmpp_2m(eta: float = 0.0) -> Multistep:
+    """DPM-Solver++(2M), midpoint: the one that is meant when a paper says DPM++ 2M."""
+    return Multistep(2, midpoint, eta)
+
+
+@samplers.register("dpmpp-2m-heun")
+def dpmpp_2m_heun(eta: float = 0.0) -> Multistep:
+    """DPM-Solver++(2M), heun: exponential Adams of order 2."""
+    return Multistep(2, exact, eta)
+
+
+@samplers.register("dpmpp-3m")
+def dpmpp_3m(eta: float = 0.0) -> Multistep:
+    """DPM-Solver++(3M) as published; "adams" is of the third order indeed."""
+    return Multistep(3, published_third, eta)
+
+
+@samplers.register("dpmpp-2m-sde")
+def dpmpp_2m_sde(eta: float = 1.0) -> Multistep:
+    """The SDE variant of DPM-Solver++(2M), midpoint."""
+    return Multistep(2, midpoint, eta)
+
+
+@samplers.register("adams-3-sde")
+def adams_sde(eta: float = 1.0) -> Multistep:
+    """Third-order SDE multistep: exponential Adams with noise replaced at rate eta."""
+    return Multistep(3, exact, eta)
+
+
+@samplers.register("adams")
+def adams(order: int = 3) -> Corrected:
+    """Exponential Adams with its free corrector."""
+    return Corrected(order, exact)
+
+
+@samplers.register("unipc")
+def unipc(order: int = 3) -> Corrected:
+    """UniPC with B(h) = e^h - 1."""
+    return Corrected(order, midpoint)

@@ -1,0 +1,44 @@
+r"""Thresholding: the denoised estimate is kept in the range of the data (Saharia et al. 2022, section 2.3).
+
+    static:  D clipped to [-1, 1],      dynamic:  D clipped to [-s, s] and divided by s,
+
+with s the given quantile of |D| in each sample, and at least 1: strong guidance then neither saturates nor washes out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.shapes import expand
+from unfog.errors import InputError
+
+
+class StaticThreshold(Denoiser):
+    """Clipped to [-bound, bound]."""
+
+    def __init__(self, denoiser: Denoiser, bound: float = 1.0) -> None:
+        super().__init__()
+        self.denoiser, self.process, self.bound = denoiser, denoiser.process, bound
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        return Posterior(self.denoiser(x_t, t, **condition).mean.clamp(-self.bound, self.bound))
+
+
+class DynamicThreshold(Denoiser):
+    """Clipped to each sample's own quantile and scaled back to [-bound, bound]."""
+
+    def __init__(self, denoiser: Denoiser, quantile: float = 0.995, bound: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < quantile <= 1:
+            raise InputError(f"The quantile of a dynamic threshold is in (0, 1], got {quantile}.")
+        self.denoiser, self.process, self.quantile, self.bound = denoiser, denoiser.process, quantile, bound
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        mean: Tensor = self.denoiser(x_t, t, **condition).mean
+        size = mean.flatten(1).abs().to(torch.promote_types(mean.dtype, torch.float32))
+        scale = expand((torch.quantile(size, self.quantile, dim=1) / self.bound).clamp(min=1), mean)
+        return Posterior((mean / scale).clamp(-self.bound, self.bound))

@@ -1,0 +1,33 @@
+r"""DDIM inversion: the noise from which DDIM draws a given sample (Song, Meng & Ermon 2021; exact: Pan et al. 2023).
+
+A DDIM step from t down to s is u_s = u_t + (k_s - k_t) noise(u_t, t), with u = x / alpha and k = sigma / alpha. Upwards u_t is unknown,
+
+    u_t = u_s + (k_t - k_s) noise(u_t, t),
+
+and is found by fixed-point iteration from u_t = u_s. One iteration is the usual inversion, of order 1; more make it DDIM's exact inverse.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser
+from unfog.core.shapes import expand
+from unfog.sampling.grids import check_grid, require_signal
+from unfog.sampling.loop import Condition
+
+
+@torch.no_grad()
+def invert(denoiser: Denoiser, x: Tensor, grid: Tensor, *, iterations: int = 1, condition: Condition | None = None) -> Tensor:
+    """x at grid[-1] to x at grid[0], up the grid that DDIM comes down; ``iterations`` calls a step."""
+    process, times = denoiser.process, check_grid(grid)
+    require_signal(process, times[0], "Inversion")
+    u = x / expand(process.alpha(times[-1]), x)
+    for s, t in pairwise(times.flip(0)):
+        below, stride = u, expand(process.noise_level(t) - process.noise_level(s), u)
+        for _ in range(iterations):
+            u = below + stride * denoiser.noise(expand(process.alpha(t), u) * u, t, **(condition or {}))
+    return expand(process.alpha(times[0]), u) * u
