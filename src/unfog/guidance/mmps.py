@@ -27,7 +27,7 @@ LEAST_COSINE = 0.05  # between a direction and its image under the covariance
 class MMPS(Denoiser):
     """The denoiser of x_0 given x_t and the measurement: one network call, ``iterations`` products with its Jacobian."""
 
-    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, iterations: int = 2) -> None:
+    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, iterations: int = 4) -> None:
         """``measurement`` as the operator gives it for a batch; ``sigma`` > 0 on the same scale."""
         super().__init__()
         if not sigma > 0:
