@@ -21,7 +21,10 @@ from unfog.systems.train import configure, rate, train_config
 
 SYSTEM = "t1-prior"
 DATA: Config = {"name": "mni-t1", "resolution": 4.0}  # 48 x 40: a quarter of the pixels learns in a quarter of the time
-SMALLER = ("network.channels=32", "training.batch=8", "training.lr=3e-3")
+SMALLER = (
+    "network.channels=32", "network.multipliers=[1, 2, 2]", "network.patch=1", "network.dropout=0.0", "augment.name=none",
+    "training.batch=8", "training.lr=1e-3", "training.warmup=30",
+)  # fmt: skip
 TENTHS = 10
 MOMENTS = (1, 2, 4, 7)  # in tenths of the training; its end is one more
 
