@@ -47,7 +47,7 @@ class Size:
 
 
 FULL = Size(live_seconds=60, live_samples=8, new_slices=16, slices=6, calibration=2, samples=8, steps=20)
-QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=4, steps=20)
+QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=8, steps=20)
 
 
 def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Show | None = None) -> dict[str, Any]:
