@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from unfog.data import open_dataset
-from unfog.data.mni import GAP, SLABS, MniT1, slab_nifti
+from unfog.data.mni import GAP, SLABS, MniT1, slab_nifti, split_of
+from unfog.data.oblique import planes
 from unfog.data.packages import member
 from unfog.data.slices import to_slices, to_volume
 from unfog.data.volumes import scaled
@@ -65,6 +66,30 @@ def test_a_slab_is_a_true_volume() -> None:
     assert float(scaled(stack).max()) == 1
 
 
+def test_oblique_planes_stay_out_of_the_held_out_slabs() -> None:
+    data, plain = MniT1("train", oblique=40, tilt=15), MniT1("train")
+    x = data.batch(range(len(data)))["x"].numpy()
+    assert len(data) == len(plain) + 40
+    assert data.fingerprint != plain.fingerprint
+    np.testing.assert_array_equal(x[: len(plain)], plain.batch(range(len(plain)))["x"].numpy())
+    # A head that is 1 in the held-out slabs and their gaps, 0 elsewhere: no plane may meet it where there is brain.
+    heights = MniT1("all").z_mm
+    allowed = np.array([split_of(float(z)) == "train" for z in heights])
+    head = {"mask": np.ones((4, 96, len(heights)), dtype=np.float32)}
+    head["t1"] = head["mask"] * ~allowed
+    cut, z = planes(head, heights, allowed, 30, 15, 2 * (np.arange(96, dtype=np.float32) - 47.5), 0.5)
+    assert cut["mask"].min() == 1
+    assert cut["t1"].max() == 0
+    assert np.ptp(z) > 20
+
+
+def test_a_plane_that_does_not_tilt_is_a_slice() -> None:
+    ramp = np.broadcast_to(np.arange(5, dtype=np.float32), (3, 4, 5)).copy()
+    head = {"mask": np.ones_like(ramp), "t1": ramp}
+    cut, z = planes(head, np.arange(5, dtype=np.float32), np.ones(5, dtype=bool), 6, 0.0, np.linspace(-3, 3, 4, dtype=np.float32), 0.5)
+    np.testing.assert_allclose(cut["t1"], np.broadcast_to(z, (3, 4, 6)), atol=1e-5)
+
+
 def test_volumes_and_cubes() -> None:
     whole = open_dataset("mni-t1", split="all", dims=3, resolution=4)
     assert (len(whole), whole.shape) == (1, (1, 40, 48, 40))
@@ -78,6 +103,7 @@ def test_volumes_and_cubes() -> None:
     [
         ({"split": "training"}, "split"),
         ({"resolution": 3}, "resolution"),
+        ({"split": "validation", "oblique": 9}, "oblique"),
         ({"dims": 3}, "split 'all'"),
         ({"dims": 3, "patch": 99}, "2 to 80 voxels"),
         ({"dims": 3, "patch": 40}, "smaller patch"),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, Ids, choose, datasets
 from unfog.data.nifti import new_volume, read_nifti
+from unfog.data.oblique import planes
 from unfog.data.packages import member
 from unfog.data.slices import to_slices, to_volume
 from unfog.errors import InputError
@@ -30,7 +31,7 @@ Array = NDArray[np.float32]
 SLABS = {"test": (0, 19), "validation": (60, 67)}  # first and last slice, mm
 GAP = 6  # mm on each side of a slab that are in no split
 SPLITS = ("train", "validation", "test", "all")
-LEAST_BRAIN = 0.05  # of the field of view
+LEAST_BRAIN, LEAST_OBLIQUE = 0.05, 0.4  # of the field of view, in axial slices and in oblique planes
 _FIELD = (160.0, 192.0, 160.0)  # mm in x, y, z
 _CENTRE = (-0.5, -16.5, 4.5)  # mm: the brain's, such that cells of 2 mm hold whole voxels
 
@@ -80,12 +81,20 @@ class MniT1(ArrayDataset):
     """Axial slices (1, 192/resolution, 160/resolution), 1 mm apart; in 3-D the whole head, or its cubes of ``patch`` voxels.
 
     ``resolution`` (mm) is in the plane in 2-D and of all axes in 3-D; ``tissue`` adds the condition of grey- and white-matter maps.
+    ``oblique`` adds so many planes that nod by up to ``tilt`` degrees, all of their brain within the split (``data.oblique``).
     A cube belongs to a split when all of it does; the whole head (1, X, Y, Z) is split ``all``. ``z_mm`` (samples,) are the
-    heights of the slices (of the centres of cubes), ``affine`` that of the stack of slices or of the head.
+    heights of the slices (of the centres of planes and cubes), ``affine`` that of the stack of slices or of the head.
     """
 
     def __init__(
-        self, split: str = "train", dims: int = 2, resolution: float = 2.0, tissue: bool = False, patch: int | None = None
+        self,
+        split: str = "train",
+        dims: int = 2,
+        resolution: float = 2.0,
+        tissue: bool = False,
+        patch: int | None = None,
+        oblique: int = 0,
+        tilt: float = 15.0,
     ) -> None:
         choose("The split of mni-t1", split, SPLITS)
         choose("The dims of mni-t1", dims, (2, 3))
@@ -94,13 +103,17 @@ class MniT1(ArrayDataset):
         volumes = {part: _resample(*_source(part), centres, sizes) for part in (("t1", "gm", "wm") if tissue else ("t1",))}
         t1, frame = _source("t1")
         volumes["mask"] = _resample((t1 > 0).astype(np.float32), frame, centres, sizes)
-        stack, self.z_mm = _axial(volumes, centres[2], split) if dims == 2 else _cubes(volumes, centres[2], split, patch)
+        if dims == 2:
+            stack, self.z_mm = _axial(volumes, centres, split, oblique, tilt)
+        else:
+            stack, self.z_mm = _cubes(volumes, centres[2], split, patch)
         self.affine = np.diag([*sizes, 1.0])
         self.affine[:3, 3] = [centres[0][0], centres[1][0], self.z_mm[0] if dims == 2 else centres[2][0]]
         self._mask = stack["mask"] >= 0.5
         maps = {"tissue": np.concatenate([stack["gm"], stack["wm"]], 1)} if tissue else {}
         config = {key: {"name": "spatial", "channels": 2} for key in maps}
         options = {"split": split, "dims": dims, "resolution": resolution, "tissue": tissue, "patch": patch}
+        options |= {"oblique": oblique, "tilt": tilt} if oblique else {}
         super().__init__("mni-t1", stack["t1"], {"name": "range", "low": 0, "high": 1}, config, maps, options)
 
     def brain_mask(self, ids: Ids) -> NDArray[np.bool_]:
@@ -108,10 +121,16 @@ class MniT1(ArrayDataset):
         return np.asarray(self._mask[np.asarray(ids, dtype=np.int64)])
 
 
-def _axial(volumes: dict[str, Array], heights: Array, split: str) -> tuple[dict[str, Array], Array]:
+def _axial(volumes: dict[str, Array], centres: Sequence[Array], split: str, oblique: int, tilt: float) -> tuple[dict[str, Array], Array]:
+    """The axial slices of a split, then its oblique planes."""
+    heights = centres[2]
     enough = volumes["mask"].mean((0, 1)) >= LEAST_BRAIN
-    kept = np.array([bool(e) and split in (split_of(float(z)), "all") for e, z in zip(enough, heights, strict=True)])
-    return {part: to_slices(volume[:, :, kept]) for part, volume in volumes.items()}, heights[kept]
+    inside = np.array([split in (split_of(float(z)), "all") for z in heights])
+    cut, z_mm = {part: volume[:, :, enough & inside] for part, volume in volumes.items()}, heights[enough & inside]
+    if oblique:
+        more, z_more = planes(volumes, heights, inside, oblique, tilt, centres[1] - centres[1].mean(), LEAST_OBLIQUE)
+        cut, z_mm = {part: np.concatenate([v, more[part]], 2) for part, v in cut.items()}, np.concatenate([z_mm, z_more])
+    return {part: to_slices(v) for part, v in cut.items()}, z_mm
 
 
 def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | None) -> tuple[dict[str, Array], Array]:
