@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from unfog import __version__
+from unfog.cli.calibrate import calibrate
 from unfog.cli.data import data
 from unfog.cli.demo import demo
 from unfog.cli.doctor import doctor
@@ -77,6 +78,7 @@ app.command(epilog=_example("demo --quick --out demo"))(demo)
 app.command(epilog=_example("systems"))(systems)
 app.add_typer(data, epilog=_example("data fetch mni-t1"))
 app.command(epilog=_example("train ddpm --data fashion-mnist --out runs/fashion --set training.batch=64"))(train)
+app.command(epilog=_example("calibrate runs/fashion --steps 8"))(calibrate)
 app.command(epilog=_example("sample runs/fashion -n 16 --steps 50 --out samples"))(sample)
 app.command(epilog=_example("restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"))(restore)
 app.command(epilog=_example("inspect runs/t1"))(inspect)

@@ -41,7 +41,7 @@ def sample_run(
     plan, condition = Plan.of(run, sampler, steps, grid), _classes(run, label, guidance, count)
     begun = time.perf_counter()
     with new_folder(out) as folder:
-        x = draw(run, plan, range(count), seed, condition=condition, guidance=guidance, report=_progress("sampling"))
+        x = draw(run, plan, range(count), seed, condition=condition, guidance=guidance, report=progress_line("sampling"))
         write_array(folder / "samples.npy", x.numpy())
         _write_samples(folder, x, run)
         chosen = {"class": label, "guidance": guidance}
@@ -179,7 +179,7 @@ def _restored(run: Run, y: Tensor, operator: Operator, sigma: float, samples: in
     kept: Operator = Mask(operator.mask[filled]) if isinstance(operator, Mask) else operator
     if not bool(filled.any()):
         raise InputError("The input is empty: every value is zero.")
-    done = restore(run, y[filled], kept, sigma, samples=samples, plan=plan, seed=seed, report=_progress("restoring")).samples
+    done = restore(run, y[filled], kept, sigma, samples=samples, plan=plan, seed=seed, report=progress_line("restoring")).samples
     stack = torch.zeros(len(y), *done.shape[1:])
     stack[filled] = done
     return stack
@@ -209,7 +209,7 @@ def _write_summary(folder: Path, summary: dict[str, Any]) -> None:
     write_bytes(folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
 
 
-def _progress(what: str) -> Report:
+def progress_line(what: str) -> Report:
     """Steps done, on standard error: a line that changes on a terminal, a plain line every ten seconds elsewhere."""
     terminal, told = sys.stderr.isatty(), time.monotonic()
 

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators, normal
+from unfog.errors import InputError
 from unfog.guidance.classifier_free import ClassifierFree
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, trajectory
 from unfog.sampling.samplers import samplers
+from unfog.systems import solvers
 from unfog.systems.run import Run
 
 Report = Callable[[int, int], None]  # (steps done, steps in all)
@@ -29,9 +31,20 @@ class Plan:
     names: Mapping[str, Any]
 
     @classmethod
-    def of(cls, run: Run, sampler: str | None = None, steps: int | None = None, grid: str | Mapping[str, Any] | None = None) -> Plan:
-        """The run's own sampling section, with what is given in its place."""
+    def of(
+        cls, run: Run, sampler: str | Mapping[str, Any] | None = None, steps: int | None = None, grid: str | Mapping[str, Any] | None = None
+    ) -> Plan:
+        """The run's own sampling section, with what is given in its place; ``auto`` and ``calibrated`` as in ``systems.solvers``."""
         section = run.config["sampling"]
+        if sampler == "auto":
+            sampler = solvers.automatic(run, steps or section["steps"])
+        if sampler == "calibrated":
+            if grid is not None:
+                raise InputError(
+                    "A calibrated solver has times of its own, for samples from nothing: leave the grid out, or take another sampler."
+                )
+            solver = solvers.load_solver(run, steps or section["steps"])
+            return cls(solver, solver.times, {"sampler": sampler, "steps": len(solver.weights), "grid": "calibrated"})
         names: dict[str, Any] = {
             "sampler": sampler or section["sampler"],
             "steps": steps or section["steps"],

@@ -1,0 +1,35 @@
+"""``unfog calibrate``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from unfog.cli.options import AsJson, Run, Seed, emit
+
+
+def calibrate(
+    run: Run,
+    steps: Annotated[int, typer.Option(min=1, help="Network calls of the solver: one a step.")] = 8,
+    trajectories: Annotated[int, typer.Option(min=2, help="How many of the run's own trajectories to learn from.")] = 48,
+    iterations: Annotated[int, typer.Option(min=0, help="Iterations of L-BFGS.")] = 24,
+    seed: Seed = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Learn a solver again that the run has already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn the times and coefficients of a solver for a run.
+
+    They are saved with the run: `unfog sample RUN --sampler calibrated --steps K` then comes nearest to the exact samples in K calls.
+    """
+    from unfog.systems.jobs import progress_line
+    from unfog.systems.run import Run as Opened
+    from unfog.systems.solvers import calibrate_run
+
+    report = progress_line("calibrating")
+    emit(
+        calibrate_run(
+            Opened.open(run), steps, trajectories=trajectories, iterations=iterations, seed=seed, overwrite=overwrite, report=report
+        ),
+        as_json,
+    )

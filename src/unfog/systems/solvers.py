@@ -1,0 +1,129 @@
+"""Calibrated solvers of a run: ``unfog calibrate`` learns them, ``--sampler calibrated`` and ``--sampler auto`` use them.
+
+They lie in the run's folder, ``solvers/calls-0008.json``: times, coefficients, what they started from and the SHA-256 of the weights
+they were learned on, without which they are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.random import generators, normal
+from unfog.data.output import write_bytes
+from unfog.errors import InputError
+from unfog.sampling.calibration import Trajectories, calibrate
+from unfog.sampling.grids import grids
+from unfog.sampling.linear import LinearSolver
+from unfog.systems.run import Run
+
+Report = Callable[[int, int], None]  # (done, in all)
+
+FOLDER, SETS, LONG = "solvers", 4, 20  # trajectories are held in so many sets; from so many calls on high order pays
+
+
+class Conditioned(Denoiser):
+    """A denoiser with one condition for all of its batch."""
+
+    def __init__(self, denoiser: Denoiser, condition: dict[str, int]) -> None:
+        super().__init__()
+        self.denoiser, self.process, self.condition = denoiser, denoiser.process, condition
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        given = {name: torch.full((len(x_t),), value) for name, value in self.condition.items()}
+        posterior: Posterior = self.denoiser(x_t, t, **given, **condition)
+        return posterior
+
+
+def weights_sha256(run: Run) -> str:
+    """The identity of the run's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(run.denoiser.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def solver_path(run: Run, calls: int) -> Path:
+    """Where the solver of so many calls lies."""
+    return run.path / FOLDER / f"calls-{calls:04d}.json"
+
+
+def calibrate_run(
+    run: Run,
+    calls: int,
+    *,
+    trajectories: int = 48,
+    iterations: int = 24,
+    seed: int = 0,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
+
+    A run with classes is calibrated on some of them. Cost: about ``trajectories`` x (120 + 3 ``iterations`` ``calls``) network calls.
+    """
+    path = solver_path(run, calls)
+    if path.exists() and not overwrite:
+        raise InputError(f"{run.name} has a solver of {calls} calls already; give --overwrite to learn it again.")
+    if trajectories < 2 * SETS:
+        raise InputError(f"A calibration needs at least {2 * SETS} trajectories, got {trajectories}.")
+    section, begun = run.config["sampling"], time.perf_counter()
+    first = grids.build(section["grid"])(run.denoiser.process, 2)[0]
+    noise = normal((trajectories, *run.shape), generators(seed, range(trajectories))).chunk(SETS)
+    tell, sets = report or (lambda done, total: None), []
+    for k, part in enumerate(noise):
+        sets.append(Trajectories.fine(_conditioned(run, k), part, first))
+        tell(k + 1, SETS + iterations)
+    found = calibrate(sets, first, calls, iterations=iterations, report=lambda done, _: tell(SETS + done, SETS + iterations))
+    before, after = math.exp(found.before / 2), math.exp(found.after / 2)
+    summary = {
+        "calls": calls, "started_from": {"sampler": found.sampler, "grid": found.grid}, "error_before": before, "error_after": after,
+        "trajectories": trajectories, "iterations": iterations, "seed": seed,
+    }  # fmt: skip
+    record = {
+        **summary, "weights_sha256": weights_sha256(run), "times": found.solver.times.tolist(), "weights": found.solver.weights.tolist(),
+    }  # fmt: skip
+    path.parent.mkdir(exist_ok=True)
+    write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)
+    return {"solver": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _conditioned(run: Run, index: int) -> Denoiser:
+    """The run's denoiser under the index-th of some evenly spread classes, if it has classes."""
+    parts = (run.config.get("conditions") or {}).items()
+    classes = {name: part["count"] * index // SETS for name, part in parts if part["name"] == "class"}
+    return Conditioned(run.denoiser, classes) if classes else run.denoiser
+
+
+def load_solver(run: Run, calls: int) -> LinearSolver:
+    """The run's calibrated solver of so many calls."""
+    path = solver_path(run, calls)
+    if not path.is_file():
+        have = ", ".join(str(number) for number in solver_calls(run)) or "none"
+        raise InputError(f"{run.name} has no calibrated solver of {calls} calls (it has: {have}); make one with unfog calibrate.")
+    record = json.loads(path.read_text())
+    if record["weights_sha256"] != weights_sha256(run):
+        raise InputError(f"{path.name} was calibrated on other weights than those of {run.name}; calibrate again with --overwrite.")
+    times, weights = (torch.tensor(record[key], dtype=torch.float64) for key in ("times", "weights"))
+    return LinearSolver(times, weights)
+
+
+def solver_calls(run: Run) -> list[int]:
+    """The numbers of calls for which the run has a calibrated solver."""
+    return sorted(int(path.stem.removeprefix("calls-")) for path in (run.path / FOLDER).glob("calls-*.json"))
+
+
+def automatic(run: Run, calls: int) -> str | dict[str, Any]:
+    """The sampler of ``auto``: the calibrated one where there is one, high order for many calls, DPM-Solver++(2M) for few."""
+    if calls in solver_calls(run):
+        return "calibrated"
+    return {"name": "adams", "order": 3} if calls >= LONG else "dpmpp-2m"
