@@ -47,6 +47,8 @@ def test_a_perfect_classifier_makes_the_conditional_model(process):
         assert torch.allclose(ClassifierGuided(both, classifier)(x, T).mean, part(x, T).mean, atol=1e-10)
         guided = ClassifierGuided(both, classifier, 3.0).score(x, T)
         assert torch.allclose(guided, 3 * part.score(x, T) - 2 * both.score(x, T), atol=1e-10)
+        spreads = [denoiser.with_covariance(x, T)[1](x) for denoiser in (ClassifierGuided(both, classifier), part)]
+        assert torch.allclose(*spreads, atol=1e-10)
 
 
 def test_rescaling_restores_the_spread_of_the_conditional_model():

@@ -83,7 +83,7 @@ def one(process):
 
 
 def misses(oracle, sampler, steps, sigma_min, n):
-    """Of each component: relative errors of its variance (by channel where its channels differ), of its mean in deviations, of its share."""
+    """Of each component: errors of its variance (relative; by channel where these differ), its mean (in deviations) and its share."""
     parts = 2 if oracle.eigenvalues.unique().numel() < D else 1
     g = torch.Generator().manual_seed(0)
     grid = grids.build({"name": "log-snr", "sigma_min": sigma_min})(oracle.process, steps)

@@ -42,13 +42,14 @@ class MixtureDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         flat = x_t.flatten(1).to(self.means.dtype)
         alpha, sigma = (expand(s.expand(len(flat)), flat[:, None]) for s in self.scales(t))
-        projected = self._rotated("kde,bkd->bke", flat[:, None] - alpha * self.means)
+        projected = _times("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
         spread = alpha**2 * self.eigenvalues + sigma**2
         log_weight = self.weights.log() - 0.5 * (projected**2 / spread + spread.log()).sum(-1)
         responsibility = torch.softmax(log_weight, 1)[..., None]
-        means = self.means + self._rotated("kde,bke->bkd", alpha * self.eigenvalues / spread * projected)
+        means = self.means + _times("kde,bke->bkd", self.eigenvectors, alpha * self.eigenvalues / spread * projected)
         mean = (responsibility * means).sum(1)
-        within = self._rotated("kde,bke->bkd", self.eigenvalues * sigma**2 / spread, power=2)
+        squares = None if self.eigenvectors is None else self.eigenvectors**2
+        within = _times("kde,bke->bkd", squares, self.eigenvalues * sigma**2 / spread)
         variance = (responsibility * (within + (means - mean[:, None]) ** 2)).sum(1)
         return Posterior(mean.view(x_t.shape).to(x_t.dtype), variance.view(x_t.shape).to(x_t.dtype))
 
@@ -56,7 +57,7 @@ class MixtureDenoiser(Denoiser):
         """log p(x_t), exact, (batch,)."""
         flat = x_t.flatten(1).to(self.means.dtype)
         alpha, sigma = (expand(s.expand(len(flat)), flat[:, None]) for s in self.scales(t))
-        projected = self._rotated("kde,bkd->bke", flat[:, None] - alpha * self.means)
+        projected = _times("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
         spread = alpha**2 * self.eigenvalues + sigma**2
         constant = flat.shape[1] * torch.log(torch.tensor(2 * torch.pi, dtype=flat.dtype))
         return torch.logsumexp(self.weights.log() - 0.5 * ((projected**2 / spread + spread.log()).sum(-1) + constant), 1)
@@ -66,12 +67,12 @@ class MixtureDenoiser(Denoiser):
         component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         z = torch.randn(n, self.means.shape[1], generator=generator, dtype=self.means.dtype)
         scaled = self.eigenvalues[component].sqrt() * z
-        turned = scaled if self.eigenvectors is None else torch.einsum("nde,ne->nd", self.eigenvectors[component], scaled)
-        return self.means[component] + turned
+        basis = None if self.eigenvectors is None else self.eigenvectors[component]
+        return self.means[component] + _times("nde,ne->nd", basis, scaled)
 
-    def _rotated(self, indices: str, x: Tensor, power: int = 1) -> Tensor:
-        """To or from the eigenbases, whose elements are first raised to ``power``."""
-        return x if self.eigenvectors is None else torch.einsum(indices, self.eigenvectors**power, x)
+
+def _times(indices: str, matrix: Tensor | None, x: Tensor) -> Tensor:
+    return x if matrix is None else torch.einsum(indices, matrix, x)
 
 
 def gaussian_denoiser(process: Process, mean: Tensor, covariance: Tensor) -> MixtureDenoiser:

@@ -4,7 +4,7 @@ m products span the Krylov space of z, in whose orthonormal basis V, V_1 = z / |
 
     f(C) z ~ |z| V f(T) e_1,
 
-exact where C has at most m distinct eigenvalues that z sees. For linear f^2 and any m, |f(C) z|^2 is exact: noise has the right total power.
+exact where z sees at most m distinct eigenvalues of C. Where f^2 is linear, |f(C) z| is exact for any m: noise has the right power.
 """
 
 from __future__ import annotations
