@@ -64,68 +64,73 @@ def test_calibrated_draws_are_exact_for_a_gaussian(process, steps):
 
 def blocks(process):
     """A mixture on samples (2, 32): channel c of component k is isotropic with a variance of its own."""
-    variances = torch.tensor([(0.05, 0.4), (0.2, 0.1)]).double()
-    covariances = torch.diag_embed(variances.repeat_interleave(32, 1))
+    variances = torch.tensor([(0.05, 0.4), (0.2, 0.1)]).double().repeat_interleave(32, 1)
     means = torch.tensor([-2.0, 2.0]).double()[:, None].expand(2, D)
-    return MixtureDenoiser(process, torch.ones(2).double(), means, covariances)
+    return MixtureDenoiser(process, torch.ones(2).double(), means, variances)
+
+
+def spectra(k):
+    """Variances from 0.05 to 0.5, in an order of its own for each component: to the Lanczos process as good as full covariances."""
+    orders = [torch.randperm(D, generator=torch.Generator().manual_seed(i)) for i in range(k)]
+    return torch.stack([torch.logspace(-1.3, -0.3, D, dtype=torch.float64)[order] for order in orders])
 
 
 def four(process):
-    """Four modes of unequal weight at random places 12 from the centre, each with a covariance of its own that is far from diagonal."""
-    g = torch.Generator().manual_seed(0)
-    means = torch.nn.functional.normalize(torch.randn(4, D, generator=g, dtype=torch.float64)) * 12
-    covariances = torch.stack([0.2 * spread(D, seed) + 0.05 * torch.eye(D).double() for seed in range(4)])
-    return MixtureDenoiser(process, torch.tensor([0.1, 0.2, 0.3, 0.4]).double(), means, covariances)
+    """Four modes of unequal weight at random places 12 from the centre."""
+    means = torch.randn(4, D, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return MixtureDenoiser(process, torch.tensor([0.1, 0.2, 0.3, 0.4]).double(), 12 * torch.nn.functional.normalize(means), spectra(4))
 
 
 def one(process):
-    return MixtureDenoiser(process, torch.ones(1).double(), torch.full((1, D), 0.3).double(), 0.2 * spread(D)[None])
+    return MixtureDenoiser(process, torch.ones(1).double(), torch.full((1, D), 0.3).double(), spectra(1))
 
 
 def misses(oracle, sampler, steps, sigma_min, n):
     """Of each component: errors of its variance (relative; by channel where these differ), its mean (in deviations) and its share."""
     parts = 2 if oracle.eigenvalues.unique().numel() < D else 1
     g = torch.Generator().manual_seed(0)
-    grid = grids.build({"name": "log-snr", "sigma_min": sigma_min})(oracle.process, steps)
+    grid = grids.build({"name": "log-snr", "sigma_max": 80.0, "sigma_min": sigma_min})(oracle.process, steps)
     x = sample(oracle, torch.randn(n, 2, 32, generator=g).double(), grid, sampler, randomness=g).flatten(1)
     nearest = torch.cdist(x, oracle.means).argmin(1)
     found = []
     for k, mean in enumerate(oracle.means):
-        own, truth = x[nearest == k] - mean, (oracle.eigenvectors[k] ** 2) @ oracle.eigenvalues[k]
+        own, truth = x[nearest == k] - mean, oracle.eigenvalues[k]
         ratio = own.square().mean(0).view(parts, -1).mean(1) / truth.view(parts, -1).mean(1)
         drift = (own.mean(0) / truth.sqrt()).square().mean().sqrt()
         found.append(((ratio - 1).abs().tolist(), float(drift), abs(len(own) / n - float(oracle.weights[k]))))
     return found
 
 
-def check(prior, process, steps, n):
-    """The variance of each component within 2 %, where plain ancestral sampling misses by 15 % or more; means and shares right too."""
-    oracle = prior(process)
-    for variances, mean, share in misses(oracle, Calibrated(), steps, 0.5, n):
+def check(oracle, steps, n, sigma_min=0.7):
+    """The variance of each component within 2 %, where plain ancestral sampling misses by 15 % or more; means and shares right too.
+
+    0.7 is the largest deviation within a mode: above it the modes are decided, below it there is nothing left to do in more than one step.
+    """
+    for variances, mean, share in misses(oracle, Calibrated(), steps, sigma_min, n):
         assert max(variances) < 0.02
-        assert mean < 0.06
+        assert mean < 0.05
         assert share < 0.02
-    assert min(v for variances, _, _ in misses(oracle, DDPM(), steps, 0.5, 500) for v in variances) > 0.15
+    assert min(v for variances, _, _ in misses(oracle, DDPM(), steps, sigma_min, 500) for v in variances) > 0.15
 
 
 @pytest.mark.parametrize("steps", [6, 9])
-def test_calibrated_draws_keep_the_variance(steps):
-    check(blocks, EDM(80.0), steps, 1500)
+@pytest.mark.parametrize(("prior", "n"), [(one, 1500), (blocks, 6000)], ids=["gaussian", "two modes"])
+def test_calibrated_draws_keep_the_variance(prior, n, steps):
+    check(prior(EDM(80.0)), steps, n)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("process", [EDM(80.0), VPLinear()], ids=["edm", "vp"])
 @pytest.mark.parametrize("steps", [6, 7, 8, 9])
-@pytest.mark.parametrize(("prior", "n"), [(one, 1500), (blocks, 3000), (four, 8000)], ids=["gaussian", "two modes", "four modes"])
-def test_the_variance_of_each_mode_within_two_percent(prior, n, steps, process):
-    check(prior, process, steps, n)
+@pytest.mark.parametrize("prior", [blocks, four], ids=["two modes", "four modes"])
+def test_the_variance_of_each_mode_within_two_percent(prior, steps):
+    check(prior(VPLinear()), steps, 10_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [7, 8, 9])
 def test_a_grid_that_goes_on_below_the_modes_needs_one_step_more(steps):
     """Levels spent below the spread of a mode are missing where the modes are decided."""
-    assert max(max(v) for v, _, _ in misses(blocks(EDM(80.0)), Calibrated(), steps, 0.05, 3000)) < 0.02
+    check(blocks(EDM(80.0)), steps, 6000, sigma_min=0.05)
 
 
 def test_what_calibrated_draws_need_is_said():
