@@ -107,6 +107,9 @@ def exactly(scheduler, end):
 @pytest.mark.parametrize(
     ("name", "algorithm", "order", "kind"),
     [
+        ("ddim", "dpmsolver++", 1, "midpoint"),
+        ("ddpm", "sde-dpmsolver++", 1, "midpoint"),
+        ({"name": "dpmpp-3m", "eta": 1.0}, "sde-dpmsolver++", 3, "midpoint"),
         ("dpmpp-2m", "dpmsolver++", 2, "midpoint"),
         ("dpmpp-2m-heun", "dpmsolver++", 2, "heun"),
         ("dpmpp-3m", "dpmsolver++", 3, "midpoint"),
