@@ -12,6 +12,7 @@ from unfog.core.process import EDM, Process, VPCosine, VPLinear, VPScaledLinear,
 PROCESSES: list[Process] = [
     VPLinear(), VPCosine(), VPScaledLinear(), ddpm_linear(), EDM(), VarianceExploding(), SubVariancePreserving(), RectifiedFlow(),
 ]  # fmt: skip
+SMOOTH: list[Process] = [VPLinear(), SubVariancePreserving(), VarianceExploding(0.01, 10.0), EDM(10.0), RectifiedFlow()]
 
 
 def spread(d: int, seed: int = 0) -> Tensor:

@@ -71,8 +71,21 @@ def test_table_is_exact_at_its_knots(table):
 
 
 def test_table_refuses_what_is_no_table():
-    with pytest.raises(ValueError, match="strictly between"):
-        Tabulated.from_betas([0.1, 1.5])
+    for betas in ([0.1, 1.5], [0.1, -0.1], [0.1, float("nan")], [[0.1]]):
+        with pytest.raises(InputError, match="strictly between"):
+            Tabulated.from_betas(betas)
+    for alphas in ([0.9, 0.95], [0.9, 0.9], [1.0, 0.5], [0.5, 0.0], [0.9, float("nan")], []):
+        with pytest.raises(InputError, match="decrease strictly"):
+            Tabulated.from_alphas_cumprod(alphas)
+
+
+@pytest.mark.parametrize("name", ["vp-linear", "vp-scaled-linear", "sub-vp"])
+def test_a_schedule_whose_noise_would_not_grow_is_refused(name):
+    for rates in ({"beta_min": -0.1}, {"beta_max": 0.0}, {"beta_max": float("nan")}):
+        with pytest.raises(InputError, match="must grow"):
+            processes.build({"name": name, **rates})
+    with pytest.raises(InputError, match="must grow"):
+        processes.build({"name": "edm", "sigma_max": 0.0})
 
 
 def test_unknown_process_and_key_are_one_sentence():

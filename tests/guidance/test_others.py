@@ -31,7 +31,7 @@ class Fixed(Denoiser):
 
 def test_autoguidance_is_its_closed_form():
     guided = Autoguidance(GOOD, BAD, 2.5)
-    assert torch.allclose(guided.score(X, T), 2.5 * GOOD.score(X, T) - 1.5 * BAD.score(X, T), atol=1e-10)
+    assert torch.allclose(guided.score(X, T), 2.5 * GOOD.score(X, T) - 1.5 * BAD.score(X, T), rtol=0, atol=1e-10)
     assert torch.equal(Autoguidance(GOOD, BAD, 1.0)(X, T).mean, GOOD(X, T).mean)
 
 
@@ -44,9 +44,11 @@ def test_a_perfect_classifier_makes_the_conditional_model(process):
     x = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for k, (part, _, _) in enumerate(parts):
         classifier = lambda x, t, k=k, part=part: weights[k].log() + part.log_density(x, t) - both.log_density(x, t)  # noqa: E731
-        assert torch.allclose(ClassifierGuided(both, classifier)(x, T).mean, part(x, T).mean, atol=1e-10)
+        assert torch.allclose(ClassifierGuided(both, classifier)(x, T).mean, part(x, T).mean, rtol=0, atol=1e-10)
         guided = ClassifierGuided(both, classifier, 3.0).score(x, T)
-        assert torch.allclose(guided, 3 * part.score(x, T) - 2 * both.score(x, T), atol=1e-10)
+        assert torch.allclose(guided, 3 * part.score(x, T) - 2 * both.score(x, T), rtol=0, atol=1e-10)
+        spreads = [denoiser.with_covariance(x, T)[1](x) for denoiser in (ClassifierGuided(both, classifier), part)]
+        assert torch.allclose(*spreads, rtol=0, atol=1e-10)
 
 
 def test_rescaling_restores_the_spread_of_the_conditional_model():

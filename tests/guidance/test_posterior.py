@@ -90,6 +90,39 @@ def test_any_sampler_draws_the_posterior(name, task):
     assert float((x.T.cov() - exact_covariance).norm() / exact_covariance.norm()) < 0.15
 
 
+@pytest.mark.parametrize("process", [VPLinear(), EDM()], ids=["vp", "edm"])
+@pytest.mark.parametrize("name", [*OPERATORS, "direct"])
+def test_the_posterior_covariance_is_exact_for_a_gaussian_prior(process, name):
+    """Of x_0 given x_t and y, whatever the method: its products with every axis."""
+    operator, (oracle, mean, covariance) = OPERATORS.get(name, OPERATORS["identity"]), gaussian(process, D)
+    x, t = torch.randn(1, 1, D, generator=G, dtype=torch.float64), torch.tensor(0.3, dtype=torch.float64)
+    y = operator(torch.randn(1, 1, D, generator=G, dtype=torch.float64))
+    alpha, sigma = oracle.scales(t)
+    both = torch.cat([alpha / sigma * torch.eye(D).double(), matrix(operator) / 0.3])
+    _, exact = conditional(mean, covariance, both, torch.cat([x[:, 0] / sigma, y[:, 0] / 0.3], 1), 1.0)
+    method = DirectMeasurement(oracle, y, 0.3) if name == "direct" else MMPS(oracle, operator, y, 0.3, iterations=D)
+    found, product = method.with_covariance(x.expand(D, 1, D), t)
+    assert torch.equal(found[:1], method(x, t).mean) or torch.allclose(found[:1], method(x, t).mean, atol=1e-12)
+    assert torch.allclose(product(torch.eye(D).double()[:, None])[:, 0], exact, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [*OPERATORS, "direct"])
+def test_calibrated_draws_have_the_posterior_covariance(name):
+    """At 6 steps, in every direction: whitened draws have unit covariance within the error of their number."""
+    process, operator = EDM(80.0), OPERATORS.get(name, OPERATORS["identity"])
+    oracle, mean, covariance = gaussian(process, D)
+    y, sigma, n = operator(torch.randn(1, 1, D, generator=G, dtype=torch.float64)), 0.3, 1000
+    measured = y.expand(n, *y.shape[1:])
+    method = DirectMeasurement(oracle, measured, sigma) if name == "direct" else MMPS(oracle, operator, measured, sigma, iterations=D)
+    g, grid = torch.Generator().manual_seed(0), grids.build({"name": "log-snr", "sigma_min": 0.3})(process, 6)
+    noise = torch.randn(n, 1, D, generator=g, dtype=torch.float64)
+    x = sample(method, noise, grid, samplers.build({"name": "calibrated-draws", "products": D}), randomness=g)[:, 0]
+    exact_mean, exact_covariance = conditional(mean, covariance, matrix(operator), y[:, 0], sigma)
+    white = (x - exact_mean) @ torch.linalg.inv(torch.linalg.cholesky(exact_covariance)).T
+    assert float((white.T @ white / n - torch.eye(D).double()).abs().max()) < 4 * (2 / n) ** 0.5
+    assert float(white.mean(0).abs().max()) < 4 / n**0.5
+
+
 @pytest.mark.parametrize("task", ["identity", "mask"])
 def test_one_network_call_a_step_and_no_dependence_on_the_batch(task):
     oracle, _, _ = gaussian(ddpm_linear(), D)

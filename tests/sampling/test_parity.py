@@ -13,6 +13,7 @@ from unfog.core.variance import LearnedRange
 from unfog.sampling.ancestral import DDIM, DDPM, large, posterior, small
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import trajectory
+from unfog.sampling.multistep import Multistep, midpoint
 from unfog.sampling.ode import Euler, Heun
 from unfog.sampling.samplers import samplers
 
@@ -107,6 +108,8 @@ def exactly(scheduler, end):
 @pytest.mark.parametrize(
     ("name", "algorithm", "order", "kind"),
     [
+        ("ddim", "dpmsolver++", 1, "midpoint"),
+        ("ddpm", "sde-dpmsolver++", 1, "midpoint"),
         ("dpmpp-2m", "dpmsolver++", 2, "midpoint"),
         ("dpmpp-2m-heun", "dpmsolver++", 2, "heun"),
         ("dpmpp-3m", "dpmsolver++", 3, "midpoint"),
@@ -123,6 +126,20 @@ def test_dpmpp(name, algorithm, order, kind, steps):
     x = X if "sde" in algorithm else X.double()  # their noise is float32 whatever x is
     times = exactly(scheduler, 0.0)
     assert close(ours(times, samplers.build(name), x), theirs(scheduler, x))
+
+
+def test_dpmpp_3m_sde_but_for_a_sign():
+    """Diffusers takes 1/2 from the weight of the second difference where it is to be added (k-diffusion adds it, and so do we)."""
+
+    def rule(moments):
+        return torch.cat([moments[:2], moments[2:] / 2 - 1]) if len(moments) == 3 else midpoint(moments)
+
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        **TABLE, algorithm_type="sde-dpmsolver++", solver_order=3, timestep_spacing="trailing", final_sigmas_type="zero"
+    )
+    scheduler.set_timesteps(28)
+    times = exactly(scheduler, 0.0)
+    assert close(ours(times, Multistep(3, rule, eta=1.0)), theirs(scheduler))
 
 
 @pytest.mark.parametrize("order", [1, 2, 3])

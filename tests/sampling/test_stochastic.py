@@ -10,10 +10,9 @@ from priors import mixture
 from unfog.core.families import RectifiedFlow, SubVariancePreserving, VarianceExploding
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import EDM, VPLinear, ddpm_linear
-from unfog.core.random import generators, normal
+from unfog.core.random import generators
 from unfog.errors import InputError
 from unfog.sampling.ancestral import DDIM, DDPM
-from unfog.sampling.calibrated import Calibrated
 from unfog.sampling.churn import Churn
 from unfog.sampling.grids import grids
 from unfog.sampling.inversion import invert
@@ -46,8 +45,6 @@ def moments(process, sampler, grid):
         x = torch.tensor([[0.0], [1.0], [0.0]]).double()
         seeds = [torch.Generator().manual_seed(k) for k in (0, 0, 1)]  # two x with one noise, then another noise
         z = [torch.randn(1, generator=torch.Generator().manual_seed(k), dtype=torch.float64) for k in (0, 1)]
-        if isinstance(sampler, Calibrated):  # its first draw is the probe
-            z = [torch.randn(2, generator=torch.Generator().manual_seed(k), dtype=torch.float64)[1:] for k in (0, 1)]
         out = sampler.step(oracle, x, t, s, (), seeds, {})[0][:, 0]
         gain, spread = out[1] - out[0], (out[2] - out[0]) / (z[1] - z[0])
         mean, variance = gain * mean + out[0] - spread * z[0], gain**2 * variance + spread**2
@@ -68,13 +65,6 @@ def test_predictors_converge_to_the_marginal_with_order_one(process, sampler):
     coarse, fine = gap(process, sampler, 200), gap(process, sampler, 400)
     assert fine < 0.05
     assert math.log2(coarse / fine) > 0.8
-
-
-@pytest.mark.parametrize("process", [*SDES, RectifiedFlow()], ids=lambda p: type(p).__name__)
-@pytest.mark.parametrize("steps", [1, 2, 6])
-def test_calibrated_draws_are_exact_for_a_gaussian(process, steps):
-    assert gap(process, Calibrated(), steps) < 1e-9
-    assert gap(process, DDPM(), steps) > 0.15
 
 
 def test_reverse_diffusion_is_the_papers():
@@ -102,48 +92,18 @@ def test_first_order_sde_solver_is_ancestral():
     assert torch.allclose(a, b, atol=1e-10)
 
 
-def blocks(process, variances, means):
-    """A mixture on samples (2, 32): channel c of component k is isotropic with variances[k][c] about means[k]."""
-    covariances = torch.stack([torch.diag(torch.tensor(v).double().repeat_interleave(32)) for v in variances])
-    centres = torch.stack([torch.full((64,), m, dtype=torch.float64) for m in means])
-    return MixtureDenoiser(process, torch.ones(len(means)).double(), centres, covariances)
-
-
-@pytest.mark.parametrize(("means", "steps"), [([0.3], 6), ([0.3], 9), ([-2.0, 2.0], 9)], ids=["gaussian-6", "gaussian-9", "mixture-9"])
-def test_calibrated_draws_keep_the_variance(steps, means):
-    """Within 2 % for each channel of each component, where plain ancestral sampling misses by 15 % or more.
-
-    A mixture of this separation needs 9 steps: while both components are in play the posterior is not alike within a channel.
-    """
-    variances = [(0.05, 0.4), (0.2, 0.1)][: len(means)]
-    process = EDM(80.0)
-    oracle, n = blocks(process, variances, means), 1000
-    grid = grids.build({"name": "log-snr", "sigma_min": 0.05})(process, steps)
-
-    def worst(sampler):
-        randomness = generators(0, range(n))
-        x = sample(oracle, normal((n, 2, 32), randomness, like=oracle.means), grid, sampler, randomness=randomness)
-        misses = []
-        for k, mean in enumerate(means):
-            own = x[(x.mean((1, 2)) - mean).abs() < 1.0] - mean
-            assert len(own) > 0.4 * n
-            misses += [abs(float((own[:, c] ** 2).mean()) / variances[k][c] - 1) for c in range(2)]
-        return misses
-
-    assert max(worst(Calibrated())) < 0.02
-    assert min(worst(DDPM())) > 0.15
-
-
-def test_langevin_alone_reaches_the_marginal():
-    """From twice the spread; in d dimensions the chain settles at 1 / (1 - snr^2) of the variance, here to 1 %."""
-    process, d, snr, t = VPLinear(), 512, 0.3, torch.tensor(0.4, dtype=torch.float64)
-    oracle = gaussian_denoiser(process, torch.zeros(d).double(), 0.5 * torch.eye(d).double())
+@pytest.mark.parametrize(("snr", "steps"), [(0.3, 60), (0.1, 250)])
+def test_langevin_alone_reaches_the_marginal(snr, steps):
+    """From twice the spread; in d dimensions the chain settles at 1 / (1 - snr^2) of the variance, which small steps take to the truth."""
+    process, d, t = VPLinear(), 512, torch.tensor(0.4, dtype=torch.float64)
+    oracle = MixtureDenoiser(process, torch.ones(1).double(), torch.zeros(1, d).double(), torch.full((1, d), 0.5).double())
     truth = float(process.alpha(t) ** 2 * 0.5 + process.sigma(t) ** 2)
     g = torch.Generator().manual_seed(0)
     x = 2 * truth**0.5 * torch.randn(32, d, generator=g, dtype=torch.float64)
-    for _ in range(60):
+    for _ in range(steps):
         x = Langevin(snr)(oracle, x, t, g, {})
     assert float(x.square().mean()) / truth == pytest.approx(1 / (1 - snr**2), rel=0.015)
+    assert snr > 0.1 or float(x.square().mean()) / truth == pytest.approx(1, abs=0.02)
 
 
 def test_the_corrector_repairs_the_predictor():

@@ -1,6 +1,7 @@
 """Runs: opened by path or name, verified, exported; drawing and restoring do not depend on the batch."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,6 +57,16 @@ def test_guidance_and_class_reach_the_network(trained):
     assert not torch.allclose(first, draw(run, plan, [0], condition=one), atol=1e-3)
     assert torch.equal(first, draw(run, plan, [0], condition=zero, guidance=1.0))
     assert not torch.allclose(first, draw(run, plan, [0], condition=zero, guidance=4.0), atol=1e-3)
+
+
+def test_guidance_without_a_null_is_refused(trained):
+    run = Run.open(trained)
+    label = {**run.config["conditions"]["label"], "drop": 0.0}
+    never = replace(run, config={**run.config, "conditions": {"label": label}})
+    zero, plan = {"label": torch.tensor([0])}, Plan.of(run, steps=1)
+    with pytest.raises(InputError, match="knows its null"):
+        draw(never, plan, [0], condition=zero, guidance=2.0)
+    assert torch.equal(draw(never, plan, [0], condition=zero, guidance=1.0), draw(run, plan, [0], condition=zero))
 
 
 def test_an_export_is_the_same_run(trained, tmp_path):

@@ -2,7 +2,9 @@ r"""The denoiser: given x_t, the posterior mean of x_0 (and, where known, its va
 
 Everything else is a function of it (Tweedie: Robbins 1956, Efron 2011):
 
-    noise = (x_t - alpha x_0) / sigma,     score = -noise / sigma,     v = alpha noise - sigma x_0.
+    noise = (x_t - alpha x_0) / sigma,     score = -noise / sigma,     v = alpha noise - sigma x_0,
+
+and, by its Jacobian J in x_t, Cov(x_0 | x_t) = (sigma^2 / alpha) J.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ class Posterior:
     variance: Tensor | None = None
 
 
+Product = Callable[[Tensor], Tensor]  # v -> C v for a symmetric C, (batch, channels, *space) both
+
+
 class Denoiser(nn.Module, ABC):
     """Maps (x_t, t) to a ``Posterior``; guidance and restoration map a Denoiser to a Denoiser."""
 
@@ -54,6 +59,22 @@ class Denoiser(nn.Module, ABC):
     def score(self, x_t: Tensor, t: Tensor, **condition: Any) -> Tensor:
         """grad log p(x_t), -noise / sigma."""
         return -self.noise(x_t, t, **condition) / expand(self.process.sigma(t), x_t)
+
+    def with_covariance(self, x_t: Tensor, t: Tensor, **condition: Any) -> tuple[Tensor, Product]:
+        """The posterior mean, and v -> Cov(x_0 | x_t) v: one call, and a vector-Jacobian product for each v."""
+        alpha, sigma = self.scales(t)
+        with torch.enable_grad():
+            x = x_t.detach().requires_grad_()
+            mean: Tensor = self(x, t, **condition).mean
+        if not mean.requires_grad:
+            raise InputError(f"The posterior covariance needs a denoiser with a gradient, and {type(self).__name__} gives none here.")
+        gain = expand(sigma**2 / alpha, x_t)
+
+        def covariance(v: Tensor) -> Tensor:
+            (product,) = torch.autograd.grad(mean, x, v, retain_graph=True)
+            return gain * product
+
+        return mean.detach(), covariance
 
 
 Label = Callable[[Process, Tensor], Tensor]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unfog.core.process import Process, VPLinear, processes
+from unfog.core.process import Process, VPLinear, processes, require_growth
 from unfog.errors import InputError
 
 
@@ -53,6 +53,9 @@ class SubVariancePreserving(Process):
 
     beta_min: float = 0.1
     beta_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        require_growth("sub-vp", beta_min=self.beta_min, beta_max=self.beta_max)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.exp(-0.5 * self._drift.integrated_beta(t))

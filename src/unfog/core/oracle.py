@@ -21,19 +21,19 @@ from unfog.core.shapes import expand
 class MixtureDenoiser(Denoiser):
     """The exact denoiser of a Gaussian mixture on samples of any shape with d numbers each.
 
-    weights (k,), means (k, d), covariances (k, d, d); computed in the type of ``means``. The posterior variance is
-    the diagonal of the exact posterior covariance.
+    weights (k,), means (k, d), covariances (k, d, d), or (k, d) where they are diagonal; computed in the type of ``means``.
+    The posterior variance is the diagonal of the exact posterior covariance.
     """
 
     weights: Tensor
     means: Tensor
     eigenvalues: Tensor
-    eigenvectors: Tensor
+    eigenvectors: Tensor | None  # None: the axes themselves
 
     def __init__(self, process: Process, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
         super().__init__()
         self.process = process
-        eigenvalues, eigenvectors = torch.linalg.eigh(covariances)
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariances) if covariances.ndim == 3 else (covariances, None)
         self.register_buffer("weights", weights / weights.sum())
         self.register_buffer("means", means)
         self.register_buffer("eigenvalues", eigenvalues.clamp(min=0))
@@ -42,13 +42,14 @@ class MixtureDenoiser(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         flat = x_t.flatten(1).to(self.means.dtype)
         alpha, sigma = (expand(s.expand(len(flat)), flat[:, None]) for s in self.scales(t))
-        projected = torch.einsum("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
+        projected = _times("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
         spread = alpha**2 * self.eigenvalues + sigma**2
         log_weight = self.weights.log() - 0.5 * (projected**2 / spread + spread.log()).sum(-1)
         responsibility = torch.softmax(log_weight, 1)[..., None]
-        means = self.means + torch.einsum("kde,bke->bkd", self.eigenvectors, alpha * self.eigenvalues / spread * projected)
+        means = self.means + _times("kde,bke->bkd", self.eigenvectors, alpha * self.eigenvalues / spread * projected)
         mean = (responsibility * means).sum(1)
-        within = torch.einsum("kde,bke->bkd", self.eigenvectors**2, self.eigenvalues * sigma**2 / spread)
+        squares = None if self.eigenvectors is None else self.eigenvectors**2
+        within = _times("kde,bke->bkd", squares, self.eigenvalues * sigma**2 / spread)
         variance = (responsibility * (within + (means - mean[:, None]) ** 2)).sum(1)
         return Posterior(mean.view(x_t.shape).to(x_t.dtype), variance.view(x_t.shape).to(x_t.dtype))
 
@@ -56,7 +57,7 @@ class MixtureDenoiser(Denoiser):
         """log p(x_t), exact, (batch,)."""
         flat = x_t.flatten(1).to(self.means.dtype)
         alpha, sigma = (expand(s.expand(len(flat)), flat[:, None]) for s in self.scales(t))
-        projected = torch.einsum("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
+        projected = _times("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
         spread = alpha**2 * self.eigenvalues + sigma**2
         constant = flat.shape[1] * torch.log(torch.tensor(2 * torch.pi, dtype=flat.dtype))
         return torch.logsumexp(self.weights.log() - 0.5 * ((projected**2 / spread + spread.log()).sum(-1) + constant), 1)
@@ -66,7 +67,12 @@ class MixtureDenoiser(Denoiser):
         component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         z = torch.randn(n, self.means.shape[1], generator=generator, dtype=self.means.dtype)
         scaled = self.eigenvalues[component].sqrt() * z
-        return self.means[component] + torch.einsum("nde,ne->nd", self.eigenvectors[component], scaled)
+        basis = None if self.eigenvectors is None else self.eigenvectors[component]
+        return self.means[component] + _times("nde,ne->nd", basis, scaled)
+
+
+def _times(indices: str, matrix: Tensor | None, x: Tensor) -> Tensor:
+    return x if matrix is None else torch.einsum(indices, matrix, x)
 
 
 def gaussian_denoiser(process: Process, mean: Tensor, covariance: Tensor) -> MixtureDenoiser:

@@ -17,11 +17,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from unfog.core.registry import Registry
+from unfog.errors import InputError
 
 processes: Registry[Process] = Registry("process")
 
@@ -108,6 +110,13 @@ class VariancePreserving(Process):
         return self.t_of_integrated_beta(torch.nn.functional.softplus(-log_snr, threshold=50.0))
 
 
+def require_growth(schedule: str, **rates: float) -> None:
+    """``InputError`` unless all are above zero, without which the noise of a schedule would not grow."""
+    for name, rate in rates.items():
+        if not 0 < rate < math.inf:
+            raise InputError(f"The noise of {schedule} must grow with time: its {name} must be above zero, got {rate}.")
+
+
 @processes.register("vp-linear")
 @dataclass(frozen=True)
 class VPLinear(VariancePreserving):
@@ -115,6 +124,9 @@ class VPLinear(VariancePreserving):
 
     beta_min: float = 0.1
     beta_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        require_growth("vp-linear", beta_min=self.beta_min, beta_max=self.beta_max)
 
     def integrated_beta(self, t: Tensor) -> Tensor:
         return t * (self.beta_min + 0.5 * t * (self.beta_max - self.beta_min))
@@ -134,6 +146,9 @@ class VPScaledLinear(VariancePreserving):
 
     beta_min: float = 0.85
     beta_max: float = 12.0
+
+    def __post_init__(self) -> None:
+        require_growth("vp-scaled-linear", beta_min=self.beta_min, beta_max=self.beta_max)
 
     def integrated_beta(self, t: Tensor) -> Tensor:
         low, slope = self._line()
@@ -195,13 +210,15 @@ class Tabulated(VariancePreserving):
     def from_betas(cls, betas: Sequence[float] | Tensor) -> Tabulated:
         values = torch.as_tensor(betas, dtype=torch.float64)
         if values.ndim != 1 or not bool(((values > 0) & (values < 1)).all()):
-            raise ValueError("betas must be a list of numbers strictly between 0 and 1")
+            raise InputError("The betas of a table are a list of numbers strictly between 0 and 1, or its noise would not grow.")
         return cls.from_alphas_cumprod(torch.cumprod(1 - values, 0))
 
     @classmethod
     def from_alphas_cumprod(cls, alphas_cumprod: Sequence[float] | Tensor) -> Tabulated:
-        b = -torch.as_tensor(alphas_cumprod, dtype=torch.float64).log()
-        return cls((0.0, *b.tolist()))
+        knots = (0.0, *(-torch.as_tensor(alphas_cumprod, dtype=torch.float64).log()).tolist())
+        if len(knots) < 2 or not all(a < b < math.inf for a, b in pairwise(knots)):
+            raise InputError("The alphas_cumprod of a table decrease strictly from below 1 to above 0, or its noise would not grow.")
+        return cls(knots)
 
     @property
     def steps(self) -> int:
@@ -260,6 +277,9 @@ class EDM(Process):
     """alpha = 1, sigma = sigma_max t: noise is simply added (Karras et al. 2022)."""
 
     sigma_max: float = 80.0
+
+    def __post_init__(self) -> None:
+        require_growth("edm", sigma_max=self.sigma_max)
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t)

@@ -30,7 +30,7 @@ class ClassifierGuided(Denoiser):
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         alpha, sigma = self.scales(t)
         with torch.enable_grad():
-            x = x_t.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.log_probability(x, t).sum(), x)
+            x = x_t if x_t.requires_grad else x_t.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self.log_probability(x, t).sum(), x, create_graph=x_t.requires_grad)
         mean: Tensor = self.denoiser(x_t, t, **condition).mean
         return Posterior(mean + expand(self.scale * sigma**2 / alpha, x_t) * gradient)

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.denoiser import Denoiser, Posterior, Product
 from unfog.core.shapes import expand
 from unfog.errors import InputError
 
@@ -30,9 +30,16 @@ class DirectMeasurement(Denoiser):
         self.measurement, self.sigma = measurement, sigma
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        posterior: Posterior = self.denoiser(*self._together(x_t, t), **condition)
+        return posterior
+
+    def with_covariance(self, x_t: Tensor, t: Tensor, **condition: Any) -> tuple[Tensor, Product]:
+        return self.denoiser.with_covariance(*self._together(x_t, t), **condition)
+
+    def _together(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """The one look that says what both say, as x at a time of the process."""
         alpha, level = self.process.alpha(t), self.process.noise_level(t)
         share = self.sigma**2 / (self.sigma**2 + level**2)  # the weight of x_t
         together = expand(share / alpha, x_t) * x_t + expand(1 - share, x_t) * self.measurement
         time = self.process.t_of_noise_level(level * share.sqrt())
-        posterior: Posterior = self.denoiser(expand(self.process.alpha(time), x_t) * together, time, **condition)
-        return posterior
+        return expand(self.process.alpha(time), x_t) * together, time

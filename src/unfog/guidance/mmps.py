@@ -3,20 +3,19 @@ r"""Moment-matching posterior sampling (Rozet et al. 2024): a linear measurement
 By Tweedie's second formula the posterior covariance of x_0 is V = (sigma_t^2 / alpha_t) J, J the denoiser's Jacobian. Taking
 p(x_0 | x_t) as Gaussian with that covariance,
 
-    E[x_0 | x_t, y] = D + V A* (A V A* + sigma_y^2)^{-1} (y - A D),
+    E[x_0 | x_t, y] = D + V A* (A V A* + sigma_y^2)^{-1} (y - A D),     Cov = V - V A* (A V A* + sigma_y^2)^{-1} A V,
 
 solved by a few conjugate-gradient iterations, each one vector-Jacobian product. Exact when the prior is Gaussian.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.denoiser import Denoiser, Posterior, Product
 from unfog.core.shapes import expand, sum_per_sample
 from unfog.errors import InputError
 from unfog.physics.operators import Operator
@@ -36,20 +35,19 @@ class MMPS(Denoiser):
         self.operator, self.measurement, self.sigma, self.iterations = operator, measurement, sigma, iterations
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        alpha, sigma = self.scales(t)
-        with torch.enable_grad():
-            x = x_t.detach().requires_grad_()
-            x0 = self.denoiser(x, t, **condition).mean
-        gain = expand(sigma**2 / alpha, x_t)
+        return Posterior(self.with_covariance(x_t, t, **condition)[0])
 
-        def covariance_times(v: Tensor) -> Tensor:
-            (product,) = torch.autograd.grad(x0, x, v, retain_graph=True)
-            return gain * product
+    def with_covariance(self, x_t: Tensor, t: Tensor, **condition: Any) -> tuple[Tensor, Product]:
+        """The covariance costs 1 + ``iterations`` products with the prior's for each of its own."""
+        x0, prior = self.denoiser.with_covariance(x_t, t, **condition)
 
-        residual = self.measurement - self.operator(x0.detach())
-        return Posterior(x0.detach() + self._correction(covariance_times, residual))
+        def covariance(v: Tensor) -> Tensor:
+            image = prior(v)
+            return image - self._correction(prior, self.operator(image))
 
-    def _correction(self, covariance_times: Callable[[Tensor], Tensor], residual: Tensor) -> Tensor:
+        return x0 + self._correction(prior, self.measurement - self.operator(x0)), covariance
+
+    def _correction(self, prior: Product, residual: Tensor) -> Tensor:
         """V A* w, with (A V A* + sigma_y^2) w = residual by conjugate gradients, per sample.
 
         w is a sum of search directions p, and V A* p is at hand from each iteration: w itself is never formed.
@@ -58,7 +56,7 @@ class MMPS(Denoiser):
         total, going = torch.zeros_like(self.operator.adjoint(residual)), torch.ones_like(power, dtype=torch.bool)
         tiny = torch.finfo(power.dtype).tiny
         for _ in range(self.iterations):
-            image = covariance_times(self.operator.adjoint(direction))
+            image = prior(self.operator.adjoint(direction))
             seen, size = self.operator(image), sum_per_sample(direction**2)
             gained = sum_per_sample(direction * seen)
             # A network's Jacobian is only nearly symmetric and positive. Where it turns a direction by almost a right angle or more,

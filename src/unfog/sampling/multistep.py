@@ -42,9 +42,14 @@ def midpoint(moments: Tensor) -> Tensor:
     return torch.stack([moments[0], moments[0] / 2]) if len(moments) == 2 else moments
 
 
+def halved(moments: Tensor) -> Tensor:
+    """Half the second moment, which leaves order 2: k-diffusion's DPM-Solver++(3M) SDE."""
+    return torch.cat([moments[:2], moments[2:] / 2])
+
+
 def published_third(moments: Tensor) -> Tensor:
-    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): with half the second moment, which leaves order 2."""
-    return torch.cat([moments[:2], moments[2:] / 2]) if len(moments) == 3 else midpoint(moments)
+    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): the same but for its second step, which is ``midpoint``."""
+    return halved(moments) if len(moments) == 3 else midpoint(moments)
 
 
 _ABSCISSAE, _WEIGHTS = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(32))

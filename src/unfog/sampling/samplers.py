@@ -8,7 +8,7 @@ from unfog.sampling.calibrated import Calibrated
 from unfog.sampling.churn import Churn
 from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import Sampler
-from unfog.sampling.multistep import DEIS, Corrected, Multistep, exact, midpoint, published_third
+from unfog.sampling.multistep import DEIS, Corrected, Multistep, exact, halved, midpoint, published_third
 from unfog.sampling.ode import Euler, Heun
 from unfog.sampling.sde import EulerMaruyama, ReverseDiffusion
 
@@ -69,6 +69,12 @@ def dpmpp_3m(eta: float = 0.0) -> Multistep:
 def dpmpp_2m_sde(eta: float = 1.0) -> Multistep:
     """The SDE variant of DPM-Solver++(2M), midpoint."""
     return Multistep(2, midpoint, eta)
+
+
+@samplers.register("dpmpp-3m-sde")
+def dpmpp_3m_sde(eta: float = 1.0) -> Multistep:
+    """DPM-Solver++(3M) SDE, as in k-diffusion."""
+    return Multistep(3, halved, eta)
 
 
 @samplers.register("adams-3-sde")

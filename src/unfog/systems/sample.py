@@ -17,6 +17,7 @@ from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, trajectory
 from unfog.sampling.samplers import samplers
 from unfog.systems import solvers
+from unfog.systems.build import drops
 from unfog.systems.run import Run
 
 Report = Callable[[int, int], None]  # (steps done, steps in all)
@@ -67,7 +68,7 @@ def draw(
     report: Report | None = None,
 ) -> Tensor:
     """Samples with these ids, (len(ids), channels, *space) in natural units; each depends on ``seed`` and its id alone."""
-    denoiser: Denoiser = run.denoiser if guidance is None else ClassifierFree(run.denoiser, guidance)
+    denoiser = run.denoiser if guidance is None else _guided(run, guidance)
     chunks, total = [], -(-len(ids) // batch) * (len(plan.grid) - 1)
     for start in range(0, len(ids), batch):
         some = list(ids[start : start + batch])
@@ -76,6 +77,12 @@ def draw(
         step = None if report is None else (lambda k, done=done: report(done + k, total))
         chunks.append(run_plan(denoiser, plan, generators(seed, some), shape or run.shape, condition=chosen, step=step))
     return run.codec.decode(torch.cat(chunks))
+
+
+def _guided(run: Run, scale: float) -> Denoiser:
+    if scale != 1 and not any(drops(run.config).values()):
+        raise InputError(f"Guidance needs a model that knows its null, and {run.name} was trained without one (drop: 0); take guidance 1.")
+    return ClassifierFree(run.denoiser, scale)
 
 
 def run_plan(
