@@ -49,6 +49,6 @@ class LearnedRange:
 
     def _lowest(self, bridge: Bridge, process: Process, v: Tensor) -> Tensor:
         """The bridge's variance; zero for the first step, whose logarithm is asked for: there the second step's, as in the paper's code."""
-        knots = torch.tensor([2 / self.steps, 1 / self.steps], dtype=torch.float64, device=v.device)
+        knots = torch.tensor([2 / self.steps, 1 / self.steps], dtype=torch.float64, device=bridge.small.device)
         second = Bridge.of(process, *knots).small
         return expand(torch.where(bridge.small > 0, bridge.small, second), v.double())
