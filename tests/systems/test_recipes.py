@@ -21,7 +21,7 @@ from unfog.systems.train import configure, objective_of, train_config
 
 SMALL = ["training.steps=4", "training.batch=4", "training.warmup=1", "network.channels=8", "network.groups=4", "training.precision=fp32"]
 NEW = ["improved-ddpm", "ncsn", "rectified-flow", "score-sde-subvp", "score-sde-ve", "score-sde-vp"]
-D, CENTRE, SPREAD = 16, 0.5, 0.2
+D, CENTRE, SPREAD = 64, 0.5, 0.2
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def config(name, dataset, *changes):
 
 
 def pair(process):
-    """Two components in 16 dimensions, a third of the weight on the one below zero."""
+    """Two components, a third of the weight on the one below zero; in 64 dimensions, since the corrector's steps go by a sample's norms."""
     means = torch.full((2, D), CENTRE, dtype=torch.float64) * torch.tensor([[-1.0], [1.0]])
     return MixtureDenoiser(process, torch.tensor([1.0, 2.0]).double(), means, SPREAD**2 * torch.eye(D).double().expand(2, D, D))
 
@@ -45,13 +45,13 @@ def pair(process):
 def test_a_recipes_sampling_draws_the_mixture_of_the_exact_score(dataset, name):
     """In as many steps as the recipe has, at most 250: weights, means and variances of both components."""
     section = config(name, dataset)
-    process, n = processes.build(section["process"]), 1500
+    process, n = processes.build(section["process"]), 400
     names = section["sampling"]
     grid = grids.build(names["grid"])(process, min(names["steps"], 250))
     plan = Plan(samplers.build(names["sampler"]), grid, names)
     x = run_plan(pair(process), plan, generators(0, range(n)), (D,)).double()
     below = x[x.mean(1) < 0]
-    assert len(below) / n == pytest.approx(1 / 3, abs=0.04)  # three standard errors
+    assert len(below) / n == pytest.approx(1 / 3, abs=0.07)  # three standard errors
     for found, centre in ((below, -CENTRE), (x[x.mean(1) > 0], CENTRE)):
         assert float(found.mean()) == pytest.approx(centre, abs=0.02)
         assert float(found.std()) == pytest.approx(SPREAD, rel=0.1)
