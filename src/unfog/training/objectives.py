@@ -28,18 +28,43 @@ from unfog.training.variational import Continuous, Hybrid, Variational
 
 
 @dataclass(frozen=True)
+class Drop:
+    """How often training hides each condition (Ho & Salimans 2022): a probability by name."""
+
+    probabilities: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        for name, probability in self.probabilities.items():
+            if not 0 <= probability <= 1:
+                raise InputError(f"The drop of condition {name!r} is a probability between 0 and 1, got {probability}.")
+
+    def keep(self, samples: Sequence[int], seed: int, step: int, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """(batch,) by name, False where a condition is hidden; drawn from (seed, step, sample)."""
+        kept = {}
+        for name, probability in self.probabilities.items():
+            draws = [torch.rand((), generator=g, dtype=torch.float64) for g in streams(f"drop {name}", seed, step, samples)]
+            kept[name] = (torch.stack(draws) >= probability).to(device)
+        return kept
+
+
+def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The conditions in a batch that the denoiser takes; ``InputError`` where one is lacking."""
+    taken = denoiser.conditioner.parts
+    values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
+    lacking = [name for name in taken if name not in values]
+    if lacking:
+        raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
+    return values
+
+
+@dataclass(frozen=True)
 class Objective:
     """Draws times and noise, calls the network once, and gives its output to the loss."""
 
     times: Times
     loss: Loss = field(default_factory=Denoising)
     uniforms: Uniforms = field(default_factory=Stratified)
-    drop: Mapping[str, float] = field(default_factory=dict)  # per condition, how often training hides it
-
-    def __post_init__(self) -> None:
-        for name, probability in self.drop.items():
-            if not 0 <= probability <= 1:
-                raise InputError(f"The drop of condition {name!r} is a probability between 0 and 1, got {probability}.")
+    drop: Drop = field(default_factory=lambda: Drop({}))
 
     @property
     def head(self) -> nn.Module | None:
@@ -49,12 +74,7 @@ class Objective:
     def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
         """The loss of each sample (batch,); ``batch["x"]`` on the model's scale, conditions the model does not take are left out."""
         example = self.example(denoiser, batch["x"], samples, seed, step)
-        taken = denoiser.conditioner.parts
-        values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
-        lacking = [name for name in taken if name not in values]
-        if lacking:
-            raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
-        keep = {name: self._keep(name, samples, seed, step).to(example.x_t.device) for name in self.drop}
+        values, keep = given(denoiser, batch), self.drop.keep(samples, seed, step, example.x_t.device)
         out = denoiser.output(example.x_t, example.t, denoiser.conditioner(example.x_t, values, keep))
         return self.loss(denoiser, example, out)
 
@@ -69,57 +89,53 @@ class Objective:
         target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma)
         return Example(x0, x_t.to(x0.dtype), t, target.to(x0.dtype), noise)
 
-    def _keep(self, name: str, samples: Sequence[int], seed: int, step: int) -> Tensor:
-        draws = [torch.rand((), generator=g, dtype=torch.float64) for g in streams(f"drop {name}", seed, step, samples)]
-        return torch.stack(draws) >= self.drop[name]
-
 
 objectives: Registry[Objective] = Registry("objective")
 Named = str | Mapping[str, Any]
-Drop = Mapping[str, float] | None
+Drops = Mapping[str, float] | None
 
 
 @objectives.register("denoising")
-def denoising(times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Drop = None) -> Objective:
+def denoising(times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Drops = None) -> Objective:
     """Weighted squared error of the network's output."""
-    return Objective(time_distributions.build(times), Denoising(weights.build(weight)), uniforms.build(draws), dict(drop or {}))
+    return Objective(time_distributions.build(times), Denoising(weights.build(weight)), uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("learned-weight")
 def learned_weight(
-    times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", channels: int = 128, drop: Drop = None
+    times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", channels: int = 128, drop: Drops = None
 ) -> Objective:
     """``denoising``, its weight corrected by a learned one (Karras et al. 2024)."""
     loss = LearnedWeight(Denoising(weights.build(weight)), channels)
-    return Objective(time_distributions.build(times), loss, uniforms.build(draws), dict(drop or {}))
+    return Objective(time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("variational")
 def variational(
-    steps: int = 1000, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drop = None
+    steps: int = 1000, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
 ) -> Objective:
     """The variational bound of a table of ``steps``, in bits per dimension."""
     loss = Variational(steps, _spread(variance), decoders.build(decoder))
-    return Objective(Uniform(steps), loss, uniforms.build(draws), dict(drop or {}))
+    return Objective(Uniform(steps), loss, uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("variational-continuous")
 def variational_continuous(
-    start: float = 1e-3, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drop = None
+    start: float = 1e-3, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
 ) -> Objective:
     """The variational bound in continuous time, in bits per dimension."""
     loss = Continuous(start, _spread(variance), decoders.build(decoder))
-    return Objective(Floored(start), loss, uniforms.build(draws), dict(drop or {}))
+    return Objective(Floored(start), loss, uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("hybrid")
 def hybrid(
     steps: int = 1000, scale: float = 0.001, weight: Named = "simple", decoder: Named = "bins", draws: Named = "stratified",
-    drop: Drop = None,
+    drop: Drops = None,
 ) -> Objective:  # fmt: skip
     """The simple loss for the mean and the bound for the learned variance (Nichol & Dhariwal 2021)."""
     bound = Variational(steps, variances.get("posterior"), decoders.build(decoder))
-    return Objective(Uniform(steps), Hybrid(Denoising(weights.build(weight)), bound, scale), uniforms.build(draws), dict(drop or {}))
+    return Objective(Uniform(steps), Hybrid(Denoising(weights.build(weight)), bound, scale), uniforms.build(draws), Drop(drop or {}))
 
 
 def _spread(name: str) -> Variance:
