@@ -130,6 +130,14 @@ def test_train_resumes(run: Path, tmp_path: Path) -> None:
     assert call("train", "edm", "--data", "digits", "--out", tmp_path / "run", "--resume", "--steps", 3)["step"] == 3
 
 
+def test_weights_are_averaged_after_training(tmp_path: Path) -> None:
+    short = ["--set", "training.batch=4", "--set", "network.channels=8", "--set", "network.groups=4", "--set", "training.snapshot_every=1"]
+    call("train", "edm", "--data", "digits", "--out", tmp_path / "run", "--steps", 2, *short)
+    found = call("ema", tmp_path / "run", "--length", 0.08, "--out", tmp_path / "longer")
+    assert (found["length"], found["updates"], found["averages used"]) == (0.08, 2, 4)
+    assert call("inspect", tmp_path / "longer")["weights"] == "verified"
+
+
 def test_an_interrupted_training_exits_with_the_signals_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise Interrupted(143, 1)

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from unfog import __version__
 from unfog.cli.main import app
 
-COMMANDS = [["demo"], ["systems"], ["data"], ["data", "fetch"], ["train"], ["calibrate"], ["sample"], ["restore"], ["inspect"], ["doctor"]]
+COMMANDS = [[c] for c in ("demo", "systems", "data", "train", "distill", "calibrate", "sample", "restore", "ema", "inspect", "doctor")]
+COMMANDS.append(["data", "fetch"])
 HEAVY = ["torch", "numpy", "matplotlib", "nibabel", "scipy", "PIL", "yaml", "safetensors"]
 runner = CliRunner()
 

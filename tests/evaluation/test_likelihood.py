@@ -6,13 +6,14 @@ import pytest
 import torch
 from priors import spread
 
+from unfog.core.bound import Bins
 from unfog.core.codec import Identity, Range
 from unfog.core.families import RectifiedFlow, SubVariancePreserving, VarianceExploding
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import VPLinear, ddpm_linear
 from unfog.errors import InputError
 from unfog.evaluation.likelihood import bits_per_dim, dequantise, log_likelihood
-from unfog.evaluation.variational import Bins, variational_bound
+from unfog.evaluation.variational import variational_bound
 from unfog.sampling.ancestral import large, posterior, small
 from unfog.sampling.flow import full_trace, hutchinson, probability_flow
 from unfog.sampling.grids import grids

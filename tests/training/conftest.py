@@ -74,9 +74,11 @@ class Tiny:
     def augment(x: Tensor, generators: list[torch.Generator]) -> Tensor:
         return torch.stack([one + 0.01 * torch.randn((), generator=g) for one, g in zip(x, generators, strict=True)])
 
-    def train(self, out: Path, *, resume: bool = False, callback: Callable[..., None] | None = None, **changes: Any) -> TrainResult:
-        objective = objectives.build({"name": "denoising", "times": "log-normal", "drop": {"label": 0.3}})
-        parts = (self.denoiser(), objective, self.dataset(), self.augment, self.settings(**changes))
+    def train(
+        self, out: Path, *, resume: bool = False, callback: Callable[..., None] | None = None, objective: str = "denoising", **changes: Any
+    ) -> TrainResult:
+        built = objectives.build({"name": objective, "times": "log-normal", "drop": {"label": 0.3}})
+        parts = (self.denoiser(), built, self.dataset(), self.augment, self.settings(**changes))
         return train(*parts, out, self.config, resume=resume, callback=callback, device="cpu")
 
     @staticmethod
@@ -84,7 +86,8 @@ class Tiny:
         """All that must be the same however a run was broken."""
         folder, _ = checkpoint.newest_verified(run)
         assert folder is not None
-        return {path.name: path.read_bytes() for path in (*folder.iterdir(), *run.glob("metrics.*"))}
+        kept = (*folder.iterdir(), *run.glob("metrics.*"), *run.glob("snapshots/*/*"))
+        return {str(path.relative_to(run)) if "snapshots" in path.parts else path.name: path.read_bytes() for path in kept}
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def _child(run: Path, settings: dict[str, Any], prepare: Callable[[], None] = la
 
 def killed_at_random(run: Path, kills: int) -> None:
     """Kill a run at random instants, then let it end."""
-    settings = {"steps": 240, "checkpoint_every": 2}
+    settings = {"steps": 240, "checkpoint_every": 2, "snapshot_every": 40, "objective": "learned-weight"}
     begin = time.monotonic()
     os.waitpid(_child(run / "unbroken", settings), 0)
     whole, draw = time.monotonic() - begin, random.Random(0)
@@ -129,7 +132,7 @@ def killed_at_random(run: Path, kills: int) -> None:
 
 def killed_at_every_write(run: Path) -> None:
     """Kill a run at its n-th fsync or rename, resume it, and go on to the next n, until none is left to kill."""
-    settings = {"steps": 6, "checkpoint_every": 2}
+    settings = {"steps": 6, "checkpoint_every": 2, "snapshot_every": 3, "objective": "learned-weight"}
     os.waitpid(_child(run / "unbroken", settings), 0)
     n, code = 0, -signal.SIGKILL
     while code == -signal.SIGKILL:

@@ -119,6 +119,7 @@ def test_learning_rate_warms_up_and_decays():
     [
         {"steps": 0}, {"batch": 1.5}, {"lr": "2e-4"}, {"lr": float("nan")}, {"decay": "slow"}, {"betas": [0.9]}, {"precision": "fp16"},
         {"ema": 1.1}, {"learning_rate": 1}, {"seed": True}, {"clip": -1},
+        {"snapshot_every": 0}, {"snapshot_lengths": [0.1]}, {"snapshot_lengths": [0.1, 0.5]},
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused(change):

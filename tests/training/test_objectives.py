@@ -16,7 +16,8 @@ from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.shapes import expand
 from unfog.errors import InputError
-from unfog.training.objectives import denoising, objectives, weights
+from unfog.training.losses import weights
+from unfog.training.objectives import denoising, objectives
 from unfog.training.times import times, uniforms
 
 SPREAD = 0.5  # standard deviation of the data, and EDM's sigma_data
@@ -56,7 +57,7 @@ def test_loss_of_the_ideal_denoiser_is_its_closed_form(process, prediction, weig
     objective = denoising(times={"name": "log-normal", "mean": -0.5, "std": 0.7}, weight=weight)
     loss = objective(denoiser, {"x": data(n)}, range(n), 0, 1)
     t = objective.times(objective.uniforms(0, 1, range(n)), denoiser.process)
-    wanted = expected(denoiser, t, objective.weight)
+    wanted = expected(denoiser, t, objective.loss.weight)
     # The loss of a sample is wanted * chi^2_36 / 36, so the mean of the ratio has the standard deviation sqrt(2 / 36 n) = 0.6 %;
     # the network is told its time in float32, which costs less.
     assert float((loss / wanted).mean()) == pytest.approx(1, abs=0.03)
@@ -66,7 +67,7 @@ def test_edm_loss_is_one_at_every_level_for_its_own_spread():
     denoiser = ideal("edm", "edm")
     objective = denoising(times="log-normal")
     t = objective.times(objective.uniforms(0, 1, range(64)), denoiser.process)
-    assert torch.allclose(expected(denoiser, t, objective.weight), torch.ones(64, dtype=torch.float64), rtol=1e-9)
+    assert torch.allclose(expected(denoiser, t, objective.loss.weight), torch.ones(64, dtype=torch.float64), rtol=1e-9)
 
 
 @pytest.mark.parametrize("process", ["vp-linear", "ddpm-linear", "ddpm-cosine", "vp-cosine"])
@@ -102,7 +103,7 @@ def test_draws_do_not_depend_on_the_batch():
 
 def test_conditions_are_dropped_as_often_as_asked(tiny):
     objective = denoising(times="log-normal", drop={"label": 0.3})
-    kept = torch.stack([objective._keep("label", range(16), 0, step) for step in range(200)])
+    kept = torch.stack([objective.drop.keep(range(16), 0, step)["label"] for step in range(200)])
     assert float(kept.double().mean()) == pytest.approx(0.7, abs=0.03)
     denoiser, batch = tiny.denoiser().eval(), {"x": torch.zeros(4, 1, 8, 8), "label": torch.tensor([0, 1, 2, 0])}
     hidden = denoising(times="log-normal", drop={"label": 1.0})

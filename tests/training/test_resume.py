@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,15 @@ import torch
 from unfog.errors import InputError
 from unfog.training import checkpoint
 from unfog.training.guard import Interrupted, locked
+from unfog.training.loop import FREE, _hash
 
 SCRIPT = Path(__file__).with_name("conftest.py")
 
 
-@pytest.mark.parametrize("changes", [{}, {"precision": "bf16"}, {"log_every": 5}, {"checkpoint_every": 100}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"precision": "bf16"}, {"log_every": 5}, {"checkpoint_every": 100}, {"snapshot_every": 5}, {"objective": "learned-weight"}],
+)
 def test_resumed_run_is_the_unbroken_run_bit_for_bit(tiny, tmp_path, changes):
     tiny.train(tmp_path / "unbroken", **changes)
 
@@ -78,6 +84,14 @@ def test_changed_data_and_config_are_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny, "dataset", lambda: other)
     with pytest.raises(InputError, match="data changed"):
         tiny.train(tmp_path / "run", resume=True)
+
+
+def test_a_run_from_before_there_were_snapshots_goes_on(tiny):
+    """Settings that came later do not change the hash of runs that leave them alone."""
+    settings, known = tiny.settings(), {"snapshot_every", "snapshot_lengths"}
+    old = {key: value for key, value in asdict(settings).items() if key not in {*FREE, *known}}
+    wanted = hashlib.sha256(checkpoint.to_json({"config": {"a": 1, "training": {}}, "settings": old})).hexdigest()
+    assert _hash({"a": 1}, settings) == wanted != _hash({"a": 1}, tiny.settings(snapshot_every=5))
 
 
 def test_another_number_of_threads_is_warned_of(tiny, tmp_path, caplog, monkeypatch):

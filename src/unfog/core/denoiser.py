@@ -125,10 +125,20 @@ class NetworkDenoiser(Denoiser):
         out: Tensor = self.network(scaled, label, context)
         return out
 
+    def posterior(self, out: Tensor, x_t: Tensor, t: Tensor) -> Posterior:
+        """What a raw output says about x_0; a learned variance is below zero where the network leaves its range (v < -1)."""
+        out, v = self.halves(out)
+        mean = self.prediction.to_x0(out, x_t, *self.scales(t))
+        return Posterior(mean, None if v is None or self.variance is None else self.variance.to_variance(v, self.process, t))
+
+    def halves(self, out: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A raw output as the prediction, and v where the variance is learned."""
+        if self.variance is None:
+            return out, None
+        first, second = out.chunk(2, 1)
+        return first, second
+
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         t = t.to(torch.float64).expand(len(x_t))
-        out = self.output(x_t, t, self.conditioner(x_t, condition)).to(x_t.dtype)
-        if self.variance is None:
-            return Posterior(self.prediction.to_x0(out, x_t, *self.scales(t)))
-        out, v = out.chunk(2, 1)
-        return Posterior(self.prediction.to_x0(out, x_t, *self.scales(t)), self.variance.to_variance(v, self.process, t))
+        found = self.posterior(self.output(x_t, t, self.conditioner(x_t, condition)).to(x_t.dtype), x_t, t)
+        return Posterior(found.mean, None if found.variance is None else found.variance.clamp(min=0))

@@ -29,13 +29,13 @@ variances: Registry[Tensor] = Registry("variance")
 @variances.register("small")
 def small(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
     """The bridge's own variance: right when x_0 is known."""
-    return bridge.small.to(x_t)
+    return expand(bridge.small, x_t)
 
 
 @variances.register("large")
 def large(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
     """The forward step's variance: right when x_0 is standard normal."""
-    return bridge.large.to(x_t)
+    return expand(bridge.large, x_t)
 
 
 @variances.register("posterior")
@@ -43,7 +43,7 @@ def posterior(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
     """small + (d mean / d x_0)^2 Var(x_0 | x_t): right to second order (Bao et al. 2022); learned variances come this way."""
     if posterior.variance is None:
         raise InputError("The posterior variance needs a model that learned one; use the variance 'small' or 'large'.")
-    return bridge.small.to(x_t) + bridge.x0_gain.to(x_t) ** 2 * posterior.variance
+    return expand(bridge.small, x_t) + expand(bridge.x0_gain, x_t) ** 2 * posterior.variance
 
 
 @dataclass(frozen=True)

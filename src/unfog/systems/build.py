@@ -12,6 +12,7 @@ from unfog.core.denoiser import NetworkDenoiser, labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.random import seed_of
+from unfog.core.variance import variances
 from unfog.networks import networks
 from unfog.systems.config import Config
 
@@ -33,7 +34,8 @@ def build(config: Config) -> Parts:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
         parts, widths = _conditions(config.get("conditions") or {}, 4 * network.get("channels", 128))
-        channels = {"in_channels": shape[0], "out_channels": shape[0]}
+        variance = variances.build(config["variance"]) if config.get("variance") else None
+        channels = {"in_channels": shape[0], "out_channels": shape[0] if variance is None else 2 * shape[0]}
         built = networks.build({**network, **widths}, **channels)
         denoiser = NetworkDenoiser(
             built,
@@ -41,6 +43,7 @@ def build(config: Config) -> Parts:
             predictions.build(config["prediction"]),
             labels.build(config["label"]),
             Conditioner(parts),
+            variance,
         )
     return Parts(denoiser, codecs.build(config["codec"]), shape)
 

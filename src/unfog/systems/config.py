@@ -12,33 +12,37 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from unfog.core.bound import decoders
 from unfog.core.codec import codecs
 from unfog.core.denoiser import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.registry import Registry, unknown
+from unfog.core.variance import variances
 from unfog.data import datasets
 from unfog.data.augment import augmentations
 from unfog.errors import InputError
 from unfog.networks import networks
 from unfog.sampling import grids, samplers
 from unfog.systems import yaml
-from unfog.training.objectives import weights
+from unfog.training.losses import weights
+from unfog.training.objectives import objectives
 from unfog.training.settings import TrainSettings
-from unfog.training.times import times
+from unfog.training.times import times, uniforms
 
 Config = dict[str, Any]
 
 SECTIONS = (
-    "system", "data", "shape", "codec", "process", "prediction", "label", "network", "conditions", "objective", "augment", "training",
-    "sampling",
+    "system", "data", "shape", "codec", "process", "prediction", "variance", "label", "network", "conditions", "objective", "augment",
+    "training", "sampling",
 )  # fmt: skip
 
 _PARTS: dict[str, Registry[Any]] = {
-    "data": datasets, "codec": codecs, "process": processes, "prediction": predictions, "label": labels, "network": networks,
-    "objective.times": times, "objective.weight": weights, "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
+    "data": datasets, "codec": codecs, "process": processes, "prediction": predictions, "variance": variances, "label": labels,
+    "network": networks, "objective": objectives, "objective.times": times, "objective.weight": weights, "objective.draws": uniforms,
+    "objective.decoder": decoders, "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
 }  # fmt: skip
-_GIVEN = {"in_channels", "out_channels"}  # filled in by the build, never by a config
+_GIVEN = {"in_channels", "out_channels", "drop"}  # filled in by the build, never by a config
 _FIXED = {"system", "shape"}  # follow from the recipe and the data
 
 

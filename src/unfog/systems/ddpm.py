@@ -20,7 +20,7 @@ def ddpm(dataset: Dataset) -> Config:
         "label": {"name": "time"},
         "network": unet(dataset, channels=64, modulation="add"),
         "conditions": conditions(dataset),
-        "objective": {"times": {"name": "uniform", "steps": 1000}, "weight": {"name": "simple"}},
+        "objective": {"name": "denoising", "times": {"name": "uniform", "steps": 1000}, "weight": {"name": "simple"}},
         "augment": {"name": "none"},
         "training": training(),
         "sampling": {"sampler": "ddpm", "steps": 1000, "grid": "trailing"},

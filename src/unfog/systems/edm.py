@@ -20,7 +20,7 @@ def edm(dataset: Dataset) -> Config:
         "label": {"name": "log-sigma"},
         "network": unet(dataset, channels=64),
         "conditions": conditions(dataset),
-        "objective": {"times": {"name": "log-normal", "mean": -1.2, "std": 1.2}, "weight": {"name": "simple"}},
+        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -1.2, "std": 1.2}, "weight": {"name": "simple"}},
         "augment": {"name": "none"},
         "training": training(lr=1e-3, warmup=200, ema=0.999),
         "sampling": {"sampler": "heun", "steps": 18, "grid": "karras"},
@@ -36,7 +36,7 @@ def t1_prior(dataset: Dataset) -> Config:
         "network": unet(
             dataset, 32, multipliers=[1, 2, 3], blocks=1, attention_levels=[2], groups=8, patch=2, coordinates=True, octaves=3, dropout=0.1
         ),
-        "objective": {"times": {"name": "log-normal", "mean": -0.8, "std": 1.6}, "weight": {"name": "simple"}},
+        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -0.8, "std": 1.6}, "weight": {"name": "simple"}},
         "augment": {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.0, "gamma": 0.3, "knots": 7},
         "training": training(
             steps=13_500, batch=4, lr=1e-3, warmup=200, weight_decay=0.03, betas=[0.9, 0.99],

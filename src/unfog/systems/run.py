@@ -79,10 +79,14 @@ def export(source: str | Path, out: Path) -> Path:
     path = locate(source)
     if out.exists():
         raise InputError(f"{out} exists; choose another folder.")
-    weights = _weights(path)
-    out.mkdir(parents=True)
-    safetensors.torch.save_file({k: v.contiguous() for k, v in weights.items()}, out / WEIGHTS)
-    save_config(load_config(path / CONFIG), out / CONFIG)
+    return write_run(out, _weights(path), load_config(path / CONFIG))
+
+
+def write_run(out: Path, weights: Mapping[str, Tensor], config: Config) -> Path:
+    """Write weights and config as an exported run into the folder ``out``, which may be there already."""
+    out.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, out / WEIGHTS)
+    save_config(config, out / CONFIG)
     manifest = {name: _sha256(out / name) for name in (WEIGHTS, CONFIG)}
     (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
     return out

@@ -20,7 +20,7 @@ from unfog.systems.run import CONFIG
 from unfog.training.feed import Feed
 from unfog.training.learner import Learner
 from unfog.training.loop import Callback, TrainResult, train
-from unfog.training.objectives import DenoisingObjective, objectives
+from unfog.training.objectives import Objective, objectives
 from unfog.training.settings import TrainSettings
 
 
@@ -38,7 +38,7 @@ def train_config(config: Config, dataset: Dataset, out: Path, *, resume: bool = 
     return train(parts.denoiser, objective, dataset, augment, settings, out, config, codec=parts.codec, resume=resume, callback=callback)
 
 
-def objective_of(config: Config) -> DenoisingObjective:
+def objective_of(config: Config) -> Objective:
     """The training objective of a config."""
     return objectives.build({"name": "denoising", **config["objective"], "drop": drops(config)})
 
@@ -82,7 +82,8 @@ def rate(config: Config, dataset: Dataset, seconds: float = 8.0) -> float:
     """Training steps a second, measured on a copy that is thrown away."""
     settings = TrainSettings.of(config["training"])
     parts = build(config)
-    learner, objective = Learner(parts.denoiser, settings, torch.device("cpu")), objective_of(config)
+    objective = objective_of(config)
+    learner = Learner(parts.denoiser, settings, torch.device("cpu"), objective.head)
     feed = Feed(dataset, augmentations.build(config["augment"]), parts.codec, settings, learner.device)
     done, begun = 0, 0.0
     for step in range(1, 1000):

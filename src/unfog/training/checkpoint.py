@@ -2,7 +2,8 @@
 
 A save is: temporary directory, each file fsynced, a manifest with the SHA-256 of each, fsync of the directory, rename, fsync of the
 parent; then all but the two newest that verify are removed. The manifest is compact JSON, so that any flipped bit in it shows.
-On disk: ``checkpoints/step-00000500/{weights,ema,optimizer}.safetensors, state.json, manifest.json``.
+On disk: ``checkpoints/step-00000500/{weights,ema,optimizer}.safetensors, state.json, manifest.json``; ``optimizer`` holds all that only
+training needs, so that a reader of a run never opens it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +80,16 @@ def to_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
+def to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """The content of a safetensors file."""
+    # Cloned, because safetensors refuses tensors that share memory (tied weights).
+    return safetensors.torch.save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
+
+
 def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
     files = {}
     for name in TENSORS:
-        tensors: dict[str, Tensor] = getattr(checkpoint, name)
-        # Cloned, because safetensors refuses tensors that share memory (tied weights).
-        files[f"{name}.safetensors"] = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
+        files[f"{name}.safetensors"] = to_safetensors(getattr(checkpoint, name))
     return {**files, "state.json": to_json(checkpoint.state)}
 
 
@@ -96,16 +101,21 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
 
 
 def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
+    target = publish(run, run / "checkpoints" / name, _serialised(checkpoint))
+    _prune(run, target)
+    return target
+
+
+def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
+    """Write ``files`` and their manifest as the folder ``target``, two levels below ``run``, all at once or not at all."""
     _sweep(run)
-    parent, temporary = run / "checkpoints", run / f".tmp-{name}"
-    target = parent / name
+    parent, temporary = target.parent, run / f".tmp-{target.name}"
     if target.exists():
-        if fault(target) is None:
+        if fault(target, tuple(files)) is None:
             return target
         _discard(run, target)  # it never verified, or training would have gone on from it
     parent.mkdir(parents=True, exist_ok=True)
     temporary.mkdir(parents=True)
-    files = _serialised(checkpoint)
     for file, data in files.items():
         write_durably(temporary / file, data)
     manifest = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
@@ -114,20 +124,21 @@ def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
     os.rename(temporary, target)
     fsync_directory(parent)
     fsync_directory(run)
-    problem = fault(target)
+    problem = fault(target, tuple(files))
     if problem is not None:
-        raise InputError(f"The checkpoint {name} did not read back as it was written: {problem}; check the disk.")
-    _prune(run, target)
+        raise InputError(
+            f"The {parent.name.removesuffix('s')} {target.name} did not read back as it was written: {problem}; check the disk."
+        )
     return target
 
 
-def fault(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, or None if every byte is as it was written."""
+def fault(folder: Path, names: Sequence[str] = FILES) -> str | None:
+    """What is wrong with a checkpoint, or another folder of files ``names``; None if every byte is as it was written."""
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
-        if not isinstance(manifest, dict) or manifest.keys() != set(FILES):
-            return "manifest.json does not list the files of a checkpoint"
-        for name in FILES:
+        if not isinstance(manifest, dict) or manifest.keys() != set(names):
+            return "manifest.json does not list the files that belong here"
+        for name in names:
             with open(folder / name, "rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != manifest[name]:
                     return f"{name} is not as it was written"

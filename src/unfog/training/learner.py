@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.errors import InputError
-from unfog.training.ema import EMA, power_ramp, warm_up
+from unfog.training.ema import EMA, power_function, power_ramp, warm_up
 from unfog.training.settings import TrainSettings
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+HEAD = "objective."  # before the names of what the objective itself learns
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,23 @@ class Step:
 
 
 class Learner:
-    """Moves ``denoiser`` to ``device`` and trains it there."""
+    """Moves ``denoiser`` to ``device`` and trains it there, with the ``head`` that its objective may have."""
 
-    def __init__(self, denoiser: NetworkDenoiser, settings: TrainSettings, device: torch.device) -> None:
+    def __init__(self, denoiser: NetworkDenoiser, settings: TrainSettings, device: torch.device, head: nn.Module | None = None) -> None:
         self.denoiser = denoiser.to(device).train()
+        self.head = (nn.Module() if head is None else head).to(device).train()
         self.settings, self.device = settings, device
-        self.named = {name: p for name, p in denoiser.named_parameters() if p.requires_grad}
+        own = {name: p for name, p in denoiser.named_parameters() if p.requires_grad}
+        heads = {HEAD + name: p for name, p in self.head.named_parameters()}
+        self.named = {**own, **heads}
+        groups: list[dict[str, Any]] = [{"params": list(own.values())}]
+        if heads:
+            groups.append({"params": list(heads.values()), "weight_decay": 0.0})
         betas = (float(settings.betas[0]), float(settings.betas[1]))
-        self.optimizer = torch.optim.AdamW(
-            list(self.named.values()), lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, fused=True
-        )
+        self.optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, fused=True)
         self.ema = EMA(denoiser, warm_up(settings.ema) if settings.ema_power is None else power_ramp(settings.ema, settings.ema_power))
+        lengths = settings.snapshot_lengths if settings.snapshot_every else ()
+        self.profiles = {length: EMA(denoiser, power_function(length)) for length in lengths}
 
     def update(self, objective: Callable[[], Tensor], lr: float) -> Step:
         """One step of AdamW on the mean of the ``objective``'s losses (batch,); none is taken when loss or gradient is not finite."""
@@ -62,24 +70,36 @@ class Learner:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             self.optimizer.step()
-            self.ema.update()
+            for average in (self.ema, *self.profiles.values()):
+                average.update()
         else:
             for buffer, before in zip(self.denoiser.buffers(), buffers, strict=True):
                 buffer.copy_(before)
         return step
 
-    def moments(self) -> dict[str, Tensor]:
-        """The optimiser's state, as ``<parameter>.exp_avg`` and so on."""
+    def training_state(self) -> dict[str, Tensor]:
+        """What only training needs: ``<parameter>.exp_avg`` and so on of the optimiser, the head's weights, and the power averages."""
         state = self.optimizer.state
-        return {f"{name}.{key}": state[p][key] for name, p in self.named.items() if p in state for key in MOMENTS}
+        moments = {f"{name}.{key}": state[p][key] for name, p in self.named.items() if p in state for key in MOMENTS}
+        head = {HEAD + name: value for name, value in self.head.state_dict().items()}
+        profiles = {_profile(length) + name: value for length, ema in self.profiles.items() for name, value in ema.state_dict().items()}
+        return {**moments, **head, **profiles}
 
-    def load(self, weights: Mapping[str, Tensor], ema: Mapping[str, Tensor], moments: Mapping[str, Tensor], updates: int) -> None:
+    def load(self, weights: Mapping[str, Tensor], ema: Mapping[str, Tensor], state: Mapping[str, Tensor], updates: int) -> None:
         """Go on from a checkpoint."""
         try:
             self.denoiser.load_state_dict(weights)
+            self.head.load_state_dict({name: state[HEAD + name] for name in self.head.state_dict() if HEAD + name in state})
         except RuntimeError as error:
             raise InputError("The checkpoint belongs to another network; resume with the network it was trained with.") from error
         self.ema.load(ema, updates)
+        for length, average in self.profiles.items():
+            start = _profile(length)
+            average.load({name.removeprefix(start): value for name, value in state.items() if name.startswith(start)}, updates)
         for name, p in self.named.items():
-            if f"{name}.step" in moments:
-                self.optimizer.state[p] = {key: moments[f"{name}.{key}"].to(self.device).clone() for key in MOMENTS}
+            if f"{name}.step" in state:
+                self.optimizer.state[p] = {key: state[f"{name}.{key}"].to(self.device).clone() for key in MOMENTS}
+
+
+def _profile(length: float) -> str:
+    return f"average-{length:g}."

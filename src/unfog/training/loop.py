@@ -25,6 +25,7 @@ from unfog.core.random import seed_of
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.training import checkpoint as disk
+from unfog.training import snapshots
 from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
 from unfog.training.learner import Learner, Step
@@ -56,9 +57,10 @@ def train(
 ) -> TrainResult:  # fmt: skip
     """Train ``denoiser`` in place into the run folder ``out``; ``callback`` is given (step, loss, steps per second).
 
-    ``objective(denoiser, batch, samples, seed, step)`` gives the loss of each sample; ``augment(x, generators)`` works in natural
-    units; ``codec`` is the dataset's own unless given. Raises ``InputError`` when the folder is in use or holds a run that is not
-    to be resumed, when a resumed run's data or config changed, or when the loss stays non-finite; ``Interrupted`` after a signal.
+    ``objective(denoiser, batch, samples, seed, step)`` gives the loss of each sample, and its ``head``, if it has one, learns as well;
+    ``augment(x, generators)`` works in natural units; ``codec`` is the dataset's own unless given. Raises ``InputError`` when the folder
+    is in use or holds a run that is not to be resumed, when a resumed run's data or config changed, or when the loss stays non-finite;
+    ``Interrupted`` after a signal.
     """
     _refuse(out, resume)
     # All that can be wrong with the input is so before the folder is made.
@@ -66,7 +68,7 @@ def train(
     identity = {"config": _hash(config, settings), "data": dataset.fingerprint}
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
     feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
-    learner = Learner(denoiser, settings, chosen)
+    learner = Learner(denoiser, settings, chosen, getattr(objective, "head", None))
     with ExitStack() as stack:
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)
@@ -101,6 +103,8 @@ class _Run:
             self._advance()
             if callback is not None:
                 callback(self.step, self.loss, (self.step - first) / (time.perf_counter() - clock))
+            if self.learner.profiles and (self.step % (self.settings.snapshot_every or 1) == 0 or self.step == last):
+                self._snapshot()
             code = signals.code  # read once: a signal may come between the two questions
             if self.step % self.settings.checkpoint_every == 0 or self.step == last or code is not None:
                 self.save()
@@ -133,6 +137,10 @@ class _Run:
                 "check these samples, or lower 'lr'."
             )
 
+    def _snapshot(self) -> None:
+        states = {length: average.state_dict() for length, average in self.learner.profiles.items()}
+        snapshots.save(self.out, snapshots.Snapshot(self.step, self.learner.ema.updates, states))
+
     def save(self) -> None:
         learner = self.learner
         state = {
@@ -140,7 +148,7 @@ class _Run:
             "loss": None if self.loss != self.loss else self.loss, "metrics": self.metrics.state(),
             "steps": self.settings.steps, "environment": _environment(learner.device),
         }  # fmt: skip
-        disk.save(self.out, disk.Checkpoint(learner.denoiser.state_dict(), learner.ema.state_dict(), learner.moments(), state))
+        disk.save(self.out, disk.Checkpoint(learner.denoiser.state_dict(), learner.ema.state_dict(), learner.training_state(), state))
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:
@@ -158,7 +166,8 @@ def _refuse(out: Path, resume: bool) -> None:
 
 
 def _hash(config: Mapping[str, Any], settings: TrainSettings) -> str:
-    fixed = {key: value for key, value in asdict(settings).items() if key not in FREE}
+    free = FREE if settings.snapshot_every else (*FREE, "snapshot_every", "snapshot_lengths")  # runs older than these go on
+    fixed = {key: value for key, value in asdict(settings).items() if key not in free}
     return hashlib.sha256(disk.to_json({"config": {**config, "training": {}}, "settings": fixed})).hexdigest()
 
 

@@ -1,93 +1,82 @@
-r"""The training objective: denoising score matching in the network's own output.
+"""The training objective: noise the batch, call the network once, hold its output to the loss (``training.losses``).
 
-    x_t = alpha x_0 + sigma n,   loss = w(t) mean |out(x_t, t) - target|^2,   target = the output that stands for x_0.
-
-The target is the noise for noise prediction, F for EDM's, and so on (``core.prediction``).
-Vincent 2011, Ho et al. 2020, Karras et al. 2022.
-
-Weights are given on the error of x_0 or of the noise and carried over to the output's by x_0 = a out + b x_t:
-
-    |x_0 error|^2 = a^2 |out error|^2,      |noise error|^2 = SNR a^2 |out error|^2.
+x_t = alpha x_0 + sigma n,      t drawn as ``training.times`` says,      n standard normal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from unfog.core.bound import decoders
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.random import normal
 from unfog.core.registry import Registry
-from unfog.core.shapes import expand, mean_per_sample
+from unfog.core.shapes import expand
 from unfog.errors import InputError
+from unfog.sampling.ancestral import Variance, small, variances
+from unfog.training.losses import Denoising, Example, Loss, weights
 from unfog.training.order import streams
-from unfog.training.times import Stratified, Times, Uniforms, uniforms
+from unfog.training.times import Floored, Stratified, Times, Uniform, Uniforms, uniforms
 from unfog.training.times import times as time_distributions
-
-Weight = Callable[[Tensor, Tensor], Tensor]  # (log-SNR, a), each (batch,) float64 -> weight (batch,)
-weights: Registry[Weight] = Registry("loss weight")
-
-
-@weights.register("simple")
-def simple() -> Weight:
-    """Equal weights on the output's error (Ho et al. 2020)."""
-    return lambda log_snr, a: torch.ones_like(a)
-
-
-@weights.register("min-snr")
-def min_snr(gamma: float = 5.0) -> Weight:
-    """min(SNR, gamma) on the error of x_0 (Hang et al. 2023)."""
-    return lambda log_snr, a: a**2 * log_snr.exp().clamp(max=gamma)
-
-
-@weights.register("p2")
-def p2(gamma: float = 1.0, k: float = 1.0) -> Weight:
-    """1 / (k + SNR)^gamma on the error of the noise (Choi et al. 2022)."""
-    return lambda log_snr, a: a**2 * log_snr.exp() / (k + log_snr.exp()) ** gamma
+from unfog.training.uncertainty import LearnedWeight
+from unfog.training.variational import Continuous, Hybrid, Variational
 
 
 @dataclass(frozen=True)
-class Example:
-    """A noised batch: ``x_t`` and ``target`` (batch, channels, *space), ``t`` (batch,) float64, ``noise`` as it was drawn."""
+class Drop:
+    """How often training hides each condition (Ho & Salimans 2022): a probability by name."""
 
-    x_t: Tensor
-    t: Tensor
-    target: Tensor
-    noise: Tensor
-
-
-@dataclass(frozen=True)
-class DenoisingObjective:
-    """Draws times and noise, and holds the network's output to its target."""
-
-    times: Times
-    weight: Weight = field(default_factory=simple)
-    uniforms: Uniforms = field(default_factory=Stratified)
-    drop: Mapping[str, float] = field(default_factory=dict)  # per condition, how often training hides it
+    probabilities: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        for name, probability in self.drop.items():
+        for name, probability in self.probabilities.items():
             if not 0 <= probability <= 1:
                 raise InputError(f"The drop of condition {name!r} is a probability between 0 and 1, got {probability}.")
+
+    def keep(self, samples: Sequence[int], seed: int, step: int, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """(batch,) by name, False where a condition is hidden; drawn from (seed, step, sample)."""
+        kept = {}
+        for name, probability in self.probabilities.items():
+            draws = [torch.rand((), generator=g, dtype=torch.float64) for g in streams(f"drop {name}", seed, step, samples)]
+            kept[name] = (torch.stack(draws) >= probability).to(device)
+        return kept
+
+
+def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The conditions in a batch that the denoiser takes; ``InputError`` where one is lacking."""
+    taken = denoiser.conditioner.parts
+    values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
+    lacking = [name for name in taken if name not in values]
+    if lacking:
+        raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
+    return values
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Draws times and noise, calls the network once, and gives its output to the loss."""
+
+    times: Times
+    loss: Loss = field(default_factory=Denoising)
+    uniforms: Uniforms = field(default_factory=Stratified)
+    drop: Drop = field(default_factory=lambda: Drop({}))
+
+    @property
+    def head(self) -> nn.Module | None:
+        """What the loss itself learns, if anything; it is trained with the network and left out of the trained model."""
+        return self.loss if isinstance(self.loss, nn.Module) else None
 
     def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
         """The loss of each sample (batch,); ``batch["x"]`` on the model's scale, conditions the model does not take are left out."""
         example = self.example(denoiser, batch["x"], samples, seed, step)
-        taken = denoiser.conditioner.parts
-        values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
-        lacking = [name for name in taken if name not in values]
-        if lacking:
-            raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
-        keep = {name: self._keep(name, samples, seed, step).to(example.x_t.device) for name in self.drop}
+        values, keep = given(denoiser, batch), self.drop.keep(samples, seed, step, example.x_t.device)
         out = denoiser.output(example.x_t, example.t, denoiser.conditioner(example.x_t, values, keep))
-        a, _ = denoiser.prediction.rule(*denoiser.scales(example.t))
-        weight = self.weight(denoiser.process.log_snr(example.t), a)
-        error = mean_per_sample((out.to(example.target.dtype) - example.target).square())
-        return expand(weight, error) * error
+        return self.loss(denoiser, example, out)
 
     def example(self, denoiser: NetworkDenoiser, x0: Tensor, samples: Sequence[int], seed: int, step: int) -> Example:
         """Noise the batch; drawn from (seed, step, sample) and so the same in any batch."""
@@ -98,20 +87,62 @@ class DenoisingObjective:
         clean = x0.double()
         x_t = expand(alpha, clean) * clean + expand(sigma, clean) * noise.double()
         target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma)
-        return Example(x_t.to(x0.dtype), t, target.to(x0.dtype), noise)
-
-    def _keep(self, name: str, samples: Sequence[int], seed: int, step: int) -> Tensor:
-        draws = [torch.rand((), generator=g, dtype=torch.float64) for g in streams(f"drop {name}", seed, step, samples)]
-        return torch.stack(draws) >= self.drop[name]
+        return Example(x0, x_t.to(x0.dtype), t, target.to(x0.dtype), noise)
 
 
-objectives: Registry[DenoisingObjective] = Registry("objective")
+objectives: Registry[Objective] = Registry("objective")
 Named = str | Mapping[str, Any]
+Drops = Mapping[str, float] | None
 
 
 @objectives.register("denoising")
-def denoising(
-    times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Mapping[str, float] | None = None
-) -> DenoisingObjective:
-    """The objective of registry configurations."""
-    return DenoisingObjective(time_distributions.build(times), weights.build(weight), uniforms.build(draws), dict(drop or {}))
+def denoising(times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Drops = None) -> Objective:
+    """Weighted squared error of the network's output."""
+    return Objective(time_distributions.build(times), Denoising(weights.build(weight)), uniforms.build(draws), Drop(drop or {}))
+
+
+@objectives.register("learned-weight")
+def learned_weight(
+    times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", channels: int = 128, drop: Drops = None
+) -> Objective:
+    """``denoising``, its weight corrected by a learned one (Karras et al. 2024)."""
+    loss = LearnedWeight(Denoising(weights.build(weight)), channels)
+    return Objective(time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {}))
+
+
+@objectives.register("variational")
+def variational(
+    steps: int = 1000, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
+) -> Objective:
+    """The variational bound of a table of ``steps``, in bits per dimension."""
+    loss = Variational(steps, _spread(variance), decoders.build(decoder))
+    return Objective(Uniform(steps), loss, uniforms.build(draws), Drop(drop or {}))
+
+
+@objectives.register("variational-continuous")
+def variational_continuous(
+    start: float = 1e-3, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
+) -> Objective:
+    """The variational bound in continuous time, in bits per dimension."""
+    loss = Continuous(start, _spread(variance), decoders.build(decoder))
+    return Objective(Floored(start), loss, uniforms.build(draws), Drop(drop or {}))
+
+
+@objectives.register("hybrid")
+def hybrid(
+    steps: int = 1000, scale: float = 0.001, weight: Named = "simple", decoder: Named = "bins", draws: Named = "stratified",
+    drop: Drops = None,
+) -> Objective:  # fmt: skip
+    """The simple loss for the mean and the bound for the learned variance (Nichol & Dhariwal 2021)."""
+    bound = Variational(steps, variances.get("posterior"), decoders.build(decoder))
+    return Objective(Uniform(steps), Hybrid(Denoising(weights.build(weight)), bound, scale), uniforms.build(draws), Drop(drop or {}))
+
+
+def _spread(name: str) -> Variance:
+    """A variance of the reverse step; the small one is zero in the last step, whose term is then infinite."""
+    variance = variances.get(name)
+    if variance is small:
+        raise InputError(
+            "The variational bound needs a variance above zero in every step: take 'large', or 'posterior' where it is learned."
+        )
+    return variance

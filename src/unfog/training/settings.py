@@ -15,6 +15,7 @@ from typing import Any
 
 from unfog.core.registry import Registry, unknown
 from unfog.errors import InputError
+from unfog.training.ema import exponent
 
 Schedule = Callable[[float], float]
 schedules: Registry[Schedule] = Registry("learning-rate decay")
@@ -54,6 +55,8 @@ class TrainSettings:
     precision: str = "fp32"
     checkpoint_every: int = 500
     log_every: int = 1
+    snapshot_every: int | None = None  # steps between snapshots for post-hoc averages; none without
+    snapshot_lengths: Sequence[float] = (0.05, 0.1)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> TrainSettings:
@@ -80,6 +83,14 @@ class TrainSettings:
                 raise InputError(f"The training setting {name!r} must be a number in [{low}, {high:g}], got {value!r} (YAML wants 2.0e-4).")
         if len(self.betas) != 2 or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
             raise InputError(f"The training setting 'betas' must be two numbers in [0, 1), got {self.betas!r}.")
+        if self.snapshot_every is not None and (type(self.snapshot_every) is not int or self.snapshot_every < 1):
+            raise InputError(
+                f"The training setting 'snapshot_every' must be a whole number of at least 1, or null, got {self.snapshot_every!r}."
+            )
+        if len(set(self.snapshot_lengths)) < 2:
+            raise InputError(f"The training setting 'snapshot_lengths' must be two or more lengths, got {self.snapshot_lengths!r}.")
+        for length in self.snapshot_lengths:
+            exponent(length)
         if self.precision not in ("bf16", "fp32"):
             raise InputError(f"The training setting 'precision' must be 'bf16' or 'fp32', got {self.precision!r}.")
         schedules.get(self.decay)

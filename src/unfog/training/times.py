@@ -1,9 +1,11 @@
 r"""Training times: how often each noise level is seen.
 
     uniform: t = u, or the knots k / steps,        log-normal: ln(sigma / alpha) = mean + std Phi^-1(u),
+    geometric: sigma / alpha = low (high / low)^(k / (count - 1)),   k = floor(count u),
 
-with u uniform on (0, 1). Uniform: Ho et al. 2020. Log-normal: Karras et al. 2022. Stratified u (one offset a batch, then equal
-steps: every batch covers all noise levels, so the loss varies less): Kingma et al. 2021.
+with u uniform on (0, 1). Uniform: Ho et al. 2020. Log-normal: Karras et al. 2022; on a rectified flow, where sigma / alpha = t / (1 - t),
+it is the logit-normal of Esser et al. 2024. Geometric: Song & Ermon 2019. Stratified u (one offset a batch, then equal steps: every batch
+covers all noise levels, so the loss varies less): Kingma et al. 2021.
 """
 
 from __future__ import annotations
@@ -65,6 +67,40 @@ class LogNormal(Times):
     def __call__(self, u: Tensor, process: Process) -> Tensor:
         level = torch.exp(self.mean + self.std * torch.special.ndtri(u))
         return process.t_of_noise_level(level).clamp(TINY, 1.0)  # a process ends at t = 1
+
+
+@times.register("floored")
+@dataclass(frozen=True)
+class Floored(Times):
+    """Uniform, with all that would fall below ``start`` at ``start`` itself."""
+
+    start: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.start < 1:
+            raise InputError(f"Floored times need 0 < start < 1, got {self.start}.")
+
+    def __call__(self, u: Tensor, process: Process) -> Tensor:
+        return u.clamp(min=self.start)
+
+
+@times.register("geometric")
+@dataclass(frozen=True)
+class Geometric(Times):
+    """``count`` noise levels sigma / alpha in geometric progression from ``low`` to ``high``, all alike often."""
+
+    count: int = 232
+    low: float = 0.01
+    high: float = 50.0
+
+    def __post_init__(self) -> None:
+        if self.count < 2 or not 0 < self.low < self.high:
+            raise InputError(f"Geometric levels need count >= 2 and 0 < low < high, got {self.count}, {self.low} and {self.high}.")
+
+    def __call__(self, u: Tensor, process: Process) -> Tensor:
+        k = (u * self.count).floor().clamp(max=self.count - 1)
+        level = self.low * (self.high / self.low) ** (k / (self.count - 1))
+        return process.t_of_noise_level(level).clamp(TINY, 1.0)
 
 
 class Uniforms(ABC):

@@ -1,0 +1,42 @@
+"""NCSN: noise-conditional score networks (Song & Ermon 2019), with the settings of their sequel (Song & Ermon 2020).
+
+232 noise levels in geometric progression from 50 to 0.01, denoising score matching weighted by sigma^2, and annealed Langevin dynamics:
+5 steps at each level with e = 6.2e-6 (sigma / 0.01)^2, that is a step size of 0.124, then the denoised sample.
+"""
+
+from __future__ import annotations
+
+from unfog.data.dataset import Dataset
+from unfog.systems.common import conditions, training, unet
+from unfog.systems.config import Config
+from unfog.systems.registry import system
+
+LEVELS, LOW, HIGH = 232, 0.01, 50.0
+
+
+@system(
+    "ncsn",
+    "score matching at geometric noise levels, annealed Langevin dynamics",
+    "Song & Ermon 2019, arXiv:1907.05600",
+)
+def ncsn(dataset: Dataset) -> Config:
+    """The network's output over -sigma is the score, as in the sequel."""
+    return {
+        "process": {"name": "ve", "sigma_min": LOW, "sigma_max": HIGH},
+        "prediction": {"name": "noise"},
+        "label": {"name": "log-sigma"},
+        "network": unet(dataset, channels=64),
+        "conditions": conditions(dataset),
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "geometric", "count": LEVELS, "low": LOW, "high": HIGH},
+            "weight": {"name": "score-matching"},
+        },
+        "augment": {"name": "none"},
+        "training": training(ema=0.999),
+        "sampling": {
+            "sampler": {"name": "annealed-langevin", "step_size": 0.124, "repeats": 5},
+            "steps": LEVELS,
+            "grid": {"name": "log-snr", "sigma_min": LOW},
+        },
+    }

@@ -1,0 +1,32 @@
+"""Rectified flow (Liu et al. 2023), or flow matching on straight paths (Lipman et al. 2023): the velocity from data to noise is learned.
+
+Times are logit-normal (Esser et al. 2024), which on this process is a log-normal sigma / alpha: the middle of the path, where the velocity
+is hardest to tell, is seen most.
+"""
+
+from __future__ import annotations
+
+from unfog.data.dataset import Dataset
+from unfog.systems.common import conditions, training, unet
+from unfog.systems.config import Config
+from unfog.systems.registry import system
+
+
+@system(
+    "rectified-flow",
+    "velocity of straight paths, Heun's sampler",
+    "Liu et al. 2023, arXiv:2209.03003",
+)
+def rectified_flow(dataset: Dataset) -> Config:
+    """25 Heun steps at even times."""
+    return {
+        "process": {"name": "flow"},
+        "prediction": {"name": "flow"},
+        "label": {"name": "time", "steps": 1000.0, "offset": 0.0},
+        "network": unet(dataset, channels=64),
+        "conditions": conditions(dataset),
+        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": 0.0, "std": 1.0}, "weight": {"name": "simple"}},
+        "augment": {"name": "none"},
+        "training": training(),
+        "sampling": {"sampler": "heun", "steps": 25, "grid": {"name": "uniform"}},
+    }

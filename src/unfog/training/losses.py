@@ -1,0 +1,76 @@
+r"""Losses: how a network's output is held to an example, each sample by itself.
+
+The denoising loss (Vincent 2011, Ho et al. 2020, Karras et al. 2022) is
+
+    loss = w(t) mean |out(x_t, t) - target|^2,   target = the output that stands for x_0.
+
+Weights are given on the error of x_0 or of the noise and carried over to the output's by x_0 = a out + b x_t:
+
+    |x_0 error|^2 = a^2 |out error|^2,      |noise error|^2 = SNR a^2 |out error|^2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.registry import Registry
+from unfog.core.shapes import expand, mean_per_sample
+
+
+@dataclass(frozen=True)
+class Example:
+    """A noised batch: ``x_0``, ``x_t``, ``target`` and ``noise`` (batch, channels, *space), ``t`` (batch,) float64."""
+
+    x_0: Tensor
+    x_t: Tensor
+    t: Tensor
+    target: Tensor
+    noise: Tensor
+
+
+Loss = Callable[[NetworkDenoiser, Example, Tensor], Tensor]  # (denoiser, example, its raw output) -> losses (batch,)
+Weight = Callable[[Tensor, Tensor], Tensor]  # (log-SNR, a), each (batch,) float64 -> weight (batch,)
+weights: Registry[Weight] = Registry("loss weight")
+
+
+@weights.register("simple")
+def simple() -> Weight:
+    """Equal weights on the output's error (Ho et al. 2020)."""
+    return lambda log_snr, a: torch.ones_like(a)
+
+
+@weights.register("score-matching")
+def score_matching() -> Weight:
+    """sigma^2 on the error of the score, which is 1 on that of the noise, whatever is predicted (Song & Ermon 2019)."""
+    return lambda log_snr, a: a**2 * log_snr.exp()
+
+
+@weights.register("min-snr")
+def min_snr(gamma: float = 5.0) -> Weight:
+    """min(SNR, gamma) on the error of x_0 (Hang et al. 2023)."""
+    return lambda log_snr, a: a**2 * log_snr.exp().clamp(max=gamma)
+
+
+@weights.register("p2")
+def p2(gamma: float = 1.0, k: float = 1.0) -> Weight:
+    """1 / (k + SNR)^gamma on the error of the noise (Choi et al. 2022)."""
+    return lambda log_snr, a: a**2 * log_snr.exp() / (k + log_snr.exp()) ** gamma
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Squared error of the network's own output; a learned variance is left alone."""
+
+    weight: Weight = field(default_factory=simple)
+
+    def __call__(self, denoiser: NetworkDenoiser, example: Example, out: Tensor) -> Tensor:
+        prediction, _ = denoiser.halves(out)
+        a, _ = denoiser.prediction.rule(*denoiser.scales(example.t))
+        weight = self.weight(denoiser.process.log_snr(example.t), a)
+        error = mean_per_sample((prediction.to(example.target.dtype) - example.target).square())
+        return expand(weight, error) * error
