@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from unfog import __version__
 from unfog.cli.main import app
 
-COMMANDS = [["demo"], ["systems"], ["data"], ["data", "fetch"], ["train"], ["sample"], ["restore"], ["inspect"], ["doctor"]]
+COMMANDS = [["demo"], ["systems"], ["data"], ["data", "fetch"], ["train"], ["distill"], ["sample"], ["restore"], ["inspect"], ["doctor"]]
 HEAVY = ["torch", "numpy", "matplotlib", "nibabel", "scipy", "PIL", "yaml", "safetensors"]
 runner = CliRunner()
 

@@ -102,7 +102,7 @@ def test_draws_do_not_depend_on_the_batch():
 
 def test_conditions_are_dropped_as_often_as_asked(tiny):
     objective = denoising(times="log-normal", drop={"label": 0.3})
-    kept = torch.stack([objective._keep("label", range(16), 0, step) for step in range(200)])
+    kept = torch.stack([objective.drop.keep(range(16), 0, step)["label"] for step in range(200)])
     assert float(kept.double().mean()) == pytest.approx(0.7, abs=0.03)
     denoiser, batch = tiny.denoiser().eval(), {"x": torch.zeros(4, 1, 8, 8), "label": torch.tensor([0, 1, 2, 0])}
     hidden = denoising(times="log-normal", drop={"label": 1.0})

@@ -8,7 +8,7 @@ Everything else is a function of it (Tweedie: Robbins 1956, Efron 2011):
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,9 +104,10 @@ class NetworkDenoiser(Denoiser):
         out: Tensor = self.network(scaled, label, context)
         return out
 
-    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+    def forward(self, x_t: Tensor, t: Tensor, *, keep: Mapping[str, Tensor] | None = None, **condition: Any) -> Posterior:
+        """As any denoiser; ``keep`` (batch,) by name is False where a condition that is given is hidden, as training does."""
         t = t.to(torch.float64).expand(len(x_t))
-        out = self.output(x_t, t, self.conditioner(x_t, condition)).to(x_t.dtype)
+        out = self.output(x_t, t, self.conditioner(x_t, condition, keep)).to(x_t.dtype)
         if self.variance is None:
             return Posterior(self.prediction.to_x0(out, x_t, *self.scales(t)))
         out, v = out.chunk(2, 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from unfog.core.codec import Codec, codecs
 from unfog.core.denoiser import NetworkDenoiser
@@ -29,10 +28,10 @@ from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
 from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
+from unfog.training.objectives import Objective
 from unfog.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
-Objective = Callable[[NetworkDenoiser, Mapping[str, Tensor], Sequence[int], int, int], Tensor]
 Callback = Callable[[int, float, float], None]
 
 PATIENCE = 10  # steps in a row that may fail to be finite

@@ -61,28 +61,48 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Drop:
+    """How often training hides each condition (Ho & Salimans 2022): a probability by name."""
+
+    probabilities: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        for name, probability in self.probabilities.items():
+            if not 0 <= probability <= 1:
+                raise InputError(f"The drop of condition {name!r} is a probability between 0 and 1, got {probability}.")
+
+    def keep(self, samples: Sequence[int], seed: int, step: int, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """(batch,) by name, False where a condition is hidden; drawn from (seed, step, sample)."""
+        kept = {}
+        for name, probability in self.probabilities.items():
+            draws = [torch.rand((), generator=g, dtype=torch.float64) for g in streams(f"drop {name}", seed, step, samples)]
+            kept[name] = (torch.stack(draws) >= probability).to(device)
+        return kept
+
+
+def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The conditions in a batch that the denoiser takes; ``InputError`` where one is lacking."""
+    taken = denoiser.conditioner.parts
+    values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
+    lacking = [name for name in taken if name not in values]
+    if lacking:
+        raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
+    return values
+
+
+@dataclass(frozen=True)
 class DenoisingObjective:
     """Draws times and noise, and holds the network's output to its target."""
 
     times: Times
     weight: Weight = field(default_factory=simple)
     uniforms: Uniforms = field(default_factory=Stratified)
-    drop: Mapping[str, float] = field(default_factory=dict)  # per condition, how often training hides it
-
-    def __post_init__(self) -> None:
-        for name, probability in self.drop.items():
-            if not 0 <= probability <= 1:
-                raise InputError(f"The drop of condition {name!r} is a probability between 0 and 1, got {probability}.")
+    drop: Drop = field(default_factory=lambda: Drop({}))
 
     def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
         """The loss of each sample (batch,); ``batch["x"]`` on the model's scale, conditions the model does not take are left out."""
         example = self.example(denoiser, batch["x"], samples, seed, step)
-        taken = denoiser.conditioner.parts
-        values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
-        lacking = [name for name in taken if name not in values]
-        if lacking:
-            raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
-        keep = {name: self._keep(name, samples, seed, step).to(example.x_t.device) for name in self.drop}
+        values, keep = given(denoiser, batch), self.drop.keep(samples, seed, step, example.x_t.device)
         out = denoiser.output(example.x_t, example.t, denoiser.conditioner(example.x_t, values, keep))
         a, _ = denoiser.prediction.rule(*denoiser.scales(example.t))
         weight = self.weight(denoiser.process.log_snr(example.t), a)
@@ -100,12 +120,9 @@ class DenoisingObjective:
         target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma)
         return Example(x_t.to(x0.dtype), t, target.to(x0.dtype), noise)
 
-    def _keep(self, name: str, samples: Sequence[int], seed: int, step: int) -> Tensor:
-        draws = [torch.rand((), generator=g, dtype=torch.float64) for g in streams(f"drop {name}", seed, step, samples)]
-        return torch.stack(draws) >= self.drop[name]
 
-
-objectives: Registry[DenoisingObjective] = Registry("objective")
+Objective = Callable[[NetworkDenoiser, Mapping[str, Tensor], Sequence[int], int, int], Tensor]  # see DenoisingObjective.__call__
+objectives: Registry[Objective] = Registry("objective")
 Named = str | Mapping[str, Any]
 
 
@@ -114,4 +131,4 @@ def denoising(
     times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Mapping[str, float] | None = None
 ) -> DenoisingObjective:
     """The objective of registry configurations."""
-    return DenoisingObjective(time_distributions.build(times), weights.build(weight), uniforms.build(draws), dict(drop or {}))
+    return DenoisingObjective(time_distributions.build(times), weights.build(weight), uniforms.build(draws), Drop(drop or {}))
