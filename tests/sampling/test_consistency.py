@@ -8,7 +8,8 @@ import pytest
 import torch
 from priors import PROCESSES, ExactJump, flow_map, gaussian
 
-from unfog.core.process import EDM, RectifiedFlow, VPLinear, ddpm_linear
+from unfog.core.families import RectifiedFlow
+from unfog.core.process import EDM, VPLinear, ddpm_linear
 from unfog.errors import InputError
 from unfog.sampling.consistency import Consistency
 from unfog.sampling.grids import angle, check_grid
