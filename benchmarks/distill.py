@@ -84,9 +84,8 @@ def main() -> None:
         x, seconds = pictures(options.work, name, run, plan, options.images)
         found = asdict(compare(image_features(x, extractor), reference, real))
         results[name] = {"sampling": dict(plan.names), "cpu_seconds": seconds, "distances": found}
-        say(
-            f"{name}: n {options.images}, {NAME} {found['frechet']:.2f} (floor {found['frechet_floor']:.2f}), KID {found['kid']['value']:.5f}"
-        )
+        frechet, floor = found["frechet"], found["frechet_floor"]
+        say(f"{name}: n {options.images}, {NAME} {frechet:.2f} (floor {floor:.2f}), KID {found['kid']['value']:.5f}")
     ratio = results["student-2"]["distances"]["frechet"] / results["teacher-50"]["distances"]["frechet"]
     versions = {module.__name__: module.__version__ for module in (unfog, torch)} | {"python": platform.python_version()}
     known = {"feature_distance": NAME, "reference": f"{HALF} test pictures; floor: other test pictures", "versions": versions}

@@ -136,6 +136,10 @@ def test_distill_makes_a_run_that_samples(run: Path, tmp_path: Path) -> None:
     drawn = call("sample", tmp_path / "few", "-n", 2, "--out", tmp_path / "samples")
     assert (drawn["steps"], drawn["sampler"]["name"]) == (3, "consistency")
     assert call("inspect", tmp_path / "few")["system"] == "distilled"
+    source = str(digit(tmp_path / "in.png"))
+    refused = CliRunner().invoke(app, ["restore", str(tmp_path / "few"), source, "--task", "denoise", "--out", str(tmp_path / "out")])
+    assert refused.exit_code == 2
+    assert "cannot restore" in refused.stderr
 
 
 def test_an_interrupted_training_exits_with_the_signals_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
