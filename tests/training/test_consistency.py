@@ -129,13 +129,13 @@ def energy_distance(x, y):
     return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
 
 
-def learned(oracle, folder, reach=8, steps=1500):
+def learned(oracle, folder, reach=4, steps=1500):
     """A perceptron distilled into two steps from the exact denoiser of a mixture."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         student = NetworkDenoiser(Perceptron(), oracle.process, predictions.build("v"), lambda process, t: t)
     data = ArrayDataset("mixture", oracle.draw(4096, torch.Generator().manual_seed(1)).float()[..., None], {"name": "identity"})
-    section = {"name": "consistency-distillation", "segments": 2, "knots": 8, "reach": reach, "scale": 1.5}
+    section = {"name": "consistency-distillation", "segments": 2, "knots": 4, "reach": reach, "scale": 1.5}
     settings = TrainSettings(steps=steps, batch=128, lr=4e-3, warmup=50, decay="cosine", ema=0.99, checkpoint_every=steps)
     train(student, objectives.build(section, teacher=oracle), data, None, settings, folder, {}, device="cpu")
     return student.eval()
@@ -154,6 +154,6 @@ def test_two_steps_of_a_student_beat_two_of_its_teacher(tmp_path):
 
     few = drawn(student, {"name": "consistency", "segments": 2, "scale": 1.5}, {"name": "angle", "scale": 1.5})
     teachers = [energy_distance(drawn(oracle, "ddim", grid), truth) for grid in ({"name": "angle", "scale": 1.5}, "trailing")]
-    assert energy_distance(few, truth) < 0.1 * min(teachers)
+    assert energy_distance(few, truth) < 0.2 * min(teachers)
     shares = torch.bincount(torch.cdist(few, oracle.means.float()).argmin(1), minlength=3) / len(few)
     assert float((shares - oracle.weights).abs().max()) < 0.05

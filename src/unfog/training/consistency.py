@@ -142,7 +142,7 @@ def through(process: Process, x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) ->
 
 @objectives.register("consistency-distillation")
 def consistency_distillation(
-    teacher: Denoiser, segments: int = 2, knots: int = 8, reach: int = 8, scale: float = 0.5, huber: float = 0.01,
+    teacher: Denoiser, segments: int = 2, knots: int = 4, reach: int = 4, scale: float = 0.5, huber: float = 0.01,
     drop: Mapping[str, float] | None = None,
 ) -> ConsistencyObjective:  # fmt: skip
     """Distillation of ``teacher``, with ``knots`` knots a segment."""
