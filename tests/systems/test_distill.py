@@ -42,6 +42,7 @@ def test_a_student_samples_in_its_steps_without_being_told(teachers, tmp_path, s
     run, teacher = Run.open(tmp_path / "new"), Run.open(teachers / system)
     assert (told["step"], told["teacher"], told["sampling steps"]) == (6, system, 2)
     assert run.config["prediction"]["name"] == prediction
+    assert run.config["objective"]["descent"] == ("flow-from-data" if system == "ddpm" else "flow")
     assert run.config["teacher"] == {"run": system, "sha256": sha256(teacher.denoiser.state_dict())}
     plan = Plan.of(run)
     assert plan.sampler == Consistency(2)
@@ -121,6 +122,7 @@ def test_noise_prediction_gives_way(teachers, process, name):
     run = Run.open(teachers / "ddpm")
     run.denoiser.process = process
     assert configure(run, 2)["prediction"] == {"name": name}
+    assert configure(run, 2)["objective"]["descent"] == "flow-from-data"
 
 
 def test_weights_are_known_by_their_content():

@@ -23,7 +23,7 @@ from unfog.errors import InputError
 from unfog.networks import networks
 from unfog.sampling import grids, samplers
 from unfog.systems import yaml
-from unfog.training import consistency as consistency  # an objective that is to be found by name
+from unfog.training import consistency
 from unfog.training.objectives import objectives, weights
 from unfog.training.settings import TrainSettings
 from unfog.training.times import times
@@ -37,8 +37,8 @@ SECTIONS = (
 
 _PARTS: dict[str, Registry[Any]] = {
     "data": datasets, "codec": codecs, "process": processes, "prediction": predictions, "label": labels, "network": networks,
-    "objective": objectives, "objective.times": times, "objective.weight": weights, "augment": augmentations, "sampling.sampler": samplers,
-    "sampling.grid": grids,
+    "objective": objectives, "objective.times": times, "objective.weight": weights, "objective.descent": consistency.descents,
+    "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
 }  # fmt: skip
 _GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop"}  # filled in by the build, never by a config
 _FIXED = {"system", "shape", "teacher.run", "teacher.sha256"}  # follow from the recipe, the data and the teacher

@@ -1,7 +1,8 @@
 """Distil a run into one that samples in a few steps.
 
 The student is the teacher's network with the teacher's averaged weights, trained on the teacher's data by ``training.consistency``: N
-segments for N steps. Where the teacher's output says nothing of x_0 at the noisy end (noise and score), the student predicts v, which
+segments for N steps. Where the teacher's output says nothing of x_0 at the noisy end (noise and score) it is not asked there
+(``TeacherFlowFromData``), and the student predicts v, which
 is the same thing at the clean end (Salimans & Ho 2022), or flow where the process lets the variance grow. The new run's config holds
 the SHA-256 of the teacher's weights, and a resumed distillation takes no others.
 """
@@ -50,13 +51,15 @@ def configure(teacher: Run, steps: int, overrides: Sequence[str] = ()) -> Config
         raise InputError(f"The config of {teacher.name} has no section {lacking[0]!r}, without which its student cannot be trained.")
     config = copy.deepcopy(teacher.config)
     before = config["training"]
-    if config["prediction"]["name"] in ("noise", "score"):
+    blind = config["prediction"]["name"] in ("noise", "score")
+    if blind:
         config["prediction"] = {"name": "v" if isinstance(teacher.denoiser.process, VariancePreserving) else "flow"}
     if config["network"].get("dropout"):
         config["network"]["dropout"] = 0.0  # the target is a function, not a sample
     kept = {key: before[key] for key in ("batch", "seed", "precision") if key in before}
     knots = max(2, -(-KNOTS // steps))
     objective = {"name": "consistency-distillation", "segments": steps, "knots": knots, "reach": knots, "scale": SCALE, "huber": 0.01}
+    objective["descent"] = "flow-from-data" if blind else "flow"
     changes = {
         "system": SYSTEM, "objective": objective, "sampling": sampling(steps, steps, SCALE),
         "training": training(**{"steps": 2000, "lr": 4e-4, "warmup": 50, "ema_power": 12.0, **kept}),

@@ -23,6 +23,7 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, NetworkDenoiser
 from unfog.core.process import Process
 from unfog.core.random import normal
+from unfog.core.registry import Registry
 from unfog.core.shapes import expand, mean_per_sample
 from unfog.errors import InputError
 from unfog.sampling.consistency import Consistency
@@ -41,6 +42,10 @@ class Descent(Protocol):
         ...
 
 
+descents: Registry[Descent] = Registry("descent")
+
+
+@descents.register("flow")
 @dataclass(frozen=True)
 class TeacherFlow:
     """The teacher's probability flow: the midpoint method, of order 2, two calls."""
@@ -49,6 +54,23 @@ class TeacherFlow:
 
     def __call__(self, x0: Tensor, x_t: Tensor, t: Tensor, between: Tensor, s: Tensor, condition: Mapping[str, Any]) -> Tensor:
         return midpoint(self.teacher.to(x_t.device), x_t, t, between, s, condition)
+
+
+@descents.register("flow-from-data")
+@dataclass(frozen=True)
+class TeacherFlowFromData:
+    """The same for a teacher that is blind at t = 1, as one of noise is: its error in x_0 is that in the noise times sigma / alpha.
+
+    The first half of a step from t = 1 follows the line through x_0, so that x has its law exactly where the teacher is first believed.
+    """
+
+    teacher: Denoiser
+
+    def __call__(self, x0: Tensor, x_t: Tensor, t: Tensor, between: Tensor, s: Tensor, condition: Mapping[str, Any]) -> Tensor:
+        teacher = self.teacher.to(x_t.device)
+        seen = torch.where(expand(t, x_t) < 1, teacher(x_t, t, **condition).mean, x0)
+        half = straight(teacher.process, x_t, seen, t, between)
+        return straight(teacher.process, x_t, teacher(half, between, **condition).mean, t, s)
 
 
 @dataclass(frozen=True)
@@ -143,10 +165,11 @@ def through(process: Process, x_t: Tensor, x_s: Tensor, t: Tensor, s: Tensor) ->
 @objectives.register("consistency-distillation")
 def consistency_distillation(
     teacher: Denoiser, segments: int = 2, knots: int = 4, reach: int = 4, scale: float = 0.5, huber: float = 0.01,
-    drop: Mapping[str, float] | None = None,
+    descent: str = "flow", drop: Mapping[str, float] | None = None,
 ) -> ConsistencyObjective:  # fmt: skip
     """Distillation of ``teacher``, with ``knots`` knots a segment."""
-    return ConsistencyObjective(TeacherFlow(teacher), Knots(knots, knots, 1), Consistency(segments, scale), reach, huber, Drop(drop or {}))
+    down, model = descents.build(descent, teacher=teacher), Consistency(segments, scale)
+    return ConsistencyObjective(down, Knots(knots, knots, 1), model, reach, huber, Drop(drop or {}))
 
 
 @objectives.register("consistency-training")
