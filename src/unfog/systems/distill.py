@@ -56,13 +56,13 @@ def configure(teacher: Run, steps: int, overrides: Sequence[str] = ()) -> Config
         config["prediction"] = {"name": "v" if isinstance(teacher.denoiser.process, VariancePreserving) else "flow"}
     if config["network"].get("dropout"):
         config["network"]["dropout"] = 0.0  # the target is a function, not a sample
-    kept = {key: before[key] for key in ("batch", "seed", "precision") if key in before}
+    kept = {key: before[key] for key in ("batch", "lr", "seed", "precision") if key in before}
     knots = max(2, -(-KNOTS // steps))
     objective = {"name": "consistency-distillation", "segments": steps, "knots": knots, "reach": knots, "scale": SCALE, "huber": 0.01}
     objective["descent"] = "flow-from-data" if blind else "flow"
     changes = {
         "system": SYSTEM, "objective": objective, "sampling": sampling(steps, steps, SCALE),
-        "training": training(**{"steps": 2000, "lr": 4e-4, "warmup": 50, "ema_power": 12.0, **kept}),
+        "training": training(**{"steps": 2000, "warmup": 50, "ema_power": 12.0, **kept}),
         "teacher": {"run": teacher.name, "sha256": sha256(teacher.denoiser.state_dict())},
     }  # fmt: skip
     config = apply_overrides({**config, **changes}, overrides)
