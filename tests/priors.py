@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.families import RectifiedFlow, SubVariancePreserving, VarianceExploding
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import EDM, Process, VPCosine, VPLinear, VPScaledLinear, ddpm_linear
+from unfog.sampling.grids import angle
+from unfog.training.consistency import through
 
 PROCESSES: list[Process] = [
     VPLinear(), VPCosine(), VPScaledLinear(), ddpm_linear(), EDM(), VarianceExploding(), SubVariancePreserving(), RectifiedFlow(),
@@ -32,3 +37,28 @@ def gaussian(process: Process, d: int = 16, seed: int = 0) -> tuple[MixtureDenoi
     """A Gaussian's denoiser, its mean and covariance."""
     mean = torch.randn(d, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
     return gaussian_denoiser(process, mean, spread(d, seed)), mean, spread(d, seed)
+
+
+def flow_map(oracle: MixtureDenoiser, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
+    """x_t to x_s along the probability flow of a single Gaussian, exactly: t and s scalar or (batch,).
+
+    In the eigenbasis of C each coordinate keeps its number of standard deviations: (x - alpha m) / sqrt(alpha^2 c + sigma^2).
+    """
+    (at, st), (as_, ss) = ([v.reshape(-1, 1) for v in oracle.scales(time)] for time in (t, s))
+    c, u, m = oracle.eigenvalues[0], oracle.eigenvectors[0], oracle.means[0]
+    ratio = ((as_**2 * c + ss**2) / (at**2 * c + st**2)).sqrt()
+    return as_ * m + (ratio * ((x_t - at * m) @ u)) @ u.T
+
+
+class ExactJump(Denoiser):
+    """The exact consistency function of a Gaussian in segments, as a denoiser: its line through x_t meets the segment's end."""
+
+    def __init__(self, oracle: MixtureDenoiser, segments: int, scale: float = 0.5) -> None:
+        super().__init__()
+        self.oracle, self.process = oracle, oracle.process
+        self.ends = angle(scale)(self.process, segments)
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        t = t.double().expand(len(x_t))
+        end = torch.where(self.ends < t[:, None] - 1e-9, self.ends, -1.0).max(1).values
+        return Posterior(through(self.process, x_t, flow_map(self.oracle, x_t, t, end), t, end))

@@ -138,6 +138,18 @@ def test_weights_are_averaged_after_training(tmp_path: Path) -> None:
     assert call("inspect", tmp_path / "longer")["weights"] == "verified"
 
 
+def test_distill_makes_a_run_that_samples(run: Path, tmp_path: Path) -> None:
+    found = call("distill", run, "--steps", 3, "--out", tmp_path / "few", "--set", "training.steps=1", "--set", "objective.knots=2")
+    assert (found["teacher"], found["sampling steps"], found["step"]) == ("digits", 3, 1)
+    drawn = call("sample", tmp_path / "few", "-n", 2, "--out", tmp_path / "samples")
+    assert (drawn["steps"], drawn["sampler"]["name"]) == (3, "consistency")
+    assert call("inspect", tmp_path / "few")["system"] == "distilled"
+    source = str(digit(tmp_path / "in.png"))
+    refused = CliRunner().invoke(app, ["restore", str(tmp_path / "few"), source, "--task", "denoise", "--out", str(tmp_path / "out")])
+    assert refused.exit_code == 2
+    assert "cannot restore" in refused.stderr
+
+
 def test_an_interrupted_training_exits_with_the_signals_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise Interrupted(143, 1)

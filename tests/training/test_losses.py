@@ -18,7 +18,7 @@ from unfog.core.shapes import expand
 from unfog.core.variance import LearnedRange
 from unfog.errors import InputError
 from unfog.training.losses import Denoising, weights
-from unfog.training.objectives import Objective, denoising, hybrid, learned_weight, objectives, variational, variational_continuous
+from unfog.training.objectives import DenoisingObjective, denoising, hybrid, learned_weight, objectives, variational, variational_continuous
 from unfog.training.times import times
 from unfog.training.uncertainty import LogVariance
 from unfog.training.variational import Continuous
@@ -121,7 +121,7 @@ def test_the_bound_of_a_table_is_the_evaluations():
     with torch.no_grad():
         found = []
         for t in knots:
-            fixed = Objective(lambda u, process, t=t: t.expand(len(u)), objective.loss)
+            fixed = DenoisingObjective(lambda u, process, t=t: t.expand(len(u)), objective.loss)
             found.append(fixed(denoiser, {"x": x}, range(64), 0, 1))
     grid = torch.cat([knots, torch.zeros(1).double()])
     summed = variational_bound(denoiser, x, grid, large, randomness=torch.Generator().manual_seed(5), decoder=objective.loss.decoder)
@@ -145,7 +145,7 @@ def test_the_bound_in_continuous_time_is_the_entropy_at_the_oracle(process):
     whole = (1 - start) * float(wanted(even).mean()) + start * float(wanted(torch.tensor([start], dtype=torch.float64))) + prior(process)
     assert whole == pytest.approx(ENTROPY, abs=1e-4)
     loss = Continuous(start, lambda bridge, posterior, x_t: last.expand_as(x_t), density)
-    compare(Objective(variational_continuous(start).times, loss), denoiser, wanted)
+    compare(DenoisingObjective(variational_continuous(start).times, loss), denoiser, wanted)
 
 
 def test_the_gradient_of_the_bound_vanishes_at_the_oracle():
@@ -215,7 +215,7 @@ def test_score_matching_is_one_on_the_noise_whatever_is_predicted():
                 return torch.zeros_like(scaled)
 
         denoiser = NetworkDenoiser(Off(), process, prediction, lambda process, t: t)
-        objective = Objective(lambda u, process: t, Denoising(weights.build("score-matching")))
+        objective = DenoisingObjective(lambda u, process: t, Denoising(weights.build("score-matching")))
         example = objective.example(denoiser, x, range(3), 0, 1)
         sigma = expand(process.sigma(t), x)
         wrong = denoiser.score(example.x_t, t) + example.noise / sigma

@@ -10,7 +10,7 @@ and, by its Jacobian J in x_t, Cov(x_0 | x_t) = (sigma^2 / alpha) J.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,7 +138,8 @@ class NetworkDenoiser(Denoiser):
         first, second = out.chunk(2, 1)
         return first, second
 
-    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+    def forward(self, x_t: Tensor, t: Tensor, *, keep: Mapping[str, Tensor] | None = None, **condition: Any) -> Posterior:
+        """As any denoiser; ``keep`` (batch,) by name is False where a condition that is given is hidden, as training does."""
         t = t.to(torch.float64).expand(len(x_t))
-        found = self.posterior(self.output(x_t, t, self.conditioner(x_t, condition)).to(x_t.dtype), x_t, t)
+        found = self.posterior(self.output(x_t, t, self.conditioner(x_t, condition, keep)).to(x_t.dtype), x_t, t)
         return Posterior(found.mean, None if found.variance is None else found.variance.clamp(min=0))

@@ -111,6 +111,25 @@ def log_snr(sigma_max: float | None = None, sigma_min: float = 0.002) -> Grid:
     return times
 
 
+@grids.register("angle")
+def angle(scale: float = 0.5) -> Grid:
+    """arctan(sigma / (alpha scale)) spaced evenly from t = 1 to 0, ``scale`` being the data's standard deviation (Lu & Song 2025).
+
+    The middle lies where noise and signal are equal, whatever the process; the points of ``steps`` are among those of 2 ``steps``.
+    """
+    if not scale > 0:
+        raise InputError(f"The angle grid needs scale > 0, got {scale}.")
+
+    def times(process: Process, steps: int) -> Tensor:
+        _check(steps)
+        start = torch.ones(1, dtype=torch.float64)
+        ramp = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[1:-1]
+        level = scale * torch.tan(torch.atan(process.noise_level(start) / scale) * ramp)
+        return _ended(torch.cat([start, process.t_of_noise_level(level).clamp(max=1.0)]))
+
+    return times
+
+
 def check_grid(grid: Tensor) -> Tensor:
     """The grid itself, or ``InputError``: at least two float64 times in [0, 1], strictly decreasing."""
     times = torch.as_tensor(grid, dtype=torch.float64)

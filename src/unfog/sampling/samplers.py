@@ -6,6 +6,7 @@ from unfog.core.registry import Registry
 from unfog.sampling.ancestral import DDIM, DDPM, variances
 from unfog.sampling.calibrated import Calibrated
 from unfog.sampling.churn import Churn
+from unfog.sampling.consistency import Consistency
 from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import Sampler
 from unfog.sampling.multistep import DEIS, Corrected, Multistep, exact, halved, midpoint, published_third
@@ -21,6 +22,7 @@ samplers.register("euler-maruyama")(EulerMaruyama)
 samplers.register("reverse-diffusion")(ReverseDiffusion)
 samplers.register("annealed-langevin")(AnnealedLangevin)
 samplers.register("deis")(DEIS)
+samplers.register("consistency")(Consistency)
 
 
 @samplers.register("ddpm")

@@ -25,6 +25,7 @@ from unfog.errors import InputError
 from unfog.networks import networks
 from unfog.sampling import grids, samplers
 from unfog.systems import yaml
+from unfog.training import consistency
 from unfog.training.losses import weights
 from unfog.training.objectives import objectives
 from unfog.training.settings import TrainSettings
@@ -34,16 +35,17 @@ Config = dict[str, Any]
 
 SECTIONS = (
     "system", "data", "shape", "codec", "process", "prediction", "variance", "label", "network", "conditions", "objective", "augment",
-    "training", "sampling",
+    "training", "sampling", "teacher",
 )  # fmt: skip
 
 _PARTS: dict[str, Registry[Any]] = {
     "data": datasets, "codec": codecs, "process": processes, "prediction": predictions, "variance": variances, "label": labels,
     "network": networks, "objective": objectives, "objective.times": times, "objective.weight": weights, "objective.draws": uniforms,
-    "objective.decoder": decoders, "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
+    "objective.decoder": decoders, "objective.descent": consistency.descents,
+    "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
 }  # fmt: skip
-_GIVEN = {"in_channels", "out_channels", "drop"}  # filled in by the build, never by a config
-_FIXED = {"system", "shape"}  # follow from the recipe and the data
+_GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop"}  # filled in by the build, never by a config
+_FIXED = {"system", "shape", "teacher.run", "teacher.sha256"}  # follow from the recipe, the data and the teacher
 
 
 def load_config(path: Path) -> Config:

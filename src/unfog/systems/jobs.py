@@ -103,6 +103,10 @@ def restore_file(
     check_new(out)
     given = _noise(noise)
     run = Run.open(source)
+    if "consistency" in run.config.get("objective", {}).get("name", ""):
+        raise InputError(
+            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore; use the run it was distilled from."
+        )
     scan = read_scan(path, len(run.shape) - 1, run.shape[0])
     operator = _operator(task, run, scan, mask, factor)
     low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 from torch import Tensor
 
@@ -55,6 +56,15 @@ class Run:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def weights_sha256(self) -> str:
+        """The identity of the weights: names, types, shapes and bytes, whatever file they lie in."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.denoiser.state_dict().items()):
+            array = np.ascontiguousarray(value.detach().cpu().numpy())
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode() + array.tobytes())
+        return digest.hexdigest()
 
 
 def priors() -> list[str]:

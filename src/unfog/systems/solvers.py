@@ -6,7 +6,6 @@ they were learned on, without which they are refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -42,14 +41,6 @@ class Conditioned(Denoiser):
         given = {name: torch.full((len(x_t),), value) for name, value in self.condition.items()}
         posterior: Posterior = self.denoiser(x_t, t, **given, **condition)
         return posterior
-
-
-def weights_sha256(run: Run) -> str:
-    """The identity of the run's weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(run.denoiser.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def solver_path(run: Run, calls: int) -> Path:
@@ -90,7 +81,7 @@ def calibrate_run(
         "trajectories": trajectories, "iterations": iterations, "seed": seed,
     }  # fmt: skip
     record = {
-        **summary, "weights_sha256": weights_sha256(run), "times": found.solver.times.tolist(), "weights": found.solver.weights.tolist(),
+        **summary, "weights_sha256": run.weights_sha256, "times": found.solver.times.tolist(), "weights": found.solver.weights.tolist(),
     }  # fmt: skip
     path.parent.mkdir(exist_ok=True)
     write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)
@@ -111,7 +102,7 @@ def load_solver(run: Run, calls: int) -> LinearSolver:
         have = ", ".join(str(number) for number in solver_calls(run)) or "none"
         raise InputError(f"{run.name} has no calibrated solver of {calls} calls (it has: {have}); make one with unfog calibrate.")
     record = json.loads(path.read_text())
-    if record["weights_sha256"] != weights_sha256(run):
+    if record["weights_sha256"] != run.weights_sha256:
         raise InputError(f"{path.name} was calibrated on other weights than those of {run.name}; calibrate again with --overwrite.")
     times, weights = (torch.tensor(record[key], dtype=torch.float64) for key in ("times", "weights"))
     return LinearSolver(times, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 import torch
 
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.process import processes
 from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
@@ -30,17 +33,32 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     return apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
 
 
-def train_config(config: Config, dataset: Dataset, out: Path, *, resume: bool = False, callback: Callback | None = None) -> TrainResult:
-    """Train what a config describes."""
+def train_config(
+    config: Config,
+    dataset: Dataset,
+    out: Path,
+    *,
+    teacher: NetworkDenoiser | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
+) -> TrainResult:
+    """Train what a config describes; with a ``teacher``, by its objective and from its weights."""
     settings = TrainSettings.of(config["training"])
     augment = augmentations.build(config["augment"])
-    parts, objective = build(config), objective_of(config)
+    parts, objective = build(config), objective_of(config, teacher)
+    if teacher is not None:
+        parts.denoiser.load_state_dict(teacher.state_dict())
     return train(parts.denoiser, objective, dataset, augment, settings, out, config, codec=parts.codec, resume=resume, callback=callback)
 
 
-def objective_of(config: Config) -> Objective:
-    """The training objective of a config."""
-    return objectives.build({"name": "denoising", **config["objective"], "drop": drops(config)})
+def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Objective:
+    """The training objective of a config, with what it asks for and a config cannot hold."""
+    section = {"name": "denoising", **config["objective"], "drop": drops(config)}
+    asked = inspect.signature(objectives.get(section["name"])).parameters
+    if "teacher" in asked and teacher is None:
+        raise InputError(f"The objective {section['name']!r} needs a teacher; use unfog distill.")
+    known = {"teacher": teacher, "process": processes.build(config["process"])}
+    return objectives.build(section, **{name: part for name, part in known.items() if name in asked})
 
 
 def train_system(
@@ -78,11 +96,11 @@ def train_system(
     return {"run": str(out), "system": system, "step": result.step, "loss": result.loss, "parameters": parameters, "seconds": seconds}
 
 
-def rate(config: Config, dataset: Dataset, seconds: float = 8.0) -> float:
+def rate(config: Config, dataset: Dataset, seconds: float = 8.0, teacher: NetworkDenoiser | None = None) -> float:
     """Training steps a second, measured on a copy that is thrown away."""
     settings = TrainSettings.of(config["training"])
     parts = build(config)
-    objective = objective_of(config)
+    objective = objective_of(config, teacher)
     learner = Learner(parts.denoiser, settings, torch.device("cpu"), objective.head)
     feed = Feed(dataset, augmentations.build(config["augment"]), parts.codec, settings, learner.device)
     done, begun = 0, 0.0

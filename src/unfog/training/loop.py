@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor
 
 from unfog.core.codec import Codec, codecs
 from unfog.core.denoiser import NetworkDenoiser
@@ -30,10 +29,10 @@ from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
 from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
+from unfog.training.objectives import Objective
 from unfog.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
-Objective = Callable[[NetworkDenoiser, Mapping[str, Tensor], Sequence[int], int, int], Tensor]
 Callback = Callable[[int, float, float], None]
 
 PATIENCE = 10  # steps in a row that may fail to be finite
@@ -68,7 +67,7 @@ def train(
     identity = {"config": _hash(config, settings), "data": dataset.fingerprint}
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
     feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
-    learner = Learner(denoiser, settings, chosen, getattr(objective, "head", None))
+    learner = Learner(denoiser, settings, chosen, objective.head)
     with ExitStack() as stack:
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)

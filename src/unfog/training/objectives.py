@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -57,8 +57,19 @@ def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, T
     return values
 
 
+class Objective(Protocol):
+    """What training minimises; ``head`` is what it learns itself, if anything, and no part of the trained model."""
+
+    @property
+    def head(self) -> nn.Module | None: ...
+
+    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
+        """The loss of each sample (batch,); the same for a sample in any batch."""
+        ...
+
+
 @dataclass(frozen=True)
-class Objective:
+class DenoisingObjective:
     """Draws times and noise, calls the network once, and gives its output to the loss."""
 
     times: Times
@@ -96,46 +107,48 @@ Drops = Mapping[str, float] | None
 
 
 @objectives.register("denoising")
-def denoising(times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Drops = None) -> Objective:
+def denoising(times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Drops = None) -> DenoisingObjective:
     """Weighted squared error of the network's output."""
-    return Objective(time_distributions.build(times), Denoising(weights.build(weight)), uniforms.build(draws), Drop(drop or {}))
+    return DenoisingObjective(time_distributions.build(times), Denoising(weights.build(weight)), uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("learned-weight")
 def learned_weight(
     times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", channels: int = 128, drop: Drops = None
-) -> Objective:
+) -> DenoisingObjective:
     """``denoising``, its weight corrected by a learned one (Karras et al. 2024)."""
     loss = LearnedWeight(Denoising(weights.build(weight)), channels)
-    return Objective(time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {}))
+    return DenoisingObjective(time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("variational")
 def variational(
     steps: int = 1000, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
-) -> Objective:
+) -> DenoisingObjective:
     """The variational bound of a table of ``steps``, in bits per dimension."""
     loss = Variational(steps, _spread(variance), decoders.build(decoder))
-    return Objective(Uniform(steps), loss, uniforms.build(draws), Drop(drop or {}))
+    return DenoisingObjective(Uniform(steps), loss, uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("variational-continuous")
 def variational_continuous(
     start: float = 1e-3, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
-) -> Objective:
+) -> DenoisingObjective:
     """The variational bound in continuous time, in bits per dimension."""
     loss = Continuous(start, _spread(variance), decoders.build(decoder))
-    return Objective(Floored(start), loss, uniforms.build(draws), Drop(drop or {}))
+    return DenoisingObjective(Floored(start), loss, uniforms.build(draws), Drop(drop or {}))
 
 
 @objectives.register("hybrid")
 def hybrid(
     steps: int = 1000, scale: float = 0.001, weight: Named = "simple", decoder: Named = "bins", draws: Named = "stratified",
     drop: Drops = None,
-) -> Objective:  # fmt: skip
+) -> DenoisingObjective:  # fmt: skip
     """The simple loss for the mean and the bound for the learned variance (Nichol & Dhariwal 2021)."""
     bound = Variational(steps, variances.get("posterior"), decoders.build(decoder))
-    return Objective(Uniform(steps), Hybrid(Denoising(weights.build(weight)), bound, scale), uniforms.build(draws), Drop(drop or {}))
+    return DenoisingObjective(
+        Uniform(steps), Hybrid(Denoising(weights.build(weight)), bound, scale), uniforms.build(draws), Drop(drop or {})
+    )
 
 
 def _spread(name: str) -> Variance:

@@ -1,0 +1,33 @@
+"""``unfog distill``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unfog.cli.options import AsJson, Run, emit
+
+
+def distill(
+    run: Run,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="NEWRUN", help="Folder of the distilled run.")],
+    steps: Annotated[int, typer.Option(min=1, help="Sampling steps of the distilled run.")] = 2,
+    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in NEWRUN.")] = False,
+    minutes: Annotated[float | None, typer.Option(min=0, help="About so long: sets training.steps by a short measurement.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a run that samples in a few steps out of a trained one.
+
+    It is trained on the data of RUN, which must still be there, and `unfog sample NEWRUN` needs no further options.
+    """
+    from unfog.systems.distill import distill_run
+    from unfog.training.guard import Interrupted
+
+    try:
+        result = distill_run(run, steps, out, settings or [], resume=resume, minutes=minutes)
+    except Interrupted as stop:
+        raise typer.Exit(stop.code) from stop
+    emit(result, as_json)
