@@ -101,7 +101,7 @@ def rate(config: Config, dataset: Dataset, seconds: float = 8.0, teacher: Networ
     settings = TrainSettings.of(config["training"])
     parts = build(config)
     objective = objective_of(config, teacher)
-    learner = Learner(parts.denoiser, settings, torch.device("cpu"), objective.head)
+    learner = Learner(parts.denoiser, settings, torch.device("cpu"), getattr(objective, "head", None))
     feed = Feed(dataset, augmentations.build(config["augment"]), parts.codec, settings, learner.device)
     done, begun = 0, 0.0
     for step in range(1, 1000):

@@ -109,7 +109,6 @@ class ConsistencyObjective:
     reach: int = 1
     huber: float = 0.01
     drop: Drop = field(default_factory=lambda: Drop({}))
-    head = None
 
     def __post_init__(self) -> None:
         if self.reach < 1:

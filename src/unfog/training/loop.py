@@ -67,7 +67,7 @@ def train(
     identity = {"config": _hash(config, settings), "data": dataset.fingerprint}
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
     feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
-    learner = Learner(denoiser, settings, chosen, objective.head)
+    learner = Learner(denoiser, settings, chosen, getattr(objective, "head", None))
     with ExitStack() as stack:
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)

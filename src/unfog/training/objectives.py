@@ -58,10 +58,7 @@ def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, T
 
 
 class Objective(Protocol):
-    """What training minimises; ``head`` is what it learns itself, if anything, and no part of the trained model."""
-
-    @property
-    def head(self) -> nn.Module | None: ...
+    """What training minimises. A module called ``head``, if it has one, learns as well and is no part of the trained model."""
 
     def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
         """The loss of each sample (batch,); the same for a sample in any batch."""
