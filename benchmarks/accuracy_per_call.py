@@ -32,6 +32,7 @@ from unfog.core.oracle import MixtureDenoiser
 from unfog.core.process import Process, processes
 from unfog.core.shapes import mean_per_sample
 from unfog.sampling.calibration import Trajectories, calibrate, classical_grids
+from unfog.sampling.linear import LinearSolver
 from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
 
@@ -77,16 +78,16 @@ class Counted:
         return Watched()
 
 
-def our_solvers(first: Tensor) -> Iterator[tuple[str, Solve]]:
+def our_solvers() -> Iterator[tuple[str, Solve]]:
     """Every deterministic sampler of ours on every grid that calibration starts from."""
     for name in OURS:
         label = name if isinstance(name, str) else f"{name['name']} {name['order']}"
         for index in range(8):
-            yield f"unfog {label} (grid {index})", _ours(name, index, first)
+            yield f"unfog {label} (grid {index})", _ours(name, index)
 
 
-def _ours(name: Any, index: int, first: Tensor) -> Solve:
-    def solve(denoiser: Denoiser, x_t: Tensor, calls: int) -> Tensor:
+def _ours(name: Any, index: int) -> Solve:
+    def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
         steps = (calls + 1) // 2 if name == "heun" else calls
         grids = classical_grids(denoiser, first, steps)
         return sample(denoiser, x_t / denoiser.process.sigma(first), grids[index][1], samplers.build(name), randomness=torch.Generator())
@@ -94,14 +95,21 @@ def _ours(name: Any, index: int, first: Tensor) -> Solve:
     return solve
 
 
-def cell(solvers: list[tuple[str, Solve]], truth: Trajectories, calls: int) -> list[dict[str, Any]]:
+def calibrated(solver: LinearSolver) -> Solve:
+    """A calibrated solver as one of the others."""
+    return lambda denoiser, x_t, calls, first: sample(
+        denoiser, x_t / denoiser.process.sigma(first), solver.times, solver, randomness=torch.Generator()
+    )
+
+
+def cell(solvers: list[tuple[str, Solve]], truth: Trajectories, calls: int, first: Tensor) -> list[dict[str, Any]]:
     """The errors of every solver, least root mean square first; one that fails or takes more calls is out."""
     rows = []
     for name, solve in solvers:
         counted = Counted()
         try:
             with torch.no_grad():
-                x = solve(counted.watch(truth.denoiser), truth.start, calls)
+                x = solve(counted.watch(truth.denoiser), truth.start, calls, first)
             error = mean_per_sample((x - truth.end).square())
             if counted.calls > calls or not bool(error.isfinite().all()):
                 raise ValueError(f"{counted.calls} calls")
@@ -110,6 +118,20 @@ def cell(solvers: list[tuple[str, Solve]], truth: Trajectories, calls: int) -> l
             continue
         rows.append({"solver": name, "calls": counted.calls, "rms": float(error.mean().sqrt()), "median": float(error.median().sqrt())})
     return sorted(rows, key=lambda row: row.get("rms", math.inf))
+
+
+def by_solver(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Each solver's least [root mean square, median] over its grids; what failed on all of them says why."""
+    found: dict[str, Any] = {}
+    for row in rows:
+        name = row["solver"].split(" (")[0] + "".join(f" {part}" for part in row["solver"].split("(")[-1].rstrip(")").split(", ")[:-1])
+        if "rms" in row:
+            best = found.get(name)
+            pair = [float(f"{row[key]:.3g}") for key in ("rms", "median")]
+            found[name] = pair if not isinstance(best, list) else [min(a, b) for a, b in zip(pair, best, strict=True)]
+        else:
+            found.setdefault(name, row["failed"])
+    return found
 
 
 def target(dims: int, schedule: str, calls: list[int], n: int, iterations: int) -> dict[str, Any]:
@@ -123,19 +145,14 @@ def target(dims: int, schedule: str, calls: list[int], n: int, iterations: int) 
         begun = time.process_time()
         found = calibrate(learned, first, count, iterations=iterations)
         seconds = time.process_time() - begun
-        solver = found.solver
-
-        def calibrated(denoiser: Denoiser, x_t: Tensor, calls: int, solver: Any = solver) -> Tensor:
-            return sample(denoiser, x_t / denoiser.process.sigma(first), solver.times, solver, randomness=torch.Generator())
-
-        solvers = [("unfog calibrated", calibrated), *our_solvers(first), *diffusers_solvers(betas), *k_diffusion_solvers()]
-        rows = cell(solvers, truth, count)
+        solvers = [("unfog calibrated", calibrated(found.solver)), *our_solvers(), *diffusers_solvers(betas), *k_diffusion_solvers()]
+        rows = cell(solvers, truth, count, first)
         peers = [row for row in rows if "rms" in row and not row["solver"].startswith("unfog")]
         mine = next(row for row in rows if row["solver"] == "unfog calibrated")
         best = {key: min(peers, key=lambda row: row[key]) for key in ("rms", "median")}
         cells[count] = {
             "ours": mine, "start": {"sampler": found.sampler, "grid": found.grid}, "calibration_cpu_seconds": round(seconds, 1),
-            "best_peer": best, "ratio": {key: mine[key] / best[key][key] for key in best}, "all": rows,
+            "best_peer": best, "ratio": {key: mine[key] / best[key][key] for key in best}, "all": by_solver(rows),
         }  # fmt: skip
         sys.stderr.write(f"{dims}-D {schedule} {count}: {json.dumps({k: cells[count][k] for k in ('ours', 'best_peer', 'ratio')})}\n")
     return cells

@@ -16,13 +16,12 @@ from itertools import product
 from typing import Any
 
 import diffusers
-import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 
 diffusers.utils.logging.set_verbosity_error()
-Solve = Callable[[Denoiser, Tensor, int], Tensor]  # (denoiser, x_T, calls allowed) -> x_0
+Solve = Callable[[Denoiser, Tensor, int, Tensor], Tensor]  # (denoiser, x_T, calls allowed, time of x_T) -> x_0
 SPACINGS: dict[str, dict[str, Any]] = {
     "linspace": {"timestep_spacing": "linspace"}, "trailing": {"timestep_spacing": "trailing"}, "karras": {"use_karras_sigmas": True},
     "exponential": {"use_exponential_sigmas": True}, "lu": {"use_lu_lambdas": True},
@@ -59,11 +58,11 @@ def diffusers_solvers(betas: Tensor) -> Iterator[tuple[str, Solve]]:
 
 
 def _diffusers(cls: type, config: dict[str, Any]) -> Solve:
-    def solve(denoiser: Denoiser, x_t: Tensor, calls: int) -> Tensor:
+    def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
         scheduler, process = cls(**config), denoiser.process
         scheduler.set_timesteps((calls + 1) // 2 if cls.__name__ in TWO_CALLS else calls)
         in_noise_units = cls.__name__ in NOISE_UNITS
-        x = x_t / process.alpha(torch.ones((), dtype=torch.float64)) if in_noise_units else x_t
+        x = x_t / process.alpha(first) if in_noise_units else x_t
         for index, step in enumerate(scheduler.timesteps):
             if getattr(scheduler, "sigmas", None) is not None:
                 level = scheduler.sigmas[index].double()
@@ -75,6 +74,33 @@ def _diffusers(cls: type, config: dict[str, Any]) -> Solve:
             x0 = denoiser(state, t).mean
             scheduler.scale_model_input(x, step)  # it wants to be asked
             x = scheduler.step((state - alpha * x0) / sigma, step, x).prev_sample
+        return x.double()
+
+    return solve
+
+
+def edm_solvers(low: float = 0.002, data: float = 0.5) -> Iterator[tuple[str, Solve]]:
+    """diffusers' schedulers for EDM's process, to the last noise level ``low``; ``data`` is their sigma_data and cancels out."""
+    variants: list[tuple[str, dict[str, Any]]] = [("EDMEulerScheduler", {})]
+    variants += [("EDMDPMSolverMultistepScheduler", {"solver_order": o, "solver_type": s}) for o in (2, 3) for s in ("midpoint", "heun")]
+    for (name, options), schedule in product(variants, ("karras", "exponential")):
+        label = ", ".join([*map(str, options.values()), schedule])
+        config = {**options, "sigma_schedule": schedule, "sigma_min": low, "sigma_data": data}
+        yield f"diffusers {name.removesuffix('Scheduler')} ({label})", _edm(getattr(diffusers, name), config, data)
+
+
+def _edm(cls: type, config: dict[str, Any], data: float) -> Solve:
+    def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
+        process = denoiser.process
+        scheduler = cls(**config, sigma_max=float(process.noise_level(first)))
+        scheduler.set_timesteps(calls)
+        x = x_t
+        for index, step in enumerate(scheduler.timesteps):
+            scheduler.scale_model_input(x, step)
+            level = scheduler.sigmas[index].double()
+            x0 = denoiser(x, process.t_of_noise_level(level).clamp(max=1.0)).mean
+            skip, out = data**2 / (level**2 + data**2), level * data / (level**2 + data**2).sqrt()
+            x = scheduler.step((x0 - skip * x) / out, step, x).prev_sample
         return x.double()
 
     return solve
@@ -124,11 +150,10 @@ def _k_model(denoiser: Denoiser) -> Callable[..., Tensor]:
 
 
 def _k_diffusion(sampling: Any, method: str, options: dict[str, Any], sigmas: Callable[..., Tensor], low: float) -> Solve:
-    def solve(denoiser: Denoiser, x_t: Tensor, calls: int) -> Tensor:
-        one = torch.ones((), dtype=torch.float64)
+    def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
         steps = (calls + 1) // 2 if method in K_TWO_CALLS else calls  # the last step takes one call
-        levels = sigmas(steps, low, float(denoiser.process.noise_level(one))).double()
-        x = x_t / denoiser.process.alpha(one)
+        levels = sigmas(steps, low, float(denoiser.process.noise_level(first))).double()
+        x = x_t / denoiser.process.alpha(first)
         result: Tensor = getattr(sampling, method)(_k_model(denoiser), x, levels, disable=True, **options)
         return result
 
@@ -136,10 +161,9 @@ def _k_diffusion(sampling: Any, method: str, options: dict[str, Any], sigmas: Ca
 
 
 def _k_fast(sampling: Any) -> Solve:
-    def solve(denoiser: Denoiser, x_t: Tensor, calls: int) -> Tensor:
-        one = torch.ones((), dtype=torch.float64)
-        high = float(denoiser.process.noise_level(one))
-        result: Tensor = sampling.sample_dpm_fast(_k_model(denoiser), x_t / denoiser.process.alpha(one), 0.01, high, calls, disable=True)
+    def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
+        high = float(denoiser.process.noise_level(first))
+        result: Tensor = sampling.sample_dpm_fast(_k_model(denoiser), x_t / denoiser.process.alpha(first), 0.01, high, calls, disable=True)
         return result
 
     return solve

@@ -1,0 +1,138 @@
+"""Accuracy per network call on trained networks: calibrated solvers beside every deterministic one of diffusers, on the same weights.
+
+    python benchmarks/trained_networks.py --run runs/fashion --images 1000    # trajectory errors, and FD-EffNetLite0 of the pictures
+    python benchmarks/trained_networks.py --run t1-slices                     # trajectory errors
+
+The truth is the end of the same trajectory in 200 steps of third-order Adams. All solvers start from the same noise, none of it used in
+calibration. The peer of the pictures is the one of the least median error at that number of calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from accuracy_per_call import by_solver, calibrated, cell, our_solvers, table
+from solver_peers import Solve, diffusers_solvers, edm_solvers, k_diffusion_solvers
+from torch import Tensor
+
+import unfog
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.process import EDM
+from unfog.core.random import generator, generators, normal
+from unfog.data.dataset import open_dataset
+from unfog.evaluation.distances import compare
+from unfog.evaluation.features import NAME, feature_network, image_features
+from unfog.sampling.calibration import Trajectories
+from unfog.sampling.grids import grids
+from unfog.systems.run import Run
+from unfog.systems.solvers import calibrate_run, load_solver
+
+TRUTH_STEPS, BATCH, HALF = 200, 25, 5000
+SEED = 1  # calibration takes 0
+
+
+class Single(Denoiser):
+    """A network in float32 under solvers in float64."""
+
+    def __init__(self, inner: Denoiser) -> None:
+        super().__init__()
+        self.inner, self.process = inner, inner.process
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        return Posterior(self.inner(x_t.float(), t, **condition).mean.double())
+
+
+def peers(run: Run) -> list[tuple[str, Solve]]:
+    """What can sample the run's process."""
+    if isinstance(run.denoiser.process, EDM):
+        return [*edm_solvers(), *k_diffusion_solvers()]
+    return [*diffusers_solvers(table(run.denoiser.process)), *k_diffusion_solvers()]
+
+
+def frechet(run: Run, solve: Solve, calls: int, first: Tensor, images: int, scored: Any) -> dict[str, Any]:
+    """FD-EffNetLite0 and KID of the pictures of a solver."""
+    drawn = []
+    for start in range(0, images, BATCH):
+        noise = normal((BATCH, *run.shape), generators(SEED, range(start, start + BATCH))).double()
+        with torch.no_grad():
+            drawn.append(run.codec.decode(solve(Single(run.denoiser), noise * run.denoiser.process.sigma(first), calls, first).float()))
+    x = (torch.cat(drawn)[:images].clamp(0, 255).round() / 255).float()
+    extractor, reference, real = scored
+    found = compare(image_features(x, extractor), reference, real)
+    return {"frechet": found.frechet, "floor": found.frechet_floor, "kid": found.kid.value}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--calls", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--n", type=int, default=24, help="trajectories")
+    parser.add_argument("--images", type=int, default=0, help="pictures for the feature distance, of a run on Fashion-MNIST")
+    parser.add_argument("--iterations", type=int, default=24)
+    parser.add_argument("--trajectories", type=int, default=48)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        original = Run.open(options.run)
+        shutil.copytree(original.path, Path(scratch) / "run")
+        run = Run.open(Path(scratch) / "run")
+        results = measure(run, options)
+    record = {
+        "command": "python benchmarks/trained_networks.py " + " ".join(sys.argv[1:]), "run": original.name, "system": run.config["system"],
+        "weights_sha256": run.weights_sha256, "trajectories": options.n, "images": options.images, "feature_distance": NAME,
+        "results": results, "versions": {m.__name__: m.__version__ for m in (unfog, torch, diffusers)}, "python": platform.python_version(),
+    }  # fmt: skip
+    text = json.dumps(record, indent=1) + "\n"
+    if options.out is None:
+        sys.stdout.write(text)
+    else:
+        options.out.write_text(text)
+
+
+def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
+    """Errors, and distances where pictures are asked for, by number of calls."""
+    first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
+    with torch.no_grad():
+        truth = Trajectories.fine(
+            Single(run.denoiser), normal((options.n, *run.shape), generators(SEED, range(options.n))).double(), first, TRUTH_STEPS
+        )
+    scored = None
+    if options.images:
+        test = open_dataset("fashion-mnist", split="test").batch(torch.randperm(2 * HALF, generator=generator(0, "halves")))["x"] / 255
+        extractor = feature_network()
+        scored = (extractor, *(image_features(x, extractor) for x in (test[:HALF], test[HALF : HALF + options.images])))
+    results: dict[str, Any] = {}
+    for calls in options.calls:
+        made = calibrate_run(run, calls, trajectories=options.trajectories, iterations=options.iterations)
+        solvers = dict([("unfog calibrated", calibrated(load_solver(run, calls))), *our_solvers(), *peers(run)])
+        rows = cell(list(solvers.items()), truth, calls, first)
+        theirs = [row for row in rows if "rms" in row and not row["solver"].startswith("unfog")]
+        best = {key: min(theirs, key=lambda row: row[key]) for key in ("rms", "median")}
+        ours = next(row for row in rows if row["solver"] == "unfog calibrated")
+        results[str(calls)] = {
+            "ours": ours, "calibration_seconds": made["seconds"], "started_from": made["started_from"],
+            "best_peer": best, "all": by_solver(rows),
+            "ratio": {key: ours[key] / best[key][key] for key in best},
+        }  # fmt: skip
+        if scored is not None:
+            pair = {"ours": "unfog calibrated", "best_peer": best["median"]["solver"]}
+            results[str(calls)]["distance"] = {
+                k: frechet(run, solvers[name], calls, first, options.images, scored) for k, name in pair.items()
+            }
+        told = {k: results[str(calls)].get(k) for k in ("ours", "best_peer", "ratio", "distance", "calibration_seconds")}
+        sys.stderr.write(f"{calls} calls: {json.dumps(told)}\n")
+    return results
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
