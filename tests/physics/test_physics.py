@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from unfog.errors import InputError
-from unfog.physics.noise import add_gaussian, add_rician, estimate_sigma, rician_to_gaussian
+from unfog.physics.noise import add_gaussian, add_rician, estimate_sigma, expected_real_part, rician_to_gaussian
 from unfog.physics.operators import BlockAverage, Identity, Mask, adjoint_error
 
 G = torch.Generator().manual_seed(0)
@@ -56,6 +56,15 @@ def test_rician_moments():
     assert float(y.square().mean()) == pytest.approx(0.25 + 2 * 0.01, rel=2e-3)
     assert float(y.mean()) > 0.509  # the bias that there is
     assert float(rician_to_gaussian(y, 0.1).mean()) == pytest.approx(0.5, abs=1e-3)  # and is taken away
+
+
+@pytest.mark.parametrize("signal", [0.0, 0.05, 0.3])
+def test_the_expected_real_part_is_right_where_the_signal_is_known(signal):
+    """E[x + n_1 | y, x], averaged over y, is x: also far below the noise, where the usual correction is biased."""
+    x = torch.full((1, 1, 1000, 1000), signal, dtype=torch.float64)
+    y = add_rician(x, 0.1, torch.Generator().manual_seed(0))
+    assert float(expected_real_part(y, x, 0.1).mean()) == pytest.approx(signal, abs=4e-4)
+    assert signal == 0.3 or float(rician_to_gaussian(y, 0.1).mean()) > signal + 0.02
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.08, 0.3])

@@ -93,8 +93,7 @@ def _score(task: Task, slab: Slab, y: Tensor, restored: Restored, scale: float, 
 
 
 def _restore(run: Run, task: Task, y: Tensor, samples: int, plan: Plan, report: Report) -> Restored:
-    prepared = task.prepare(y)
-    return task.estimate(run, prepared, restore(run, prepared, task.operator, task.sigma, samples=samples, plan=plan, report=report))
+    return restore(run, task.prepare(run, y), task.operator, task.sigma, samples=samples, plan=plan, report=report)
 
 
 def _write(path: Path, stack: Tensor, grid: Volume) -> Path:

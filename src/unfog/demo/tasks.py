@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,10 +14,10 @@ from unfog.data.mni import MniT1
 from unfog.data.nifti import Volume, new_volume
 from unfog.data.slices import to_volume
 from unfog.evaluation.baselines import Best, best_denoiser, best_inpainter, best_upsampler
-from unfog.physics.noise import add_rician, rician_to_gaussian
+from unfog.physics.noise import add_rician
 from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
 from unfog.systems.jobs import LEAST_NOISE
-from unfog.systems.restore import Restored
+from unfog.systems.restore import noise_models
 from unfog.systems.run import Run
 
 
@@ -51,6 +51,7 @@ class Task(ABC):
     estimated = "the mean of the posterior samples"
     operator: Operator
     sigma: float = LEAST_NOISE
+    noise: str = "gaussian"
 
     @abstractmethod
     def measure(self, x: Tensor) -> Tensor:
@@ -64,17 +65,13 @@ class Task(ABC):
         """The grid of the measurement."""
         return fine
 
-    def prepare(self, y: Tensor) -> Tensor:
+    def prepare(self, run: Run, y: Tensor) -> Tensor:
         """The measurement with Gaussian noise, as restoration assumes."""
-        return y
+        return noise_models[self.noise](run, y, self.operator, self.sigma)
 
     def region(self, brain: Tensor) -> Tensor:
         """Where restorations are scored."""
         return brain
-
-    def estimate(self, run: Run, y: Tensor, restored: Restored) -> Restored:
-        """The restoration with its best estimate as the mean."""
-        return restored
 
 
 class Denoise(Task):
@@ -82,24 +79,13 @@ class Denoise(Task):
 
     name, title, rivals = "denoise", "Rician denoising", "non-local means, total variation"
     estimated = "the posterior mean, in one call of the network"
-    operator, sigma = Identity(), 0.08
+    operator, sigma, noise = Identity(), 0.08, "rician"
 
     def measure(self, x: Tensor) -> Tensor:
         return add_rician(x, self.sigma, generators(0, range(len(x)), "rician"))
 
-    def prepare(self, y: Tensor) -> Tensor:
-        return rician_to_gaussian(y, self.sigma)
-
     def baseline(self, y: Tensor, slab: Slab) -> Best:
         return best_denoiser(_plain(y), _plain(slab.x), _plain(slab.brain), self.sigma)
-
-    def estimate(self, run: Run, y: Tensor, restored: Restored) -> Restored:
-        # Here the posterior mean is one call of the denoiser, free of the scatter of a mean of few samples.
-        noise = run.codec.encode(torch.tensor(self.sigma)) - run.codec.encode(torch.tensor(0.0))
-        process, t = run.denoiser.process, run.denoiser.process.t_of_noise_level(noise)
-        with torch.no_grad():
-            mean = run.denoiser(run.codec.encode(y) * process.alpha(t).to(y), t).mean
-        return replace(restored, mean=run.codec.decode(mean))
 
 
 class Inpaint(Task):

@@ -3,11 +3,10 @@ r"""Noise models of measurements.
 Rician: the magnitude y = |x + n_1 + i n_2| of a complex signal whose two parts carry Gaussian noise of standard
 deviation sigma; E[y^2] = x^2 + 2 sigma^2. The usual correction x ~ sqrt(y^2 - sigma^2) leaves, above a
 signal-to-noise ratio of about 3, nearly Gaussian noise of standard deviation sigma (Gudbjartsson & Patz 1995).
+With an estimate of x the real part itself can be expected, E[x + n_1 | y, x] = y I_1(u) / I_0(u), u = y x / sigma^2.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -31,12 +30,11 @@ def rician_to_gaussian(y: Tensor, sigma: float) -> Tensor:
     return (y**2 - sigma**2).clamp(min=0).sqrt()
 
 
-def _as_it_is(y: Tensor, sigma: float) -> Tensor:
-    return y
-
-
-# What turns a measurement with each kind of noise into one whose noise is nearly Gaussian, for methods that assume it.
-to_gaussian: dict[str, Callable[[Tensor, float], Tensor]] = {"gaussian": _as_it_is, "rician": rician_to_gaussian}
+def expected_real_part(y: Tensor, x: Tensor, sigma: float) -> Tensor:
+    """x + n_1 as expected from the Rician magnitude y and an estimate x >= 0 of the signal; its mean over y is x where x is true."""
+    u = y * x.clamp(min=0) / sigma**2
+    ratio: Tensor = torch.special.i1e(u) / torch.special.i0e(u)
+    return y * ratio
 
 
 def estimate_sigma(x: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from unfog.core.codec import Codec
 from unfog.data.nifti import new_volume, write_nifti
 from unfog.data.output import write_bytes, write_image
 from unfog.errors import InputError
-from unfog.physics.noise import estimate_sigma, to_gaussian
+from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask, Operator
-from unfog.systems.restore import GRID, restore, tasks
+from unfog.systems.restore import GRID, Restored, noise_models, restore, tasks
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, Report, draw
 from unfog.systems.scans import NiftiScan, Scan, read_scan, write_array
@@ -114,14 +114,15 @@ def restore_file(
     y = (torch.from_numpy(scan.values) - offset) / scale
     y = operator(y) if isinstance(operator, Mask) else y  # what was not measured is 0
     sigma = max(given / scale if given is not None else blind_sigma(y), LEAST_NOISE * (high - low))
-    y = to_gaussian[noise_model](y, sigma)
+    y = noise_models[noise_model](run, y, operator, sigma)
     plan = Plan.of(run, sampler, steps, GRID)
     begun = time.perf_counter()
     with new_folder(out) as folder:
-        stack = _restored(run, y, operator, sigma, samples, plan, seed) * scale + offset
+        found = _restored(run, y, operator, sigma, samples, plan, seed)
+        mean, stack = found.mean * scale + offset, found.samples * scale + offset
         target = scan.finer(factor) if task == "superres" else scan
         trust = float(run.card.get("interval_scale", {}).get(task, 1.0))  # learned on data held out, where a card has it
-        results = {"mean": stack.mean(1), "std": trust * stack.std(1), **{f"sample-{k:02d}": stack[:, k] for k in range(samples)}}
+        results = {"mean": mean, "std": trust * stack.std(1), **{f"sample-{k:02d}": stack[:, k] for k in range(samples)}}
         files = {name: target.write(folder, name, value.numpy()).name for name, value in results.items()}
         summary = {
             "task": task, "run": run.name, "input": path.name, "noise": sigma * scale, "noise estimated": given is None,
@@ -177,16 +178,20 @@ def blind_sigma(y: Tensor) -> float:
     return float(estimate_sigma(planes).median()) if len(planes) and y.ndim > 3 else 0.0
 
 
-def _restored(run: Run, y: Tensor, operator: Operator, sigma: float, samples: int, plan: Plan, seed: int) -> Tensor:
-    """Samples (n, K, channels, *space); an empty slice stays empty."""
+def _restored(run: Run, y: Tensor, operator: Operator, sigma: float, samples: int, plan: Plan, seed: int) -> Restored:
+    """The restoration of a stack; an empty slice stays empty."""
     filled = y.flatten(1).any(1)
     kept: Operator = Mask(operator.mask[filled]) if isinstance(operator, Mask) else operator
     if not bool(filled.any()):
         raise InputError("The input is empty: every value is zero.")
-    done = restore(run, y[filled], kept, sigma, samples=samples, plan=plan, seed=seed, report=progress_line("restoring")).samples
-    stack = torch.zeros(len(y), *done.shape[1:])
-    stack[filled] = done
-    return stack
+    done = restore(run, y[filled], kept, sigma, samples=samples, plan=plan, seed=seed, report=progress_line("restoring"))
+
+    def among_all(part: Tensor) -> Tensor:
+        whole = torch.zeros(len(y), *part.shape[1:])
+        whole[filled] = part
+        return whole
+
+    return Restored(*(among_all(part) for part in (done.mean, done.std, done.samples)))
 
 
 def check_new(out: Path) -> None:

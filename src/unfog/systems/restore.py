@@ -4,7 +4,8 @@ Data come in natural units; with the codec's x_natural = scale x + offset the me
 
     y' = (y - A offset) / scale,   sigma' = sigma / scale.
 
-Denoising is exact (``guidance.direct``); other linear measurements go through MMPS (``guidance.mmps``).
+Denoising is exact (``guidance.direct``), and its mean is one call of the network, free of the scatter of a few samples; other linear
+measurements go through MMPS (``guidance.mmps``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from unfog.core.registry import Registry
 from unfog.errors import InputError
 from unfog.guidance.direct import DirectMeasurement
 from unfog.guidance.mmps import MMPS
+from unfog.physics.noise import expected_real_part, rician_to_gaussian
 from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, Report, run_plan
@@ -36,7 +38,10 @@ GRID = {"name": "karras", "sigma_max": 20.0}  # a measurement needs less noise t
 
 @dataclass(frozen=True)
 class Restored:
-    """Natural units: ``mean`` and ``std`` (images, channels, *space), ``samples`` (images, K, channels, *space)."""
+    """Natural units: ``mean`` and ``std`` (images, channels, *space), ``samples`` (images, K, channels, *space).
+
+    The mean is the posterior's where that is known exactly, in denoising, and otherwise that of the samples.
+    """
 
     mean: Tensor
     std: Tensor
@@ -87,7 +92,37 @@ def restore(
         step: Callable[[int], None] | None = None if report is None else (lambda k, done=done: report(done + k, total))
         drawn.append(run_plan(part, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
     stack = run.codec.decode(torch.cat(drawn)).reshape(len(measurement), samples, *shape)
-    return Restored(stack.mean(1), stack.std(1), stack)
+    mean = posterior_mean(run, measurement, sigma, batch) if isinstance(operator, Identity) else stack.mean(1)
+    return Restored(mean, stack.std(1), stack)
+
+
+def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Tensor:
+    """E[x_0 | noisy] of images (n, channels, *space) with Gaussian noise, natural units: one network call."""
+    scaled, noise = _to_model_scale(run, noisy, Identity(), sigma)
+    process = run.denoiser.process
+    t = process.t_of_noise_level(torch.tensor(noise))
+    with torch.no_grad():
+        parts = [run.denoiser(part * process.alpha(t).to(part), t).mean for part in torch.split(scaled, batch)]
+    return run.codec.decode(torch.cat(parts))
+
+
+NoiseModel = Callable[[Run, Tensor, Operator, float], Tensor]  # a measurement to one whose noise is nearly Gaussian
+EM_PASSES = 3
+
+
+def _gaussian(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> Tensor:
+    return measurement
+
+
+def _rician(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> Tensor:
+    """Magnitudes as real parts, natural units: where x_0 itself is measured by expectation maximisation, its M-step the denoiser."""
+    real = rician_to_gaussian(measurement, sigma)
+    for _ in range(EM_PASSES if isinstance(operator, Identity) else 0):
+        real = expected_real_part(measurement, posterior_mean(run, real, sigma), sigma)
+    return real
+
+
+noise_models: dict[str, NoiseModel] = {"gaussian": _gaussian, "rician": _rician}
 
 
 def _to_model_scale(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> tuple[Tensor, float]:
