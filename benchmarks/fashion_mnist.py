@@ -52,8 +52,8 @@ SETTINGS = [
     f"network.channels={CHANNELS}", f"network.multipliers={list(MULTIPLIERS)}", f"network.blocks={BLOCKS}", f"network.groups={GROUPS}",
     "network.attention_levels=[2]", f"training.batch={BATCH}", "training.lr=1e-3", "training.warmup=200", "training.ema_power=12",
 ]  # fmt: skip
-OUR_SAMPLERS = {"dpmpp-2m": "trailing", "ddim": "trailing"}  # and their grids
-PEER_SAMPLERS = {"DPMSolverMultistepScheduler": {}, "DDIMScheduler": {}}
+OUR_SAMPLERS = {"dpmpp-2m": "trailing"}  # and their grids
+PEER_SAMPLERS: dict[str, Options] = {"DPMSolverMultistepScheduler": {}}
 PROBE_STEPS = 12
 
 Options = dict[str, Any]

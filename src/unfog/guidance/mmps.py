@@ -5,7 +5,8 @@ p(x_0 | x_t) as Gaussian with that covariance,
 
     E[x_0 | x_t, y] = D + V A* (A V A* + sigma_y^2)^{-1} (y - A D),     Cov = V - V A* (A V A* + sigma_y^2)^{-1} A V,
 
-solved by a few conjugate-gradient iterations, each one vector-Jacobian product. Exact when the prior is Gaussian.
+solved by some conjugate-gradient iterations, each one vector-Jacobian product, until what is left of y - A D is small. Exact when the prior
+is Gaussian.
 """
 
 from __future__ import annotations
@@ -24,15 +25,18 @@ LEAST_COSINE = 0.05  # between a direction and its image under the covariance
 
 
 class MMPS(Denoiser):
-    """The denoiser of x_0 given x_t and the measurement: one network call, ``iterations`` products with its Jacobian."""
+    """The denoiser of x_0 given x_t and the measurement: one network call, at most ``iterations`` products with its Jacobian."""
 
-    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, iterations: int = 4) -> None:
-        """``measurement`` as the operator gives it for a batch; ``sigma`` > 0 on the same scale."""
+    def __init__(
+        self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, iterations: int = 8, tolerance: float = 0.03
+    ) -> None:
+        """``measurement`` as the operator gives it for a batch; ``sigma`` > 0 on the same scale; ``tolerance`` is a share of y - A D."""
         super().__init__()
         if not sigma > 0:
             raise InputError("MMPS needs a measurement noise above zero; give a small one.")
         self.denoiser, self.process = denoiser, denoiser.process
-        self.operator, self.measurement, self.sigma, self.iterations = operator, measurement, sigma, iterations
+        self.operator, self.measurement, self.sigma = operator, measurement, sigma
+        self.iterations, self.tolerance = iterations, tolerance
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         return Posterior(self.with_covariance(x_t, t, **condition)[0])
@@ -54,8 +58,11 @@ class MMPS(Denoiser):
         """
         direction, power = residual, sum_per_sample(residual**2)
         total, going = torch.zeros_like(self.operator.adjoint(residual)), torch.ones_like(power, dtype=torch.bool)
-        tiny = torch.finfo(power.dtype).tiny
+        tiny, enough = torch.finfo(power.dtype).tiny, self.tolerance**2 * power
         for _ in range(self.iterations):
+            going = going & (power > enough)
+            if not bool(going.any()):
+                break
             image = prior(self.operator.adjoint(direction))
             seen, size = self.operator(image), sum_per_sample(direction**2)
             gained = sum_per_sample(direction * seen)

@@ -33,7 +33,7 @@ tasks.register("denoise")(Identity)
 tasks.register("inpaint")(Mask)
 tasks.register("superres")(BlockAverage)
 
-GRID = {"name": "karras", "sigma_max": 20.0}  # a measurement needs less noise than a sample from nothing
+GRID = {"name": "karras", "sigma_max": 10.0}  # a measurement needs less noise than a sample from nothing
 
 
 @dataclass(frozen=True)
