@@ -58,5 +58,18 @@ def main(source: Path, out: Path) -> None:
     figure.savefig(out, dpi=110)
 
 
+def table(source: Path) -> str:
+    """Ours and the best peer in every cell, as Markdown."""
+    lines = ["| target | calls | error | unfog, calibrated | best of the peers | ratio |", "|---|---|---|---|---|---|"]
+    for title, cells in json.loads(source.read_text())["results"].items():
+        for calls, cell in cells.items():
+            for key, name in (("median", "median"), ("rms", "root mean square")):
+                peer = cell["best_peer"][key]
+                ours = f"{cell['ours'][key]:.2g}"
+                lines.append(f"| {title} | {calls} | {name} | {ours} | {peer[key]:.2g}, {peer['solver']} | {cell['ratio'][key]:.2f} |")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.stdout.write(table(Path(sys.argv[1])) + "\n")

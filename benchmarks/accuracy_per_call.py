@@ -172,16 +172,21 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=160)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    results = {}
+    results: dict[str, Any] = {}
     for dims, schedule in TARGETS:
         if f"{dims}-{schedule}" in options.targets:
             results[f"{dims}-D {schedule}"] = target(dims, schedule, options.calls, options.n, options.iterations)
+            write(results, options)
+
+
+def write(results: dict[str, Any], options: argparse.Namespace) -> None:
+    """What is known so far, as one JSON file or on standard output."""
+    cells = [cell for target in results.values() for cell in target.values()]
     record = {
         "command": "python benchmarks/accuracy_per_call.py " + " ".join(sys.argv[1:]), "trajectories": options.n,
-        "first_in": {key: sum(c["ratio"][key] < 1 for t in results.values() for c in t.values()) for key in ("rms", "median")},
-        "cells": sum(len(t) for t in results.values()), "results": results,
+        "first_in": {key: sum(cell["ratio"][key] < 1 for cell in cells) for key in ("rms", "median")}, "cells": len(cells),
+        "results": results, "python": platform.python_version(),
         "versions": {"unfog": unfog.__version__, "torch": torch.__version__, "diffusers": diffusers.__version__, **_k_version()},
-        "python": platform.python_version(),
     }  # fmt: skip
     text = json.dumps(record, indent=1) + "\n"
     if options.out is None:
