@@ -53,7 +53,7 @@ SETTINGS = [
     "network.attention_levels=[2]", f"training.batch={BATCH}", "training.lr=1e-3", "training.warmup=200", "training.ema_power=12",
 ]  # fmt: skip
 OUR_SAMPLERS = {"dpmpp-2m": "trailing"}  # and their grids
-PEER_SAMPLERS: dict[str, Options] = {"DPMSolverMultistepScheduler": {}}
+PEER_SAMPLERS: dict[str, Options] = {"DPMSolverMultistepScheduler": {}, "DDIMScheduler": {}}  # the second clips x_0, its default
 PROBE_STEPS = 12
 
 Options = dict[str, Any]
