@@ -1,6 +1,6 @@
 """Put a trained run into the package as a prior: averaged weights, config, manifest and a card with the figures measured on it.
 
-unfog train t1-prior --data mni-t1 --set data.oblique=600 --out runs/t1-slices
+unfog train t1-prior --data mni-t1 --out runs/t1-slices
 python benchmarks/t1_prior.py --run runs/t1-slices --out benchmarks/results/t1_prior.json
 python benchmarks/ship_prior.py runs/t1-slices --name t1-slices --results benchmarks/results/t1_prior.json
 """
@@ -21,7 +21,7 @@ PRIORS = Path(unfog.__file__).parent / "priors"
 FACTS = {
     "voxel_mm": 2.0,
     "plane": "axial slices, 96 x 80 pixels",
-    "data": "mni-t1, split train: 88 axial slices and 600 oblique planes of the MNI152 2009a T1 template, one average brain",
+    "data": "mni-t1, split train: 88 axial slices of the MNI152 2009a T1 template, one average brain",
     "held_out": "test slab z = 0..19 mm, validation slab z = 60..67 mm, and 6 mm on each side of both",
     "licence": "Apache-2.0 for the weights; the template they were trained on is under the MNI ICBM 152 licence",
 }
@@ -40,13 +40,12 @@ def main() -> None:
     run = Run.open(target)
     lines = (options.run / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line).get("loss", float("nan")) for line in lines[-1000:]]
-    chosen = " ".join(f"--set data.{key}={value}" for key, value in run.config["data"].items() if key != "name")
+    chosen = "".join(f" --set data.{key}={value}" for key, value in run.config["data"].items() if key != "name")
     card = {
         **FACTS,
-        "command": f"unfog train {run.config['system']} --data {run.config['data']['name']} {chosen} --out RUN",
+        "command": f"unfog train {run.config['system']} --data {run.config['data']['name']}{chosen} --out RUN",
         "seed": run.config["training"]["seed"],
         "steps": json.loads(lines[-1])["step"],
-        "steps_planned": run.config["training"]["steps"],
         "loss_of_last_1000_steps": sum(losses) / len(losses),
         "parameters": sum(p.numel() for p in run.denoiser.parameters()),
         "torch": torch.__version__,

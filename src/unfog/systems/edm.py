@@ -39,7 +39,7 @@ def t1_prior(dataset: Dataset) -> Config:
         "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -0.8, "std": 1.6}, "weight": {"name": "simple"}},
         "augment": {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.0, "gamma": 0.3, "knots": 7},
         "training": training(
-            steps=36_000, batch=4, lr=1e-3, warmup=200, weight_decay=0.03, betas=[0.9, 0.99],
+            steps=13_500, batch=4, lr=1e-3, warmup=200, weight_decay=0.03, betas=[0.9, 0.99],
             ema=0.998, ema_power=17.0, checkpoint_every=500
         ),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
