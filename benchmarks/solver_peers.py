@@ -6,6 +6,7 @@ see, so rounding never counts against it. Calls are counted, not taken from the 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -127,6 +128,7 @@ def k_diffusion_solvers() -> Iterator[tuple[str, Solve]]:
     yield "k-diffusion dpm_fast", _k_fast(sampling)
 
 
+@functools.cache
 def k_sampling() -> Any:
     """k_diffusion/sampling.py without the rest of its package, which wants torchvision; None where it is not installed."""
     found = importlib.util.find_spec("k_diffusion")
