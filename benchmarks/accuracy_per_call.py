@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import Any
 
 import diffusers
 import torch
+from record import write_record
 from solver_peers import Solve, diffusers_solvers, k_diffusion_solvers
 from torch import Tensor
 
@@ -182,17 +182,9 @@ def main() -> None:
 def write(results: dict[str, Any], options: argparse.Namespace) -> None:
     """What is known so far, as one JSON file or on standard output."""
     cells = [cell for target in results.values() for cell in target.values()]
-    record = {
-        "command": "python benchmarks/accuracy_per_call.py " + " ".join(sys.argv[1:]), "trajectories": options.n,
-        "first_in": {key: sum(cell["ratio"][key] < 1 for cell in cells) for key in ("rms", "median")}, "cells": len(cells),
-        "results": results, "python": platform.python_version(),
-        "versions": {"unfog": unfog.__version__, "torch": torch.__version__, "diffusers": diffusers.__version__, **_k_version()},
-    }  # fmt: skip
-    text = json.dumps(record, indent=1) + "\n"
-    if options.out is None:
-        sys.stdout.write(text)
-    else:
-        options.out.write_text(text)
+    first_in = {key: sum(cell["ratio"][key] < 1 for cell in cells) for key in ("rms", "median")}
+    figures = {"trajectories": options.n, "first_in": first_in, "cells": len(cells), "results": results}
+    write_record(figures, (unfog, torch, diffusers), options.out, **_k_version())
 
 
 def _k_version() -> dict[str, str]:

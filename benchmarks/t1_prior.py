@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import scipy
 import skimage
 import torch
+from record import write_record
 
 import unfog
 from unfog.demo.restore import Outcome, calibrate, restore_slab
@@ -57,17 +57,11 @@ def main() -> None:
             outcome = restore_slab(run, task, slab, scale, options.samples, plan, Path(scratch) / task.name, lambda done, total: None)
             results[task.name] = figures(outcome)
             sys.stderr.write(f"{task.name}: {json.dumps(results[task.name])}\n")
-    record = {
-        "command": "python benchmarks/t1_prior.py " + " ".join(sys.argv[1:]), "data": "mni-t1 test slab, one average brain", "seed": 0,
-        "slices": options.slices, "samples": options.samples, **plan.names, "results": results,
-        "versions": {module.__name__: module.__version__ for module in (unfog, torch, skimage, scipy)},
-        "python": platform.python_version(),
+    figures_of_all = {
+        "data": "mni-t1 test slab, one average brain", "seed": 0, "slices": options.slices, "samples": options.samples, **plan.names,
+        "results": results,
     }  # fmt: skip
-    text = json.dumps(record, indent=1) + "\n"
-    if options.out is None:
-        sys.stdout.write(text)
-    else:
-        options.out.write_text(text)
+    write_record(figures_of_all, (unfog, torch, skimage, scipy), options.out)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from typing import Any
 import diffusers
 import torch
 from accuracy_per_call import by_solver, calibrated, cell, our_solvers, table
+from record import write_record
 from solver_peers import Solve, diffusers_solvers, edm_solvers, k_diffusion_solvers
 from torch import Tensor
 
@@ -86,16 +86,9 @@ def main() -> None:
         shutil.copytree(original.path, Path(scratch) / "run")
         run = Run.open(Path(scratch) / "run")
         results = measure(run, options)
-    record = {
-        "command": "python benchmarks/trained_networks.py " + " ".join(sys.argv[1:]), "run": original.name, "system": run.config["system"],
-        "weights_sha256": run.weights_sha256, "trajectories": options.n, "images": options.images, "feature_distance": NAME,
-        "results": results, "versions": {m.__name__: m.__version__ for m in (unfog, torch, diffusers)}, "python": platform.python_version(),
-    }  # fmt: skip
-    text = json.dumps(record, indent=1) + "\n"
-    if options.out is None:
-        sys.stdout.write(text)
-    else:
-        options.out.write_text(text)
+    known = {"run": original.name, "system": run.config["system"], "weights_sha256": run.weights_sha256, "feature_distance": NAME}
+    sizes = {"trajectories": options.n, "images": options.images}
+    write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out)
 
 
 def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:

@@ -104,6 +104,7 @@ def test_volumes_and_cubes() -> None:
         ({"split": "training"}, "split"),
         ({"resolution": 3}, "resolution"),
         ({"split": "validation", "oblique": 9}, "oblique"),
+        ({"split": "all", "dims": 3, "oblique": 9}, "oblique"),
         ({"dims": 3}, "split 'all'"),
         ({"dims": 3, "patch": 99}, "2 to 80 voxels"),
         ({"dims": 3, "patch": 40}, "smaller patch"),

@@ -49,6 +49,8 @@ def test_calibrate_then_sample_nearer_to_the_exact_samples(run: Path, tmp_path: 
     )
     assert call("sample", run, "-n", 1, "--sampler", "auto", "--steps", 5, "--out", tmp_path / "few")["sampler"] == "dpmpp-2m"
     assert call("sample", run, "-n", 1, "--sampler", "auto", "--steps", 20, "--out", tmp_path / "many")["sampler"]["name"] == "adams"
+    gridded = call("sample", run, "-n", 1, "--sampler", "auto", "--steps", 4, "--grid", "trailing", "--out", tmp_path / "gridded")
+    assert gridded["sampler"] == "dpmpp-2m"  # a calibrated solver has times of its own
     for name, steps in {"ddim": 4, "exact": 200}.items():
         call("sample", run, "-n", 8, "--sampler", "ddim", "--steps", steps, "--seed", 5, "--out", tmp_path / name)
     x = {name: np.load(tmp_path / name / "samples.npy") for name in ("calibrated", "auto", "ddim", "exact")}

@@ -98,6 +98,8 @@ class MniT1(ArrayDataset):
     ) -> None:
         choose("The split of mni-t1", split, SPLITS)
         choose("The dims of mni-t1", dims, (2, 3))
+        if oblique < 0 or (oblique and dims == 3):
+            raise InputError(f"mni-t1 takes oblique planes, 0 or more, with dims 2, not {oblique} with dims {dims}.")
         sizes = (resolution, resolution, resolution if dims == 3 else 1.0)
         centres = [_cells(axis, size) for axis, size in enumerate(sizes)]
         volumes = {part: _resample(*_source(part), centres, sizes) for part in (("t1", "gm", "wm") if tissue else ("t1",))}

@@ -12,8 +12,9 @@ from pathlib import Path
 from torch import Tensor
 
 from unfog.data.dataset import open_dataset
-from unfog.demo.terminal import Report, Show
+from unfog.demo.terminal import Show
 from unfog.evaluation.report import grey
+from unfog.sampling.loop import Report
 from unfog.systems.config import Config
 from unfog.systems.run import Run, export
 from unfog.systems.sample import Plan, draw

@@ -11,8 +11,7 @@ from torch import Tensor
 from unfog.core.random import generator, generators, normal, normal_like
 from unfog.core.shapes import expand
 from unfog.data.dataset import Dataset
-from unfog.demo.terminal import Report
-from unfog.sampling.loop import trajectory
+from unfog.sampling.loop import Report, trajectory
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, draw
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from unfog.data.nifti import Volume, write_nifti
 from unfog.data.slices import to_volume
 from unfog.demo.tasks import Inpaint, Slab, Superres, Task
-from unfog.demo.terminal import Report
 from unfog.evaluation.baselines import Best
 from unfog.evaluation.images import coverage, psnr, ssim
+from unfog.sampling.loop import Report
 from unfog.systems.restore import Restored, restore
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,9 +15,9 @@ from rich.segment import Segments as Picture
 from rich.style import Style
 
 from unfog.evaluation.report import pictures
+from unfog.sampling.loop import Report
 
 EVERY = 10.0  # seconds between plain lines
-Report = Callable[[int, int], None]  # (done, total)
 
 
 class Show:

@@ -1,7 +1,7 @@
 r"""Calibrated solvers: times and coefficients of a linear multistep solver, learned from the model's own fine trajectories.
 
 The family is ``sampling.linear``: times t_1 .. t_{N-1} and a lower-triangular B, which holds every linear multistep solver with a free
-corrector. So the search starts at the best classical one, and what it returns is never worse on the trajectories it has not seen.
+corrector. So the search starts at the best classical one, and what it returns is never worse than that on the trajectories kept back.
 With e_n the mean squared error of trajectory n at its end, against many small steps from the same start, the loss
 
     1/2 log mean e_n + 1/2 mean log e_n
@@ -12,7 +12,8 @@ coefficients under the diagonal (the diagonal makes each row sum to 1). In the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +25,16 @@ from unfog.core.shapes import mean_per_sample
 from unfog.errors import InputError
 from unfog.sampling.grids import grids
 from unfog.sampling.linear import LinearSolver, advance, coefficients
-from unfog.sampling.loop import sample
+from unfog.sampling.loop import Report, sample
 from unfog.sampling.multistep import Corrected, exact
 from unfog.sampling.samplers import samplers
 
 FINE_STEPS = 120
-LEAVES = 1 / 4  # of the trajectories are kept back to choose by
+VALIDATION = 1 / 4  # of the trajectories are kept back to choose by
 ROUND = 4  # iterations between two looks at the trajectories kept back
 TINY = 1e-18
 
 Named = Any  # the name of a registry entry, or its config
-Report = Callable[[int, int], None]  # (iterations done, in all)
 CLASSICAL: tuple[Named, ...] = ("ddim", "dpmpp-2m", "deis", "unipc", *({"name": "adams", "order": order} for order in (2, 3, 4)))
 
 
@@ -54,8 +54,8 @@ class Trajectories:
         return cls(denoiser, noise * denoiser.process.sigma(first).to(noise), end)
 
     def split(self) -> tuple[Trajectories, Trajectories]:
-        """Those to learn from, and those to choose by."""
-        kept = max(1, round(LEAVES * len(self.start)))
+        """Training and validation: those to learn from, and those to choose by."""
+        kept = max(1, round(VALIDATION * len(self.start)))
         if len(self.start) - kept < 1:
             raise InputError(f"A calibration needs at least 2 trajectories, got {len(self.start)}.")
         parts = [(self.start[part], self.end[part]) for part in (slice(kept, None), slice(kept))]
@@ -109,13 +109,13 @@ def calibrate(
     """
     if calls < 1:
         raise InputError(f"A calibrated solver needs at least one step, got {calls}.")
-    learned, chosen = zip(*(part.split() for part in sets), strict=True)
-    sampler, grid, times, weights = _best_classical(learned, first, calls)
-    before = best = float(_mean_loss(chosen, times, weights).detach())
+    training, validation = zip(*(part.split() for part in sets), strict=True)
+    sampler, grid, times, weights = _best_classical(training, first, calls)
+    before = best = float(_mean_loss(validation, times, weights).detach())
     solver = LinearSolver(times, weights)
-    for done, (new_times, new_weights) in enumerate(_descend(learned, times, weights, iterations), 1):
+    for done, (new_times, new_weights) in enumerate(_descend(training, times, weights, iterations), 1):
         with torch.no_grad():
-            score = float(_mean_loss(chosen, new_times, new_weights))
+            score = float(_mean_loss(validation, new_times, new_weights))
         if score < best and bool((new_times[1:] < new_times[:-1]).all()):
             best, solver = score, LinearSolver(new_times, new_weights)
         if report is not None:
@@ -136,7 +136,7 @@ def _best_classical(sets: Sequence[Trajectories], first: Tensor, calls: int) -> 
             weights = coefficients(samplers.build(name), process, times)
             with torch.no_grad():
                 found.append((float(_mean_loss(sets, times, weights)), name, grid, times, weights))
-    best = min((one for one in found if one[0] == one[0]), key=lambda one: one[0])
+    best = min((one for one in found if math.isfinite(one[0])), key=lambda one: one[0])
     return best[1:]
 
 

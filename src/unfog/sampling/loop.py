@@ -5,7 +5,7 @@ A sampler's ``step`` takes x_t at t to x_s at s < t; what it must remember betwe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from unfog.sampling.grids import check_grid
 
 History = tuple[Any, ...]
 Condition = Mapping[str, Any]
+Report = Callable[[int, int], None]  # told (done, in all)
 
 
 class Sampler(Protocol):

@@ -23,9 +23,10 @@ from unfog.data.output import write_bytes, write_image
 from unfog.errors import InputError
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask, Operator
+from unfog.sampling.loop import Report
 from unfog.systems.restore import GRID, Restored, noise_models, restore, tasks
 from unfog.systems.run import Run
-from unfog.systems.sample import Plan, Report, draw
+from unfog.systems.sample import Plan, draw
 from unfog.systems.scans import NiftiScan, Scan, read_scan, write_array
 
 LEAST_NOISE = 0.005  # of the data's range: a measurement is never taken for exact

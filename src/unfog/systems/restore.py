@@ -25,8 +25,9 @@ from unfog.guidance.direct import DirectMeasurement
 from unfog.guidance.mmps import MMPS
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
 from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
+from unfog.sampling.loop import Report
 from unfog.systems.run import Run
-from unfog.systems.sample import Plan, Report, run_plan
+from unfog.systems.sample import Plan, run_plan
 
 tasks: Registry[Operator] = Registry("task")
 tasks.register("denoise")(Identity)

@@ -14,13 +14,11 @@ from unfog.core.random import generators, normal
 from unfog.errors import InputError
 from unfog.guidance.classifier_free import ClassifierFree
 from unfog.sampling.grids import grids
-from unfog.sampling.loop import Sampler, trajectory
+from unfog.sampling.loop import Report, Sampler, trajectory
 from unfog.sampling.samplers import samplers
 from unfog.systems import solvers
 from unfog.systems.build import drops
 from unfog.systems.run import Run
-
-Report = Callable[[int, int], None]  # (steps done, steps in all)
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Plan:
         """The run's own sampling section, with what is given in its place; ``auto`` and ``calibrated`` as in ``systems.solvers``."""
         section = run.config["sampling"]
         if sampler == "auto":
-            sampler = solvers.automatic(run, steps or section["steps"])
+            sampler = solvers.automatic(run, steps or section["steps"], own_times=grid is None)
         if sampler == "calibrated":
             if grid is not None:
                 raise InputError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from unfog.errors import InputError
 from unfog.sampling.calibration import Trajectories, calibrate
 from unfog.sampling.grids import grids
 from unfog.sampling.linear import LinearSolver
+from unfog.sampling.loop import Report
 from unfog.systems.run import Run
-
-Report = Callable[[int, int], None]  # (done, in all)
 
 FOLDER, SETS, LONG = "solvers", 4, 20  # trajectories are held in so many sets; from so many calls on high order pays
 
@@ -113,8 +111,10 @@ def solver_calls(run: Run) -> list[int]:
     return sorted(int(path.stem.removeprefix("calls-")) for path in (run.path / FOLDER).glob("calls-*.json"))
 
 
-def automatic(run: Run, calls: int) -> str | dict[str, Any]:
-    """The sampler of ``auto``: the calibrated one where there is one, high order for many calls, DPM-Solver++(2M) for few."""
-    if calls in solver_calls(run):
+def automatic(run: Run, calls: int, own_times: bool = True) -> str | dict[str, Any]:
+    """The sampler of ``auto``: the calibrated one where there is one and no grid is asked for, else high order for many calls and
+    DPM-Solver++(2M) for few.
+    """
+    if own_times and calls in solver_calls(run):
         return "calibrated"
     return {"name": "adams", "order": 3} if calls >= LONG else "dpmpp-2m"
