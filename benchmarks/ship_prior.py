@@ -1,6 +1,6 @@
 """Put a trained run into the package as a prior: averaged weights, config, manifest and a card with the figures measured on it.
 
-unfog train t1-prior --data mni-t1 --out runs/t1-slices
+unfog train t1-prior --data mni-t1 --set data.oblique=900 --out runs/t1-slices
 python benchmarks/t1_prior.py --run runs/t1-slices --out benchmarks/results/t1_prior.json
 python benchmarks/ship_prior.py runs/t1-slices --name t1-slices --results benchmarks/results/t1_prior.json
 """
@@ -21,8 +21,8 @@ PRIORS = Path(unfog.__file__).parent / "priors"
 FACTS = {
     "voxel_mm": 2.0,
     "plane": "axial slices, 96 x 80 pixels",
-    "data": "mni-t1, split train: 88 axial slices of the MNI152 2009a T1 template, one average brain",
-    "held_out": "test slab z = 0..19 mm, validation slab z = 60..67 mm, and 6 mm on each side of both",
+    "data": "mni-t1, split train: 98 axial slices and 900 oblique planes of the MNI152 2009a T1 template, one average brain",
+    "held_out": "test slab z = 5..14 mm, validation slab z = 60..67 mm, and 6 mm on each side of both",
     "licence": "Apache-2.0 for the weights; the template they were trained on is under the MNI ICBM 152 licence",
 }
 

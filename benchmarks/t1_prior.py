@@ -1,6 +1,6 @@
 """The T1 prior on the slab no training has seen: PSNR and SSIM inside the brain beside baselines tuned on the truth, and coverage.
 
-    python benchmarks/t1_prior.py                    # the shipped prior, all 20 slices, 16 samples each
+    python benchmarks/t1_prior.py                    # the shipped prior, all 10 slices, 16 samples each
     python benchmarks/t1_prior.py --run runs/mine --slices 4 --samples 8
 
 The factor on the standard deviation is learned on the validation slab; the intervals are then scored on the test slab.
@@ -41,7 +41,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="t1-slices")
-    parser.add_argument("--slices", type=int, default=20)
+    parser.add_argument("--slices", type=int, default=10)
     parser.add_argument("--calibration", type=int, default=10)
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--steps", type=int, default=20)

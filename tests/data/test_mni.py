@@ -25,8 +25,8 @@ def _fetched() -> None:
 def test_slices() -> None:
     data = MniT1("train", tissue=True)
     batch = data.batch(range(len(data)))
-    assert (data.shape, len(data)) == ((1, 96, 80), 88)
-    assert batch["tissue"].shape == (88, 2, 96, 80)
+    assert (data.shape, len(data)) == ((1, 96, 80), 98)
+    assert batch["tissue"].shape == (98, 2, 96, 80)
     assert float(batch["x"].min()) == 0
     assert 0.85 < float(batch["x"].max()) <= 1
     assert data.conditions == {"tissue": {"name": "spatial", "channels": 2}}
@@ -35,7 +35,7 @@ def test_slices() -> None:
 def test_splits_keep_their_distance() -> None:
     heights = {split: MniT1(split).z_mm for split in ("train", "validation", "test")}
     assert {split: (z[0], z[-1], len(z)) for split, z in heights.items() if split in SLABS} == {
-        "test": (0, 19, 20),
+        "test": (5, 14, 10),
         "validation": (60, 67, 8),
     }
     for a in heights:
@@ -58,11 +58,11 @@ def test_a_brain_is_upright_and_symmetric() -> None:
 def test_a_slab_is_a_true_volume() -> None:
     data, image = MniT1("test"), slab_nifti("test")
     stack = image.get_fdata(dtype=np.float32)
-    np.testing.assert_array_equal(to_slices(stack), data.batch(range(20))["x"].numpy())
+    np.testing.assert_array_equal(to_slices(stack), data.batch(range(len(data)))["x"].numpy())
     np.testing.assert_array_equal(to_volume(to_slices(stack)), stack)
     np.testing.assert_array_equal(image.affine, data.affine)
     assert int(image.header["sform_code"]) == 4
-    np.testing.assert_allclose(image.affine @ [0, 0, 19, 1], [-79.5, -111.5, 19, 1])
+    np.testing.assert_allclose(image.affine @ [0, 0, 9, 1], [-79.5, -111.5, 14, 1])
     assert float(scaled(stack).max()) == 1
 
 
@@ -93,9 +93,9 @@ def test_a_plane_that_does_not_tilt_is_a_slice() -> None:
 def test_volumes_and_cubes() -> None:
     whole = open_dataset("mni-t1", split="all", dims=3, resolution=4)
     assert (len(whole), whole.shape) == (1, (1, 40, 48, 40))
-    cubes = MniT1("test", dims=3, patch=8)
-    assert cubes.shape == (1, 8, 8, 8)
-    assert bool(((cubes.z_mm - 8 >= 0) & (cubes.z_mm + 8 <= 20)).all())
+    cubes = MniT1("test", dims=3, patch=4)
+    assert cubes.shape == (1, 4, 4, 4)
+    assert bool(((cubes.z_mm - 4 >= SLABS["test"][0] - 1) & (cubes.z_mm + 4 <= SLABS["test"][1] + 1)).all())
 
 
 @pytest.mark.parametrize(

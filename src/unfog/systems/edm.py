@@ -37,9 +37,9 @@ def t1_prior(dataset: Dataset) -> Config:
             dataset, 32, multipliers=[1, 2, 3], blocks=1, attention_levels=[2], groups=8, patch=2, coordinates=True, octaves=3, dropout=0.1
         ),
         "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -0.8, "std": 1.6}, "weight": {"name": "simple"}},
-        "augment": {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.0, "gamma": 0.3, "knots": 7},
+        "augment": {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.5, "gamma": 0.3, "knots": 7},
         "training": training(
-            steps=13_500, batch=4, lr=1e-3, warmup=200, weight_decay=0.03, betas=[0.9, 0.99],
+            steps=18_000, batch=4, lr=1e-3, warmup=200, weight_decay=0.03, betas=[0.9, 0.99],
             ema=0.998, ema_power=17.0, checkpoint_every=500
         ),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
