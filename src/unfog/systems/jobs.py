@@ -21,8 +21,9 @@ from unfog.core.codec import Codec
 from unfog.data.nifti import new_volume, write_nifti
 from unfog.data.output import write_bytes, write_image
 from unfog.errors import InputError
+from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
-from unfog.physics.operators import Mask, Operator
+from unfog.physics.operators import Mask
 from unfog.sampling.loop import Report
 from unfog.systems.restore import GRID, Restored, noise_models, restore, tasks
 from unfog.systems.run import Run

@@ -23,8 +23,9 @@ from unfog.core.registry import Registry
 from unfog.errors import InputError
 from unfog.guidance.direct import DirectMeasurement
 from unfog.guidance.mmps import MMPS
+from unfog.physics.linear import Operator
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
-from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
+from unfog.physics.operators import BlockAverage, Identity, Mask
 from unfog.sampling.loop import Report
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, run_plan
