@@ -56,7 +56,8 @@ class Blur(Spectral):
         padded = torch.zeros(space, dtype=like.dtype, device=like.device)
         padded[tuple(slice(k) for k in self.kernel.shape)] = self.kernel.to(like)
         centred = padded.roll([-(k // 2) for k in self.kernel.shape], self.axes)
-        return torch.fft.fftn(centred, dim=self.axes)[None, None]
+        transfer: Tensor = torch.fft.fftn(centred, dim=self.axes)[None, None]
+        return transfer
 
     def _times(self, spectrum: Tensor, x: Tensor) -> Tensor:
         product: Tensor = torch.fft.ifftn(spectrum * torch.fft.fftn(x, dim=self.axes), dim=self.axes).real

@@ -4,8 +4,8 @@ r"""Linear measurements y = A x, with their adjoint A*, and what posterior metho
     Tikhonov (A* A + w)^{-1} A* y: the x of least |A x - y|^2 + w |x|^2,     filtered A* f(A A*) y, both of these for f = 1/e and 1/(e + w).
 
 An operator needs A and A* alone: the solves fall back on conjugate gradients for least squares (Hestenes & Stiefel 1952), within their
-tolerance, and the filter on a dense eigendecomposition of A A*. Those that know their spectrum (``spectral``) answer all three in closed form. ``A @ B`` is A after B.
-Shapes are (batch, channels, *space).
+tolerance, and the filter on a dense eigendecomposition of A A*. Those that know their spectrum (``spectral``) answer all three in closed
+form. ``A @ B`` is A after B. Shapes are (batch, channels, *space).
 """
 
 from __future__ import annotations
@@ -115,6 +115,12 @@ def inverse(eigenvalues: Tensor) -> Tensor:
     """1 / e, and 0 where e is 0 up to rounding: the filter of the pseudo-inverse."""
     least = 100 * torch.finfo(eigenvalues.dtype).eps * eigenvalues.max()
     return torch.where(eigenvalues > least, 1 / eigenvalues.clamp(min=torch.finfo(eigenvalues.dtype).tiny), 0.0)
+
+
+def gram_function(operator: Operator, function: Filter, x: Tensor) -> Tensor:
+    """f(A* A) x, as f(0) x + A* h(A A*) A x with h(e) = (f(e) - f(0)) / e."""
+    at_zero = function(torch.zeros((1,) * x.ndim, dtype=x.dtype, device=x.device))
+    return at_zero * x + operator.filtered(lambda e: (function(e) - at_zero) * inverse(e), operator(x))
 
 
 def conjugate_gradients(operator: Operator, y: Tensor, weight: Tensor, iterations: int = 200, tolerance: float = 1e-6) -> Tensor:
