@@ -6,7 +6,7 @@ import pytest
 import torch
 from priors import gaussian
 
-from unfog.core.denoiser import Denoiser
+from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM, VPLinear
 from unfog.core.random import generators, normal
@@ -293,15 +293,22 @@ def test_mmps_draws_the_posterior(task, sampler, steps):
 
 
 def test_dps_takes_measurements_that_are_not_linear():
-    """From the magnitudes of its Fourier transform and a prior near it, an image is found again."""
-    truth = torch.randn(1, 2, 3, 4, generator=G, dtype=torch.float64)
-    mean = (truth + 0.3 * torch.randn(truth.shape, generator=G, dtype=torch.float64)).flatten()
-    prior, h = gaussian_denoiser(VPLinear(), mean, 0.3**2 * torch.eye(24).double()), PhaseRetrieval()
-    g = torch.Generator().manual_seed(0)
-    noise = torch.randn(1, 2, 3, 4, generator=g).double()
-    x = sample(DPS(prior, h, h(truth), 0.01), noise, grids.build("uniform")(prior.process, 200), DDIM(), randomness=g)
-    assert float((h(x) - h(truth)).norm()) < 0.2 * float((h(mean.view(truth.shape)) - h(truth)).norm())
-    assert float((x - truth).norm()) < 0.5 * float((mean - truth.flatten()).norm())
+    """From the magnitudes of its Fourier transform and a prior near it, an image is found again: better in the median of 32 problems."""
+    g, n = torch.Generator().manual_seed(0), 32
+    truth, error, noise = torch.randn(3, n, 2, 3, 4, generator=g, dtype=torch.float64)
+    prior, h = gaussian_denoiser(VPLinear(), torch.zeros(24).double(), 0.3**2 * torch.eye(24).double()), PhaseRetrieval()
+    centre = truth + 0.3 * error
+
+    class Centred(Denoiser):
+        process = prior.process
+
+        def forward(self, x_t, t, **condition):
+            return Posterior(centre + prior(x_t - self.process.alpha(t) * centre, t).mean)
+
+    x = sample(DPS(Centred(), h, h(truth), 0.01), noise, grids.build("uniform")(prior.process, 200), DDIM(), randomness=g)
+    left = lambda f: ((f(x) - f(truth)).flatten(1).norm(dim=1) / (f(centre) - f(truth)).flatten(1).norm(dim=1)).median()  # noqa: E731
+    assert float(left(h)) < 0.2
+    assert float(left(lambda v: v)) < 0.5
 
 
 @pytest.mark.parametrize("time", [1e-4, 0.003, 0.1, 1.0])
