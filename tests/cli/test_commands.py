@@ -61,10 +61,10 @@ def test_a_class_and_guidance_change_the_samples(run: Path, tmp_path: Path) -> N
     assert np.abs(guided - chosen).max() > 0
 
 
-@pytest.mark.parametrize("task", ["denoise", "superres"])
+@pytest.mark.parametrize("task", ["denoise", "superres", "deblur"])
 def test_a_picture_comes_back_as_pictures(run: Path, tmp_path: Path, task: str) -> None:
-    source = digit(tmp_path / "in.png", 8 if task == "denoise" else 4)
-    options = ["--factor", 2] if task == "superres" else []
+    source = digit(tmp_path / "in.png", 4 if task == "superres" else 8)
+    options = {"superres": ["--factor", 2], "deblur": ["--blur", 0.8, "--method", "diffpir"]}.get(task, [])
     found = call("restore", run, source, "--task", task, *options, "--samples", 2, "--steps", 2, "--out", tmp_path / "out")
     assert found["files"] == ["mean.png", "std.png", "sample-00.png", "sample-01.png"]
     assert Image.open(tmp_path / "out/mean.png").size == (8, 8)

@@ -5,35 +5,16 @@ import pytest
 import torch
 
 from unfog.errors import InputError
-from unfog.physics.noise import add_gaussian, add_rician, estimate_sigma, expected_real_part, rician_to_gaussian
-from unfog.physics.operators import BlockAverage, Identity, Mask, adjoint_error
-
-G = torch.Generator().manual_seed(0)
-OPERATORS = [
-    (Identity(), (2, 1, 8, 12)),
-    (Mask(torch.rand(1, 1, 8, 12, generator=G) < 0.4), (2, 3, 8, 12)),
-    (BlockAverage(4), (2, 1, 8, 12)),
-    (BlockAverage(2), (1, 1, 4, 6, 8)),
-    (BlockAverage(3), (1, 2, 9)),
-]
-
-
-@pytest.mark.parametrize(("operator", "shape"), OPERATORS, ids=lambda v: type(v).__name__ if not isinstance(v, tuple) else str(v))
-@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
-def test_adjoint(operator, shape, dtype, bound):
-    assert adjoint_error(operator, shape, torch.Generator().manual_seed(1), dtype) <= bound
-
-
-@pytest.mark.parametrize(("operator", "shape"), OPERATORS, ids=lambda v: type(v).__name__ if not isinstance(v, tuple) else str(v))
-def test_pseudo_inverse(operator, shape):
-    """A A+ A = A and A+ A A+ = A+, with A A+ and A+ A symmetric (tested by the adjoint)."""
-    x = torch.randn(shape, dtype=torch.float64, generator=G)
-    y = operator(x)
-    back = operator.pseudo_inverse(y)
-    assert torch.allclose(operator(back), y, atol=1e-13)
-    assert torch.allclose(operator.pseudo_inverse(operator(back)), back, atol=1e-13)
-    z = torch.randn(shape, dtype=torch.float64, generator=G)
-    assert torch.allclose((back * z).sum(), (x * operator.pseudo_inverse(operator(z))).sum(), atol=1e-11)
+from unfog.physics.noise import (
+    add_gaussian,
+    add_poisson,
+    add_poisson_gaussian,
+    add_rician,
+    estimate_sigma,
+    expected_real_part,
+    rician_to_gaussian,
+)  # fmt: skip
+from unfog.physics.operators import BlockAverage, Channels, Grey, Mask
 
 
 def test_block_average_by_hand():
@@ -48,6 +29,12 @@ def test_bad_operators_are_refused():
         BlockAverage(1)
     with pytest.raises(InputError, match="do not divide"):
         BlockAverage(3)(torch.zeros(1, 1, 4, 4))
+    with pytest.raises(InputError, match="distinct numbers from 0 to 3"):
+        Channels([1, 1], 4)
+    with pytest.raises(InputError, match="all zero"):
+        Grey([0, 0, 0])
+    with pytest.raises(InputError, match="3 channels"):
+        Grey()(torch.zeros(1, 1, 4, 4))
 
 
 def test_rician_moments():
@@ -74,3 +61,15 @@ def test_estimated_noise(sigma):
     clean = torch.from_numpy(2 + np.sin(u) * np.cos(v) + (u > 3)).float().expand(4, 1, -1, -1)
     noisy = add_gaussian(clean, sigma, torch.Generator().manual_seed(0))
     assert float(estimate_sigma(noisy).mean()) == pytest.approx(sigma, rel=0.05)
+
+
+@pytest.mark.parametrize("randomness", ["one", "each"])
+def test_poisson_moments(randomness):
+    """Mean x and variance scale x, with read-out noise sigma^2 more."""
+    x = torch.full((2, 1, 500, 500), 0.5, dtype=torch.float64)
+    g = torch.Generator().manual_seed(0) if randomness == "one" else [torch.Generator().manual_seed(k) for k in range(2)]
+    for y, variance in ((add_poisson(x, 0.1, g), 0.05), (add_poisson_gaussian(x, 0.1, 0.2, g), 0.09)):
+        assert float(y.mean()) == pytest.approx(0.5, abs=2e-3)
+        assert float(y.var()) == pytest.approx(variance, rel=1e-2)
+    with pytest.raises(InputError, match="nowhere negative"):
+        add_poisson(-x, 0.1, g)

@@ -13,8 +13,9 @@ from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
 from unfog.data.dataset import ArrayDataset
 from unfog.errors import InputError
+from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.operators import BlockAverage, Identity, Mask
-from unfog.systems.restore import restore
+from unfog.systems.restore import methods, restore
 from unfog.systems.run import Run, export, priors
 from unfog.systems.sample import Plan, draw
 from unfog.systems.train import configure, rate, train_config
@@ -126,18 +127,37 @@ def oracle_run(trained):
 
 
 @pytest.mark.parametrize(
-    "operator", [Identity(), Mask(torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.5), BlockAverage(2)]
-)
+    "operator", [Identity(), Mask(torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.5), BlockAverage(2),
+     Blur(gaussian_kernel(0.3))],
+)  # fmt: skip
 def test_restoration_in_natural_units_is_the_exact_posterior(oracle_run, operator):
     """Measurement in 0..100, noise 5: mean and deviation of 600 samples against linear regression done in those units."""
     y = operator(50 + 20 * torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(2)))
     restored = restore(oracle_run, y, operator, 5.0, samples=600, plan=Plan.of(oracle_run, "ddpm", 60, "karras"), batch=600)
+    exact, spread = regression(operator, y)
+    assert float(((restored.mean.flatten() - exact) / spread).abs().max()) < (1e-4 if isinstance(operator, Identity) else 0.25)
+    assert float((restored.std.flatten() / spread - 1).abs().max()) < 0.2
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_any_method_can_be_asked_for(oracle_run, name):
+    """Approximate ones too come within half a deviation of the posterior mean, root mean square."""
+    operator = BlockAverage(2)
+    y = operator(50 + 20 * torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(2)))
+    plan = Plan.of(oracle_run, "ddpm", 20, "karras")
+    restored = restore(oracle_run, y, operator, 5.0, samples=200, plan=plan, batch=200, method=name)
+    exact, spread = regression(operator, y)
+    assert float(((restored.mean.flatten() - exact) / spread).square().mean().sqrt()) < 0.5
+    with pytest.raises(InputError, match="did you mean"):
+        restore(oracle_run, y, operator, 5.0, method="mmp")
+
+
+def regression(operator, y):
+    """Posterior mean and deviation for the prior of ``Exact`` in natural units and noise 5."""
     a = operator(torch.eye(16).view(16, 1, 4, 4)).flatten(1).T.double()
     mean, covariance = torch.full((16,), 60.0).double(), 2500 * (0.3 * torch.eye(16) + 0.2).double()
     gain = covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T + 25 * torch.eye(len(a)).double())
-    exact, spread = mean + gain @ (y.flatten().double() - a @ mean), (covariance - gain @ a @ covariance).diagonal().sqrt()
-    assert float(((restored.mean.flatten() - exact) / spread).abs().max()) < (1e-4 if isinstance(operator, Identity) else 0.25)
-    assert float((restored.std.flatten() / spread - 1).abs().max()) < 0.2
+    return mean + gain @ (y.flatten().double() - a @ mean), (covariance - gain @ a @ covariance).diagonal().sqrt()
 
 
 def test_a_restoration_does_not_depend_on_the_batch(oracle_run):

@@ -17,6 +17,7 @@ class Task(StrEnum):
     denoise = "denoise"
     inpaint = "inpaint"
     superres = "superres"
+    deblur = "deblur"
 
 
 class NoiseModel(StrEnum):
@@ -35,6 +36,13 @@ def restore(
     noise_model: Annotated[NoiseModel, typer.Option(help="Rician for magnitude MRI.")] = NoiseModel.gaussian,
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in.")] = None,
     factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
+    blur: Annotated[float, typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels.")] = 1.5,
+    method: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|NAME", help="mmps, pigdm, tmpd, dps, diffpir, ddnm or ddrm; auto is exact for denoise and mmps elsewhere."
+        ),
+    ] = "auto",
     samples: Annotated[int, typer.Option(min=1, help="Restorations to draw; their spread is the uncertainty.")] = 8,
     steps: Steps = None,
     sampler: Sampler = None,
@@ -48,7 +56,7 @@ def restore(
     from unfog.systems.jobs import restore_file
 
     result = restore_file(
-        run, source, task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, factor=factor, samples=samples, steps=steps,
-        sampler=sampler, seed=seed,
+        run, source, task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, factor=factor, blur=blur, method=method,
+        samples=samples, steps=steps, sampler=sampler, seed=seed,
     )  # fmt: skip
     emit(result, as_json)

@@ -14,8 +14,9 @@ from unfog.data.mni import MniT1
 from unfog.data.nifti import Volume, new_volume
 from unfog.data.slices import to_volume
 from unfog.evaluation.baselines import Best, best_denoiser, best_inpainter, best_upsampler
+from unfog.physics.linear import Operator
 from unfog.physics.noise import add_rician
-from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
+from unfog.physics.operators import BlockAverage, Identity, Mask
 from unfog.systems.jobs import LEAST_NOISE
 from unfog.systems.restore import noise_models
 from unfog.systems.run import Run

@@ -19,7 +19,7 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior, Product
 from unfog.core.shapes import expand, sum_per_sample
 from unfog.errors import InputError
-from unfog.physics.operators import Operator
+from unfog.physics.linear import Operator
 
 LEAST_COSINE = 0.05  # between a direction and its image under the covariance
 

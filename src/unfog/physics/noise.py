@@ -3,6 +3,7 @@ r"""Noise models of measurements.
 Rician: the magnitude y = |x + n_1 + i n_2| of a complex signal whose two parts carry Gaussian noise of standard
 deviation sigma; E[y^2] = x^2 + 2 sigma^2. The usual correction x ~ sqrt(y^2 - sigma^2) leaves, above a
 signal-to-noise ratio of about 3, nearly Gaussian noise of standard deviation sigma (Gudbjartsson & Patz 1995).
+Poisson: counts of quanta, y = Poisson(x / scale) scale with mean x and variance scale x; mixed, with Gaussian read-out noise too.
 With an estimate of x the real part itself can be expected, E[x + n_1 | y, x] = y I_1(u) / I_0(u), u = y x / sigma^2.
 """
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from unfog.core.random import Randomness, normal_like
+from unfog.errors import InputError
 
 
 def add_gaussian(x: Tensor, sigma: float, randomness: Randomness) -> Tensor:
@@ -23,6 +25,23 @@ def add_rician(x: Tensor, sigma: float, randomness: Randomness) -> Tensor:
     """|x + sigma (n_1 + i n_2)|."""
     real = x + sigma * normal_like(x, randomness)
     return torch.hypot(real, sigma * normal_like(x, randomness))
+
+
+def add_poisson(x: Tensor, scale: float, randomness: Randomness) -> Tensor:
+    """Counts with mean x, in units of x: ``scale`` is what one quantum adds."""
+    if not scale > 0 or bool((x < 0).any()):
+        raise InputError("Poisson noise needs a signal that is nowhere negative and a scale above zero.")
+    rate = (x / scale).cpu()
+    if isinstance(randomness, torch.Generator):
+        counts = torch.poisson(rate, generator=randomness)
+    else:
+        counts = torch.stack([torch.poisson(row, generator=g) for row, g in zip(rate, randomness, strict=True)])
+    return counts.to(x) * scale
+
+
+def add_poisson_gaussian(x: Tensor, scale: float, sigma: float, randomness: Randomness) -> Tensor:
+    """Counts, then Gaussian noise: variance scale x + sigma^2."""
+    return add_gaussian(add_poisson(x, scale, randomness), sigma, randomness)
 
 
 def rician_to_gaussian(y: Tensor, sigma: float) -> Tensor:

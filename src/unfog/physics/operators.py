@@ -1,37 +1,17 @@
-r"""Linear measurement operators A, with their adjoint A* and pseudo-inverse A+.
-
-Each obeys <A x, y> = <x, A* y> and A A+ A = A; ``adjoint_error`` measures the first for any operator.
-Shapes are (batch, channels, *space).
-"""
+r"""The simplest measurements, all tight (``spectral``): everything, some values, some channels, averages of blocks, grey."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.physics.spectral import Tight
 
 
-class Operator(ABC):
-    """y = A x."""
-
-    @abstractmethod
-    def __call__(self, x: Tensor) -> Tensor:
-        """A x."""
-
-    @abstractmethod
-    def adjoint(self, y: Tensor) -> Tensor:
-        """A* y."""
-
-    @abstractmethod
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
-        """A+ y: the x of least norm with A x nearest to y."""
-
-
-class Identity(Operator):
+class Identity(Tight):
     """Every value is measured: denoising."""
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -40,11 +20,8 @@ class Identity(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         return y
 
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
-        return y
 
-
-class Mask(Operator):
+class Mask(Tight):
     """Values are measured where ``mask`` is True, and y is zero elsewhere: inpainting."""
 
     def __init__(self, mask: Tensor) -> None:
@@ -58,11 +35,46 @@ class Mask(Operator):
     def adjoint(self, y: Tensor) -> Tensor:
         return y * self.mask.to(y)
 
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
-        return y * self.mask.to(y)
+
+class Channels(Tight):
+    """Some of the channels, such as a subset of a scan's gradient directions; y has these channels only."""
+
+    def __init__(self, kept: Sequence[int], count: int) -> None:
+        """``kept``: distinct channels, of ``count``."""
+        if not kept or len(set(kept)) < len(kept) or not all(0 <= i < count for i in kept):
+            raise InputError(f"The measured channels are some distinct numbers from 0 to {count - 1}, got {list(kept)}.")
+        self.kept, self.count = list(kept), count
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x[:, self.kept]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        x = y.new_zeros(len(y), self.count, *y.shape[2:])
+        x[:, self.kept] = y
+        return x
 
 
-class BlockAverage(Operator):
+class Grey(Tight):
+    """A weighted sum of the channels, by default the luma of ITU-R BT.601: colourisation."""
+
+    def __init__(self, weights: Sequence[float] = (0.299, 0.587, 0.114)) -> None:
+        if not any(weights):
+            raise InputError("The weights of the colours are all zero, which measures nothing.")
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.shape[1] != len(self.weights):
+            raise InputError(f"Grey takes {len(self.weights)} channels, got {x.shape[1]}.")
+        return torch.einsum("c,bc...->b...", self.weights.to(x), x)[:, None]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y * self.weights.to(y).view(-1, *(1,) * (y.ndim - 2))
+
+    def gain(self, y: Tensor) -> float:
+        return float(self.weights.square().sum())
+
+
+class BlockAverage(Tight):
     """The mean of blocks of ``factor`` values along every spatial axis: super-resolution."""
 
     def __init__(self, factor: int) -> None:
@@ -78,19 +90,9 @@ class BlockAverage(Operator):
         return blocks.mean(tuple(range(3, blocks.ndim, 2)))
 
     def adjoint(self, y: Tensor) -> Tensor:
-        share: float = self.factor ** -(y.ndim - 2)
-        return self.pseudo_inverse(y) * share
-
-    def pseudo_inverse(self, y: Tensor) -> Tensor:
         for axis in range(2, y.ndim):
             y = y.repeat_interleave(self.factor, axis)
-        return y
+        return y * self.gain(y)
 
-
-def adjoint_error(operator: Operator, shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype = torch.float64) -> float:
-    """|<A x, y> - <x, A* y>| relative to |A x| |y|, for random x and y."""
-    x = torch.randn(tuple(shape), generator=generator, dtype=dtype)
-    ax = operator(x)
-    y = torch.randn(ax.shape, generator=generator, dtype=dtype)
-    gap = (ax * y).sum() - (x * operator.adjoint(y)).sum()
-    return float(gap.abs() / (ax.norm() * y.norm()))
+    def gain(self, y: Tensor) -> float:
+        return float(self.factor ** -(y.ndim - 2))

@@ -21,10 +21,11 @@ from unfog.core.codec import Codec
 from unfog.data.nifti import new_volume, write_nifti
 from unfog.data.output import write_bytes, write_image
 from unfog.errors import InputError
+from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
-from unfog.physics.operators import Mask, Operator
+from unfog.physics.operators import Mask
 from unfog.sampling.loop import Report
-from unfog.systems.restore import GRID, Restored, noise_models, restore, tasks
+from unfog.systems.restore import AUTO, GRID, Restored, methods, noise_models, restore, tasks
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, draw
 from unfog.systems.scans import NiftiScan, Scan, read_scan, write_array
@@ -98,18 +99,21 @@ def contact_sheet(pictures: np.ndarray[Any, Any], gap: int = 2) -> np.ndarray[An
 
 def restore_file(
     source: str | Path, path: Path, task: str, out: Path, *, noise: str = "auto", noise_model: str = "gaussian",
-    mask: Path | None = None, factor: int = 4, samples: int = 8, steps: int | None = None, sampler: str | None = None, seed: int = 0,
+    mask: Path | None = None, factor: int = 4, blur: float = 1.5, method: str = AUTO, samples: int = 8, steps: int | None = None,
+    sampler: str | None = None, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Restore a file into the new folder ``out``: mean, standard deviation and samples in the file's own format, and summary.json."""
     check_new(out)
     given = _noise(noise)
+    if method != AUTO:
+        methods.get(method)
     run = Run.open(source)
     if "consistency" in run.config.get("objective", {}).get("name", ""):
         raise InputError(
             f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore; use the run it was distilled from."
         )
     scan = read_scan(path, len(run.shape) - 1, run.shape[0])
-    operator = _operator(task, run, scan, mask, factor)
+    operator = _operator(task, run, scan, mask, factor, blur)
     low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
     offset, scale = scan.units(low, high)
     y = (torch.from_numpy(scan.values) - offset) / scale
@@ -119,7 +123,7 @@ def restore_file(
     plan = Plan.of(run, sampler, steps, GRID)
     begun = time.perf_counter()
     with new_folder(out) as folder:
-        found = _restored(run, y, operator, sigma, samples, plan, seed)
+        found = _restored(run, y, operator, sigma, samples, plan, seed, method)
         mean, stack = found.mean * scale + offset, found.samples * scale + offset
         target = scan.finer(factor) if task == "superres" else scan
         trust = float(run.card.get("interval_scale", {}).get(task, 1.0))  # learned on data held out, where a card has it
@@ -127,7 +131,7 @@ def restore_file(
         files = {name: target.write(folder, name, value.numpy()).name for name, value in results.items()}
         summary = {
             "task": task, "run": run.name, "input": path.name, "noise": sigma * scale, "noise estimated": given is None,
-            "noise model": noise_model, "seed": seed, **plan.names, "offset": offset, "scale": scale,
+            "noise model": noise_model, "method": method, "seed": seed, **plan.names, "offset": offset, "scale": scale,
             "std scale": trust, "mean std": float(results["std"].mean()), "warnings": _warnings(run, scan), "files": list(files.values()),
         }  # fmt: skip
         _write_summary(folder, summary)
@@ -161,11 +165,15 @@ def _noise(text: str) -> float | None:
     return value
 
 
-def _operator(task: str, run: Run, scan: Scan, mask: Path | None, factor: int) -> Operator:
+def _operator(task: str, run: Run, scan: Scan, mask: Path | None, factor: int, blur: float) -> Operator:
     if (mask is None) == (task == "inpaint"):
         raise InputError("To inpaint, give --mask." if mask is None else f"A mask is for inpainting; leave it out to {task}.")
     if mask is None:
-        return tasks.build({"name": task, **({"factor": factor} if task == "superres" else {})})
+        options: dict[str, dict[str, Any]] = {
+            "superres": {"factor": factor},
+            "deblur": {"deviation": blur, "dimensions": len(run.shape) - 1},
+        }
+        return tasks.build({"name": task, **options.get(task, {})})
     hole = read_scan(mask, len(run.shape) - 1, run.shape[0]).values
     if hole.shape != scan.values.shape:
         raise InputError(f"{mask.name} gives {hole.shape} and the input {scan.values.shape}; make the mask on the input's grid.")
@@ -179,13 +187,13 @@ def blind_sigma(y: Tensor) -> float:
     return float(estimate_sigma(planes).median()) if len(planes) and y.ndim > 3 else 0.0
 
 
-def _restored(run: Run, y: Tensor, operator: Operator, sigma: float, samples: int, plan: Plan, seed: int) -> Restored:
+def _restored(run: Run, y: Tensor, operator: Operator, sigma: float, samples: int, plan: Plan, seed: int, method: str) -> Restored:
     """The restoration of a stack; an empty slice stays empty."""
     filled = y.flatten(1).any(1)
     kept: Operator = Mask(operator.mask[filled]) if isinstance(operator, Mask) else operator
     if not bool(filled.any()):
         raise InputError("The input is empty: every value is zero.")
-    done = restore(run, y[filled], kept, sigma, samples=samples, plan=plan, seed=seed, report=progress_line("restoring"))
+    done = restore(run, y[filled], kept, sigma, samples=samples, plan=plan, seed=seed, report=progress_line("restoring"), method=method)
 
     def among_all(part: Tensor) -> Tensor:
         whole = torch.zeros(len(y), *part.shape[1:])

@@ -5,7 +5,7 @@ Data come in natural units; with the codec's x_natural = scale x + offset the me
     y' = (y - A offset) / scale,   sigma' = sigma / scale.
 
 Denoising is exact (``guidance.direct``), and its mean is one call of the network, free of the scatter of a few samples; other linear
-measurements go through MMPS (``guidance.mmps``).
+measurements go through MMPS (``guidance.mmps``), unless another method is asked for by name.
 """
 
 from __future__ import annotations
@@ -21,10 +21,18 @@ from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
 from unfog.core.registry import Registry
 from unfog.errors import InputError
+from unfog.guidance.ddnm import DDNM
+from unfog.guidance.ddrm import DDRM
+from unfog.guidance.diffpir import DiffPIR
 from unfog.guidance.direct import DirectMeasurement
+from unfog.guidance.dps import DPS
 from unfog.guidance.mmps import MMPS
+from unfog.guidance.pigdm import PiGDM
+from unfog.guidance.tmpd import TMPD
+from unfog.physics.blur import Blur, gaussian_kernel
+from unfog.physics.linear import Operator
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
-from unfog.physics.operators import BlockAverage, Identity, Mask, Operator
+from unfog.physics.operators import BlockAverage, Grey, Identity, Mask
 from unfog.sampling.loop import Report
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, run_plan
@@ -33,6 +41,19 @@ tasks: Registry[Operator] = Registry("task")
 tasks.register("denoise")(Identity)
 tasks.register("inpaint")(Mask)
 tasks.register("superres")(BlockAverage)
+tasks.register("colorize")(Grey)
+
+
+@tasks.register("deblur")
+def gaussian_blur(deviation: float, dimensions: int = 2) -> Blur:
+    """The blur of a Gaussian whose deviation is in pixels; it wraps around at the borders."""
+    return Blur(gaussian_kernel(deviation, dimensions))
+
+
+methods: Registry[Denoiser] = Registry("method")
+for _name, _method in {"mmps": MMPS, "dps": DPS, "pigdm": PiGDM, "tmpd": TMPD, "diffpir": DiffPIR, "ddnm": DDNM, "ddrm": DDRM}.items():
+    methods.register(_name)(_method)
+AUTO = "auto"
 
 GRID = {"name": "karras", "sigma_max": 10.0}  # a measurement needs less noise than a sample from nothing
 
@@ -54,11 +75,12 @@ class Restored:
         return self.mean - half, self.mean + half
 
 
-def posterior_denoiser(denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float) -> Denoiser:
-    """The denoiser given the measurement; exact where x_0 itself is measured."""
-    if isinstance(operator, Identity):
+def posterior_denoiser(denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, method: str = AUTO) -> Denoiser:
+    """The denoiser given the measurement, by a method's name; "auto" is exact where x_0 itself is measured, and MMPS elsewhere."""
+    if method == AUTO and isinstance(operator, Identity):
         return DirectMeasurement(denoiser, measurement, sigma)
-    return MMPS(denoiser, operator, measurement, sigma)
+    name = "mmps" if method == AUTO else method
+    return methods.build(name, denoiser=denoiser, operator=operator, measurement=measurement, sigma=sigma)
 
 
 def restore(
@@ -72,6 +94,7 @@ def restore(
     seed: int = 0,
     batch: int = 16,
     report: Report | None = None,
+    method: str = AUTO,
 ) -> Restored:
     """Restore a stack of images (n, channels, *space of the measurement), natural units; ``sigma`` is the noise's standard deviation.
 
@@ -88,12 +111,13 @@ def restore(
     drawn, total = [], -(-len(jobs) // batch) * (len(plan.grid) - 1)
     for start in range(0, len(jobs), batch):
         some = jobs[start : start + batch]
-        part = posterior_denoiser(run.denoiser, _rows(operator, [i for i, _ in some]), scaled[[i for i, _ in some]], noise)
+        part = posterior_denoiser(run.denoiser, _rows(operator, [i for i, _ in some]), scaled[[i for i, _ in some]], noise, method)
         done = start // batch * (len(plan.grid) - 1)
         step: Callable[[int], None] | None = None if report is None else (lambda k, done=done: report(done + k, total))
         drawn.append(run_plan(part, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
     stack = run.codec.decode(torch.cat(drawn)).reshape(len(measurement), samples, *shape)
-    mean = posterior_mean(run, measurement, sigma, batch) if isinstance(operator, Identity) else stack.mean(1)
+    exact = method == AUTO and isinstance(operator, Identity)
+    mean = posterior_mean(run, measurement, sigma, batch) if exact else stack.mean(1)
     return Restored(mean, stack.std(1), stack)
 
 

@@ -1,0 +1,43 @@
+r"""Operators that know the spectrum of A A*: their solves and filters are closed forms.
+
+    pseudo-inverse A* f(A A*) y with f = 1/e (0 where e is),     Tikhonov with f = 1/(e + w).
+
+The simplest are tight: on what can be measured at all, A A* is a number c, as for masks, averages of blocks and weighted sums.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from unfog.core.shapes import expand
+from unfog.physics.linear import Filter, Operator, inverse
+
+
+class Spectral(Operator):
+    """An operator with a closed form of A* f(A A*) y."""
+
+    @abstractmethod
+    def filtered(self, function: Filter, y: Tensor) -> Tensor:
+        """A* f(A A*) y."""
+
+    def pseudo_inverse(self, y: Tensor) -> Tensor:
+        return self.filtered(inverse, y)
+
+    def tikhonov(self, y: Tensor, weight: Tensor) -> Tensor:
+        weight = torch.as_tensor(weight)
+        return self.filtered(lambda e: 1 / (e + expand(weight, y)) if bool((weight > 0).all()) else inverse(e), y)
+
+
+class Tight(Spectral):
+    """A A* A = c A: every singular value is sqrt(c) or 0."""
+
+    def gain(self, y: Tensor) -> float:
+        """c, for measurements shaped as y."""
+        return 1.0
+
+    def filtered(self, function: Filter, y: Tensor) -> Tensor:
+        e = torch.full((1,) * y.ndim, self.gain(y), dtype=y.dtype, device=y.device)
+        return self.adjoint(y) * function(e)
