@@ -37,6 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_calibrate_then_sample_nearer_to_the_exact_samples(run: Path, tmp_path: Path) -> None:
     made = call("calibrate", run, "--steps", 4, "--trajectories", 16, "--iterations", 16)
     assert made["error_after"] < made["error_before"]

@@ -58,7 +58,7 @@ def calibrate_run(
 ) -> dict[str, Any]:
     """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
 
-    A run with classes is calibrated on some of them. Cost: about ``trajectories`` x (120 + 3 ``iterations`` ``calls``) network calls.
+    A run with classes is calibrated on some of them. Cost: about ``trajectories`` x (120 + (56 + 5 ``iterations``) ``calls``) network calls.
     """
     path = solver_path(run, calls)
     if path.exists() and not overwrite:
@@ -72,7 +72,7 @@ def calibrate_run(
     for k, part in enumerate(noise):
         sets.append(Trajectories.fine(_conditioned(run, k), part, first))
         tell(k + 1, SETS + iterations)
-    found = calibrate(sets, first, calls, iterations=iterations, report=lambda done, _: tell(SETS + done, SETS + iterations))
+    found = calibrate(sets, first, calls, iterations=iterations, report=lambda done, total: tell(SETS + done, SETS + total))
     before, after = math.exp(found.before / 2), math.exp(found.after / 2)
     summary = {
         "calls": calls, "started_from": {"sampler": found.sampler, "grid": found.grid}, "error_before": before, "error_after": after,
