@@ -156,7 +156,7 @@ def by_solver(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def target(dims: int, schedule: str, calls: list[int], n: int, iterations: int) -> dict[str, Any]:
+def target(dims: int, schedule: str, calls: list[int], n: int, work: int) -> dict[str, Any]:
     """All cells of one target."""
     process, first = processes.build(schedule), torch.ones((), dtype=torch.float64)
     truth = Trajectories.fine(Mixtures(process, dims, TEST_MIXTURES), noise(n, dims, 1), first, TRUTH_STEPS)
@@ -165,7 +165,7 @@ def target(dims: int, schedule: str, calls: list[int], n: int, iterations: int) 
     cells = {}
     for count in calls:
         begun = time.process_time()
-        found = calibrate([learned], first, count, iterations=iterations)
+        found = calibrate([learned], first, count, iterations=work // count)
         seconds = time.process_time() - begun
         solvers = [("unfog calibrated", calibrated(found.solver)), *our_solvers(), *diffusers_solvers(betas), *k_diffusion_solvers()]
         rows = cell(solvers, truth, count, first)
@@ -191,13 +191,13 @@ def main() -> None:
     parser.add_argument("--calls", type=int, nargs="+", default=list(CALLS))
     parser.add_argument("--targets", nargs="+", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
     parser.add_argument("--n", type=int, default=1024)
-    parser.add_argument("--iterations", type=int, default=160)
+    parser.add_argument("--work", type=int, default=800, help="of a calibration: iterations times calls")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {}
     for dims, schedule in TARGETS:
         if f"{dims}-{schedule}" in options.targets:
-            results[f"{dims}-D {schedule}"] = target(dims, schedule, options.calls, options.n, options.iterations)
+            results[f"{dims}-D {schedule}"] = target(dims, schedule, options.calls, options.n, options.work)
             write(results, options)
 
 

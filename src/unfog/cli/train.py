@@ -15,6 +15,7 @@ def train(
     data: Annotated[str, typer.Option(metavar="NAME|PATH", help="One of `unfog data`, or your own file or folder.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")],
     settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")] = None,
+    start: Annotated[str | None, typer.Option(metavar="RUN", help="Train on from the weights of another run: fine-tuning.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in RUN.")] = False,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps: short for --set training.steps=N.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0, help="About so long: sets training.steps by a short measurement.")] = None,
@@ -28,7 +29,7 @@ def train(
     short = {"training.steps": steps, "training.seed": seed}
     overrides = [*(settings or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
     try:
-        result = train_system(system, data, out, overrides, resume=resume, minutes=minutes)
+        result = train_system(system, data, out, overrides, start=start, resume=resume, minutes=minutes)
     except Interrupted as stop:
         raise typer.Exit(stop.code) from stop
     emit(result, as_json)

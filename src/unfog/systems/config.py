@@ -35,7 +35,7 @@ Config = dict[str, Any]
 
 SECTIONS = (
     "system", "data", "shape", "codec", "process", "prediction", "variance", "label", "network", "conditions", "objective", "augment",
-    "training", "sampling", "teacher",
+    "training", "sampling", "teacher", "start",
 )  # fmt: skip
 
 _PARTS: dict[str, Registry[Any]] = {
@@ -45,7 +45,7 @@ _PARTS: dict[str, Registry[Any]] = {
     "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
 }  # fmt: skip
 _GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop"}  # filled in by the build, never by a config
-_FIXED = {"system", "shape", "teacher.run", "teacher.sha256"}  # follow from the recipe, the data and the teacher
+_FIXED = {"system", "shape", *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256"))}  # follow from what is given
 
 
 def load_config(path: Path) -> Config:

@@ -73,7 +73,7 @@ def distill_run(
         config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset, teacher=teacher.denoiser)))
     begun = time.perf_counter()
     with progress(config["training"]["steps"]) as callback:
-        result = train_config(config, dataset, out, teacher=teacher.denoiser, resume=resume, callback=callback)
+        result = train_config(config, dataset, out, start=teacher.denoiser, teacher=teacher.denoiser, resume=resume, callback=callback)
     seconds = round(time.perf_counter() - begun, 1)
     told = {"run": str(out), "teacher": teacher.name, "sampling steps": config["sampling"]["steps"]}
     return {**told, "step": result.step, "loss": result.loss, "seconds": seconds}

@@ -19,7 +19,7 @@ from unfog.errors import InputError
 from unfog.systems import registry
 from unfog.systems.build import build, drops
 from unfog.systems.config import Config, apply_overrides, load_config
-from unfog.systems.run import CONFIG
+from unfog.systems.run import CONFIG, Run
 from unfog.training.feed import Feed
 from unfog.training.learner import Learner
 from unfog.training.loop import Callback, TrainResult, train
@@ -38,16 +38,20 @@ def train_config(
     dataset: Dataset,
     out: Path,
     *,
+    start: NetworkDenoiser | None = None,
     teacher: NetworkDenoiser | None = None,
     resume: bool = False,
     callback: Callback | None = None,
 ) -> TrainResult:
-    """Train what a config describes; with a ``teacher``, by its objective and from its weights."""
+    """Train what a config describes, from the weights of ``start`` if given; a ``teacher`` is for its objective alone."""
     settings = TrainSettings.of(config["training"])
     augment = augmentations.build(config["augment"])
     parts, objective = build(config), objective_of(config, teacher)
-    if teacher is not None:
-        parts.denoiser.load_state_dict(teacher.state_dict())
+    if start is not None:
+        try:
+            parts.denoiser.load_state_dict(start.state_dict())
+        except RuntimeError as error:
+            raise InputError("The run to start from has another network or other conditions; set this one's alike.") from error
     return train(parts.denoiser, objective, dataset, augment, settings, out, config, codec=parts.codec, resume=resume, callback=callback)
 
 
@@ -62,35 +66,40 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
 
 
 def train_system(
-    system: str, data: str, out: Path, overrides: Sequence[str] = (), *, resume: bool = False, minutes: float | None = None
+    system: str,
+    data: str,
+    out: Path,
+    overrides: Sequence[str] = (),
+    *,
+    start: str | Path | None = None,
+    resume: bool = False,
+    minutes: float | None = None,
 ) -> dict[str, Any]:
     """``unfog train``: the run folder, its last step and loss, parameters and time.
 
-    With ``minutes`` the number of steps is set from a short measurement of the rate, and stands in the run's config: the learning
-    rate then ends its decay on time.
+    With ``start`` the averaged weights of another run are trained on, and its name and their SHA-256 stand in the config. With
+    ``minutes`` the number of steps is set from a short measurement of the rate, and stands there too: the learning rate then ends its
+    decay on time.
     """
     from unfog.training.progress import progress
 
     if resume and minutes is not None:
         raise InputError("A resumed run has its number of steps already; leave out --minutes, or give --steps.")
+    if resume and start is not None:
+        raise InputError("A resumed run goes on from its own weights; leave out --start.")
+    begin = None if start is None else Run.open(start)
     if resume:
         config = _resumed(system, out, overrides)
         dataset = open_dataset(config["data"])
     else:
-        registry.get(system)
-        section = _data_section(data)
-        dataset = open_dataset(section)
-        config = configure(system, dataset, section, overrides)
-        if config["data"] != section:  # a setting chose other data, whose shape or conditions the recipe must see
-            section = config["data"]
-            dataset = open_dataset(section)
-            others = [pair for pair in overrides if not pair.startswith("data.")]
-            config = configure(system, dataset, section, others)
+        config, dataset = _configured(system, data, overrides)
+        if begin is not None:
+            config["start"] = {"run": begin.name, "sha256": begin.weights_sha256}
         if minutes is not None:
             config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
     begun = time.perf_counter()
     with progress(config["training"]["steps"]) as callback:
-        result = train_config(config, dataset, out, resume=resume, callback=callback)
+        result = train_config(config, dataset, out, start=None if begin is None else begin.denoiser, resume=resume, callback=callback)
     parameters = sum(p.numel() for p in build(config).denoiser.parameters())
     seconds = round(time.perf_counter() - begun, 1)
     return {"run": str(out), "system": system, "step": result.step, "loss": result.loss, "parameters": parameters, "seconds": seconds}
@@ -114,6 +123,19 @@ def rate(config: Config, dataset: Dataset, seconds: float = 8.0, teacher: Networ
             if time.perf_counter() - begun > seconds:
                 break
     return done / (time.perf_counter() - begun)
+
+
+def _configured(system: str, data: str, overrides: Sequence[str]) -> tuple[Config, Dataset]:
+    """The config of a new run, and its data."""
+    registry.get(system)
+    section = _data_section(data)
+    dataset = open_dataset(section)
+    config = configure(system, dataset, section, overrides)
+    if config["data"] == section:
+        return config, dataset
+    section = config["data"]  # a setting chose other data, whose shape or conditions the recipe must see
+    dataset = open_dataset(section)
+    return configure(system, dataset, section, [pair for pair in overrides if not pair.startswith("data.")]), dataset
 
 
 def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
