@@ -1,6 +1,6 @@
 """Put a trained run into the package as a prior: averaged weights, config, manifest and a card with the figures measured on it.
 
-unfog train t1-prior --data mni-t1 --set data.oblique=900 --out runs/t1-slices
+First the commands in COMMANDS, then
 python benchmarks/t1_prior.py --run runs/t1-slices --out benchmarks/results/t1_prior.json
 python benchmarks/ship_prior.py runs/t1-slices --name t1-slices --results benchmarks/results/t1_prior.json
 """
@@ -17,6 +17,12 @@ import torch
 import unfog
 from unfog.systems.run import CARD, Run, export
 
+COMMANDS = [  # far from every slice first, then nearer: samples become brains, and the held-out slab is restored as well as before
+    "unfog train t1-prior --data mni-t1 --set data.oblique=900 --out runs/t1-base",
+    "unfog train t1-prior --data mni-t1 --set data.oblique=900 --start runs/t1-base --steps 1500 --set training.lr=3e-4 "
+    "--set training.warmup=100 --set augment.rotation=7.2 --set augment.scale=0.09 --set augment.shift=2.4 --set augment.elastic=1.5 "
+    "--set augment.gamma=0.18 --out runs/t1-slices",
+]
 PRIORS = Path(unfog.__file__).parent / "priors"
 FACTS = {
     "voxel_mm": 2.0,
@@ -40,10 +46,9 @@ def main() -> None:
     run = Run.open(target)
     lines = (options.run / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line).get("loss", float("nan")) for line in lines[-1000:]]
-    chosen = "".join(f" --set data.{key}={value}" for key, value in run.config["data"].items() if key != "name")
     card = {
         **FACTS,
-        "command": f"unfog train {run.config['system']} --data {run.config['data']['name']}{chosen} --out RUN",
+        "commands": COMMANDS,
         "seed": run.config["training"]["seed"],
         "steps": json.loads(lines[-1])["step"],
         "loss_of_last_1000_steps": sum(losses) / len(losses),

@@ -35,7 +35,7 @@ SUMMARY, MADE_BY = "summary.json", "unfog demo"
 
 @dataclass(frozen=True)
 class Size:
-    """How much the demo does."""
+    """How much the demo does; ``samples`` is the most a task may draw of one slice."""
 
     live_seconds: float
     live_samples: int
@@ -46,8 +46,8 @@ class Size:
     steps: int
 
 
-FULL = Size(live_seconds=60, live_samples=8, new_slices=16, slices=5, calibration=2, samples=8, steps=20)
-QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=8, steps=20)
+FULL = Size(live_seconds=60, live_samples=8, new_slices=16, slices=5, calibration=2, samples=24, steps=16)
+QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=8, steps=16)
 
 
 def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Show | None = None) -> dict[str, Any]:
@@ -80,9 +80,10 @@ def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Sh
 def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> list[Outcome]:
     plan, outcomes = Plan.of(run, steps=size.steps, grid=GRID), []
     for task in tasks(slab):
+        samples = min(task.samples, size.samples)
         scale = _interval_scale(run, task, size, plan, show)
-        with show.stage(f"{task.title}: {size.samples} samples of {size.slices} slices") as progress:
-            outcome = restore_slab(run, task, slab, scale, size.samples, plan, folder / task.name, progress)
+        with show.stage(f"{task.title}: {samples} samples of {size.slices} slices") as progress:
+            outcome = restore_slab(run, task, slab, scale, samples, plan, folder / task.name, progress)
         show.pictures(row_of(outcome, slab.x, len(slab.x) // 2))
         show.say(f"  {outcome.gain:+.2f} dB over {outcome.best.name}, {100 * outcome.covered:.0f} % within the 90 % intervals")
         outcomes.append(outcome)
@@ -95,7 +96,7 @@ def _interval_scale(run: Run, task: Task, size: Size, plan: Plan, show: Show) ->
     if known is not None:
         return float(known)
     with show.stage(f"{task.title}: scaling the intervals on another slab") as progress:
-        return calibrate(run, task, Slab.of("validation", size.calibration), size.samples, plan, progress)
+        return calibrate(run, task, Slab.of("validation", size.calibration), min(task.samples, size.samples), plan, progress)
 
 
 def _summary(run: Run, live: Live, drawn: Drawn, outcomes: Sequence[Outcome], quick: bool) -> dict[str, Any]:

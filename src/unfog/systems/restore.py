@@ -55,7 +55,7 @@ for _name, _method in {"mmps": MMPS, "dps": DPS, "pigdm": PiGDM, "tmpd": TMPD, "
     methods.register(_name)(_method)
 AUTO = "auto"
 
-GRID = {"name": "karras", "sigma_max": 10.0}  # a measurement needs less noise than a sample from nothing
+GRID = {"name": "karras", "sigma_max": 3.0}  # a measurement needs less noise than a sample from nothing
 
 
 @dataclass(frozen=True)
