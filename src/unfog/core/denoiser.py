@@ -111,7 +111,7 @@ class NetworkDenoiser(Denoiser):
         super().__init__()
         self.network, self.conditioner = network, conditioner or Conditioner()
         self.process, self.prediction, self.label, self.variance = process, prediction, label, variance
-        if not all(bool(c.isfinite()) for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))):
+        if not all(bool(c.isfinite().all()) for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))):
             raise InputError(
                 f"{type(prediction).__name__} prediction needs some signal at t = 1, where this process has none (alpha = 0), so x_0 "
                 "could not be found from it; predict v, x0 or flow."

@@ -80,10 +80,10 @@ def design(directions: Tensor, order: int, basis: str = OWN) -> Tensor:
 
 def unit(directions: Tensor) -> Tensor:
     """The directions as float64, or ``InputError`` unless they are (N, 3), finite and of unit length to 1 %."""
-    u = torch.as_tensor(directions, dtype=torch.float64)
+    u: Tensor = torch.as_tensor(directions, dtype=torch.float64)
     if u.ndim != 2 or u.shape[1] != 3:
         raise InputError(f"Directions are an array (N, 3), got the shape {tuple(u.shape)}.")
-    length = u.norm(dim=1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(u, dim=1, keepdim=True)
     if not bool(((length - 1).abs() < 0.01).all()):
         raise InputError("Directions must be unit vectors; normalise them, and leave out those of volumes without diffusion weighting.")
     return u / length
