@@ -1,0 +1,221 @@
+r"""An anatomical phantom with exact truth, to measure methods on: never to train them.
+
+The tissue maps of the MNI152 template at 2 mm, cut to the voxels about the ventricles, are filled with three bent families of
+fibres (callosal arcs, a corticospinal fan, association bundles that run front to back), so that voxels hold one, two or three.
+The signal of a voxel, per unit of white matter's without diffusion weighting, is the sum over its compartments,
+
+    family     f_i <stick + zeppelin>_Watson(kappa),   f_in e^(-b D (g.u)^2) + (1 - f_in) e^(-b D_r - b (D_a - D_r) (g.u)^2)
+    grey       e^(-b D + (b D)^2 K / 6)                (kurtosis K; Jensen et al. 2005)
+    fluid      e^(-b D)
+    lesion     e^(-b D), in place of a part of the white matter
+
+all times a smooth bias field; diffusivities, fractions and amplitudes vary smoothly and from voxel to voxel. Watson's average over
+fibre directions is a sum over rings about the mean one. Nothing here is shared with what simulates training data.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.data.mni import MniT1
+from unfog.dmri.gradients import GradientTable
+from unfog.dmri.tensor import Tensors, fit_tensors
+from unfog.errors import InputError
+
+Array = NDArray[np.float64]
+
+SHAPE, RESOLUTION = (48, 48, 24), 2.0
+CORNER = (16, 26, 30)  # of the crop, in voxels of the head at 2 mm
+FAMILIES = 3
+RINGS, SPOKES = 5, 8  # of the quadrature over a bundle's directions
+CHUNK = 2048  # voxels simulated at once
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A scan without noise and all that is true of it.
+
+    ``signal`` (X, Y, Z, volumes), about 1 in white matter without diffusion weighting; ``directions`` (X, Y, Z, 3, 3) unit vectors in
+    world axes of the families; ``fractions`` (X, Y, Z, 6) of the families, grey matter, fluid and lesion, summing to 1 in the ``mask``
+    (X, Y, Z); ``white`` (X, Y, Z) voxels that are mostly fibres; ``affine`` (4, 4) to mm.
+    """
+
+    signal: Array
+    gradients: GradientTable
+    directions: Array
+    fractions: Array
+    mask: NDArray[np.bool_]
+    white: NDArray[np.bool_]
+    affine: Array
+
+    @property
+    def b0(self) -> float:
+        """The mean of white matter without diffusion weighting: what noise and errors are stated against."""
+        return float(self.signal[self.white][:, self.gradients.b0].mean())
+
+    def tensors(self) -> Tensors:
+        """What a tensor fit to the noise-free signal in the mask says: the truth for FA, MD and principal direction."""
+        return fit_tensors(self.signal[self.mask], self.gradients)
+
+
+def make_phantom(gradients: GradientTable, seed: int = 0, lesions: int = 2, shape: tuple[int, int, int] = SHAPE) -> Phantom:
+    """The phantom under ``gradients``; ``seed`` moves bundles, lesions and textures, and the anatomy stays."""
+    random = np.random.default_rng(seed)
+    tissue, affine = _tissue(shape)
+    mask = tissue.sum(-1) > 0.5
+    if not mask.any():
+        raise InputError(f"A phantom of {shape} voxels holds no brain; take a larger shape, at most 48 x 48 x 24.")
+    place = _place(shape)
+    directions = _families(place, random)
+    fractions = _fractions(tissue, _weights(place, random), _lesions(shape, tissue[..., 0], lesions, random))
+    signal = np.zeros((*shape, len(gradients)))
+    signal[mask] = _signal(gradients, directions[mask], fractions[mask], _Varied(random, shape, mask))
+    signal *= 1 + 0.12 * _smooth(random, shape, 10.0)[..., None]
+    white = mask & (fractions[..., :FAMILIES].sum(-1) > 0.7)
+    return Phantom(signal, gradients, directions, fractions, mask, white, affine)
+
+
+def _tissue(shape: tuple[int, int, int]) -> tuple[Array, Array]:
+    """White matter, grey matter and fluid (X, Y, Z, 3) of the crop, summing to 1 in the head and 0 outside, and its affine."""
+    head = MniT1("all", dims=3, resolution=RESOLUTION, tissue=True)
+    batch = head.batch([0])
+    grey, white = batch["tissue"][0].numpy().astype(np.float64)
+    inside = head.brain_mask([0])[0, 0]
+    where = tuple(slice(first, first + side) for first, side in zip(CORNER, shape, strict=True))
+    maps = np.stack([white, grey, np.clip(1 - white - grey, 0, 1)], -1)[where] * inside[where][..., None]
+    affine = head.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array(CORNER)
+    return maps / np.maximum(maps.sum(-1, keepdims=True), 1), affine
+
+
+def _place(shape: tuple[int, int, int]) -> Array:
+    """Coordinates (X, Y, Z, 3): x from the midline, y from the middle and z from the floor, in crop sizes."""
+    x, y, z = np.meshgrid(*(np.arange(side) for side in shape), indexing="ij")
+    return np.stack([(x - 23.5) / 24, (y - 23.5) / 24, z / 24], -1)
+
+
+def _families(place: Array, random: np.random.Generator) -> Array:
+    """Unit directions (X, Y, Z, 3 families, 3), bent along smooth arcs and a little from place to place."""
+    x, y, z = np.moveaxis(place, -1, 0)
+    callosal = np.stack([np.ones_like(x), 0.5 * np.sign(x) * y, -1.6 * x * (0.4 + z)], -1)
+    fan = np.stack([0.9 * x * z, 0.35 * y * z, np.ones_like(x)], -1)
+    association = np.stack([0.5 * np.sin(2.5 * y) * np.sign(x), np.ones_like(x), 0.7 * np.cos(2 * y) - 0.4], -1)
+    bent = np.stack([callosal, fan, association], -2)
+    bent = bent + 0.25 * np.stack([_smooth(random, x.shape, 5.0) for _ in range(9)], -1).reshape(bent.shape)
+    return np.asarray(bent / np.linalg.norm(bent, axis=-1, keepdims=True))
+
+
+def _weights(place: Array, random: np.random.Generator) -> Array:
+    """How white matter is shared by the families, (X, Y, Z, 3): sharp borders, weights below .15 cut to zero."""
+    x, y, z = np.moveaxis(place, -1, 0)
+    liking = np.stack([1.1 - 1.6 * np.abs(x), 0.3 + 0.9 * np.abs(x) - 0.5 * np.abs(y), 0.1 + 1.1 * np.abs(x) - 0.6 * z], -1)
+    liking = liking + 0.35 * np.stack([_smooth(random, x.shape, 3.0) for _ in range(FAMILIES)], -1)
+    weight = np.exp(5 * (liking - liking.max(-1, keepdims=True)))
+    weight /= weight.sum(-1, keepdims=True)
+    weight[weight < 0.15] = 0
+    return np.asarray(weight / weight.sum(-1, keepdims=True))
+
+
+def _lesions(shape: tuple[int, int, int], white: Array, count: int, random: np.random.Generator) -> Array:
+    """The part of white matter that lesions replace, (X, Y, Z): blobs 3 to 5 voxels across, up to 80 % at heart."""
+    seats, grid = np.argwhere(white > 0.9), np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+    part = np.zeros(shape)
+    for _ in range(count if len(seats) else 0):
+        centre, radius = random.choice(seats), random.uniform(1.5, 2.5)
+        apart = np.linalg.norm((grid - centre) * random.uniform(0.8, 1.25, 3), axis=-1)
+        part = np.maximum(part, random.uniform(0.4, 0.8) / (1 + np.exp(3 * (apart - radius))))
+    return part
+
+
+def _fractions(tissue: Array, weights: Array, lesion: Array) -> Array:
+    white, grey, fluid = np.moveaxis(tissue, -1, 0)
+    families = weights * (white * (1 - lesion))[..., None]
+    return np.concatenate([families, np.stack([grey, fluid, white * lesion], -1)], -1)
+
+
+class _Varied:
+    """Tissue properties of the voxels in a mask: a mean, a smooth change across the head and a texture from voxel to voxel."""
+
+    def __init__(self, random: np.random.Generator, shape: tuple[int, int, int], mask: NDArray[np.bool_]) -> None:
+        self.random, self.shape, self.mask = random, shape, mask
+
+    def __call__(self, mean: float, smooth: float = 0.06, texture: float = 0.03) -> Array:
+        """(voxels,) about ``mean`` > 0, with relative standard deviations."""
+        changes = smooth * _smooth(self.random, self.shape, 4.0)[self.mask] + texture * self.random.standard_normal(int(self.mask.sum()))
+        return np.asarray(mean * np.exp(changes))
+
+
+def _signal(gradients: GradientTable, directions: Array, fractions: Array, varied: _Varied) -> Array:
+    """(voxels, volumes); diffusivities in um^2/ms, b in ms/um^2."""
+    b = 1e-3 * gradients.bvals[None]
+    grey_d, grey_k = varied(0.85)[:, None], varied(0.7)[:, None]
+    parts = [
+        (varied(1.25) * fractions[:, 3])[:, None] * np.exp(-b * grey_d + (b * grey_d).clip(0, 3 / grey_k) ** 2 * grey_k / 6),
+        (varied(2.2) * fractions[:, 4])[:, None] * np.exp(-b * varied(3.0, 0.02, 0.01)[:, None]),
+        (varied(1.3) * fractions[:, 5])[:, None] * np.exp(-b * varied(1.3)[:, None]),
+    ]
+    amplitude, properties = varied(1.0, 0.04, 0.04), [varied(m) for m in (0.55, 2.0, 1.8, 0.55)]
+    for family in range(FAMILIES):
+        share = amplitude * fractions[:, family]
+        kappa = varied(14.0, 0.4, 0.1)
+        held = np.flatnonzero(share > 0)
+        for some in np.array_split(held, max(1, len(held) // CHUNK)):
+            bundle = _bundle(gradients, directions[some, family], kappa[some], [p[some] for p in properties])
+            parts[0][some] += share[some, None] * bundle
+    return np.asarray(sum(parts))
+
+
+def _bundle(gradients: GradientTable, mean: Array, kappa: Array, properties: list[Array]) -> Array:
+    """The signal (voxels, volumes) of fibres spread about their ``mean`` (voxels, 3) by Watson's law of concentration ``kappa``."""
+    inside, stick, along, across = (p[:, None] for p in properties)
+    b, total = 1e-3 * gradients.bvals[None], np.zeros((len(mean), len(gradients)))
+    for fibre, weight in _watson(mean, kappa):
+        cosine2 = (fibre @ gradients.directions.T) ** 2
+        intra = np.exp(-b * stick * cosine2)
+        extra = np.exp(-b * (across + (along - across) * cosine2))
+        total += weight[:, None] * (inside * intra + (1 - inside) * extra)
+    return total
+
+
+def _watson(mean: Array, kappa: Array) -> list[tuple[Array, Array]]:
+    """Directions (voxels, 3) with weights (voxels,): Watson's density e^(kappa (u.mean)^2) in ``RINGS`` rings of equal probability.
+
+    Far from the mean the density is exponential in sin^2 of the angle, which puts the rings at its quantiles.
+    """
+    other = np.where(np.abs(mean[:, :1]) < 0.8, [[1.0, 0, 0]], [[0, 1.0, 0]])
+    first = np.cross(mean, other)
+    first /= np.linalg.norm(first, axis=1, keepdims=True)
+    second = np.cross(mean, first)
+    rings: list[tuple[Array, Array]] = []
+    for ring in range(RINGS):
+        level = (ring + 0.5) / RINGS
+        sine2 = -np.log(1 - level * (1 - np.exp(-kappa))) / kappa
+        sine, cosine = np.sqrt(sine2)[:, None], np.sqrt(1 - sine2)[:, None]
+        for spoke in range(SPOKES):
+            angle = 2 * math.pi * (spoke + 0.5 * (ring % 2)) / SPOKES
+            fibre = cosine * mean + sine * (math.cos(angle) * first + math.sin(angle) * second)
+            rings.append((fibre, np.full(len(mean), 1 / (RINGS * SPOKES))))
+    return rings
+
+
+def _smooth(random: np.random.Generator, shape: tuple[int, ...], length: float) -> Array:
+    """A Gaussian random field of unit variance and correlation ``length`` (voxels), by its spectrum."""
+    frequency = np.stack(np.meshgrid(*(np.fft.fftfreq(side) for side in shape), indexing="ij"))
+    white = np.fft.fftn(random.standard_normal(shape))
+    field = np.fft.ifftn(white * np.exp(-((math.pi * length) ** 2) * (frequency**2).sum(0))).real
+    return np.asarray((field - field.mean()) / max(field.std(), 1e-12))
+
+
+def real_gradients(name: str = "small_64D", b0: int = 6) -> GradientTable:
+    """A scanner's table that comes with DIPY, its b0 volumes replaced by ``b0`` of them in front."""
+    from unfog.dmri.files import dipy_data
+
+    values, vectors = dipy_data(name)
+    weighted: Any = values > 50
+    bvals = np.concatenate([np.zeros(b0), values[weighted]])
+    return GradientTable(bvals, np.concatenate([np.zeros((b0, 3)), vectors[weighted]]))
