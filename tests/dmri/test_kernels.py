@@ -29,7 +29,7 @@ def test_funk_hecke_is_the_fit_of_the_signal():
     n = torch.nn.functional.normalize(torch.tensor([1.0, -2.0, 0.5]).double(), dim=0)
     signal = torch.exp(-1.5 * (0.3 + (1.9 - 0.3) * (U @ n) ** 2))
     k = zonal(torch.tensor(1.9).double(), torch.tensor(0.3).double(), 1.5, 12)
-    c = along(k, n)
+    c = along(k[:, None], n[:, None])[:, 0]
     assert float((harmonics.design(U, 12) @ c - signal).abs().max()) < 1e-5
     fitted, _ = harmonics.fit(signal, harmonics.design(U, 12))
     assert torch.allclose(c[:15], fitted[:15], atol=1e-5)

@@ -18,12 +18,13 @@ RMS = [1.46, 1.49, *[0.138] * 5, *[0.025] * 9]
 @system("dmri-prior", "a 3-D EDM on spherical harmonics of simulated diffusion MRI: for denoising any scan", "Karras et al. 2022, arXiv:2206.00364")
 def dmri_prior(dataset: Dataset) -> Config:
     """EDM with unit variance in every channel; noise levels of single scans; posterior draws by the calibrated sampler."""
-    channels = dataset.shape[0]
+    data = RMS if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
+    network = unet(dataset, 24, multipliers=[1, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8, detail=data)
     return {
         "process": {"name": "edm", "sigma_max": 4.0},
-        "prediction": {"name": "edm", "sigma_data": RMS if channels == len(RMS) else [1.0] * channels},
+        "prediction": {"name": "edm", "sigma_data": data},
         "label": {"name": "log-sigma"},
-        "network": unet(dataset, 24, multipliers=[1, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8),
+        "network": network,
         "conditions": conditions(dataset, drop=0.0),
         "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -3.7, "std": 1.1}, "weight": {"name": "simple"}},
         "augment": {"name": "none"},
