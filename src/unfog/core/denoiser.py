@@ -77,6 +77,19 @@ class Denoiser(nn.Module, ABC):
         return mean.detach(), covariance
 
 
+class InBfloat16(Denoiser):
+    """Another denoiser with its network in bfloat16 (autocast): several times faster on a CPU that has it; x_t keeps its own type."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser, self.process = denoiser, denoiser.process
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        with torch.autocast(x_t.device.type, torch.bfloat16):
+            posterior: Posterior = self.denoiser(x_t, t, **condition)
+        return posterior
+
+
 Label = Callable[[Process, Tensor], Tensor]
 labels: Registry[Label] = Registry("label")
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool3d
+from torch.nn.functional import avg_pool3d, pad
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
@@ -27,7 +27,7 @@ from unfog.dmri.tiles import Place, Report, blended, places
 from unfog.errors import InputError
 
 SIDE, OVERLAP = 24, 8
-PROBES = 2
+PROBES = 1
 
 Array = NDArray[np.float32]
 
@@ -60,7 +60,7 @@ def measure(
 ) -> tuple[list[Measured], float]:
     """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and the scale its signals were divided by."""
     y, level, inside = _checked(data, gradients, sigma, mask)
-    scale = float(y[inside][:, torch.from_numpy(gradients.b0)].mean(1).median()) if bool(gradients.b0.any()) else 1.0
+    scale = float(np.median(y[inside][:, torch.from_numpy(gradients.b0)].mean(1))) if bool(gradients.b0.any()) else 1.0
     if not scale > 0:
         raise InputError("The scan has no signal at b = 0 inside the mask; check the mask and the gradient table.")
     found = shells(gradients)
@@ -87,8 +87,8 @@ def denoise(
         s0, predicted = scan.shell.decode(both[:16])
         signal[..., scan.shell.volumes] = (predicted * scale).numpy()
         b0.append(s0)
-        spread = avg_pool3d(scan.shell.signal_variance(both[16:])[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
-        variance.append(spread.clamp(min=0) * len(scan.shell.volumes))
+        spread = pad(scan.shell.signal_variance(both[16:])[None, None], (1,) * 6, mode="replicate")
+        variance.append(avg_pool3d(spread, 3, 1)[0, 0].clamp(min=0) * len(scan.shell.volumes))
     signal[..., gradients.b0] = (torch.stack(b0).mean(0) * scale).numpy()[..., None]
     mean = torch.stack(variance).sum(0) / int((~gradients.b0).sum())
     return Estimate(signal, (mean.sqrt() * scale).numpy())

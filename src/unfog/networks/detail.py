@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d
+from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, pad
 
 _POOLS = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
 
@@ -33,4 +33,5 @@ class Detail(nn.Module):
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         s = torch.exp(4 * label.float())[:, None]
         noise = s * (self.data**2 + s**2).rsqrt()
-        return torch.asinh((x - self.pool(x, 3, 1, 1, count_include_pad=False)) / noise.view(*noise.shape, *(1,) * (x.ndim - 2)))
+        around = self.pool(pad(x, (1, 1) * (x.ndim - 2), mode="replicate"), 3, 1)
+        return torch.asinh((x - around) / noise.view(*noise.shape, *(1,) * (x.ndim - 2)))
