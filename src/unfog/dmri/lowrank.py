@@ -96,11 +96,11 @@ class Components(NamedTuple):
 
 
 def global_pca(x: Tensor, independent: float = 1.0) -> Components:
-    """The principal components of ``x`` (n, volumes) above the noise; ``independent`` is the share of rows with noise of their own."""
+    """The principal components of ``x`` (n, volumes) above the noise, one at least; a share ``independent`` of the rows has its own noise."""
     mean = x.mean(0)
     centred = x - mean
     values, vectors = torch.linalg.eigh((centred.T @ centred).double() / max(len(x) - 1, 1))
-    rank = int(marchenko_pastur(values[None], independent * len(x))[0])
+    rank = max(int(marchenko_pastur(values[None], independent * len(x))[0]), 1)
     axes = vectors[:, len(values) - rank :].to(x.dtype)
     left = centred.square().sum(1) - (centred @ axes).square().sum(1)
     return Components(mean, axes, values, left.clamp(min=0) / max(x.shape[1] - rank, 1))

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 SHAPE, RESOLUTION = (48, 48, 24), 2.0
 CORNER = (16, 26, 30)  # of the crop, in voxels of the head at 2 mm
-FAMILIES = 3
+FAMILIES, LEAST_SHARE = 3, 0.15  # weaker families are left out of a voxel
 RINGS, SPOKES = 5, 8  # of the quadrature over a bundle's directions
 CHUNK = 2048  # voxels simulated at once
 
@@ -70,9 +70,8 @@ def make_phantom(gradients: GradientTable, seed: int = 0, lesions: int = 2, shap
     mask = tissue.sum(-1) > 0.5
     if not mask.any():
         raise InputError(f"A phantom of {shape} voxels holds no brain; take a larger shape, at most 48 x 48 x 24.")
-    place = _place(shape)
-    directions = _families(place, random)
-    fractions = _fractions(tissue, _weights(place, random), _lesions(shape, tissue[..., 0], lesions, random))
+    directions, weights = _families(_place(shape), random)
+    fractions = _fractions(tissue, weights, _lesions(shape, tissue[..., 0], lesions, random))
     signal = np.zeros((*shape, len(gradients)))
     signal[mask] = _signal(gradients, directions[mask], fractions[mask], _Varied(random, shape, mask))
     signal *= 1 + 0.12 * _smooth(random, shape, 10.0)[..., None]
@@ -99,26 +98,36 @@ def _place(shape: tuple[int, int, int]) -> Array:
     return np.stack([(x - 23.5) / 24, (y - 23.5) / 24, z / 24], -1)
 
 
-def _families(place: Array, random: np.random.Generator) -> Array:
-    """Unit directions (X, Y, Z, 3 families, 3), bent along smooth arcs and a little from place to place."""
-    x, y, z = np.moveaxis(place, -1, 0)
-    callosal = np.stack([np.ones_like(x), 0.5 * np.sign(x) * y, -1.6 * x * (0.4 + z)], -1)
-    fan = np.stack([0.9 * x * z, 0.35 * y * z, np.ones_like(x)], -1)
-    association = np.stack([0.5 * np.sin(2.5 * y) * np.sign(x), np.ones_like(x), 0.7 * np.cos(2 * y) - 0.4], -1)
-    bent = np.stack([callosal, fan, association], -2)
-    bent = bent + 0.25 * np.stack([_smooth(random, x.shape, 5.0) for _ in range(9)], -1).reshape(bent.shape)
-    return np.asarray(bent / np.linalg.norm(bent, axis=-1, keepdims=True))
+def _families(place: Array, random: np.random.Generator) -> tuple[Array, Array]:
+    """Unit directions (X, Y, Z, 3 families, 3) and how white matter is shared by the families (X, Y, Z, 3).
 
-
-def _weights(place: Array, random: np.random.Generator) -> Array:
-    """How white matter is shared by the families, (X, Y, Z, 3): sharp borders, weights below .15 cut to zero."""
+    Each family is a bundle of curves with two coordinates that stay the same along a curve; its direction is the curve's tangent and
+    its share depends on those coordinates alone, so that fibres neither begin nor end inside their bundle.
+    """
     x, y, z = np.moveaxis(place, -1, 0)
-    liking = np.stack([1.1 - 1.6 * np.abs(x), 0.3 + 0.9 * np.abs(x) - 0.5 * np.abs(y), 0.1 + 1.1 * np.abs(x) - 0.6 * z], -1)
-    liking = liking + 0.35 * np.stack([_smooth(random, x.shape, 3.0) for _ in range(FAMILIES)], -1)
-    weight = np.exp(5 * (liking - liking.max(-1, keepdims=True)))
+    depth, root, bow = random.uniform(-0.2, 0.1), random.uniform(0.8, 1.2), random.uniform(0.25, 0.4)
+    up, aside = z - depth, np.where(x < 0, -1.0, 1.0)
+    sway, dip = bow * np.cos(1.6 * y), bow * np.sin(1.6 * y + 0.5)
+    callosal = np.hypot(0.8 * x, up), y + 0.3 * x**2, np.stack([up, -0.6 * x * up, -0.64 * x], -1)
+    fan = x / (z + root), y / (z + root), np.stack([x, y, z + root], -1)
+    run = aside * 1.6 * bow * np.sin(1.6 * y), np.ones_like(x), 1.6 * bow * np.cos(1.6 * y + 0.5)
+    association = np.abs(x) + sway, z - dip, np.stack(run, -1)
+    bundles = [callosal, fan, association]
+    along = np.stack([direction for *_, direction in bundles], -2)
+    liking = np.stack([_waves(u, v, random) for u, v, _ in bundles], -1) + [0.35, 0.1, 0.0]
+    weight = np.exp(4 * (liking - liking.max(-1, keepdims=True)))
     weight /= weight.sum(-1, keepdims=True)
-    weight[weight < 0.15] = 0
-    return np.asarray(weight / weight.sum(-1, keepdims=True))
+    weight[weight < LEAST_SHARE] = 0
+    length = np.linalg.norm(along, axis=-1, keepdims=True)
+    return along / np.maximum(length, 1e-9), np.asarray(weight / weight.sum(-1, keepdims=True))
+
+
+def _waves(u: Array, v: Array, random: np.random.Generator, count: int = 6) -> Array:
+    """A smooth random function of two coordinates, of variance 1/4 or so."""
+    total = np.zeros_like(u)
+    for angle, wave, phase in random.uniform((0, 8, 0), (2 * math.pi, 22, 2 * math.pi), (count, 3)):
+        total += np.cos(wave * (math.cos(angle) * u + math.sin(angle) * v) + phase) / math.sqrt(2 * count)
+    return np.asarray(total)
 
 
 def _lesions(shape: tuple[int, int, int], white: Array, count: int, random: np.random.Generator) -> Array:

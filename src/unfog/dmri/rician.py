@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from unfog.errors import InputError, MissingExtra
 
 Array = NDArray[Any]
-KNOTS, FARTHEST = 8192, 64.0  # of the table in nu / sigma; beyond it E[y] = sqrt(nu^2 + (2n - 1) sigma^2) to 1e-6 sigma for few coils
+FARTHEST, DENSITY = 64, 64  # tables reach so far in units of sigma, with so many knots in each
 
 
 def magnitude_mean(nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
@@ -50,13 +50,11 @@ def noise_magnitude(sigma: ArrayLike, coils: int = 1) -> Array:
 
 
 def magnitude_bias(nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
-    """E[y] - nu from a table, exact to 1e-5 sigma: what is subtracted from y where an estimate of nu is known."""
-    snr, mean = _table(coils)
-    nu, sigma = np.broadcast_arrays(np.asarray(nu), np.asarray(sigma))
-    ratio = np.maximum(nu, 0) / np.where(sigma > 0, sigma, 1)
-    near = np.interp(ratio, snr, mean - snr)
-    far = np.sqrt(ratio**2 + 2 * coils - 1) - ratio
-    return np.asarray(sigma * np.where(ratio > FARTHEST, far, near), dtype=nu.dtype)
+    """E[y] - nu, to 1e-4 sigma: what is subtracted from y where an estimate of nu is known."""
+    nu, ratio, sigma = _over(nu, sigma)
+    ratio = np.maximum(ratio, 0)
+    gain = _look_up(_gain_table(coils), ratio)
+    return np.asarray(sigma * gain / (ratio + np.sqrt(ratio**2 + gain)), dtype=nu.dtype)
 
 
 def without_bias(y: Array, nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
@@ -65,28 +63,49 @@ def without_bias(y: Array, nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> A
 
 
 def koay_inversion(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
-    """nu for a mean magnitude, 0 where it is no more than noise alone makes."""
-    snr, table = _table(coils)
-    mean, sigma = np.broadcast_arrays(np.asarray(mean), np.asarray(sigma))
-    ratio = mean / np.where(sigma > 0, sigma, 1)
-    far = np.sqrt(np.maximum(ratio**2 - (2 * coils - 1), 0))
-    nu = np.where(ratio > table[-1], far, np.interp(ratio, table, snr, left=0.0))
-    return np.asarray(np.where(sigma > 0, sigma * nu, mean), dtype=mean.dtype)
+    """nu for a mean magnitude, to 1e-4 sigma above .1 sigma; 0 where the mean is no more than noise alone makes."""
+    mean, ratio, sigma = _over(mean, sigma)
+    square = ratio**2 + variance_share(mean, sigma, coils) - 2 * coils
+    nu = sigma * np.sqrt(np.where(ratio > noise_magnitude(1.0, coils), np.maximum(square, 0), 0))
+    return np.asarray(np.where(sigma > 0, nu, mean), dtype=mean.dtype)
 
 
 def variance_share(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
-    """var y / sigma^2 where the magnitudes' mean is known: 1 far above the noise, .43 in one coil's noise alone."""
-    snr, table = _table(coils)
-    mean, sigma = np.broadcast_arrays(np.asarray(mean), np.asarray(sigma))
-    share = 2 * coils + snr**2 - table**2
-    return np.interp(mean / np.where(sigma > 0, sigma, 1), table[snr < 30], share[snr < 30], right=1.0)
+    """var y / sigma^2 where the mean magnitude is known: 1 far above the noise, .43 in the noise of one coil alone."""
+    mean, ratio, _ = _over(mean, sigma)
+    return _look_up(_variance_table(coils), np.maximum(ratio - noise_magnitude(1.0, coils).astype(ratio.dtype), 0))
+
+
+def _over(x: ArrayLike, sigma: ArrayLike) -> tuple[Array, Array, Array]:
+    """x, x / sigma and sigma in the type of x; the ratio is x where there is no noise."""
+    x = np.asarray(x)
+    x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    sigma = np.asarray(sigma, dtype=x.dtype)
+    return x, x / np.where(sigma > 0, sigma, 1).astype(x.dtype), sigma
+
+
+def _look_up(table: Array, at: Array) -> Array:
+    """The table's linear interpolant, constant beyond its end."""
+    place = np.minimum(at * DENSITY, len(table) - 1.001).astype(at.dtype)
+    k = place.astype(np.int32)
+    table = table.astype(at.dtype)
+    return np.asarray(table[k] + (place - k) * (table[k + 1] - table[k]))
 
 
 @cache
-def _table(coils: int) -> tuple[Array, Array]:
-    """nu / sigma, denser near 0 where the mean is flat, and E[y] / sigma."""
-    snr = FARTHEST * np.linspace(0, 1, KNOTS) ** 2
-    return snr, magnitude_mean(snr, 1.0, coils)
+def _gain_table(coils: int) -> Array:
+    """(E[y]^2 - nu^2) / sigma^2 on a uniform grid of nu / sigma: it ends at 2 coils - 1."""
+    snr = np.arange(FARTHEST * DENSITY) / DENSITY
+    return magnitude_mean(snr, 1.0, coils) ** 2 - snr**2
+
+
+@cache
+def _variance_table(coils: int) -> Array:
+    """2 coils + (nu^2 - E[y]^2) / sigma^2 on a uniform grid of E[y] / sigma from its least value: smooth, as nu itself is not."""
+    snr = FARTHEST * np.linspace(0, 1, 8 * FARTHEST * DENSITY) ** 2
+    mean = magnitude_mean(snr, 1.0, coils)
+    grid = noise_magnitude(1.0, coils) + np.arange(FARTHEST * DENSITY) / DENSITY
+    return np.interp(grid, mean, 2 * coils + snr**2 - mean**2)
 
 
 def _scipy() -> ModuleType:
