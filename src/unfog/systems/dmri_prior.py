@@ -29,7 +29,7 @@ def dmri_prior(dataset: Dataset) -> Config:
         "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -3.7, "std": 1.1}, "weight": {"name": "simple"}},
         "augment": {"name": "none"},
         "training": training(
-            steps=12_000, batch=2, lr=2e-3, warmup=200, betas=[0.9, 0.99], ema=0.998, ema_power=17.0, checkpoint_every=500
+            steps=14_000, batch=2, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500
         ),
         "sampling": {"sampler": "calibrated-draws", "steps": 8, "grid": {"name": "log-snr", "sigma_min": 0.002}},
     }  # fmt: skip
