@@ -42,7 +42,8 @@ def denoise(
 ) -> Denoised:  # fmt: skip
     """Denoise magnitudes ``data`` (X, Y, Z, volumes) in the ``mask`` (X, Y, Z), of ``coils`` combined by sum of squares.
 
-    ``gradients`` is a table of unfog or of DIPY; ``unbias`` takes away what noise adds to magnitudes. ``report(done, total)`` counts planes.
+    ``gradients`` is a table of unfog or of DIPY; ``unbias`` takes away what noise adds to magnitudes; ``report(done, total)`` counts
+    planes.
     """
     y, inside = _checked(data, gradients, mask)
     noise = estimate_noise(y, inside)

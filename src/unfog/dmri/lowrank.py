@@ -6,8 +6,8 @@ With beta = m / n <= 1 and y a singular value over sigma sqrt n, a signal shows 
     shrinkage      eta(y) = sqrt((y^2 - beta - 1)^2 - 4 beta) / y    is best in the Frobenius norm (Gavish & Donoho 2017);
     hard threshold lambda^2 = 2 (beta + 1) + 8 beta / (beta + 1 + sqrt(beta^2 + 14 beta + 1))   is the best cut (Gavish & Donoho 2014).
 
-``local_svd`` applies either to every patch of 3 x 3 x 3 voxels (after Manjon et al. 2013) less their means, and averages where patches overlap;
-``global_pca`` first drops the components of the whole scan that hold noise alone (the cut after Veraart et al. 2016).
+``local_svd`` applies either to every patch of 3 x 3 x 3 voxels, less its mean, and averages where patches overlap (after Manjon et
+al. 2013); ``global_pca`` first drops the components of the whole scan that hold noise alone (the cut after Veraart et al. 2016).
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ class Components(NamedTuple):
 
 
 def global_pca(x: Tensor, independent: float = 1.0) -> Components:
-    """The principal components of ``x`` (n, volumes) above the noise, one at least; a share ``independent`` of the rows has its own noise."""
+    """The principal components of ``x`` (n, volumes) above the noise, one at least.
+
+    Only a share ``independent`` of the rows counts as samples of the noise, where neighbours share it.
+    """
     mean = x.mean(0)
     centred = x - mean
     values, vectors = torch.linalg.eigh((centred.T @ centred).double() / max(len(x) - 1, 1))
@@ -109,8 +112,8 @@ def global_pca(x: Tensor, independent: float = 1.0) -> Components:
 def local_svd(x: Tensor, inside: Tensor, rule: Rule, report: Report | None = None) -> tuple[Tensor, Tensor]:
     """Every patch of ``x`` (X, Y, Z, r), noise of deviation 1, about a voxel that is ``inside`` (X, Y, Z), by ``rule``.
 
-    Returns the mean over the patches that hold a voxel, (X, Y, Z, r), and the square error to expect of each (X, Y, Z), an upper
-    bound since the mean of patches errs less than one. A voxel in no patch stays as it is. Memory is bounded: one plane of patches at a time.
+    Returns the mean over the patches that hold a voxel, (X, Y, Z, r), and the square error to expect of one patch, (X, Y, Z): their
+    mean errs a little less. A voxel in no patch stays as it is. Memory is bounded: one plane of patches at a time.
     """
     sides = patch_sides(x.shape[:3])
     sums = torch.zeros(*x.shape[:3], x.shape[3] + 2, dtype=x.dtype, device=x.device)  # of the signal, the error and the patches
@@ -136,7 +139,7 @@ def _plane(slab: Tensor, at: Tensor, sides: tuple[int, ...], rule: Rule) -> Tens
     smooth, error = _denoise_patches(patches[at].flatten(1, 3), rule)
     each = torch.cat([smooth, error.expand(-1, smooth.shape[1], -1), torch.ones_like(smooth[..., :1])], 2)
     spread = torch.zeros(*at.shape, *sides, each.shape[2], dtype=slab.dtype, device=slab.device)
-    spread[at] = each.unflatten(1, sides)
+    spread[at] = each.view(-1, *sides, each.shape[2])
     sums = torch.zeros(*slab.shape[:3], each.shape[2], dtype=slab.dtype, device=slab.device)
     for j in range(sides[1]):
         for k in range(sides[2]):

@@ -25,7 +25,10 @@ MOST = 2**-0.5
 def add_magnitude_noise(
     signal: Tensor, sigma: Tensor | float, generator: torch.Generator, coils: int = 1, correlation: Sequence[float] = (0, 0, 0)
 ) -> Tensor:
-    """Magnitudes of ``signal`` (volumes, X, Y, Z) with noise ``sigma`` (a number or X, Y, Z) and its lag-1 ``correlation`` along x, y, z."""
+    """Magnitudes of ``signal`` (volumes, X, Y, Z) under noise ``sigma``, a number or (X, Y, Z).
+
+    ``correlation`` is the noise's, at lag 1 along x, y and z.
+    """
     if coils < 1:
         raise InputError(f"A magnitude is combined from 1 coil or more, not {coils}.")
     power, part = torch.zeros_like(signal), signal / math.sqrt(coils)

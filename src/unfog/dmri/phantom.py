@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unfog.data.mni import MniT1
-from unfog.dmri.gradients import GradientTable
+from unfog.dmri.gradients import GradientTable, read_fsl
 from unfog.dmri.tensor import Tensors, fit_tensors
-from unfog.errors import InputError
+from unfog.errors import InputError, MissingExtra
 
 Array = NDArray[np.float64]
 
@@ -114,7 +113,7 @@ def _families(place: Array, random: np.random.Generator) -> tuple[Array, Array]:
     association = np.abs(x) + sway, z - dip, np.stack(run, -1)
     bundles = [callosal, fan, association]
     along = np.stack([direction for *_, direction in bundles], -2)
-    liking = np.stack([_waves(u, v, random) for u, v, _ in bundles], -1) + [0.35, 0.1, 0.0]
+    liking = np.stack([_waves(u, v, random) for u, v, _ in bundles], -1) + np.array([0.35, 0.1, 0.0])
     weight = np.exp(4 * (liking - liking.max(-1, keepdims=True)))
     weight /= weight.sum(-1, keepdims=True)
     weight[weight < LEAST_SHARE] = 0
@@ -221,10 +220,12 @@ def _smooth(random: np.random.Generator, shape: tuple[int, ...], length: float) 
 
 
 def real_gradients(name: str = "small_64D", b0: int = 6) -> GradientTable:
-    """A scanner's table that comes with DIPY, its b0 volumes replaced by ``b0`` of them in front."""
-    from unfog.dmri.files import dipy_data
-
-    values, vectors = dipy_data(name)
-    weighted: Any = values > 50
-    bvals = np.concatenate([np.zeros(b0), values[weighted]])
-    return GradientTable(bvals, np.concatenate([np.zeros((b0, 3)), vectors[weighted]]))
+    """A scanner's table that comes with DIPY, such as small_64D, with ``b0`` volumes without weighting in front in place of its own."""
+    try:
+        from dipy.data import get_fnames
+    except ImportError as error:
+        raise MissingExtra("dmri", "DIPY") from error
+    _, bvals, bvecs = get_fnames(name=name)
+    table = read_fsl(bvals, bvecs, np.eye(4))
+    weighted = table[~table.b0]
+    return GradientTable(np.append(np.zeros(b0), weighted.bvals), np.append(np.zeros((b0, 3)), weighted.directions, 0))

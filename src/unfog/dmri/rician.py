@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,7 @@ def magnitude_mean(nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
         raise InputError(f"A magnitude is combined from 1 coil or more, not {coils}.")
     nu, sigma = np.broadcast_arrays(np.asarray(nu, np.float64), np.asarray(sigma, np.float64))
     safe = np.where(sigma > 0, sigma, 1)
-    return np.where(sigma > 0, sigma * _unit_mean(nu / safe, coils), np.abs(nu))
+    return np.asarray(np.where(sigma > 0, sigma * _unit_mean(nu / safe, coils), np.abs(nu)))
 
 
 def _unit_mean(snr: Array, coils: int) -> Array:
@@ -41,7 +40,7 @@ def _unit_mean(snr: Array, coils: int) -> Array:
         return np.asarray(math.sqrt(math.pi / 2) * ((1 + half) * i0 + half * i1))
     far = snr > FARTHEST
     series = special.hyp1f1(-0.5, coils, -np.where(far, 0, half))
-    return np.where(far, np.sqrt(snr**2 + 2 * coils - 1), noise_magnitude(1.0, coils) * series)
+    return np.asarray(np.where(far, np.sqrt(snr**2 + 2 * coils - 1), noise_magnitude(1.0, coils) * series))
 
 
 def noise_magnitude(sigma: ArrayLike, coils: int = 1) -> Array:
@@ -96,7 +95,7 @@ def _look_up(table: Array, at: Array) -> Array:
 def _gain_table(coils: int) -> Array:
     """(E[y]^2 - nu^2) / sigma^2 on a uniform grid of nu / sigma: it ends at 2 coils - 1."""
     snr = np.arange(FARTHEST * DENSITY) / DENSITY
-    return magnitude_mean(snr, 1.0, coils) ** 2 - snr**2
+    return np.asarray(magnitude_mean(snr, 1.0, coils) ** 2 - snr**2)
 
 
 @cache
@@ -105,10 +104,10 @@ def _variance_table(coils: int) -> Array:
     snr = FARTHEST * np.linspace(0, 1, 8 * FARTHEST * DENSITY) ** 2
     mean = magnitude_mean(snr, 1.0, coils)
     grid = noise_magnitude(1.0, coils) + np.arange(FARTHEST * DENSITY) / DENSITY
-    return np.interp(grid, mean, 2 * coils + snr**2 - mean**2)
+    return np.asarray(np.interp(grid, mean, 2 * coils + snr**2 - mean**2))
 
 
-def _scipy() -> ModuleType:
+def _scipy() -> Any:
     try:
         from scipy import special
     except ImportError as error:

@@ -62,7 +62,9 @@ def _shared(correlation: Tensor) -> str | None:
     if min(rho) >= SHARED_BY_SLICES or max(rho) >= SHARED_BY_VOXELS:
         return f"The scan looks interpolated: neighbours share noise (correlation {told} along its axes); denoise before any resampling."
     if max(rho) >= CORRELATED:
-        return f"The noise is correlated between neighbours ({told} along the axes), as scanners' filters make it; less of it can be removed."
+        return (
+            f"The noise is correlated between neighbours ({told} along the axes), as scanners' filters make it; less of it can be removed."
+        )
     return None
 
 

@@ -18,6 +18,8 @@ from unfog.dmri.warnings import warnings_of
 from unfog.errors import InputError, MissingExtra
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
 
+AIR = 0.3  # of the head's signal: air is darker
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -62,14 +64,17 @@ def denoise_file(dwi: Path, tables: Tables, out: Path, *, mask: Path | None = No
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _summary(volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any]) -> dict[str, Any]:
+def _summary(
+    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any]
+) -> dict[str, Any]:
     """What is worth knowing of the scan and of what was done to it."""
     told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
     removed = (volume.data - found.signal)[inside]
     sigma = float(np.median(found.sigma[inside]))
     b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
     return {
-        "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients), "b0 volumes": int(gradients.b0.sum()),
+        "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
+        "b0 volumes": int(gradients.b0.sum()),
         "shells": {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}, "voxels": int(inside.sum()), **options,
         "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
         "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
@@ -79,7 +84,10 @@ def _summary(volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_]
 
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
-    """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none; all where it finds nothing."""
+    """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none.
+
+    Everything, where what that leaves out is not as dark as air: a crop inside a head has no air.
+    """
     try:
         from dipy.segment.mask import median_otsu
     except ImportError as error:
@@ -88,7 +96,8 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     if float(mean.max()) == float(mean.min()):
         return np.ones(mean.shape, bool)
     inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
-    return inside if inside.any() else np.ones(mean.shape, bool)
+    parted = inside.any() and not inside.all() and np.median(mean[~inside]) < AIR * np.median(mean[inside])
+    return inside if parted else np.ones(mean.shape, bool)
 
 
 def _mask(path: Path, volume: Volume) -> NDArray[np.bool_]:
