@@ -3,6 +3,7 @@
     python benchmarks/dmri_denoise.py                                        # SNR 20, one seed, white Rician noise
     python benchmarks/dmri_denoise.py --snr 10 20 30 --seeds 2 --noise varying
     python benchmarks/dmri_denoise.py --methods low-rank mppca --noise correlated
+    python benchmarks/dmri_denoise.py --prior runs/dmri                      # and a trained prior, a run or a shipped one
 
 Everything is measured on the anatomical phantom, whose truth is exact; every method sees the same noise and is told nothing of
 it. A new seed draws a new phantom. CPU seconds are those of the process and its children.
@@ -27,7 +28,9 @@ import torch
 from record import write_record
 
 import unfog
+from unfog.core.denoiser import InBfloat16
 from unfog.core.random import generator
+from unfog.dmri.blind import denoise_blind
 from unfog.dmri.classical import denoise
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.lowrank import optimal_shrinkage
@@ -36,6 +39,7 @@ from unfog.dmri.noise import add_magnitude_noise
 from unfog.dmri.noise_level import gaussian_level
 from unfog.dmri.phantom import Phantom, make_phantom, real_gradients
 from unfog.dmri.rician import koay_inversion
+from unfog.systems.run import Run
 
 Array = Any
 NOISES = ("white", "varying", "correlated", "chi")
@@ -87,7 +91,15 @@ def dwidenoise(y: Array) -> Array:
         return np.asarray(nib.load(there).get_fdata(dtype=np.float32))
 
 
-def all_methods(coils: int) -> dict[str, Callable[[Array, GradientTable], Array]]:
+def with_prior(source: str | None, coils: int) -> dict[str, Callable[[Array, GradientTable], Array]]:
+    """The trained prior, if one is given."""
+    if source is None:
+        return {}
+    denoiser = InBfloat16(Run.open(source).denoiser)
+    return {"prior": lambda y, g: denoise_blind(denoiser, y, g, coils=coils).signal}
+
+
+def all_methods(coils: int, prior: str | None = None) -> dict[str, Callable[[Array, GradientTable], Array]]:
     """Each takes noisy data and its table; ours take the noise model too, as its users do."""
     found: dict[str, Callable[[Array, GradientTable], Array]] = {
         "noisy": lambda y, g: y,
@@ -98,17 +110,17 @@ def all_methods(coils: int) -> dict[str, Callable[[Array, GradientTable], Array]
         "mppca + koay": lambda y, g: mppca(y, True, coils),
         "localpca": localpca,
     }
-    return found | ({"dwidenoise": lambda y, g: dwidenoise(y)} if shutil.which("dwidenoise") else {})
+    return found | with_prior(prior, coils) | ({"dwidenoise": lambda y, g: dwidenoise(y)} if shutil.which("dwidenoise") else {})
 
 
 def cpu() -> float:
     return sum(os.times()[:4])
 
 
-def compare(snr: float, kind: str, seeds: int, names: list[str]) -> dict[str, Any]:
+def compare(snr: float, kind: str, seeds: int, names: list[str], prior: str | None) -> dict[str, Any]:
     """The mean measures over the seeds, with CPU seconds, and their ratios to MPPCA's; methods take turns."""
     gradients = real_gradients()
-    methods = {name: method for name, method in all_methods(4 if kind == "chi" else 1).items() if name in names}
+    methods = {name: method for name, method in all_methods(4 if kind == "chi" else 1, prior).items() if name in [*names, "prior"]}
     rows: dict[str, list[list[float]]] = {name: [] for name in methods}
     for seed in range(seeds):
         phantom = make_phantom(gradients, seed)
@@ -135,10 +147,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--noise", choices=NOISES, nargs="+", default=["white"])
     parser.add_argument("--methods", nargs="+", default=list(all_methods(1)), choices=list(all_methods(1)))
+    parser.add_argument("--prior", help="a run of dmri-prior, or a shipped prior")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    results = {f"{kind} {snr:g}": compare(snr, kind, options.seeds, options.methods) for kind in options.noise for snr in options.snr}
+    results = {
+        f"{kind} {snr:g}": compare(snr, kind, options.seeds, options.methods, options.prior) for kind in options.noise for snr in options.snr
+    }
     units = {
         "signal": "RMSE, % of white-matter b0",
         "fa": "RMSE",
