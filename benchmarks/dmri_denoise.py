@@ -152,7 +152,9 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     results = {
-        f"{kind} {snr:g}": compare(snr, kind, options.seeds, options.methods, options.prior) for kind in options.noise for snr in options.snr
+        f"{kind} {snr:g}": compare(snr, kind, options.seeds, options.methods, options.prior)
+        for kind in options.noise
+        for snr in options.snr
     }
     units = {
         "signal": "RMSE, % of white-matter b0",

@@ -150,7 +150,7 @@ def test_tiles_cover_and_blend(space):
 def test_bad_input():
     _, noisy, shell = scan(0.1)
     oracle = Oracle(shell.gain)
-    with pytest.raises(InputError, match="15 that differ are needed"):
+    with pytest.raises(InputError, match="needs 15 that differ"):
         denoise(oracle, noisy[..., : N0 + 10], table()[: N0 + 10], 0.1)
     with pytest.raises(InputError, match="no volume at b = 0"):
         denoise(oracle, noisy[..., N0:], table()[N0:], 0.1)

@@ -41,7 +41,7 @@ def test_fractions_and_weights_sum_to_one():
 
 
 def test_signals_obey_physics():
-    """Without diffusion weighting every tissue has response 1; with it no signal is below zero or above b = 0, up to truncation at order 4."""
+    """At b = 0 every tissue has response 1; with weighting no signal is below zero or above b = 0, up to truncation at order 4."""
     sphere = harmonics.design(harmonics.fibonacci(60), 4).float()
     for seed in range(6):
         weak = sphere @ white_matter(space(5, seed), 1e-6)

@@ -86,7 +86,7 @@ def shells(gradients: GradientTable, order: int = ORDER) -> list[Shell]:
         least = harmonics.count(order)
         if len(volumes) < least or int(torch.linalg.matrix_rank(matrix)) < least:
             raise InputError(
-                f"The shell b = {b:.0f} has {len(volumes)} directions, and {least} that differ are needed; leave it out, or use low rank alone."
+                f"The shell b = {b:.0f} has {len(volumes)} directions and needs {least} that differ; leave it out, or use low rank alone."
             )
         found.append(Shell(b, volumes, b0, matrix))
     return found

@@ -55,12 +55,12 @@ def count(order: int) -> int:
 def indices(order: int) -> list[tuple[int, int]]:
     """(l, m) of each coefficient."""
     count(order)
-    return [(l, m) for l in range(0, order + 1, 2) for m in range(-l, l + 1)]
+    return [(degree, m) for degree in range(0, order + 1, 2) for m in range(-degree, degree + 1)]
 
 
 def degrees(order: int) -> Tensor:
     """l of each coefficient, (count,)."""
-    return torch.tensor([l for l, _ in indices(order)])
+    return torch.tensor([degree for degree, _ in indices(order)])
 
 
 def design(directions: Tensor, order: int, basis: str = OWN) -> Tensor:
@@ -69,12 +69,12 @@ def design(directions: Tensor, order: int, basis: str = OWN) -> Tensor:
     if basis not in BASES:
         raise unknown("spherical-harmonic basis", basis, BASES)
     chosen, powers, columns = BASES[basis], torch.complex(u[:, 0], u[:, 1]), []
-    for l, m in indices(order):
+    for degree, m in indices(order):
         size = abs(m)
         complex_part = powers**size
         part = complex_part.imag if m * chosen.sines > 0 else complex_part.real
         sign = (-1) ** size if not (chosen.alternates and m < 0) else 1  # (-1)^m of Y_l^m, twice where m < 0 has its own
-        columns.append(sign * (chosen.norm if m else 1.0) * _normalised(l, size) * _legendre_derivative(l, size, u[:, 2]) * part)
+        columns.append(sign * (chosen.norm if m else 1.0) * _normalised(degree, size) * _legendre_derivative(degree, size, u[:, 2]) * part)
     return torch.stack(columns, 1)
 
 
@@ -89,14 +89,14 @@ def unit(directions: Tensor) -> Tensor:
     return u / length
 
 
-def _normalised(l: int, m: int) -> float:
-    return math.sqrt((2 * l + 1) / (4 * math.pi) * math.factorial(l - m) / math.factorial(l + m))
+def _normalised(degree: int, m: int) -> float:
+    return math.sqrt((2 * degree + 1) / (4 * math.pi) * math.factorial(degree - m) / math.factorial(degree + m))
 
 
-def _legendre_derivative(l: int, m: int, z: Tensor) -> Tensor:
-    """The m-th derivative of P_l, by (n - m + 1) Q_(n+1) = (2n + 1) z Q_n - (n + m) Q_(n-1) from Q_m = (2m - 1)!!."""
+def _legendre_derivative(degree: int, m: int, z: Tensor) -> Tensor:
+    """The m-th derivative of P_degree, by (n - m + 1) Q_(n+1) = (2n + 1) z Q_n - (n + m) Q_(n-1) from Q_m = (2m - 1)!!."""
     before, now = torch.zeros_like(z), torch.full_like(z, math.prod(range(1, 2 * m, 2)))
-    for n in range(m, l):
+    for n in range(m, degree):
         before, now = now, ((2 * n + 1) * z * now - (n + m) * before) / (n - m + 1)
     return now
 
@@ -120,8 +120,8 @@ def rotation(turn: Tensor, order: int, basis: str = OWN) -> Tensor:
         raise InputError("A rotation of harmonics needs an orthogonal 3 x 3 matrix.")
     sphere = fibonacci(4 * count(order))
     matrix = torch.linalg.lstsq(design(sphere, order, basis), design(sphere @ turn, order, basis)).solution
-    l = degrees(order)
-    return torch.where(l[:, None] == l, matrix, 0.0)
+    own = degrees(order)
+    return torch.where(own[:, None] == own, matrix, 0.0)
 
 
 def fibonacci(n: int) -> Tensor:
@@ -135,7 +135,11 @@ def fibonacci(n: int) -> Tensor:
 def octahedral() -> list[Tensor]:
     """The 48 symmetries of the cube, as orthogonal matrices (3, 3) with entries 0, 1 and -1: exact on a voxel grid."""
     eye = torch.eye(3, dtype=torch.float64)
-    return [eye[list(order)] * torch.tensor(signs, dtype=torch.float64) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
+    return [
+        eye[list(order)] * torch.tensor(signs, dtype=torch.float64)
+        for order in permutations(range(3))
+        for signs in product((1, -1), repeat=3)
+    ]
 
 
 def turn_volume(x: Tensor, turn: Tensor) -> Tensor:

@@ -41,12 +41,12 @@ def zonal(parallel: Tensor, perpendicular: Tensor, b: float | Tensor, order: int
 
 def dispersed(k: Tensor, kappa: Tensor) -> Tensor:
     """``k`` (order / 2 + 1, *shape) of a population whose directions are concentrated by ``kappa`` (broadcasts to shape)."""
-    l = 2 * torch.arange(len(k), dtype=k.dtype).view(-1, *(1,) * (k.ndim - 1))
-    return k * torch.exp(-l * (l + 1) / (4 * kappa))
+    degree = 2 * torch.arange(len(k), dtype=k.dtype).view(-1, *(1,) * (k.ndim - 1))
+    return k * torch.exp(-degree * (degree + 1) / (4 * kappa))
 
 
 def along(k: Tensor, directions: Tensor) -> Tensor:
-    """Funk-Hecke: the coefficients (count, *shape) of kernels ``k`` (order / 2 + 1, *shape) pointed along unit ``directions`` (3, *shape)."""
+    """Funk-Hecke: the coefficients (count, *shape) of kernels ``k`` (order / 2 + 1, *shape) along unit ``directions`` (3, *shape)."""
     order = 2 * (len(k) - 1)
     return k[harmonics.degrees(order) // 2] * evaluate(directions, order)
 

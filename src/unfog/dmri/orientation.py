@@ -69,7 +69,10 @@ def orientation(
     total = len(places(inside.shape, SIDE, OVERLAP))
     for k, (tile, core, within) in enumerate(cores(inside.shape, SIDE, OVERLAP)):
         if inside[core].any():
-            found = [_tensors(measured[0], x[:, *within], inside[core], gradients) for x in _draws(denoiser, measured[0], tile, draws, seed + k, products)]
+            found = [
+                _tensors(measured[0], x[:, *within], inside[core], gradients)
+                for x in _draws(denoiser, measured[0], tile, draws, seed + k, products)
+            ]
             _sum_up(out, core, inside[core], Tensors(*(np.stack(part) for part in zip(*found, strict=True))))
         if report is not None:
             report(k + 1, total)
@@ -84,7 +87,9 @@ def _draws(denoiser: Denoiser, scan: Measured, tile: Place, draws: int, seed: in
     for start in range(0, draws, BATCH):
         some = range(start, min(start + BATCH, draws))
         batch, condition = x.repeat(len(some), 1, 1, 1, 1), {"shell": scan.shell.condition.expand(len(some), -1)}
-        for state in trajectory(denoiser, batch, grid, Calibrated(products), randomness=generators(seed, some, "draw"), condition=condition):
+        for state in trajectory(
+            denoiser, batch, grid, Calibrated(products), randomness=generators(seed, some, "draw"), condition=condition
+        ):
             batch = state.x
         yield from batch
 

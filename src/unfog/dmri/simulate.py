@@ -9,7 +9,8 @@ Everything is isotropic in distribution, so turned patches need no augmentation.
 good as its least usual training patch (Billot et al. 2023 for contrasts).
 
 The sample is x = (g S0, c_00, c_2m, c_4m): in the orthonormal basis the coefficients of N well spread directions have noise of variance
-4 pi sigma^2 / N, and g brings that of the b = 0 mean (n images) to the same: g^2 = 4 pi n / N. So x has white noise. A network is told b and g.
+4 pi sigma^2 / N, and g brings that of the b = 0 mean (n images) to the same: g^2 = 4 pi n / N. So x has white noise. A network is told
+b and g.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _stick_and_zeppelin(space: Space, b: float, count: int) -> Tensor:
 
 
 def _any_compartments(space: Space, b: float, count: int) -> Tensor:
-    """Zonal coefficients (3, populations, voxels) of one to three axisymmetric compartments, shared by the populations up to their levels."""
+    """Zonal coefficients (3, populations, voxels) of one to three axisymmetric compartments."""
     parts = 1 + int(space.uniform(0, 3))
     along_fibre = torch.stack([space.varying(0.6, 2.8, count) for _ in range(parts)])
     across = torch.stack([space.varying(0, 0.9, count) for _ in range(parts)]) * along_fibre

@@ -15,7 +15,11 @@ from unfog.systems.registry import system
 RMS = [1.46, 1.49, *[0.138] * 5, *[0.025] * 9]
 
 
-@system("dmri-prior", "a 3-D EDM on spherical harmonics of simulated diffusion MRI: for denoising any scan", "Karras et al. 2022, arXiv:2206.00364")
+@system(
+    "dmri-prior",
+    "a 3-D EDM on spherical harmonics of simulated diffusion MRI: for denoising any scan",
+    "Karras et al. 2022, arXiv:2206.00364",
+)
 def dmri_prior(dataset: Dataset) -> Config:
     """EDM with unit variance in every channel; noise levels of single scans; posterior draws by the calibrated sampler."""
     data = RMS if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
