@@ -77,3 +77,16 @@ def test_bad_input():
         Simulation(side=2)
     with pytest.raises(InputError, match="samples 0 to 9"):
         Simulation(side=4, count=10).batch([10])
+
+
+def test_the_recipe_trains_and_opens_again(tmp_path):
+    """Two steps of the whole system on small patches; its config can be read back, and the denoiser takes the shell."""
+    from unfog.systems.run import Run
+    from unfog.systems.train import train_system
+
+    settings = ["data.side=8", "training.steps=2", "training.warmup=1", "network.channels=8"]
+    train_system("dmri-prior", "dmri-simulation", tmp_path / "run", settings)
+    run, batch = Run.open(tmp_path / "run"), Simulation(side=8).batch([0, 1])
+    mean = run.denoiser(batch["x"], torch.tensor(0.01).double(), shell=batch["shell"]).mean
+    assert mean.shape == batch["x"].shape
+    assert bool(mean.isfinite().all())

@@ -26,14 +26,14 @@ def dmri_prior(dataset: Dataset) -> Config:
     network = unet(dataset, 24, multipliers=[1, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8, detail=data)
     return {
         "process": {"name": "edm", "sigma_max": 4.0},
-        "prediction": {"name": "edm", "sigma_data": data},
+        "prediction": {"name": "edm", "sigma_data": list(data)},
         "label": {"name": "log-sigma"},
         "network": network,
         "conditions": conditions(dataset, drop=0.0),
         "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -3.7, "std": 1.1}, "weight": {"name": "simple"}},
         "augment": {"name": "none"},
         "training": training(
-            steps=14_000, batch=2, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500
+            steps=9_000, batch=2, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500
         ),
         "sampling": {"sampler": "calibrated-draws", "steps": 8, "grid": {"name": "log-snr", "sigma_min": 0.002}},
     }  # fmt: skip
