@@ -1,9 +1,9 @@
 r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the prior.
 
-    nu, sigma <- low rank (``unfog.dmri.classical``);     y' = y - (E[y | nu, sigma] - nu);     answer = E[x_0 | y'] under the prior
+    nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15)
 
-Low rank says how strong the noise is and, being nearly without noise, by how much magnitudes lie too high. The prior is then given raw
-data with that offset taken away, whose noise is still white, and not what low rank made of it.
+What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes for signal, and so in the 15 harmonics
+that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
 from unfog.dmri.denoise import Estimate, denoise
 from unfog.dmri.gradients import as_table
-from unfog.dmri.rician import without_bias
+from unfog.dmri.harmonics import count
+from unfog.dmri.simulate import ORDER
 from unfog.dmri.tiles import Report
 
 
@@ -26,7 +27,9 @@ def denoise_blind(
     report: Report | None = None,
 ) -> Estimate:  # fmt: skip
     """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise; ``gradients`` of unfog or of DIPY."""
-    first = classical.denoise(data, gradients, mask, coils=coils)
-    y = without_bias(np.asarray(data, np.float32), first.signal, first.sigma[..., None], coils)
+    table = as_table(gradients)
+    first = classical.denoise(data, table, mask, coils=coils)
+    most = max((len(volumes) for volumes in table.shells().values()), default=0)
+    level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
     least = 1e-6 * float(np.abs(data).max())  # a scan without noise has some for the prior
-    return denoise(denoiser, y, as_table(gradients), np.maximum(first.sigma, least), mask, seed=seed, report=report)
+    return denoise(denoiser, first.signal, table, np.maximum(level, least), mask, seed=seed, report=report)
