@@ -101,6 +101,23 @@ def test_permuting_volumes_permutes():
     assert np.allclose(other.signal, one.signal[..., order], atol=1e-5)
 
 
+def test_two_shells_are_two_scans():
+    """Each shell's answer is what it is alone, b = 0 the mean of both, and the squares of the expected errors average."""
+    _, one, shell = scan(0.1, 0)
+    _, two, _ = scan(0.1, 1)
+    two[..., :N0] = one[..., :N0]
+    weighted = table().directions[N0:]
+    both = GradientTable(np.r_[np.zeros(N0), np.full(N, 1000.0), np.full(N, 2000.0)], np.concatenate([table().directions, weighted]))
+    oracle = Oracle(shell.gain)
+    alone = [denoise(oracle, y, table(b=b), 0.1) for y, b in ((one, 1000.0), (two, 2000.0))]
+    found = denoise(oracle, np.concatenate([one, two[..., N0:]], -1), both, 0.1)
+    assert np.allclose(found.signal[..., N0 : N0 + N], alone[0].signal[..., N0:], atol=1e-5)
+    assert np.allclose(found.signal[..., N0 + N :], alone[1].signal[..., N0:], atol=1e-5)
+    assert np.allclose(found.signal[..., 0], (alone[0].signal[..., 0] + alone[1].signal[..., 0]) / 2, atol=1e-5)
+    expected = ((alone[0].expected_error**2 + alone[1].expected_error**2) / 2) ** 0.5
+    assert np.allclose(found.expected_error, expected, rtol=1e-4)
+
+
 def test_orientation_draws_are_as_wide_as_the_posterior():
     """The fraction of truths inside the 95 % cone of a well known prior, over voxels of several scans; FA's mean is near the truth's."""
     inside, wide = [], []
