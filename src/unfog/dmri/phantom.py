@@ -191,24 +191,26 @@ def _bundle(gradients: GradientTable, mean: Array, kappa: Array, properties: lis
 
 
 def _watson(mean: Array, kappa: Array) -> list[tuple[Array, Array]]:
-    """Directions (voxels, 3) with weights (voxels,): Watson's density e^(kappa (u.mean)^2) in ``RINGS`` rings of equal probability.
+    """Directions (voxels, 3) with weights (voxels,): Watson's density e^(kappa (u.mean)^2) on ``RINGS`` rings about the mean.
 
-    Far from the mean the density is exponential in sin^2 of the angle, which puts the rings at its quantiles.
+    With w = 1 - cos of the angle the density is e^(-kappa w (2 - w)) dw: the rings are Gauss's points under e^(-kappa w), and the rest
+    goes into their weights. Means of cos^2 are exact to .005.
     """
     other = np.where(np.abs(mean[:, :1]) < 0.8, [[1.0, 0, 0]], [[0, 1.0, 0]])
     first = np.cross(mean, other)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
     second = np.cross(mean, first)
-    rings: list[tuple[Array, Array]] = []
-    for ring in range(RINGS):
-        level = (ring + 0.5) / RINGS
-        sine2 = -np.log(1 - level * (1 - np.exp(-kappa))) / kappa
-        sine, cosine = np.sqrt(sine2)[:, None], np.sqrt(1 - sine2)[:, None]
+    nodes, shares = np.polynomial.legendre.leggauss(RINGS)
+    w = -np.log(1 - (nodes[:, None] + 1) / 2 * (1 - np.exp(-kappa))) / kappa  # (rings, voxels)
+    weights = shares[:, None] * np.exp(kappa * w * (w - 1))
+    weights /= SPOKES * weights.sum(0)
+    found: list[tuple[Array, Array]] = []
+    for ring, (cosine, weight) in enumerate(zip(1 - w, weights, strict=True)):
         for spoke in range(SPOKES):
             angle = 2 * math.pi * (spoke + 0.5 * (ring % 2)) / SPOKES
-            fibre = cosine * mean + sine * (math.cos(angle) * first + math.sin(angle) * second)
-            rings.append((fibre, np.full(len(mean), 1 / (RINGS * SPOKES))))
-    return rings
+            aside = math.cos(angle) * first + math.sin(angle) * second
+            found.append((cosine[:, None] * mean + np.sqrt(1 - cosine**2)[:, None] * aside, weight))
+    return found
 
 
 def _smooth(random: np.random.Generator, shape: tuple[int, ...], length: float) -> Array:
