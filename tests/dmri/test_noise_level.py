@@ -35,7 +35,7 @@ def test_magnitudes(ring: Ring, coils: int, sigma: float) -> None:
     """Also where the noise is so strong that the magnitudes' own deviation is far below sigma."""
     signal = ring.signal[:, :, :5]
     level = estimate_noise(torch.from_numpy(with_noise(signal, sigma, coils=coils)), ALL[:, :, :5]).level.numpy()
-    found = gaussian_level(level, magnitude_mean(signal, sigma, coils), coils)
+    found = gaussian_level(level, magnitude_mean(signal, sigma, coils), ALL[:, :, :5], coils)
     assert np.median(found) == pytest.approx(sigma, rel=0.02)
     assert sigma < 0.1 or np.median(level) < 0.99 * sigma
 

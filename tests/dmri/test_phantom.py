@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from unfog.data.packages import member
+from unfog.dmri.anatomy import mni_anatomy
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.measures import axis_angle, measure
 from unfog.dmri.phantom import Phantom, _watson, make_phantom, real_gradients
@@ -20,7 +21,7 @@ def phantom(gradients: GradientTable) -> Phantom:
         member("nilearn", "_t1_tal_nlin_sym_09a_converted.nii.gz")
     except InputError as error:
         pytest.skip(str(error))
-    return make_phantom(gradients[:40], seed=1, shape=SMALL)
+    return make_phantom(gradients[:40], seed=1, anatomy=mni_anatomy(SMALL))
 
 
 def test_fractions_and_directions(phantom: Phantom) -> None:
@@ -52,10 +53,10 @@ def test_one_fibre_points_along_its_family(phantom: Phantom) -> None:
 
 def test_seeds(phantom: Phantom, gradients: GradientTable) -> None:
     table = gradients[:3]
-    again = make_phantom(table, seed=1, shape=SMALL)
+    again = make_phantom(table, seed=1, anatomy=mni_anatomy(SMALL))
     np.testing.assert_array_equal(again.fractions, phantom.fractions)
     np.testing.assert_allclose(again.signal, phantom.signal[..., :3], rtol=1e-12)
-    other = make_phantom(table, seed=2, shape=SMALL)
+    other = make_phantom(table, seed=2, anatomy=mni_anatomy(SMALL))
     np.testing.assert_array_equal(other.mask, phantom.mask)
     assert np.abs(other.fractions - phantom.fractions).max() > 0.5
 
