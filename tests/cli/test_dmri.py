@@ -41,6 +41,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_mrtrix(gradients, folder / "dwi.b")
     write_fsl(gradients[:39], folder / "short.bval", folder / "short.bvec", AFFINE)
     write_fsl(gradients[5:8], folder / "three.bval", folder / "three.bvec", AFFINE)
+    write_fsl(gradients[6:], folder / "weighted.bval", folder / "weighted.bvec", AFFINE)
     bvals, bvecs = np.loadtxt(folder / "dwi.bval"), np.loadtxt(folder / "dwi.bvec")
     for name, at, value in (("nan", (0, 9), np.nan), ("long", (0, 9), 2.0)):
         bad = bvecs.copy()
@@ -87,6 +88,9 @@ def test_a_scan_is_denoised(scan: Path, table: str, monkeypatch: pytest.MonkeyPa
     assert (images["mask"].get_fdata() > 0).mean() < 0.85
     assert np.std((data[2:22, 2:22] - clean)[inside]) < 0.5 * SIGMA
     np.testing.assert_allclose(images["residual"].get_fdata() + data, raw, atol=0.1)
+    page = (out / "report.html").read_text()
+    assert page.count("<img") == 30  # ten rows of three slices
+    assert "http" not in page
     again = read_fsl(out / "dwi_denoised.bval", out / "dwi_denoised.bvec", AFFINE, 40)
     np.testing.assert_allclose(again.directions, real_gradients()[:40].directions, atol=1e-8)
 
@@ -102,7 +106,7 @@ def test_the_mask_and_the_bias_are_the_users(scan: Path, monkeypatch: pytest.Mon
     assert means[0] < means[1]
 
 
-DENOISE = "dmri denoise dwi.nii.gz --out new"
+DENOISE, SYNTHESIZE = "dmri denoise dwi.nii.gz --out new", "dmri synthesize --out new"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,17 @@ DENOISE = "dmri denoise dwi.nii.gz --out new"
         (f"{DENOISE} {FSL} --mask nobody.nii.gz", "nobody.nii.gz is empty"),
         (f"{DENOISE} {FSL} --mask elsewhere.nii.gz", "not on the scan's grid"),
         (f"{DENOISE} {FSL} --mask smaller.nii.gz", "not on the scan's grid"),
+        (SYNTHESIZE, "give --bvals and --bvecs, or --grad"),
+        (f"{SYNTHESIZE} {FSL} --snr 0", "above 0, not 0"),
+        (f"{SYNTHESIZE} {FSL} --snr nan", "above 0, not nan"),
+        (f"{SYNTHESIZE} --bvals nan.bval --bvecs dwi.bvec", "b-value of nan"),
+        (f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz one.nii.gz mask.nii.gz", "rescale them"),
+        (f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz elsewhere.nii.gz mask.nii.gz", "not on one grid"),
+        (f"{SYNTHESIZE} {FSL} --tissue nobody.nii.gz nobody.nii.gz nobody.nii.gz", "no brain"),
+        (f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz nobody.nii.gz nobody.nii.gz --like dwi.nii.gz", "not both"),
+        (f"{SYNTHESIZE} --bvals weighted.bval --bvecs weighted.bvec --tissue mask.nii.gz nobody.nii.gz nobody.nii.gz", "no b0"),
+        ("dmri report full", "full lacks dwi_denoised.nii.gz"),
+        ("dmri report nowhere", "nowhere lacks dwi_denoised.nii.gz"),
     ],
 )
 def test_refused_in_one_sentence(scan: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +155,57 @@ def test_refused_in_one_sentence(scan: Path, line: str, words: str, monkeypatch:
     assert stderr.count("\n") == 1
     assert words in stderr
     assert sorted(scan.rglob("*")) == before
+
+
+def test_a_report_is_written_again(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    table = f"--bvals {scan / 'dwi.bval'} --bvecs {scan / 'dwi.bvec'}"
+    assert invoke(f"dmri denoise {scan / 'dwi.nii.gz'} {table} --out new")[0] == 0
+    first = Path("new/report.html").read_bytes()
+    Path("new/report.html").unlink()
+    assert invoke("dmri report new --json") == (0, '{"report": "new/report.html"}\n', "")
+    assert Path("new/report.html").read_bytes() == first
+    Path("new/summary.json").write_text("{}")
+    status, _, stderr = invoke("dmri report new")
+    assert status == 2
+    assert "summary.json is not that of a denoised scan" in stderr
+
+
+@pytest.mark.parametrize("source", ["--tissue mask.nii.gz nobody.nii.gz nobody.nii.gz", "--like dwi.nii.gz"], ids=["maps", "like"])
+def test_a_scan_is_synthesized(scan: Path, source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(scan)
+    out = tmp_path / "new"
+    status, stdout, _ = invoke(f"dmri synthesize {FSL} {source} --snr 25 --out {out} --json")
+    assert status == 0
+    summary, read = json.loads(stdout), {path.name[:-7]: nib.load(path).get_fdata() for path in out.glob("*.nii.gz")}
+    assert summary["noise"] == 40
+    shapes = {"dwi": (40,), "dwi_noisefree": (40,), "directions": (9,), "fractions": (6,), "mask": ()}
+    assert {name: data.shape for name, data in read.items()} == {name: (24, 24, 6, *last) for name, last in shapes.items()}
+    inside = read["mask"] > 0
+    assert float(np.sqrt(np.mean((read["dwi"] - read["dwi_noisefree"])[inside] ** 2))) == pytest.approx(40, rel=0.05)
+    np.testing.assert_allclose(read["fractions"][inside].sum(1), 1, atol=1e-5)
+    assert invoke(f"dmri synthesize {FSL} {source} --snr 25 --out {tmp_path / 'again'}")[0] == 0
+    assert (out / "dwi.nii.gz").read_bytes() == (tmp_path / "again/dwi.nii.gz").read_bytes()
+
+
+def test_what_is_synthesized_can_be_denoised(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """On an oblique grid too the table that is written turns with the affine: directions fitted lie along the truth."""
+    from unfog.dmri.measures import axis_angle
+    from unfog.dmri.tensor import fit_tensors
+
+    monkeypatch.chdir(tmp_path)
+    maps = " ".join(str(scan / f"{name}.nii.gz") for name in ("mask", "nobody", "nobody"))
+    table = f"--bvals {scan / 'dwi.bval'} --bvecs {scan / 'dwi.bvec'}"
+    assert invoke(f"dmri synthesize {table} --tissue {maps} --out made")[0] == 0
+    assert invoke("dmri denoise made/dwi.nii.gz --bvals made/dwi.bval --bvecs made/dwi.bvec --mask made/mask.nii.gz --out done")[0] == 0
+    gradients = read_fsl("done/dwi_denoised.bval", "done/dwi_denoised.bvec", nib.load("done/dwi_denoised.nii.gz").affine)
+    fractions = nib.load("made/fractions.nii.gz").get_fdata()
+    family = fractions[..., :3].argmax(-1)
+    alone = fractions[..., :3].max(-1) > 0.97
+    directions = nib.load("made/directions.nii.gz").get_fdata().reshape(*family.shape, 3, 3)
+    truth = np.take_along_axis(directions, family[..., None, None], 3)[:, :, :, 0][alone]
+    found = fit_tensors(nib.load("done/dwi_denoised.nii.gz").get_fdata()[alone], gradients).direction
+    assert np.median(axis_angle(found, truth)) < 3
 
 
 def test_three_volumes_with_their_layout(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
