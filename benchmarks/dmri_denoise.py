@@ -60,7 +60,8 @@ def mppca(y: Array, koay: bool, coils: int) -> Array:
     from dipy.denoise.localpca import mppca as run
 
     x, level = run(y, return_sigma=True)
-    return koay_inversion(x, gaussian_level(level, x, coils)[..., None], coils) if koay else x
+    inside = torch.ones(level.shape, dtype=torch.bool)
+    return koay_inversion(x, gaussian_level(level, x, inside, coils)[..., None], coils) if koay else x
 
 
 def localpca(y: Array, gradients: GradientTable) -> Array:

@@ -13,7 +13,6 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.noise import add_magnitude_noise
 
 
-
 class Ring(NamedTuple):
     """``signal`` (X, Y, Z, volumes) of tensors, ``direction`` (X, Y, Z, 3) along the voxels, ``fibrous`` (X, Y, Z)."""
 

@@ -76,7 +76,7 @@ def test_all_48_orientations(gradients: GradientTable, ring: Ring, tmp_path: Pat
         turned_inside = nib.apply_orientation(inside.astype(np.int8), orientation) > 0
         found = np.zeros((*turned_inside.shape, 3))
         found[turned_inside] = fit_tensors(nib.apply_orientation(data, orientation)[turned_inside], table).direction
-        again = nib.apply_orientation(found, nib.orientations.ornt_transform(orientation, IDENTITY))
+        again = nib.apply_orientation(found, nib.orientations.ornt_transform(IDENTITY, orientation))
         assert axis_angle(again[inside], truth).max() < 0.1
 
 
@@ -142,7 +142,7 @@ def test_three_volumes_are_read_where_the_layout_is_said(tmp_path: Path) -> None
     paths = files(tmp_path, "0 1000 1000", "0 1 0\n0 0 .6\n0 0 .8\n")
     affine = np.diag([-1.0, 1, 1, 1])
     np.testing.assert_allclose(read_fsl(*paths, affine, 3, "rows").directions, [[0, 0, 0], [-1, 0, 0], [0, 0.6, 0.8]])
-    with pytest.raises(InputError, match="zero|length"):
+    with pytest.raises(InputError, match="of length"):
         read_fsl(*paths, affine, 3, "columns")
     with pytest.raises(InputError, match="one of auto, rows, columns"):
         read_fsl(*paths, affine, 3, "diagonal")

@@ -18,8 +18,9 @@ NU = np.array([0.0, 0.05, 0.3, 1.0, 2.5, 7.0, 30.0])
 
 def test_the_rician_mean() -> None:
     """Laguerre's L_1/2 as a Bessel sum, as scipy's distribution and as Kummer's function."""
-    expected = [stats.rice(nu / 0.5, scale=0.5).mean() for nu in NU]
-    np.testing.assert_allclose(magnitude_mean(NU, 0.5), expected, rtol=1e-9)
+    expected = [stats.rice(nu / 0.5, scale=0.5).mean() for nu in NU[:6]]  # scipy overflows beyond
+    np.testing.assert_allclose(magnitude_mean(NU[:6], 0.5), expected, rtol=1e-9)
+    assert float(magnitude_mean(30.0, 0.5)) == pytest.approx(30 + 0.5**2 / 60, abs=1e-5)
     np.testing.assert_allclose(magnitude_mean(NU[:6], 0.5), 0.5 * np.sqrt(np.pi / 2) * hyp1f1(-0.5, 1, -2 * NU[:6] ** 2), rtol=1e-9)
 
 

@@ -50,7 +50,7 @@ def denoise(
     level, components = torch.where(noise.level > 0, noise.level, 1.0)[..., None], noise.components
     scores, error = local_svd(components.scores(y / level), inside, rule, report)
     mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
-    sigma = gaussian_level(noise.level.numpy(), mean, coils)
+    sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
     expected = np.where(inside.numpy(), sigma * (error * scores.shape[3] / y.shape[3]).sqrt().numpy(), sigma)
     if unbias:
         mean = np.where(inside.numpy()[..., None], koay_inversion(mean, sigma[..., None], coils), mean)

@@ -78,7 +78,8 @@ def as_table(gradients: Any, affine: Array | None = None) -> GradientTable:
     if not hasattr(gradients, "bvals") or not hasattr(gradients, "bvecs"):
         raise InputError(f"Gradients are a GradientTable of unfog or of DIPY, not a {type(gradients).__name__}; read one with read_fsl.")
     turn = np.eye(3) if affine is None else fsl_to_world(affine)
-    return GradientTable(np.asarray(gradients.bvals), np.asarray(gradients.bvecs) @ turn.T)
+    along = GradientTable(np.asarray(gradients.bvals), np.asarray(gradients.bvecs))
+    return GradientTable(along.bvals, along.directions @ turn.T)
 
 
 def fsl_to_world(affine: Array) -> Array:
@@ -101,7 +102,8 @@ def read_fsl(bvals: str | Path, bvecs: str | Path, affine: Array, volumes: int |
     if len(vectors) != values.size:
         raise InputError(f"{Path(bvals).name} has {values.size} b-values and {Path(bvecs).name} {len(vectors)} vectors; match them.")
     _check_count(Path(bvals), values.size, volumes)
-    return _named(Path(bvecs), values.ravel(), vectors @ fsl_to_world(affine).T)
+    along = _named(Path(bvecs), values.ravel(), vectors)
+    return GradientTable(along.bvals, along.directions @ fsl_to_world(affine).T)
 
 
 def read_mrtrix(path: str | Path, volumes: int | None = None) -> GradientTable:

@@ -92,10 +92,10 @@ def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tenso
     return out
 
 
-def gaussian_level(level: NDArray[Any], mean: NDArray[Any], coils: int = 1) -> NDArray[Any]:
-    """sigma (X, Y, Z) from the ``level`` of magnitudes (X, Y, Z) and their ``mean`` (X, Y, Z, volumes)."""
+def gaussian_level(level: NDArray[Any], mean: NDArray[Any], inside: Tensor, coils: int = 1) -> NDArray[Any]:
+    """sigma (X, Y, Z) from the ``level`` of magnitudes, (X, Y, Z), smooth over voxels ``inside``, and their ``mean`` (X, Y, Z, volumes)."""
     sigma = level
     for _ in range(ROUNDS):
         share = variance_share(mean, sigma[..., None], coils).mean(-1)
-        sigma = level / np.sqrt(share)
+        sigma = level / np.sqrt(smooth(torch.from_numpy(share), inside).numpy())
     return np.asarray(sigma, dtype=level.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from unfog.dmri.classical import Denoised, denoise
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
 from unfog.dmri.warnings import warnings_of
 from unfog.errors import InputError, MissingExtra
+from unfog.systems.dmri_report import report_page
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
 
 AIR = 0.3  # of the head's signal: air is darker
@@ -41,14 +42,22 @@ class Tables:
         return read_fsl(self.bvals, self.bvecs, affine, volumes, self.layout)
 
 
-def denoise_file(dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True) -> dict[str, Any]:
-    """Denoise a scan into the new folder ``out``: dwi_denoised, noise, residual, expected_error and mask, its table, and summary.json."""
-    check_new(out)
-    tables.read(np.eye(4))  # a bad table is refused before a large scan is read
+def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
+    """A scan and its table; a bad table is refused before a large scan is read."""
+    tables.read(np.eye(4))
     volume = read_nifti(dwi)
     if volume.data.ndim != 4:
         raise InputError(f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole.")
-    gradients = tables.read(volume.affine, volume.data.shape[3])
+    return volume, tables.read(volume.affine, volume.data.shape[3])
+
+
+def denoise_file(dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True) -> dict[str, Any]:
+    """Denoise a scan into the new folder ``out``.
+
+    It holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html and summary.json.
+    """
+    check_new(out)
+    volume, gradients = read_series(dwi, tables)
     inside = brain_mask(volume, gradients) if mask is None else _mask(mask, volume)
     begun = time.perf_counter()
     found = denoise(volume.data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
@@ -57,9 +66,11 @@ def denoise_file(dwi: Path, tables: Tables, out: Path, *, mask: Path | None = No
             "dwi_denoised": found.signal, "noise": found.sigma, "residual": volume.data - found.signal,
             "expected_error": found.expected_error, "mask": inside,
         }  # fmt: skip
-        files = [write_nifti(folder / f"{name}.nii.gz", values, volume).name for name, values in maps.items()]
+        volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
+        files = [write_nifti(folder / f"{name}.nii.gz", part.data, volume).name for name, part in volumes.items()]
         write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", volume.affine)
         summary = _summary(volume, gradients, inside, found, {"coils": coils, "bias removed": unbias}) | {"files": files}
+        report_page(volumes, gradients, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
