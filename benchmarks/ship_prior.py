@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--results", type=Path, required=True, help="what the benchmark wrote")
+    parser.add_argument("--note", help="what else was done to make it")
     options = parser.parse_args()
     measured, target = json.loads(options.results.read_text()), PRIORS / options.name
     if target.exists():
@@ -57,6 +58,7 @@ def main() -> None:
     card = {
         **FACTS[run.config["system"]],
         "command": f"unfog train {run.config['system']} --data {run.config['data']['name']}{chosen} --out RUN",
+        **({"note": options.note} if options.note else {}),
         "seed": run.config["training"]["seed"],
         "steps": json.loads(lines[-1])["step"],
         "loss_of_last_1000_steps": sum(losses) / len(losses),
