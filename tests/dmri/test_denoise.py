@@ -114,7 +114,7 @@ def test_two_shells_are_two_scans():
     assert np.allclose(found.signal[..., N0 : N0 + N], alone[0].signal[..., N0:], atol=1e-5)
     assert np.allclose(found.signal[..., N0 + N :], alone[1].signal[..., N0:], atol=1e-5)
     assert np.allclose(found.signal[..., 0], (alone[0].signal[..., 0] + alone[1].signal[..., 0]) / 2, atol=1e-5)
-    expected = ((alone[0].expected_error**2 + alone[1].expected_error**2) / 2) ** 0.5
+    expected = ((alone[0].expected_error ** 2 + alone[1].expected_error ** 2) / 2) ** 0.5
     assert np.allclose(found.expected_error, expected, rtol=1e-4)
 
 
