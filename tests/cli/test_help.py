@@ -13,7 +13,7 @@ from unfog import __version__
 from unfog.cli.main import app
 
 COMMANDS = [[c] for c in ("demo", "systems", "data", "train", "distill", "calibrate", "sample", "restore", "ema", "inspect", "doctor")]
-COMMANDS.append(["data", "fetch"])
+COMMANDS += [["data", "fetch"], ["dmri", "denoise"], ["dmri", "synthesize"], ["dmri", "report"]]
 HEAVY = ["torch", "numpy", "matplotlib", "nibabel", "scipy", "PIL", "yaml", "safetensors"]
 runner = CliRunner()
 

@@ -69,3 +69,15 @@ def test_a_network_that_outputs_the_truth_is_the_oracle(prediction):
     t = torch.tensor([0.25, 0.5, 0.75], dtype=torch.float64)
     assert torch.allclose(denoiser(x, t).mean, oracle(x, t).mean, atol=1e-4)  # the label is float32
     assert torch.allclose(denoiser.score(x, t), oracle.score(x, t), atol=1e-3)
+
+
+def test_edm_by_channel_is_edm_in_each_channel():
+    """A standard deviation for each channel: the scalar rule, channel by channel, to x_0, back, and on the input."""
+    data, sigma = [1.5, 0.02, 0.3], torch.tensor([0.01, 0.4], dtype=torch.float64)
+    alpha, g = torch.ones_like(sigma), torch.Generator().manual_seed(0)
+    out, x = (torch.randn(2, 3, 4, 5, generator=g, dtype=torch.float64) for _ in range(2))
+    whole = EDMF(data).to_x0(out, x, alpha, sigma)
+    for c, one in enumerate(data):
+        assert torch.allclose(whole[:, c : c + 1], EDMF(one).to_x0(out[:, c : c + 1], x[:, c : c + 1], alpha, sigma))
+        assert torch.allclose(EDMF(data).input_scale(alpha, sigma)[:, c], EDMF(one).input_scale(alpha, sigma))
+    assert torch.allclose(EDMF(data).from_x0(whole, x, alpha, sigma), out)

@@ -203,3 +203,17 @@ def test_a_context_it_was_not_built_for_is_refused() -> None:
         UNet(3, 2, **SMALL)(x, label, Context(tokens=context.tokens))
     with pytest.raises(InputError, match="2-D U-Net"):
         unet(x[0], label, context)
+
+
+def test_detail_is_the_noise_in_its_own_units():
+    """White noise on a constant gives d = n - mean(n), whatever the constant, the level and the channel's scale."""
+    from unfog.core.prediction import EDMF
+    from unfog.networks.detail import Detail
+
+    data, sigma = [1.5, 0.02], torch.tensor([0.01, 0.3], dtype=torch.float64)
+    noise = torch.randn(2, 2, 9, 9, generator=torch.Generator().manual_seed(0))
+    x = torch.tensor([1.0, -0.1])[None, :, None, None] + sigma.float()[:, None, None, None] * noise
+    scaled = x * EDMF(data).input_scale(torch.ones_like(sigma), sigma)[..., None, None].float()
+    found = Detail(data, 2)(scaled, 0.25 * sigma.log())
+    expected = torch.asinh(noise - torch.nn.functional.avg_pool2d(noise, 3, 1, 1))
+    assert torch.allclose(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-3)

@@ -102,7 +102,7 @@ def test_the_rate_is_measured(dataset):
 def test_shipped_priors_are_whole_and_light(name):
     run = Run.open(name)
     assert sum(f.stat().st_size for f in run.path.iterdir()) < 10e6
-    assert {"data", "command", "seed", "licence", "figures"} <= run.card.keys()
+    assert {"data", "commands", "seed", "licence", "figures"} <= run.card.keys()
     assert set(json.loads((run.path / "manifest.json").read_text())) == {"weights.safetensors", "config.yaml"}
 
 

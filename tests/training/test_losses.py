@@ -301,3 +301,28 @@ def test_bad_objectives_are_one_sentence(config, words):
     with pytest.raises(InputError) as error:
         objectives.build(config)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["score-matching", "min-snr", "p2"])
+def test_a_weight_on_x0_is_the_same_for_outputs_scaled_by_channel(name):
+    """Weights stand on the error of x_0 or of the noise: how each channel's output is scaled must not change them."""
+
+    class Says(nn.Module):
+        def forward(self, x, label, context):
+            return x
+
+    g, process = torch.Generator().manual_seed(0), processes.build("edm")
+    x0, losses = torch.randn(3, 2, 4, 4, generator=g, dtype=torch.float64), []
+    weight = weights.build(name)
+    for data in (0.5, [0.5, 0.5]):
+        denoiser = NetworkDenoiser(Says(), process, predictions.build({"name": "edm", "sigma_data": data}), lambda process, t: t)
+        losses.append(denoising(times={"name": "log-normal"}, weight=name)(denoiser, {"x": x0}, [0, 1, 2], 0, 1))
+    assert torch.allclose(losses[0], losses[1])
+    objective = denoising(times={"name": "log-normal"})
+    denoiser.prediction = predictions.build({"name": "edm", "sigma_data": [1.5, 0.1]})
+    example = objective.example(denoiser, x0, [0, 1, 2], 0, 1)
+    a, _ = denoiser.prediction.rule(*denoiser.scales(example.t))
+    wrong = example.target + 1 / a[..., None, None]  # every x_0 off by one
+    snr = denoiser.process.log_snr(example.t).exp()
+    expected = {"score-matching": snr, "min-snr": snr.clamp(max=5), "p2": snr / (1 + snr)}[name]
+    assert torch.allclose(Denoising(weight)(denoiser, example, wrong), expected, rtol=1e-6)

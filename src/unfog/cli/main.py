@@ -14,6 +14,7 @@ from unfog.cli.calibrate import calibrate
 from unfog.cli.data import data
 from unfog.cli.demo import demo
 from unfog.cli.distill import distill
+from unfog.cli.dmri import dmri
 from unfog.cli.doctor import doctor
 from unfog.cli.ema import ema
 from unfog.cli.inspect import inspect
@@ -84,6 +85,7 @@ app.command(epilog=_example("calibrate runs/fashion --steps 8"))(calibrate)
 app.command(epilog=_example("distill runs/fashion --steps 2 --out runs/fashion-2"))(distill)
 app.command(epilog=_example("sample runs/fashion -n 16 --steps 50 --out samples"))(sample)
 app.command(epilog=_example("restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"))(restore)
+app.add_typer(dmri)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)
 app.command(epilog=_example("doctor --json"))(doctor)

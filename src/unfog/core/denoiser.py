@@ -77,6 +77,19 @@ class Denoiser(nn.Module, ABC):
         return mean.detach(), covariance
 
 
+class InBfloat16(Denoiser):
+    """Another denoiser with its network in bfloat16 (autocast): several times faster on a CPU that has it; x_t keeps its own type."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser, self.process = denoiser, denoiser.process
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        with torch.autocast(x_t.device.type, torch.bfloat16):
+            posterior: Posterior = self.denoiser(x_t, t, **condition)
+        return posterior
+
+
 Label = Callable[[Process, Tensor], Tensor]
 labels: Registry[Label] = Registry("label")
 
@@ -111,7 +124,7 @@ class NetworkDenoiser(Denoiser):
         super().__init__()
         self.network, self.conditioner = network, conditioner or Conditioner()
         self.process, self.prediction, self.label, self.variance = process, prediction, label, variance
-        if not all(bool(c.isfinite()) for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))):
+        if not all(bool(c.isfinite().all()) for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))):
             raise InputError(
                 f"{type(prediction).__name__} prediction needs some signal at t = 1, where this process has none (alpha = 0), so x_0 "
                 "could not be found from it; predict v, x0 or flow."

@@ -10,6 +10,7 @@ v: Salimans & Ho 2022. Flow (velocity of x_t along t with alpha = 1 - t, sigma =
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +27,7 @@ class Prediction(ABC):
 
     @abstractmethod
     def rule(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """(a, b) of x_0 = a out + b x_t."""
+        """(a, b) of x_0 = a out + b x_t, each (batch,), or (batch, channels) where channels differ."""
 
     def input_scale(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The factor on x_t before it enters the network."""
@@ -92,13 +93,19 @@ class Flow(Prediction):
 @predictions.register("edm")
 @dataclass(frozen=True)
 class EDMF(Prediction):
-    """out = F, with input and output of unit variance for data of standard deviation ``sigma_data``."""
+    """out = F, with input and output of unit variance for data of standard deviation ``sigma_data``: one, or one for each channel."""
 
-    sigma_data: float = 0.5
+    sigma_data: float | Sequence[float] = 0.5
 
     def rule(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        power = alpha**2 * self.sigma_data**2 + sigma**2
-        return sigma * self.sigma_data / power.sqrt(), alpha * self.sigma_data**2 / power
+        alpha, sigma, data = self._by_channel(alpha, sigma)
+        power = alpha**2 * data**2 + sigma**2
+        return sigma * data / power.sqrt(), alpha * data**2 / power
 
     def input_scale(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        return (alpha**2 * self.sigma_data**2 + sigma**2).rsqrt()
+        alpha, sigma, data = self._by_channel(alpha, sigma)
+        return (alpha**2 * data**2 + sigma**2).rsqrt()
+
+    def _by_channel(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        data = torch.as_tensor(self.sigma_data, dtype=alpha.dtype, device=alpha.device)
+        return (alpha[..., None], sigma[..., None], data) if data.ndim else (alpha, sigma, data)

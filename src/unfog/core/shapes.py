@@ -6,9 +6,10 @@ from torch import Tensor
 
 
 def expand(value: Tensor, like: Tensor) -> Tensor:
-    """Per-sample numbers (batch,) or a scalar, shaped to multiply ``like`` (batch, ...) and in its type and device."""
+    """Numbers per sample (batch,) or per channel (batch, channels), or a scalar, shaped to multiply ``like`` (batch, channels, ...)
+    and in its type and device."""
     value = value.to(device=like.device, dtype=like.dtype)
-    return value.reshape(-1, *(1,) * (like.ndim - 1)) if value.ndim else value
+    return value.reshape(*value.shape, *(1,) * (like.ndim - value.ndim)) if value.ndim else value
 
 
 def sum_per_sample(x: Tensor) -> Tensor:

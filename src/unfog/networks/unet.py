@@ -20,6 +20,7 @@ from unfog.core.conditioning import Context
 from unfog.errors import InputError
 from unfog.networks.attention import Attention, CrossAttention, SelfAttention
 from unfog.networks.blocks import Ascent, Descent, Downsample, ResidualBlock, Stage, Upsample, convolution, modulations
+from unfog.networks.detail import Detail
 from unfog.networks.embedding import LabelEmbedding
 from unfog.networks.normalisation import GroupNorm
 from unfog.networks.patches import crop, pad_to_multiple, positions, shuffle, unshuffle
@@ -36,6 +37,7 @@ class UNet(nn.Module):
     at ``attention_levels`` and, if ``middle_attention``, at the bottom, in heads of ``head_dim`` channels (None: one head).
     ``modulation``, "add" or "scale-shift", is how the label enters a block. Of the context it takes a vector of ``vector_width``,
     ``spatial_channels`` on the grid of x, and tokens of ``token_width`` by cross-attention; all that it is built for must be given.
+    ``detail``, the data's standard deviation, adds each channel's `unfog.networks.detail` in units of the noise.
     ``patch`` moves patches into channels first; ``coordinates`` adds a position channel per axis, and waves of so many ``octaves``.
     ``downsample_padding`` 0 pads as DDPM's authors do; ``embedding_shift`` is that of `unfog.networks.embedding.sinusoids`.
     It starts as the zero function.
@@ -59,6 +61,7 @@ class UNet(nn.Module):
         vector_width: int | None = None,
         spatial_channels: int = 0,
         token_width: int | None = None,
+        detail: float | Sequence[float] | None = None,
         patch: int = 1,
         coordinates: bool = False,
         octaves: int = 0,
@@ -73,7 +76,9 @@ class UNet(nn.Module):
         width, volume = 4 * channels, patch**dims
         self.embedding = LabelEmbedding(channels, embedding_shift)
         self.vector = None if vector_width is None else nn.Linear(vector_width, width, bias=False)
-        self.enter = convolution(dims, (in_channels + spatial_channels) * volume + dims * (1 + 2 * octaves) * coordinates, channels)
+        self.detail = None if detail is None else Detail(detail, dims)
+        entering = in_channels * (1 + (detail is not None)) + spatial_channels
+        self.enter = convolution(dims, entering * volume + dims * (1 + 2 * octaves) * coordinates, channels)
 
         block = partial(modulations.get(modulation), width=width, dims=dims, groups=groups, eps=norm_eps, dropout=dropout)
         attentions = partial(_attentions, head_dim=head_dim, groups=groups, eps=norm_eps, token_width=token_width)
@@ -90,7 +95,7 @@ class UNet(nn.Module):
     def forward(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> Tensor:
         self._check(x, context)
         e = self._embed(label, context)
-        h = self.enter(self._input(x, context))
+        h = self.enter(self._input(x if self.detail is None else torch.cat([x, self.detail(x, label)], 1), context))
         maps = [h]
         for level in self.down:
             maps += level(maps[-1], e, context)

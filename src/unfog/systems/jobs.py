@@ -48,7 +48,7 @@ def sample_run(
         _write_samples(folder, x, run)
         chosen = {"class": label, "guidance": guidance}
         summary = {"run": run.name, "samples": count, "seed": seed, **plan.names, **{k: v for k, v in chosen.items() if v is not None}}
-        _write_summary(folder, summary)
+        write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
@@ -134,7 +134,7 @@ def restore_file(
             "noise model": noise_model, "method": method, "seed": seed, **plan.names, "offset": offset, "scale": scale,
             "std scale": trust, "mean std": float(results["std"].mean()), "warnings": _warnings(run, scan), "files": list(files.values()),
         }  # fmt: skip
-        _write_summary(folder, summary)
+        write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
@@ -223,7 +223,8 @@ def new_folder(out: Path) -> Iterator[Path]:
         os.rename(folder, out)
 
 
-def _write_summary(folder: Path, summary: dict[str, Any]) -> None:
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Write ``summary.json``."""
     write_bytes(folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
 
 

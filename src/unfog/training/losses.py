@@ -34,7 +34,7 @@ class Example:
 
 
 Loss = Callable[[NetworkDenoiser, Example, Tensor], Tensor]  # (denoiser, example, its raw output) -> losses (batch,)
-Weight = Callable[[Tensor, Tensor], Tensor]  # (log-SNR, a), each (batch,) float64 -> weight (batch,)
+Weight = Callable[[Tensor, Tensor], Tensor]  # (log-SNR, a), float64, (batch,) or, by channel, (batch, 1) and (batch, channels) -> weight
 weights: Registry[Weight] = Registry("loss weight")
 
 
@@ -71,6 +71,8 @@ class Denoising:
     def __call__(self, denoiser: NetworkDenoiser, example: Example, out: Tensor) -> Tensor:
         prediction, _ = denoiser.halves(out)
         a, _ = denoiser.prediction.rule(*denoiser.scales(example.t))
-        weight = self.weight(denoiser.process.log_snr(example.t), a)
-        error = mean_per_sample((prediction.to(example.target.dtype) - example.target).square())
-        return expand(weight, error) * error
+        weight = self.weight(expand(denoiser.process.log_snr(example.t), a), a)
+        error = (prediction.to(example.target.dtype) - example.target).square()
+        if weight.ndim < 2:  # one weight a sample: after its mean, which costs nothing
+            return mean_per_sample(error) * weight.to(error)
+        return mean_per_sample(expand(weight, error) * error)

@@ -1,0 +1,118 @@
+r"""The posterior of a voxel's principal direction, FA and MD, by samples of the signal (cone of uncertainty: Jones 2003).
+
+Measured coefficients with white noise are x_t at their noise level, so going down from there with the reverse diffusion draws
+from p(x_0 | measurement), exactly so in the limit of many steps; calibrated draws (``unfog.sampling.calibrated``) need few. Of each draw a
+tensor is fitted to the signals that it predicts. The mean axis is the first eigenvector of the mean dyadic, and
+
+    cone(level) = the quantile at ``level`` of the angle between draws and the mean axis.
+
+The samples must come from raw data: noise that was denoised before is no longer white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser
+from unfog.core.random import generators
+from unfog.dmri.denoise import Measured, measure
+from unfog.dmri.gradients import GradientTable
+from unfog.dmri.tensor import Tensors, fit_tensors
+from unfog.dmri.tiles import Place, Report, cores, places
+from unfog.errors import InputError
+from unfog.sampling.calibrated import Calibrated
+from unfog.sampling.grids import log_snr
+from unfog.sampling.loop import trajectory
+
+SIDE, OVERLAP, BATCH = 24, 8, 4
+STEPS, LAST = 6, 0.25  # levels go down evenly in log-SNR to this share of the measurement's
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """``direction`` (X, Y, Z, 3) in the table's axes, ``cone95`` and ``cone50`` (X, Y, Z) in degrees; mean and deviation of FA and MD
+    (mm^2/s). Zero outside the mask."""
+
+    direction: Array
+    cone95: Array
+    cone50: Array
+    fa_mean: Array
+    fa_std: Array
+    md_mean: Array
+    md_std: Array
+
+
+def orientation(
+    denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
+    *, draws: int = 200, seed: int = 0, products: int = 1, report: Report | None = None,
+) -> Orientation:  # fmt: skip
+    """Posterior draws of raw ``data`` (X, Y, Z, volumes) of one shell with Gaussian noise ``sigma``, summed up voxel by voxel.
+
+    Quantiles of few draws are too small: with 200 a perfect 95 % cone covers 94 %, with 20 only 89 %.
+    """
+    if draws < 2:
+        raise InputError(f"A posterior needs at least 2 draws, got {draws}.")
+    measured, _ = measure(data, gradients, sigma, mask)
+    if len(measured) != 1:
+        raise InputError(f"Directions are drawn from one shell, and the table has {len(measured)}; choose its volumes and b = 0.")
+    inside = np.ones(data.shape[:3], bool) if mask is None else np.asarray(mask) > 0
+    out = Orientation(np.zeros((*inside.shape, 3), np.float32), *(np.zeros(inside.shape, np.float32) for _ in range(6)))
+    total = len(places(inside.shape, SIDE, OVERLAP))
+    for k, (tile, core, within) in enumerate(cores(inside.shape, SIDE, OVERLAP)):
+        if inside[core].any():
+            found = [
+                _tensors(measured[0], x[:, *within], inside[core], gradients)
+                for x in _draws(denoiser, measured[0], tile, draws, seed + k, products)
+            ]
+            _sum_up(out, core, inside[core], Tensors(*(np.stack(part) for part in zip(*found, strict=True))))
+        if report is not None:
+            report(k + 1, total)
+    return out
+
+
+def _draws(denoiser: Denoiser, scan: Measured, tile: Place, draws: int, seed: int, products: int) -> Iterator[Tensor]:
+    """Draws of x_0 (16, *size of the tile), one after the other."""
+    x, t = scan.at(tile, denoiser)
+    level = float(denoiser.process.noise_level(t))
+    grid = log_snr(sigma_max=level, sigma_min=LAST * level)(denoiser.process, STEPS)
+    for start in range(0, draws, BATCH):
+        some = range(start, min(start + BATCH, draws))
+        batch, condition = x.repeat(len(some), 1, 1, 1, 1), {"shell": scan.shell.condition.expand(len(some), -1)}
+        for state in trajectory(
+            denoiser, batch, grid, Calibrated(products), randomness=generators(seed, some, "draw"), condition=condition
+        ):
+            batch = state.x
+        yield from batch
+
+
+def _tensors(scan: Measured, x: Tensor, inside: NDArray[np.bool_], gradients: GradientTable) -> Tensors:
+    """Tensors in the voxels ``inside`` of the signals that x (16, *size) stands for."""
+    s0, predicted = scan.shell.decode(x[:, torch.from_numpy(inside)])
+    volumes = np.append(scan.shell.b0[:1], scan.shell.volumes)
+    return fit_tensors(torch.cat([s0[:, None], predicted], 1).double().numpy(), gradients[volumes])
+
+
+def _sum_up(out: Orientation, core: Place, inside: NDArray[np.bool_], drawn: Tensors) -> None:
+    """Write what ``drawn`` (draws, voxels) tensors say into the voxels ``inside`` the ``core``."""
+    axis, quantile = cone(drawn.direction)
+    values = {"direction": axis, "cone95": quantile(0.95), "cone50": quantile(0.5)}
+    values |= {"fa_mean": drawn.fa.mean(0), "fa_std": drawn.fa.std(0), "md_mean": drawn.md.mean(0), "md_std": drawn.md.std(0)}
+    for name, value in values.items():
+        getattr(out, name)[core][inside] = value
+
+
+def cone(directions: NDArray[np.floating]) -> tuple[NDArray[np.float64], Callable[[float], NDArray[np.float64]]]:
+    """The mean axis (voxels, 3) of ``directions`` (draws, voxels, 3), whose sign means nothing, and the cone (voxels,) of each level."""
+    dyadic = np.einsum("dvi,dvj->vij", directions, directions) / len(directions)
+    axis = np.linalg.eigh(dyadic)[1][:, :, 2]
+    angles = np.degrees(np.arccos(np.clip(np.abs(np.einsum("dvi,vi->dv", directions, axis)), 0, 1)))
+    return axis, lambda level: np.quantile(angles, level, axis=0)

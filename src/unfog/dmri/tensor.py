@@ -1,0 +1,58 @@
+r"""The diffusion tensor by weighted least squares (Basser et al. 1994; weights after Salvador et al. 2005).
+
+    log S(g, b) = log S_0 - b g^T D g,   with weights S^2, since the logarithm's noise is sigma / S.
+
+The weights come from an unweighted fit. FA = sqrt(3/2) |D - MD I| / |D|, MD = tr D / 3.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.dmri.gradients import GradientTable
+from unfog.errors import InputError
+
+Array = NDArray[np.float64]
+CHUNK = 1 << 15  # voxels fitted at once
+
+
+class Tensors(NamedTuple):
+    """Of n voxels: ``fa`` (n,), ``md`` (n,) in mm^2/s, ``direction`` (n, 3) of fastest diffusion in the table's axes, ``s0`` (n,)."""
+
+    fa: Array
+    md: Array
+    direction: Array
+    s0: Array
+
+
+def fit_tensors(signal: NDArray[np.floating], gradients: GradientTable) -> Tensors:
+    """Tensors of ``signal`` (n, volumes), magnitudes; what is not above 0 counts as a ten-thousandth of the voxel's largest."""
+    design = _design(gradients)
+    if np.linalg.matrix_rank(design) < 7:
+        raise InputError("A tensor needs a b0 and 6 directions that differ, or more; give the whole scan.")
+    parts = [_fit(signal[k : k + CHUNK].astype(np.float64), design) for k in range(0, len(signal), CHUNK)]
+    return Tensors(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _design(gradients: GradientTable) -> Array:
+    """(volumes, 7): the unknowns are Dxx Dyy Dzz Dxy Dxz Dyz in um^2/ms and log S_0."""
+    x, y, z = gradients.directions.T
+    columns = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], 1)
+    return np.concatenate([-1e-3 * gradients.bvals[:, None] * columns, np.ones((len(gradients), 1))], 1)
+
+
+def _fit(signal: Array, design: Array) -> Tensors:
+    floor = np.maximum(1e-4 * signal.max(1, keepdims=True), np.finfo(np.float64).tiny)
+    log = np.log(np.maximum(signal, floor))
+    weights = np.exp(2 * (plain := log @ np.linalg.pinv(design).T @ design.T) - 2 * plain.max(1, keepdims=True))
+    outer = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
+    normal = (weights @ outer).reshape(-1, 7, 7) + 1e-12 * np.eye(7)
+    found = np.linalg.solve(normal, ((weights * log) @ design)[..., None])[..., 0]
+    values, vectors = np.linalg.eigh(found[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])
+    md = values.mean(1)
+    spread, size = ((values - md[:, None]) ** 2).sum(1), (values**2).sum(1)
+    fa = np.sqrt(np.clip(1.5 * spread / np.where(size > 0, size, 1), 0, 1))
+    return Tensors(fa, 1e-3 * md, vectors[:, :, 2], np.exp(np.minimum(found[:, 6], 700)))

@@ -1,0 +1,120 @@
+"""Diffusion MRI from files to files: what ``unfog dmri`` does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog import __version__
+from unfog.data.nifti import Volume, read_nifti, write_nifti
+from unfog.dmri.classical import Denoised, denoise
+from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
+from unfog.dmri.warnings import warnings_of
+from unfog.errors import InputError, MissingExtra
+from unfog.systems.dmri_report import report_page
+from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
+
+AIR = 0.3  # of the head's signal: air is darker
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one."""
+
+    bvals: Path | None = None
+    bvecs: Path | None = None
+    grad: Path | None = None
+    layout: str = "auto"
+
+    def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
+        """The table of a scan with ``affine`` (4, 4) and so many ``volumes``."""
+        if self.grad is not None:
+            if self.bvals or self.bvecs:
+                raise InputError("Give --grad, or --bvals and --bvecs, but not both.")
+            return read_mrtrix(self.grad, volumes)
+        if self.bvals is None or self.bvecs is None:
+            raise InputError("A scan needs its gradients: give --bvals and --bvecs, or --grad.")
+        return read_fsl(self.bvals, self.bvecs, affine, volumes, self.layout)
+
+
+def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
+    """A scan and its table; a bad table is refused before a large scan is read."""
+    tables.read(np.eye(4))
+    volume = read_nifti(dwi)
+    if volume.data.ndim != 4:
+        raise InputError(f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole.")
+    return volume, tables.read(volume.affine, volume.data.shape[3])
+
+
+def denoise_file(dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True) -> dict[str, Any]:
+    """Denoise a scan into the new folder ``out``.
+
+    It holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html and summary.json.
+    """
+    check_new(out)
+    volume, gradients = read_series(dwi, tables)
+    inside = brain_mask(volume, gradients) if mask is None else _mask(mask, volume)
+    begun = time.perf_counter()
+    found = denoise(volume.data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
+    with new_folder(out) as folder:
+        maps = {
+            "dwi_denoised": found.signal, "noise": found.sigma, "residual": volume.data - found.signal,
+            "expected_error": found.expected_error, "mask": inside,
+        }  # fmt: skip
+        volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
+        files = [write_nifti(folder / f"{name}.nii.gz", part.data, volume).name for name, part in volumes.items()]
+        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", volume.affine)
+        summary = _summary(volume, gradients, inside, found, {"coils": coils, "bias removed": unbias}) | {"files": files}
+        report_page(volumes, gradients, summary).write(folder / "report.html")
+        write_summary(folder, summary)
+    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _summary(
+    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What is worth knowing of the scan and of what was done to it."""
+    told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
+    removed = (volume.data - found.signal)[inside]
+    sigma = float(np.median(found.sigma[inside]))
+    b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
+    return {
+        "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
+        "b0 volumes": int(gradients.b0.sum()),
+        "shells": {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}, "voxels": int(inside.sum()), **options,
+        "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
+        "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
+        "components": found.noise.components.axes.shape[1],
+        "removed over noise": float(np.sqrt(np.mean(removed**2))) / sigma if sigma > 0 else None, "warnings": told,
+    }  # fmt: skip
+
+
+def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
+    """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none.
+
+    Everything, where what that leaves out is not as dark as air: a crop inside a head has no air.
+    """
+    try:
+        from dipy.segment.mask import median_otsu
+    except ImportError as error:
+        raise MissingExtra("dmri", "DIPY") from error
+    mean = volume.data[..., gradients.b0 if gradients.b0.any() else slice(None)].mean(-1)
+    if float(mean.max()) == float(mean.min()):
+        return np.ones(mean.shape, bool)
+    inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
+    parted = inside.any() and not inside.all() and np.median(mean[~inside]) < AIR * np.median(mean[inside])
+    return inside if parted else np.ones(mean.shape, bool)
+
+
+def _mask(path: Path, volume: Volume) -> NDArray[np.bool_]:
+    given = read_nifti(path)
+    if given.data.shape != volume.data.shape[:3] or not np.allclose(given.affine, volume.affine, atol=0.05 * min(volume.zooms)):
+        raise InputError(f"{path.name} is not on the scan's grid (shape or affine differ); make the mask on it.")
+    if not (given.data > 0).any():
+        raise InputError(f"{path.name} is empty; mark the voxels to denoise with values above 0.")
+    return given.data > 0

@@ -1,0 +1,49 @@
+"""A blind scan: low rank hands the prior its answer and the noise it believes is left, which is about what is left."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.process import EDM
+from unfog.dmri import classical, harmonics
+from unfog.dmri.blind import denoise_blind
+from unfog.dmri.features import shells
+from unfog.dmri.gradients import GradientTable
+
+
+class Listener(Denoiser):
+    """Says that nothing is noise, and remembers the noise level it was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.process, self.heard = EDM(4.0), []
+
+    def forward(self, x_t, t, **condition):
+        self.heard.append(float(self.process.noise_level(t)))
+        return Posterior(x_t)
+
+
+def test_the_prior_gets_what_low_rank_leaves():
+    n, n0, sigma, side = 45, 5, 0.05, 14
+    directions = np.concatenate([np.zeros((n0, 3)), harmonics.fibonacci(2 * n)[:n].numpy()])
+    table = GradientTable(np.r_[np.zeros(n0), np.full(n, 1000.0)], directions)
+    shell, g = shells(table)[0], torch.Generator().manual_seed(0)
+    at = torch.meshgrid(*[torch.linspace(-1, 1, side)] * 3, indexing="ij")
+    maps = torch.stack([at[0], at[1] ** 2, at[0] * at[2]])
+    x = torch.zeros(16, side, side, side)
+    x[0], x[1], x[3:6] = shell.gain, 1.6 + 0.2 * maps[0], 0.15 * maps
+    s0, weighted = shell.decode(x)
+    truth = torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1)
+    y = (truth + sigma * torch.randn(truth.shape, generator=g)).abs().numpy()
+    listener, first = Listener(), classical.denoise(y, table)
+    found = denoise_blind(listener, y, table)
+    scale = float(np.median(first.signal[..., :n0].mean(-1)))
+    told = listener.heard[0] / shell.level * scale
+    assert np.isclose(told, np.sqrt(np.mean(first.expected_error**2) * n / 15), rtol=1e-3)
+    left = shell.encode(torch.from_numpy(first.signal) - truth)[1:] / shell.level
+    assert 0.5 < float(left.square().mean().sqrt()) / told < 2
+    assert told < 0.9 * sigma
+    s0, weighted = shell.decode(shell.encode(torch.from_numpy(first.signal)))
+    assert np.allclose(found.signal, torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1), atol=1e-5)
