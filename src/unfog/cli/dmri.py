@@ -40,6 +40,7 @@ def denoise(
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Above 0 where to denoise; found by itself without.")] = None,
     coils: Annotated[int, typer.Option(min=1, help="Channels combined by sum of squares: noise is non-central chi if over 1.")] = 1,
     unbias: Annotated[bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")] = True,
+    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")] = "dmri",
     as_json: AsJson = False,
 ) -> None:
     """Denoise a diffusion scan.
@@ -49,7 +50,7 @@ def denoise(
     """
     from unfog.systems.dmri import Tables, denoise_file
 
-    emit(denoise_file(dwi, Tables(bvals, bvecs, grad, layout.value), out, mask=mask, coils=coils, unbias=unbias), as_json)
+    emit(denoise_file(dwi, Tables(bvals, bvecs, grad, layout.value), out, mask=mask, coils=coils, unbias=unbias, prior=prior), as_json)
 
 
 @dmri.command(epilog="Example:  unfog dmri synthesize --bvals dwi.bval --bvecs dwi.bvec --snr 20 --out phantom")

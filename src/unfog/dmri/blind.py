@@ -3,11 +3,13 @@ r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the 
     nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15)
 
 What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes for signal, and so in the 15 harmonics
-that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make.
+that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make. The error to
+expect stays low rank's, which the prior only lowers: the prior's own is of the noise it was told, and too small here.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,21 +17,36 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
-from unfog.dmri.denoise import Estimate, denoise
-from unfog.dmri.gradients import as_table
+from unfog.dmri.classical import Denoised
+from unfog.dmri.denoise import denoise
+from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.simulate import ORDER
 from unfog.dmri.tiles import Report
 
 
+def enough(table: GradientTable) -> bool:
+    """Whether the prior can take every shell: order 4 needs 15 directions."""
+    sizes = [len(volumes) for volumes in table.shells().values()]
+    return bool(sizes) and min(sizes) >= count(ORDER)
+
+
 def denoise_blind(
     denoiser: Denoiser, data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1, seed: int = 0,
     report: Report | None = None,
-) -> Estimate:  # fmt: skip
+) -> Denoised:  # fmt: skip
     """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise; ``gradients`` of unfog or of DIPY."""
-    table = as_table(gradients)
-    first = classical.denoise(data, table, mask, coils=coils)
+    first = classical.denoise(data, gradients, mask, coils=coils)
+    return refine(denoiser, first, as_table(gradients), mask, seed=seed, report=report)
+
+
+def refine(
+    denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, seed: int = 0,
+    report: Report | None = None,
+) -> Denoised:  # fmt: skip
+    """What low rank gave, after the prior; outside the mask as it was."""
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
-    least = 1e-6 * float(np.abs(data).max())  # a scan without noise has some for the prior
-    return denoise(denoiser, first.signal, table, np.maximum(level, least), mask, seed=seed, report=report)
+    least = 1e-6 * float(np.abs(first.signal).max())  # a scan without noise has some for the prior
+    found = denoise(denoiser, first.signal, table, np.maximum(level, least), mask, seed=seed, report=report).signal
+    return replace(first, signal=found if mask is None else np.where(np.asarray(mask)[..., None] > 0, found, first.signal))

@@ -11,14 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog import __version__
+from unfog.core.denoiser import InBfloat16
 from unfog.data.nifti import Volume, read_nifti, write_nifti
+from unfog.dmri.blind import enough, refine
 from unfog.dmri.classical import Denoised, denoise
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
 from unfog.dmri.warnings import warnings_of
 from unfog.errors import InputError, MissingExtra
 from unfog.systems.dmri_report import report_page
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
+from unfog.systems.run import Run
 
+PRIOR = "dmri"
 AIR = 0.3  # of the head's signal: air is darker
 
 
@@ -51,16 +55,23 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
     return volume, tables.read(volume.affine, volume.data.shape[3])
 
 
-def denoise_file(dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True) -> dict[str, Any]:
-    """Denoise a scan into the new folder ``out``.
+def denoise_file(
+    dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True, prior: str = PRIOR
+) -> dict[str, Any]:
+    """Denoise a scan into the new folder ``out``, by low rank and then by a ``prior``, a run or ``none``.
 
     It holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html and summary.json.
     """
     check_new(out)
+    run = None if prior == "none" else Run.open(prior)
     volume, gradients = read_series(dwi, tables)
     inside = brain_mask(volume, gradients) if mask is None else _mask(mask, volume)
     begun = time.perf_counter()
     found = denoise(volume.data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
+    options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
+    if run is not None and enough(gradients):
+        found = refine(InBfloat16(run.denoiser), found, gradients, inside, report=progress_line("refining"))
+        options |= {"prior": run.name, "prior sha256": run.weights_sha256}
     with new_folder(out) as folder:
         maps = {
             "dwi_denoised": found.signal, "noise": found.sigma, "residual": volume.data - found.signal,
@@ -69,7 +80,9 @@ def denoise_file(dwi: Path, tables: Tables, out: Path, *, mask: Path | None = No
         volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
         files = [write_nifti(folder / f"{name}.nii.gz", part.data, volume).name for name, part in volumes.items()]
         write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", volume.affine)
-        summary = _summary(volume, gradients, inside, found, {"coils": coils, "bias removed": unbias}) | {"files": files}
+        summary = _summary(volume, gradients, inside, found, options) | {"files": files}
+        if run is not None and not enough(gradients):
+            summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
         report_page(volumes, gradients, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
