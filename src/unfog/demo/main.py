@@ -46,7 +46,7 @@ class Size:
     steps: int
 
 
-FULL = Size(live_seconds=60, live_samples=8, new_slices=16, slices=5, calibration=2, samples=24, steps=16)
+FULL = Size(live_seconds=48, live_samples=8, new_slices=16, slices=5, calibration=2, samples=24, steps=16)
 QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=8, steps=16)
 
 
