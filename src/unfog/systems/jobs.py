@@ -101,8 +101,8 @@ def contact_sheet(pictures: np.ndarray[Any, Any], gap: int = 2) -> np.ndarray[An
 
 def restore_file(
     source: str | Path, path: Path, task: str, out: Path, *, noise: str = "auto", noise_model: str = "gaussian",
-    mask: Path | None = None, operator_file: Path | None = None, factor: int = 4, blur: float = 1.5, method: str = AUTO, samples: int = 8, steps: int | None = None,
-    sampler: str | None = None, seed: int = 0,
+    mask: Path | None = None, operator_file: Path | None = None, factor: int = 4, blur: float = 1.5, method: str = AUTO, samples: int = 8,
+    steps: int | None = None, sampler: str | None = None, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Restore a file into the new folder ``out``: mean, standard deviation and samples in the file's own format, and summary.json."""
     check_new(out)
