@@ -46,6 +46,7 @@ def test_a_dark_picture_is_relit(run, truth):
     assert float((found.mean - truth).square().mean().sqrt()) < 0.1 * float((y - truth).square().mean().sqrt())
 
 
+@pytest.mark.slow
 def test_exposures_that_saturate_give_more_than_each(run, truth):
     noise = torch.randn(3, *truth.shape, generator=torch.Generator().manual_seed(6))
     shots = [(f * truth + m + 3 * e).clamp(0, 100) for (f, m), e in zip([(0.4, 30), (0.8, 10), (1.6, -20)], noise, strict=True)]

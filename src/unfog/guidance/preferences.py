@@ -31,7 +31,7 @@ def exposure_control(level: float = 0.2, patch: int = 16) -> Loss:
     def loss(x: Tensor) -> Tensor:
         grey = x.mean(1, keepdim=True)
         for axis in range(2, x.ndim):  # a last patch may be smaller
-            grey = torch.stack([part.mean(axis) for part in grey.split(patch, axis)], axis)
+            grey = torch.stack([part.mean(axis) for part in torch.split(grey, patch, axis)], axis)
         return (grey - level).abs().flatten(1).mean(1)
 
     return loss

@@ -31,12 +31,13 @@ class Tiled(Denoiser):
         self.size, self.stride, self.batch = size, size - overlap, batch
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        places = [(..., *(slice(k, k + self.size) for k in corner)) for corner in product(*map(self._starts, x_t.shape[2:]))]
+        corners = product(*map(self._starts, x_t.shape[2:]))
+        places = [(slice(None), slice(None), *(slice(k, k + self.size) for k in corner)) for corner in corners]
         tiles = torch.cat([x_t[place] for place in places])
         times = t.expand(len(x_t)).repeat(len(places))
         repeated = {name: _one_each(name, value).repeat(len(places)) for name, value in condition.items()}
         means = []
-        for rows in torch.arange(len(tiles)).split(self.batch):
+        for rows in torch.split(torch.arange(len(tiles)), self.batch):
             means.append(self.denoiser(tiles[rows], times[rows], **{name: value[rows] for name, value in repeated.items()}).mean)
         total, weights = torch.zeros_like(x_t), torch.zeros_like(x_t[:1, :1])
         for place, mean in zip(places, torch.cat(means).chunk(len(places)), strict=True):

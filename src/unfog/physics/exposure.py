@@ -112,7 +112,9 @@ def smoothed(x: Tensor, weight: float) -> Tensor:
         waves = 2 - 2 * torch.cos(2 * math.pi * torch.arange(n, dtype=x.dtype, device=x.device) / n)
         rough = rough + waves.view(-1, *(1,) * (rough.ndim - 1 - axis))
     filtered: Tensor = torch.fft.ifftn(torch.fft.fftn(mirrored, dim=axes) / (1 + weight * rough), dim=axes).real
-    return filtered[(..., *(slice(n) for n in x.shape[2:]))]
+    for axis in axes:
+        filtered = filtered.narrow(axis, 0, x.shape[axis])
+    return filtered
 
 
 def _fit(x: Tensor, y: Tensor, fine_x: Tensor, fine_y: Tensor, offset: Callable[[Tensor], Tensor]) -> Fit:

@@ -58,4 +58,5 @@ def _newton(theta: Tensor, columns: Tensor, side: Tensor) -> Tensor:
     hessian[:, 2, 2] += inverse_h / theta[:, 2]
     step = torch.linalg.solve(hessian + 1e-12 * torch.eye(3).to(z) * hessian.diagonal(dim1=1, dim2=2).amax(1)[:, None, None], gradient)
     reach = (0.5 * theta[:, 2] / step[:, 2].abs().clamp(min=torch.finfo(z.dtype).tiny)).clamp(max=1)
-    return theta + expand(reach, step) * step
+    moved: Tensor = theta + expand(reach, step) * step
+    return moved

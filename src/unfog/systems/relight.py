@@ -38,8 +38,8 @@ def relight(
     """
     if samples < 2:
         raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
-    first, names = measurements[0], {"sampler": "gdp", "steps": steps or run.config["sampling"]["steps"], "grid": GRID}
-    grid = grids.build(GRID)(run.denoiser.process, names["steps"])
+    first, count = measurements[0], int(steps or run.config["sampling"]["steps"])
+    grid, names = grids.build(GRID)(run.denoiser.process, count), {"sampler": "gdp", "steps": count, "grid": GRID}
     size = min(run.shape[1:])
     prior = Tiled(run.denoiser, size) if any(n > m for n, m in zip(first.shape[2:], run.shape[1:], strict=True)) else run.denoiser
     jobs = [(i, k) for i in range(len(first)) for k in range(samples)]
