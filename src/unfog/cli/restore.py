@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit
+from unfog.errors import InputError
 
 
 class Task(StrEnum):
@@ -60,17 +61,11 @@ def restore(
 
     Writes the mean, the standard deviation and the samples in the input's own format, and summary.json.
     """
-    from unfog.errors import InputError
     from unfog.systems.jobs import restore_file
     from unfog.systems.relight import relight_files
 
-    if (len(source) > 1) != (task is Task.hdr):
-        raise InputError("HDR takes two exposures or more." if task is Task.hdr else f"Give one input for {task.value}; hdr takes several.")
+    _check(task, source, {"--mask": mask, "--operator": operator, "--sampler": sampler, "--method": None if method == "auto" else method})
     if task in (Task.lowlight, Task.hdr):
-        given = {"--mask": mask, "--operator": operator, "--sampler": sampler, "--method": None if method == "auto" else method}
-        for option, value in given.items():
-            if value is not None:
-                raise InputError(f"{task.value} brings its own measurement and sampler; leave {option} out.")
         emit(relight_files(run, source, out, samples=samples, steps=steps, seed=seed), as_json)
         return
     result = restore_file(
@@ -78,3 +73,12 @@ def restore(
         blur=blur, method=method, samples=samples, steps=steps, sampler=sampler, seed=seed,
     )  # fmt: skip
     emit(result, as_json)
+
+
+def _check(task: Task, source: list[Path], given: dict[str, object]) -> None:
+    """``InputError`` for a number of inputs that the task does not take, or an option that means nothing to it."""
+    if (len(source) > 1) != (task is Task.hdr):
+        raise InputError("HDR takes two exposures or more." if task is Task.hdr else f"Give one input for {task.value}; hdr takes several.")
+    for option, value in given.items() if task in (Task.lowlight, Task.hdr) else ():
+        if value is not None:
+            raise InputError(f"{task.value} brings its own measurement and sampler; leave {option} out.")
