@@ -12,7 +12,23 @@ from typer.testing import CliRunner
 from unfog import __version__
 from unfog.cli.main import app
 
-COMMANDS = [[c] for c in ("demo", "systems", "data", "train", "distill", "calibrate", "sample", "restore", "ema", "inspect", "doctor")]
+COMMANDS = [
+    [c]
+    for c in (
+        "demo",
+        "systems",
+        "data",
+        "train",
+        "distill",
+        "calibrate",
+        "calibrate-uncertainty",
+        "sample",
+        "restore",
+        "ema",
+        "inspect",
+        "doctor",
+    )
+]
 COMMANDS += [["data", "fetch"], ["dmri", "denoise"], ["dmri", "synthesize"], ["dmri", "report"]]
 HEAVY = ["torch", "numpy", "matplotlib", "nibabel", "scipy", "PIL", "yaml", "safetensors"]
 runner = CliRunner()

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from unfog import __version__
 from unfog.cli.calibrate import calibrate
+from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
 from unfog.cli.data import data
 from unfog.cli.demo import demo
 from unfog.cli.distill import distill
@@ -82,6 +83,7 @@ app.command(epilog=_example("systems"))(systems)
 app.add_typer(data, epilog=_example("data fetch mni-t1"))
 app.command(epilog=_example("train ddpm --data fashion-mnist --out runs/fashion --set training.batch=64"))(train)
 app.command(epilog=_example("calibrate runs/fashion --steps 8"))(calibrate)
+app.command(epilog=_example("calibrate-uncertainty runs/t1 --data held-out/ --task denoise --noise 0.08"))(calibrate_uncertainty)
 app.command(epilog=_example("distill runs/fashion --steps 2 --out runs/fashion-2"))(distill)
 app.command(epilog=_example("sample runs/fashion -n 16 --steps 50 --out samples"))(sample)
 app.command(epilog=_example("restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"))(restore)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit
+from unfog.errors import InputError
 
 
 class Task(StrEnum):
@@ -18,6 +19,10 @@ class Task(StrEnum):
     inpaint = "inpaint"
     superres = "superres"
     deblur = "deblur"
+    colorize = "colorize"
+    lowlight = "lowlight"
+    hdr = "hdr"
+    custom = "custom"
 
 
 class NoiseModel(StrEnum):
@@ -29,18 +34,21 @@ class NoiseModel(StrEnum):
 
 def restore(
     run: Run,
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Degraded file: .nii, .nii.gz, .png or .npy.")],
+    source: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Degraded file: .nii, .nii.gz, .png or .npy; for hdr the exposures of a scene.")
+    ],
     task: Annotated[Task, typer.Option(help="What to undo.")],
     out: Out,
     noise: Annotated[str, typer.Option(metavar="auto|VALUE", help="Standard deviation of the noise, in the input's units.")] = "auto",
     noise_model: Annotated[NoiseModel, typer.Option(help="Rician for magnitude MRI.")] = NoiseModel.gaussian,
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in.")] = None,
+    operator: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="For custom: one linear operator, or a list of them.")] = None,
     factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
     blur: Annotated[float, typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels.")] = 1.5,
     method: Annotated[
         str,
         typer.Option(
-            metavar="auto|NAME", help="mmps, pigdm, tmpd, dps, diffpir, ddnm or ddrm; auto is exact for denoise and mmps elsewhere."
+            metavar="auto|NAME", help="mmps, pigdm, tmpd, dps, diffpir, ddnm, ddrm or gdp; auto is exact for denoise and mmps elsewhere."
         ),
     ] = "auto",
     samples: Annotated[int, typer.Option(min=1, help="Restorations to draw; their spread is the uncertainty.")] = 8,
@@ -54,9 +62,23 @@ def restore(
     Writes the mean, the standard deviation and the samples in the input's own format, and summary.json.
     """
     from unfog.systems.jobs import restore_file
+    from unfog.systems.relight import relight_files
 
+    _check(task, source, {"--mask": mask, "--operator": operator, "--sampler": sampler, "--method": None if method == "auto" else method})
+    if task in (Task.lowlight, Task.hdr):
+        emit(relight_files(run, source, out, samples=samples, steps=steps, seed=seed), as_json)
+        return
     result = restore_file(
-        run, source, task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, factor=factor, blur=blur, method=method,
-        samples=samples, steps=steps, sampler=sampler, seed=seed,
+        run, source[0], task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, operator_file=operator, factor=factor,
+        blur=blur, method=method, samples=samples, steps=steps, sampler=sampler, seed=seed,
     )  # fmt: skip
     emit(result, as_json)
+
+
+def _check(task: Task, source: list[Path], given: dict[str, object]) -> None:
+    """``InputError`` for a number of inputs that the task does not take, or an option that means nothing to it."""
+    if (len(source) > 1) != (task is Task.hdr):
+        raise InputError("HDR takes two exposures or more." if task is Task.hdr else f"Give one input for {task.value}; hdr takes several.")
+    for option, value in given.items() if task in (Task.lowlight, Task.hdr) else ():
+        if value is not None:
+            raise InputError(f"{task.value} brings its own measurement and sampler; leave {option} out.")

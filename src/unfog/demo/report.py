@@ -12,8 +12,9 @@ from unfog.data.mni import GAP, SLABS
 from unfog.demo.figure import COLUMNS, row_of, spread
 from unfog.demo.live import Live
 from unfog.demo.prior import Drawn, Strip
-from unfog.demo.restore import LEVEL, Outcome
+from unfog.demo.restore import Outcome
 from unfog.demo.tasks import Slab
+from unfog.evaluation.conformal import LEVEL
 from unfog.evaluation.report import Line, Page, Row, colour, grey
 from unfog.evaluation.report.pictures import Picture
 

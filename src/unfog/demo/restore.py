@@ -14,14 +14,13 @@ from unfog.data.nifti import Volume, write_nifti
 from unfog.data.slices import to_volume
 from unfog.demo.tasks import Inpaint, Slab, Superres, Task
 from unfog.evaluation.baselines import Best
+from unfog.evaluation.conformal import LEVEL, conformal_scale
 from unfog.evaluation.images import coverage, psnr, ssim
 from unfog.sampling.loop import Report
 from unfog.systems.restore import Restored, restore
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan
 from unfog.systems.scans import read_scan
-
-LEVEL = 0.9  # of the intervals
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,7 @@ def calibrate(run: Run, task: Task, slab: Slab, samples: int, plan: Plan, report
     """The factor on the standard deviation with which the intervals of another slab cover as much as they say."""
     restored = _restore(run, task, task.measure(slab.x), samples, plan, report)
     inside = task.region(slab.brain).expand_as(slab.x)
-    ratio = ((slab.x - restored.mean).abs() / restored.std.clamp(min=1e-6))[inside]
-    normal = torch.special.ndtri(torch.tensor(0.5 + LEVEL / 2, dtype=torch.float64))
-    return float(torch.quantile(ratio, LEVEL) / normal)
+    return conformal_scale((slab.x - restored.mean)[inside], restored.std[inside], LEVEL)
 
 
 def restore_slab(run: Run, task: Task, slab: Slab, scale: float, samples: int, plan: Plan, folder: Path, report: Report) -> Outcome:

@@ -1,16 +1,25 @@
-r"""Exposure: y = f x + m, the measurement of low light, whose parameters can be estimated (Fei et al. 2023).
+r"""Exposure: y = f x + m, the measurement of low light, whose parameters can be estimated (Fei et al. 2023); see ``saturation`` too.
 
-Affine: with both known, ``y - m`` is what the linear ``Gain(f)`` measures. Given an estimate of x, f and m are a line's slope and height,
+Affine: with both known, ``y - m`` is what the linear ``Gain(f)`` measures. Given an estimate of x they are fitted by least squares: with
+one m for an image a line's slope and height,
 
-    f = cov(x, y) / var(x),     m = mean(y) - f mean(x)          of each sample.
+    f = cov(x, y) / var(x),     m = mean(y) - f mean(x),
+
+and with m a smooth field (Fei's light mask) the minimum of |y - f x - m|^2 + w |grad m|^2, which with S = (1 + w grad* grad)^{-1} is
+
+    f = <x, (1 - S) y> / <x, (1 - S) x>,     m = S (y - f x):     for w without bound S is the mean, and this the line.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from unfog.core.shapes import expand, mean_per_sample
+from unfog.core.shapes import expand, mean_per_sample, sum_per_sample
 from unfog.errors import InputError
 from unfog.physics.spectral import Tight
 
@@ -44,14 +53,75 @@ class Exposure:
     @classmethod
     def fitted(cls, x: Tensor, y: Tensor) -> Exposure:
         """The line through (x, y) of least squares, for each sample."""
-        mean_x, mean_y = mean_per_sample(x), mean_per_sample(y)
-        centred = x - expand(mean_x, x)
-        spread = mean_per_sample(centred**2)
-        if not bool((spread > 0).all()):
-            raise InputError("An exposure cannot be estimated from a constant image.")
-        factor = (mean_per_sample(centred * y) / spread).clamp(min=torch.finfo(x.dtype).tiny)
-        return cls(factor, mean_y - factor * mean_x)
+        return line(x, y).exposure
+
+    @classmethod
+    def stretching(cls, y: Tensor) -> Exposure:
+        """That which would make y of an image that fills [-1, 1]: a start for estimates."""
+        low, high = y.flatten(1).min(1).values, y.flatten(1).max(1).values
+        return cls((high - low) / 2, (high + low) / 2)
 
     def __call__(self, x: Tensor) -> Tensor:
         offset = self.offset if self.offset.ndim > 1 else expand(self.offset, x)
         return expand(self.factor, x) * x + offset.to(x)
+
+    def towards(self, other: Exposure, share: Tensor) -> Exposure:
+        """The exposure a ``share`` (batch,) of the way to another."""
+        offset = self.offset if self.offset.ndim >= other.offset.ndim else expand(self.offset, other.offset)
+        moved = offset + expand(share, offset) * (other.offset - offset)
+        return Exposure(self.factor + share * (other.factor - self.factor), moved)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted exposure, and the share r^2 (batch,) of what it could explain of y that f x does explain."""
+
+    exposure: Exposure
+    share: Tensor
+
+
+Fitter = Callable[[Tensor, Tensor], Fit]  # (x, y)
+
+
+def line(x: Tensor, y: Tensor) -> Fit:
+    """f and m numbers of each sample."""
+    mean_x, mean_y = mean_per_sample(x), mean_per_sample(y)
+    return _fit(x, y, x - expand(mean_x, x), y - expand(mean_y, y), lambda f: mean_y - f * mean_x)
+
+
+def smooth_offset(weight: float) -> Fitter:
+    """A fit whose m is a field, the smoother the larger ``weight``: what is finer than about sqrt(weight) pixels is left to f x."""
+    if not 0 < weight < math.inf:
+        raise InputError(f"The weight of a smooth offset is above zero, got {weight}.")
+
+    def fit(x: Tensor, y: Tensor) -> Fit:
+        smooth_x, smooth_y = smoothed(x, weight), smoothed(y, weight)
+        return _fit(x, y, x - smooth_x, y - smooth_y, lambda f: smooth_y - expand(f, y) * smooth_x)
+
+    return fit
+
+
+def smoothed(x: Tensor, weight: float) -> Tensor:
+    """(1 + w grad* grad)^{-1} x, mirrored at the borders: by the cosine transform."""
+    axes = tuple(range(2, x.ndim))
+    mirrored = x
+    for axis in axes:
+        mirrored = torch.cat([mirrored, mirrored.flip(axis)], axis)
+    rough = torch.zeros(mirrored.shape[2:], dtype=x.dtype, device=x.device)
+    for axis, n in enumerate(rough.shape):
+        waves = 2 - 2 * torch.cos(2 * math.pi * torch.arange(n, dtype=x.dtype, device=x.device) / n)
+        rough = rough + waves.view(-1, *(1,) * (rough.ndim - 1 - axis))
+    filtered: Tensor = torch.fft.ifftn(torch.fft.fftn(mirrored, dim=axes) / (1 + weight * rough), dim=axes).real
+    for axis in axes:
+        filtered = filtered.narrow(axis, 0, x.shape[axis])
+    return filtered
+
+
+def _fit(x: Tensor, y: Tensor, fine_x: Tensor, fine_y: Tensor, offset: Callable[[Tensor], Tensor]) -> Fit:
+    """From what of x and y the offset alone cannot explain."""
+    spread, total = sum_per_sample(x * fine_x), sum_per_sample(y * fine_y)
+    if not bool((spread > 0).all()):
+        raise InputError("An exposure cannot be estimated from a constant image.")
+    factor = (sum_per_sample(fine_x * y) / spread).clamp(min=torch.finfo(x.dtype).tiny)
+    share = factor**2 * spread / total.clamp(min=torch.finfo(x.dtype).tiny)
+    return Fit(Exposure(factor, offset(factor)), share.clamp(max=1))

@@ -25,10 +25,12 @@ from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask
 from unfog.sampling.loop import Report
+from unfog.systems.operators import read_operator
 from unfog.systems.restore import AUTO, GRID, Restored, methods, noise_models, restore, tasks
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, draw
 from unfog.systems.scans import NiftiScan, Scan, read_scan, write_array
+from unfog.systems.uncertainty import interval_scale
 
 LEAST_NOISE = 0.005  # of the data's range: a measurement is never taken for exact
 
@@ -99,24 +101,22 @@ def contact_sheet(pictures: np.ndarray[Any, Any], gap: int = 2) -> np.ndarray[An
 
 def restore_file(
     source: str | Path, path: Path, task: str, out: Path, *, noise: str = "auto", noise_model: str = "gaussian",
-    mask: Path | None = None, factor: int = 4, blur: float = 1.5, method: str = AUTO, samples: int = 8, steps: int | None = None,
-    sampler: str | None = None, seed: int = 0,
+    mask: Path | None = None, operator_file: Path | None = None, factor: int = 4, blur: float = 1.5, method: str = AUTO, samples: int = 8,
+    steps: int | None = None, sampler: str | None = None, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """Restore a file into the new folder ``out``: mean, standard deviation and samples in the file's own format, and summary.json."""
     check_new(out)
-    given = _noise(noise)
+    given = require_noise(noise)
     if method != AUTO:
         methods.get(method)
     run = Run.open(source)
-    if "consistency" in run.config.get("objective", {}).get("name", ""):
-        raise InputError(
-            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore; use the run it was distilled from."
-        )
-    scan = read_scan(path, len(run.shape) - 1, run.shape[0])
-    operator = _operator(task, run, scan, mask, factor, blur)
+    require_posterior_mean(run)
+    scan = read_scan(path, len(run.shape) - 1, {"colorize": 1, "custom": None}.get(task, run.shape[0]))
+    operator = _operator(task, run, scan, mask, operator_file, factor, blur)
     low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
     offset, scale = scan.units(low, high)
-    y = (torch.from_numpy(scan.values) - offset) / scale
+    y = torch.from_numpy(scan.values)
+    y = (y - operator(torch.full_like(operator.adjoint(y[:1]), offset))) / scale
     y = operator(y) if isinstance(operator, Mask) else y  # what was not measured is 0
     sigma = max(given / scale if given is not None else blind_sigma(y), LEAST_NOISE * (high - low))
     y = noise_models[noise_model](run, y, operator, sigma)
@@ -126,7 +126,7 @@ def restore_file(
         found = _restored(run, y, operator, sigma, samples, plan, seed, method)
         mean, stack = found.mean * scale + offset, found.samples * scale + offset
         target = scan.finer(factor) if task == "superres" else scan
-        trust = float(run.card.get("interval_scale", {}).get(task, 1.0))  # learned on data held out, where a card has it
+        trust = interval_scale(run, task)
         results = {"mean": mean, "std": trust * stack.std(1), **{f"sample-{k:02d}": stack[:, k] for k in range(samples)}}
         files = {name: target.write(folder, name, value.numpy()).name for name, value in results.items()}
         summary = {
@@ -152,7 +152,7 @@ def _warnings(run: Run, scan: Scan) -> list[str]:
     return found
 
 
-def _noise(text: str) -> float | None:
+def require_noise(text: str) -> float | None:
     """The standard deviation given, or None for one to estimate."""
     if text == "auto":
         return None
@@ -165,15 +165,34 @@ def _noise(text: str) -> float | None:
     return value
 
 
-def _operator(task: str, run: Run, scan: Scan, mask: Path | None, factor: int, blur: float) -> Operator:
+def require_posterior_mean(run: Run) -> None:
+    """``InputError`` for a run that restores nothing."""
+    if "consistency" in run.config.get("objective", {}).get("name", ""):
+        raise InputError(
+            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore; use the run it was distilled from."
+        )
+
+
+def task_operator(task: str, run: Run, factor: int, blur: float) -> Operator:
+    """The operator of a task that needs no file."""
+    if task == "colorize" and run.shape[0] != 3:
+        raise InputError(f"Colour needs a run of 3 channels, and {run.name} has {run.shape[0]}.")
+    options: dict[str, dict[str, Any]] = {
+        "superres": {"factor": factor},
+        "deblur": {"deviation": blur, "dimensions": len(run.shape) - 1},
+    }
+    return tasks.build({"name": task, **options.get(task, {})})
+
+
+def _operator(task: str, run: Run, scan: Scan, mask: Path | None, file: Path | None, factor: int, blur: float) -> Operator:
+    if (file is None) == (task == "custom"):
+        raise InputError("For a custom task, give --operator." if file is None else f"An operator is for --task custom, not {task}.")
+    if file is not None and mask is None:
+        return read_operator(file, torch.from_numpy(scan.values), run.shape[0])
     if (mask is None) == (task == "inpaint"):
         raise InputError("To inpaint, give --mask." if mask is None else f"A mask is for inpainting; leave it out to {task}.")
     if mask is None:
-        options: dict[str, dict[str, Any]] = {
-            "superres": {"factor": factor},
-            "deblur": {"deviation": blur, "dimensions": len(run.shape) - 1},
-        }
-        return tasks.build({"name": task, **options.get(task, {})})
+        return task_operator(task, run, factor, blur)
     hole = read_scan(mask, len(run.shape) - 1, run.shape[0]).values
     if hole.shape != scan.values.shape:
         raise InputError(f"{mask.name} gives {hole.shape} and the input {scan.values.shape}; make the mask on the input's grid.")

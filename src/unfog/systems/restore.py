@@ -26,14 +26,15 @@ from unfog.guidance.ddrm import DDRM
 from unfog.guidance.diffpir import DiffPIR
 from unfog.guidance.direct import DirectMeasurement
 from unfog.guidance.dps import DPS
+from unfog.guidance.gdp import GDP
 from unfog.guidance.mmps import MMPS
 from unfog.guidance.pigdm import PiGDM
 from unfog.guidance.tmpd import TMPD
-from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.linear import Operator
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
 from unfog.physics.operators import BlockAverage, Grey, Identity, Mask
 from unfog.sampling.loop import Report
+from unfog.systems.operators import gaussian_blur
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, run_plan
 
@@ -44,14 +45,19 @@ tasks.register("superres")(BlockAverage)
 tasks.register("colorize")(Grey)
 
 
-@tasks.register("deblur")
-def gaussian_blur(deviation: float, dimensions: int = 2) -> Blur:
-    """The blur of a Gaussian whose deviation is in pixels; it wraps around at the borders."""
-    return Blur(gaussian_kernel(deviation, dimensions))
-
+tasks.register("deblur")(gaussian_blur)
 
 methods: Registry[Denoiser] = Registry("method")
-for _name, _method in {"mmps": MMPS, "dps": DPS, "pigdm": PiGDM, "tmpd": TMPD, "diffpir": DiffPIR, "ddnm": DDNM, "ddrm": DDRM}.items():
+for _name, _method in {
+    "mmps": MMPS,
+    "dps": DPS,
+    "pigdm": PiGDM,
+    "tmpd": TMPD,
+    "diffpir": DiffPIR,
+    "ddnm": DDNM,
+    "ddrm": DDRM,
+    "gdp": GDP,
+}.items():
     methods.register(_name)(_method)
 AUTO = "auto"
 

@@ -94,8 +94,8 @@ class PictureScan(Scan):
         return -low * scale, scale
 
     def write(self, folder: Path, name: str, stack: Array) -> Path:
-        kind = np.uint16 if self.full_scale > 255 else np.uint8
-        data = np.moveaxis(stack[0], 0, -1).clip(0, self.full_scale).round().astype(kind)
+        top, kind = (self.full_scale, np.uint16) if self.full_scale > 255 and len(stack[0]) == 1 else (255.0, np.uint8)  # colour has 8 bits
+        data = (np.moveaxis(stack[0], 0, -1) * (top / self.full_scale)).clip(0, top).round().astype(kind)
         return write_image(folder / f"{name}.png", data[..., 0] if data.shape[-1] == 1 else data)
 
     def finer(self, factor: int) -> PictureScan:
@@ -113,15 +113,17 @@ class ArrayScan(Scan):
         return 0.0, 1.0
 
     def write(self, folder: Path, name: str, stack: Array) -> Path:
-        leading = stack.ndim - self.axes
-        return write_array(folder / f"{name}.npy", stack[(0,) * leading])
+        for _ in range(stack.ndim - self.axes):
+            if len(stack) == 1:  # colour found for a grey file keeps its axis
+                stack = stack[0]
+        return write_array(folder / f"{name}.npy", stack)
 
     def finer(self, factor: int) -> ArrayScan:
         return self
 
 
-def read_scan(path: Path, dims: int, channels: int) -> Scan:
-    """The scan in a file, for a model of ``dims`` spatial dimensions and ``channels`` channels."""
+def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
+    """The scan in a file, for a model of ``dims`` spatial dimensions and ``channels`` channels; None takes any number of them."""
     if not path.is_file():
         raise InputError(f"There is no file {path}; give a .nii, .nii.gz, .png or .npy file.")
     name = path.name.lower()
@@ -134,8 +136,8 @@ def read_scan(path: Path, dims: int, channels: int) -> Scan:
     else:
         raise InputError(f"{path.name} is of no known type; give a .nii, .nii.gz, .png or .npy file.")
     shape = scan.values.shape
-    if shape[1] != channels or len(shape) != dims + 2:
-        raise InputError(f"{path.name} has {shape[1]} channels in {len(shape) - 2} dimensions; this run works on {channels} in {dims}.")
+    if channels not in (None, shape[1]) or len(shape) != dims + 2:
+        raise InputError(f"{path.name} has {shape[1]} channels in {len(shape) - 2} dimensions; here {channels} in {dims} are expected.")
     return scan
 
 

@@ -1,0 +1,53 @@
+"""``unfog calibrate-uncertainty``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from unfog.cli.options import AsJson, Run, Sampler, Seed, Steps, emit
+
+
+class Task(StrEnum):
+    """What restorations will undo."""
+
+    denoise = "denoise"
+    superres = "superres"
+    deblur = "deblur"
+    colorize = "colorize"
+
+
+def calibrate_uncertainty(
+    run: Run,
+    data: Annotated[str, typer.Option(metavar="NAME|PATH", help="Data the run has not seen: a data set, a file or a folder.")],
+    task: Annotated[Task, typer.Option(help="What the restorations will undo.")],
+    noise: Annotated[float, typer.Option(help="Standard deviation of the noise to add, in the data's units.")],
+    factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
+    blur: Annotated[float, typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels.")] = 1.5,
+    images: Annotated[int, typer.Option(help="How many images to learn from.")] = 16,
+    samples: Annotated[int, typer.Option(min=2, help="Restorations to draw of each.")] = 8,
+    steps: Steps = None,
+    sampler: Sampler = None,
+    seed: Seed = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Learn a factor again that the run has already.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn the factor on a run's standard deviations with which its 90 % intervals cover 90 % of the truth.
+
+    It is saved with the run, for each task, and `unfog restore RUN` applies it.
+    """
+    from unfog.systems import uncertainty
+    from unfog.systems.jobs import progress_line, require_noise, require_posterior_mean, task_operator
+    from unfog.systems.run import Run as Opened
+
+    require_noise(str(noise))
+    opened = Opened.open(run)
+    require_posterior_mean(opened)
+    operator = task_operator(task.value, opened, factor, blur)
+    result = uncertainty.calibrate_uncertainty(
+        opened, data, task.value, operator, noise, images=images, samples=samples, seed=seed, steps=steps, sampler=sampler,
+        overwrite=overwrite, report=progress_line("calibrating"),
+    )  # fmt: skip
+    emit(result, as_json)

@@ -1,0 +1,32 @@
+r"""Conformal scaling of intervals (Papadopoulos et al. 2002; Angelopoulos et al. 2022): the factor on a standard deviation with which
+
+    |x - mean| <= factor z std,     z the normal quantile of (1 + level) / 2,
+
+holds for a share ``level`` of values as exchangeable with the held-out ones: the ceil((n + 1) level)-th smallest of the n scores
+|x - mean| / (z std). Pixels of one image err together, so what counts as n is nearer to the number of images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from unfog.errors import InputError
+
+LEVEL = 0.9
+
+
+def conformal_scale(error: Tensor, std: Tensor, level: float = LEVEL) -> float:
+    """``error`` x - mean and ``std`` of held-out values, shaped alike; the factor."""
+    if not 0 < level < 1:
+        raise InputError(f"The level of an interval is between 0 and 1, got {level}.")
+    scores = (error.abs() / std.clamp(min=1e-6 * float(std.abs().max().clamp(min=1e-30)))).flatten().double()
+    place = math.ceil((len(scores) + 1) * level)
+    if place > len(scores):
+        raise InputError(f"An interval of {100 * level:g} % needs more than {len(scores)} held-out values.")
+    if not bool(scores.isfinite().all()):
+        raise InputError("The errors and deviations of an interval must be finite.")
+    z = torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))
+    return float(scores.kthvalue(place).values / z)

@@ -1,0 +1,67 @@
+r"""What a restored picture should look like, as losses of x_0 that pull at a denoiser: those of GDP for low light (Fei et al. 2023).
+
+    D - strength * pixels * grad Q(D)
+
+so that ``strength`` is what one pixel is moved by a loss of slope 1 there, whatever the size of the picture. A wrapped denoiser goes
+under any method and any sampler, GDP's own too; no derivative of the network is taken. Losses compose by wrapping again. With the
+exposure loss a patch moves as a whole by ``strength`` until it is as bright as asked for. All losses are (batch, channels, *space) ->
+(batch,), on the scale of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.errors import InputError
+
+Loss = Callable[[Tensor], Tensor]
+
+
+def exposure_control(level: float = 0.2, patch: int = 16) -> Loss:
+    r"""mean over patches of |mean(patch) - level| (Guo et al. 2020, Zero-DCE); 0.2 of [-1, 1] is their 0.6 of [0, 1]."""
+    if patch < 1:
+        raise InputError(f"The patch of an exposure loss has 1 pixel or more a side, got {patch}.")
+
+    def loss(x: Tensor) -> Tensor:
+        grey = x.mean(1, keepdim=True)
+        for axis in range(2, x.ndim):  # a last patch may be smaller
+            grey = torch.stack([part.mean(axis) for part in torch.split(grey, patch, axis)], axis)
+        return (grey - level).abs().flatten(1).mean(1)
+
+    return loss
+
+
+def colour_constancy(x: Tensor) -> Tensor:
+    r"""sum over pairs of channels of (mean_p - mean_q)^2: the world is grey (Buchsbaum 1980; Zero-DCE)."""
+    means = x.flatten(2).mean(2)
+    if means.shape[1] < 2:
+        raise InputError("Colour constancy compares channels, and this picture has one.")
+    return torch.stack([(means[:, p] - means[:, q]) ** 2 for p, q in combinations(range(means.shape[1]), 2)], 1).sum(1)
+
+
+def total_variation(x: Tensor) -> Tensor:
+    r"""sum over axes of the mean |difference of neighbours| (Rudin, Osher & Fatemi 1992, anisotropic)."""
+    return torch.stack([x.diff(dim=axis).abs().flatten(1).mean(1) for axis in range(2, x.ndim)], 1).sum(1)
+
+
+class Preferring(Denoiser):
+    """A denoiser whose estimates are moved down the slope of one loss: one network call."""
+
+    def __init__(self, denoiser: Denoiser, loss: Loss, strength: float) -> None:
+        super().__init__()
+        if not strength >= 0:
+            raise InputError(f"The strength of a preference is not below zero, got {strength}.")
+        self.denoiser, self.process, self.loss, self.strength = denoiser, denoiser.process, loss, strength
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        x0: Tensor = self.denoiser(x_t, t, **condition).mean
+        with torch.enable_grad():
+            point = x0.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.loss(point).sum(), point)
+        return Posterior(x0 - self.strength * x0[0].numel() * slope)

@@ -1,0 +1,92 @@
+"""Operators in a file, for ``unfog restore --task custom --operator FILE.yaml``: one, or a list of them in the order they act.
+
+- {name: blur, deviation: 1.5}
+- {name: grey}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from unfog.core.registry import Registry
+from unfog.errors import InputError
+from unfog.physics.blur import Blur, Downsample, gaussian_kernel
+from unfog.physics.exposure import Gain
+from unfog.physics.fourier import ComplexOf, Fourier
+from unfog.physics.linear import Operator, require_adjoint
+from unfog.physics.operators import BlockAverage, Channels, Grey, Identity
+from unfog.physics.radon import FanBeam, ParallelBeam
+from unfog.systems import yaml
+
+operators: Registry[Operator] = Registry("operator")
+operators.register("identity")(Identity)
+operators.register("blocks")(BlockAverage)
+operators.register("grey")(Grey)
+operators.register("channels")(Channels)
+operators.register("gain")(Gain)
+operators.register("complex")(ComplexOf)
+operators.register("fourier")(Fourier)
+
+
+@operators.register("blur")
+def gaussian_blur(deviation: float, dimensions: int = 2) -> Blur:
+    """The blur of a Gaussian whose deviation is in pixels; it wraps around at the borders."""
+    return Blur(gaussian_kernel(deviation, dimensions))
+
+
+@operators.register("kernel")
+def kernel_blur(values: Sequence[object]) -> Blur:
+    """The blur of a kernel given as nested lists."""
+    return Blur(_tensor(values))
+
+
+@operators.register("downsample")
+def gaussian_downsample(deviation: float, factor: int, dimensions: int = 2) -> Downsample:
+    """Every ``factor``-th value after a Gaussian blur."""
+    return Downsample(gaussian_kernel(deviation, dimensions), factor)
+
+
+@operators.register("parallel-beam")
+def parallel_beam(angles: Sequence[float], size: int) -> ParallelBeam:
+    """The Radon transform of a square image at angles in degrees."""
+    return ParallelBeam(_tensor(angles), size)
+
+
+@operators.register("fan-beam")
+def fan_beam(angles: Sequence[float], size: int, radius: float, detectors: int, opening: float) -> FanBeam:
+    """Rays from a source on a circle."""
+    return FanBeam(_tensor(angles), size, radius, detectors, opening)
+
+
+def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
+    """The operator in a file, self-tested on what it would measure: (n, channels', *space') of images of ``channels`` channels."""
+    parts = yaml.read(path)
+    parts = parts if isinstance(parts, list) else [parts]
+    if not parts or not all(isinstance(part, dict | str) for part in parts):
+        raise InputError(f"{path.name} must hold an operator, like {{name: blur, deviation: 1.5}}, or a list of them.")
+    try:
+        operator = reduce(lambda inner, outer: outer @ inner, [operators.build(part) for part in parts])
+        shape = operator.adjoint(measurement[:1]).shape
+        fits = shape[1] == channels and operator(torch.zeros(shape)).shape[1:] == measurement.shape[1:]
+    except (RuntimeError, IndexError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        fits = False
+    if not fits:
+        raise InputError(
+            f"The operator in {path.name} does not make the input's {tuple(measurement.shape[1:])} of images of {channels} channel(s)."
+        )
+    require_adjoint(operator, shape)
+    return operator
+
+
+def _tensor(values: object) -> Tensor:
+    try:
+        return torch.tensor(values, dtype=torch.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"An operator takes numbers, in lists of one length, not {values!r}.") from error

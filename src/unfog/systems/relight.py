@@ -1,0 +1,96 @@
+r"""Low light and HDR from files: y_i = f_i x + m_i with f_i and m_i unknown, estimated while sampling (``guidance.gdp``).
+
+One dark picture, or several exposures of one scene whose smallest and largest values are taken for saturated. Pictures larger than what
+the run was trained on are restored in overlapping tiles.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.random import generator
+from unfog.errors import InputError
+from unfog.guidance.gdp import BlindGDP, Shot
+from unfog.guidance.tiles import Tiled
+from unfog.physics.exposure import Exposure
+from unfog.sampling.grids import grids
+from unfog.sampling.loop import Report
+from unfog.systems.jobs import check_new, new_folder, progress_line, require_posterior_mean, write_summary
+from unfog.systems.restore import GRID, Restored
+from unfog.systems.run import Run
+from unfog.systems.sample import Plan, run_plan
+from unfog.systems.scans import read_scan
+
+
+def relight(
+    run: Run, measurements: Sequence[Tensor], *, samples: int = 8, steps: int | None = None, seed: int = 0, batch: int = 16,
+    report: Report | None = None,
+) -> Restored:  # fmt: skip
+    """Exposures of the same scenes, each (n, channels, *space) in any units, restored in the run's natural units.
+
+    Sample k of image i depends on (seed, i, k) alone, not on the batch.
+    """
+    if samples < 2:
+        raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
+    first, count = measurements[0], int(steps or run.config["sampling"]["steps"])
+    grid, names = grids.build(GRID)(run.denoiser.process, count), {"sampler": "gdp", "steps": count, "grid": GRID}
+    size = min(run.shape[1:])
+    prior = Tiled(run.denoiser, size) if any(n > m for n, m in zip(first.shape[2:], run.shape[1:], strict=True)) else run.denoiser
+    jobs = [(i, k) for i in range(len(first)) for k in range(samples)]
+    drawn, total = [], -(-len(jobs) // batch) * (len(grid) - 1)
+    for begin in range(0, len(jobs), batch):
+        some = jobs[begin : begin + batch]
+        plan = Plan(BlindGDP(_shots([y[[i for i, _ in some]] for y in measurements])), grid, names)
+        done = begin // batch * (len(grid) - 1)
+        step = None if report is None else (lambda k, done=done: report(done + k, total))
+        drawn.append(run_plan(prior, plan, [generator(seed, "restore", i, k) for i, k in some], first.shape[1:], step=step))
+    stack = run.codec.decode(torch.cat(drawn)).reshape(len(first), samples, *first.shape[1:])
+    return Restored(stack.mean(1), stack.std(1), stack)
+
+
+def _shots(measurements: Sequence[Tensor]) -> list[Shot]:
+    """One dark picture, which does not saturate, or several that do at the ends of what is in all of them."""
+    if len(measurements) == 1:
+        return [Shot(y, Exposure.stretching(y)) for y in measurements]
+    low, high = min(float(y.min()) for y in measurements), max(float(y.max()) for y in measurements)
+    return [Shot.saturated(y, low, high) for y in measurements]
+
+
+def relight_files(
+    source: str | Path, paths: Sequence[Path], out: Path, *, samples: int = 8, steps: int | None = None, seed: int = 0
+) -> dict[str, Any]:
+    """Restore one dark file, or several exposures of a scene, into the new folder ``out``, in the format of the first."""
+    check_new(out)
+    run = Run.open(source)
+    require_posterior_mean(run)
+    scans = [read_scan(path, len(run.shape) - 1, run.shape[0]) for path in paths]
+    shapes = [scan.values.shape for scan in scans]
+    if len(set(shapes)) > 1:
+        raise InputError(f"The exposures must be of one size, got {', '.join(map(str, shapes))}.")
+    stacks, begun = [torch.from_numpy(scan.values) for scan in scans], time.perf_counter()
+    for path, stack in zip(paths, stacks, strict=True):
+        if not bool((stack.flatten(1).std(1) > 0).all()):
+            raise InputError(f"{path.name} holds an image of one value, from which no exposure can be estimated.")
+    low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
+    offset, scale = scans[0].units(low, high)
+    with new_folder(out) as folder:
+        found = relight(run, stacks, samples=samples, steps=steps, seed=seed, report=progress_line("restoring"))
+        mean, draws = found.mean * scale + offset, found.samples * scale + offset
+        results = {"mean": mean, "std": draws.std(1), **{f"sample-{k:02d}": draws[:, k] for k in range(samples)}}
+        files = [scans[0].write(folder, name, value.numpy()).name for name, value in results.items()]
+        fitted = [shot.fit(mean, shot.measurement).exposure for shot in _shots(stacks)]
+        exposures = [
+            {"input": p.name, "factor": e.factor.tolist(), "offset": e.offset.tolist()} for p, e in zip(paths, fitted, strict=True)
+        ]
+        summary = {
+            "task": "lowlight" if len(paths) == 1 else "hdr", "run": run.name, "exposures": exposures, "seed": seed,
+            "steps": steps or run.config["sampling"]["steps"], "mean std": float(results["std"].mean()), "files": files,
+        }  # fmt: skip
+        write_summary(folder, summary)
+    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
