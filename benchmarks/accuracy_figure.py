@@ -40,6 +40,7 @@ def panel(axes: Any, title: str, cells: dict[str, Any], kind: int) -> None:
         )
     axes.set(xscale="log", yscale="log", title=title, xticks=calls, xticklabels=calls)
     axes.minorticks_off()
+    axes.set_ylim(top=1)  # what is worse than the data's own spread is off the page
     axes.grid(alpha=0.2)
 
 
