@@ -21,9 +21,9 @@ import torch
 from record import write_record
 
 import unfog
+from unfog.demo.main import GRID
 from unfog.demo.restore import Outcome, calibrate, restore_slab
 from unfog.demo.tasks import Slab, tasks
-from unfog.systems.restore import GRID
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan
 

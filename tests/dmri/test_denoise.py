@@ -8,12 +8,12 @@ import torch
 
 from unfog.core.oracle import MixtureDenoiser
 from unfog.core.process import EDM
+from unfog.core.tiles import blended, cores, places, window
 from unfog.dmri import harmonics
 from unfog.dmri.denoise import denoise
 from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.orientation import cone, orientation
-from unfog.dmri.tiles import blended, cores, places, window
 from unfog.errors import InputError
 
 N, N0, SPACE = 60, 5, (4, 3, 2)

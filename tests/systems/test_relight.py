@@ -51,7 +51,7 @@ def test_exposures_that_saturate_give_more_than_each(run, truth):
     noise = torch.randn(3, *truth.shape, generator=torch.Generator().manual_seed(6))
     shots = [(f * truth + m + 3 * e).clamp(0, 100) for (f, m), e in zip([(0.4, 30), (0.8, 10), (1.6, -20)], noise, strict=True)]
     error = [float((relight(run, some, samples=2).mean - truth).square().mean().sqrt()) for some in (shots, *([s] for s in shots))]
-    assert error[0] < 0.9 * min(error[1:])
+    assert error[0] < 0.8 * min(error[1:])
 
 
 def test_a_sample_does_not_depend_on_the_batch(run, truth):

@@ -22,7 +22,7 @@ from unfog.dmri.denoise import denoise
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.simulate import ORDER
-from unfog.dmri.tiles import Report
+from unfog.sampling.loop import Report
 
 
 def enough(table: GradientTable) -> bool:

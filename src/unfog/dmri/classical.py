@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from unfog.dmri.gradients import as_table
-from unfog.dmri.lowrank import Report, Rule, hard_threshold, local_svd
+from unfog.dmri.lowrank import Rule, hard_threshold, local_svd
 from unfog.dmri.noise_level import Noise, estimate_noise, gaussian_level
 from unfog.dmri.rician import koay_inversion
 from unfog.errors import InputError
+from unfog.sampling.loop import Report
 
 Array = NDArray[np.float32]
 

@@ -21,10 +21,11 @@ from torch.nn.functional import avg_pool3d, pad
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
+from unfog.core.tiles import Place, blended, places
 from unfog.dmri.features import Shell, shells
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.tiles import Place, Report, blended, places
 from unfog.errors import InputError
+from unfog.sampling.loop import Report
 
 SIDE, OVERLAP = 24, 8
 PROBES = 1

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from unfog.sampling.loop import Report
+
 Rule = Callable[[Tensor, float], Tensor]  # (singular values over sigma sqrt n, beta) -> what they become
-Report = Callable[[int, int], None]
 
 
 def optimal_shrinkage(y: Tensor, beta: float) -> Tensor:

@@ -22,14 +22,14 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators
+from unfog.core.tiles import Place, cores, places
 from unfog.dmri.denoise import Measured, measure
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.tensor import Tensors, fit_tensors
-from unfog.dmri.tiles import Place, Report, cores, places
 from unfog.errors import InputError
 from unfog.sampling.calibrated import Calibrated
 from unfog.sampling.grids import log_snr
-from unfog.sampling.loop import trajectory
+from unfog.sampling.loop import Report, trajectory
 
 SIDE, OVERLAP, BATCH = 24, 8, 4
 STEPS, LAST = 6, 0.25  # levels go down evenly in log-SNR to this share of the measurement's

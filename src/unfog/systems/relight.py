@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfog.core.random import generator
+from unfog.core.denoiser import Denoiser
 from unfog.errors import InputError
 from unfog.guidance.gdp import BlindGDP, Shot
 from unfog.guidance.tiles import Tiled
@@ -22,9 +22,9 @@ from unfog.physics.exposure import Exposure
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Report
 from unfog.systems.jobs import check_new, new_folder, progress_line, require_posterior_mean, write_summary
-from unfog.systems.restore import GRID, Restored
+from unfog.systems.restore import GRID, Restored, draw_posterior
 from unfog.systems.run import Run
-from unfog.systems.sample import Plan, run_plan
+from unfog.systems.sample import Plan
 from unfog.systems.scans import read_scan
 
 
@@ -36,21 +36,15 @@ def relight(
 
     Sample k of image i depends on (seed, i, k) alone, not on the batch.
     """
-    if samples < 2:
-        raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     first, count = measurements[0], int(steps or run.config["sampling"]["steps"])
     grid, names = grids.build(GRID)(run.denoiser.process, count), {"sampler": "gdp", "steps": count, "grid": GRID}
-    size = min(run.shape[1:])
-    prior = Tiled(run.denoiser, size) if any(n > m for n, m in zip(first.shape[2:], run.shape[1:], strict=True)) else run.denoiser
-    jobs = [(i, k) for i in range(len(first)) for k in range(samples)]
-    drawn, total = [], -(-len(jobs) // batch) * (len(grid) - 1)
-    for begin in range(0, len(jobs), batch):
-        some = jobs[begin : begin + batch]
-        plan = Plan(BlindGDP(_shots([y[[i for i, _ in some]] for y in measurements])), grid, names)
-        done = begin // batch * (len(grid) - 1)
-        step = None if report is None else (lambda k, done=done: report(done + k, total))
-        drawn.append(run_plan(prior, plan, [generator(seed, "restore", i, k) for i, k in some], first.shape[1:], step=step))
-    stack = run.codec.decode(torch.cat(drawn)).reshape(len(first), samples, *first.shape[1:])
+    larger = any(n > m for n, m in zip(first.shape[2:], run.shape[1:], strict=True))
+    prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
+
+    def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
+        return prior, Plan(BlindGDP(_shots([y[rows] for y in measurements])), grid, names)
+
+    stack = draw_posterior(run, posterior, len(first), tuple(first.shape[1:]), samples=samples, seed=seed, batch=batch, report=report)
     return Restored(stack.mean(1), stack.std(1), stack)
 
 

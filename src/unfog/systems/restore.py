@@ -10,9 +10,8 @@ measurements go through MMPS (``guidance.mmps``), unless another method is asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
 from unfog.core.registry import Registry
 from unfog.errors import InputError
+from unfog.evaluation.conformal import LEVEL
 from unfog.guidance.ddnm import DDNM
 from unfog.guidance.ddrm import DDRM
 from unfog.guidance.diffpir import DiffPIR
@@ -42,10 +42,8 @@ tasks: Registry[Operator] = Registry("task")
 tasks.register("denoise")(Identity)
 tasks.register("inpaint")(Mask)
 tasks.register("superres")(BlockAverage)
-tasks.register("colorize")(Grey)
-
-
 tasks.register("deblur")(gaussian_blur)
+tasks.register("colorize")(Grey)
 
 methods: Registry[Denoiser] = Registry("method")
 for _name, _method in {
@@ -61,7 +59,7 @@ for _name, _method in {
     methods.register(_name)(_method)
 AUTO = "auto"
 
-GRID = {"name": "karras", "sigma_max": 3.0}  # a measurement needs less noise than a sample from nothing
+GRID = {"name": "karras", "sigma_max": 10.0}  # a measurement needs less noise than a sample from nothing
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Restored:
     std: Tensor
     samples: Tensor
 
-    def interval(self, scale: float = 1.0, level: float = 0.9) -> tuple[Tensor, Tensor]:
+    def interval(self, scale: float = 1.0, level: float = LEVEL) -> tuple[Tensor, Tensor]:
         """The central interval of a normal of this mean, and of this standard deviation times ``scale``."""
         half = scale * self.std * torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64)).to(self.std)
         return self.mean - half, self.mean + half
@@ -106,25 +104,38 @@ def restore(
 
     Sample k of image i depends on (seed, i, k) alone, not on the batch.
     """
-    if samples < 2:
-        raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     if not bool(torch.isfinite(measurement).all()):
         raise InputError("The measurement holds values that are not finite; mask them first.")
     plan = plan or Plan.of(run, grid=GRID)
     scaled, noise = _to_model_scale(run, measurement, operator, sigma)
-    jobs = [(i, k) for i in range(len(measurement)) for k in range(samples)]
+
+    def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
+        return posterior_denoiser(run.denoiser, _rows(operator, rows), scaled[rows], noise, method), plan
+
     shape = (run.shape[0], *_space(operator, measurement))
-    drawn, total = [], -(-len(jobs) // batch) * (len(plan.grid) - 1)
-    for start in range(0, len(jobs), batch):
-        some = jobs[start : start + batch]
-        part = posterior_denoiser(run.denoiser, _rows(operator, [i for i, _ in some]), scaled[[i for i, _ in some]], noise, method)
-        done = start // batch * (len(plan.grid) - 1)
-        step: Callable[[int], None] | None = None if report is None else (lambda k, done=done: report(done + k, total))
-        drawn.append(run_plan(part, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
-    stack = run.codec.decode(torch.cat(drawn)).reshape(len(measurement), samples, *shape)
+    stack = draw_posterior(run, posterior, len(measurement), shape, samples=samples, seed=seed, batch=batch, report=report)
     exact = method == AUTO and isinstance(operator, Identity)
     mean = posterior_mean(run, measurement, sigma, batch) if exact else stack.mean(1)
     return Restored(mean, stack.std(1), stack)
+
+
+def draw_posterior(
+    run: Run, posterior: Callable[[list[int]], tuple[Denoiser, Plan]], images: int, shape: tuple[int, ...], *, samples: int, seed: int,
+    batch: int, report: Report | None,
+) -> Tensor:  # fmt: skip
+    """Draws (images, samples, *shape), natural units; ``posterior`` gives the denoiser and the plan for a batch of images by number."""
+    if samples < 2:
+        raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
+    jobs = [(i, k) for i in range(images) for k in range(samples)]
+    drawn = list[Tensor]()
+    for start in range(0, len(jobs), batch):
+        some = jobs[start : start + batch]
+        denoiser, plan = posterior([i for i, _ in some])
+        steps = len(plan.grid) - 1
+        done, total = start // batch * steps, -(-len(jobs) // batch) * steps
+        step: Callable[[int], None] | None = None if report is None else (lambda k, done=done, total=total: report(done + k, total))
+        drawn.append(run_plan(denoiser, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
+    return run.codec.decode(torch.cat(drawn)).reshape(images, samples, *shape)
 
 
 def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Tensor:
@@ -173,8 +184,3 @@ def _space(operator: Operator, measurement: Tensor) -> tuple[int, ...]:
 def _rows(operator: Operator, rows: list[int]) -> Operator:
     """The operator for some images of the stack: only a mask may differ between them."""
     return Mask(operator.mask[rows]) if isinstance(operator, Mask) and len(operator.mask) > 1 else operator
-
-
-def options(task: str, given: Mapping[str, Any]) -> Operator:
-    """The operator of a task, with its options."""
-    return tasks.build({"name": task, **given})

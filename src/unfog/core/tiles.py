@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import torch
 from torch import Tensor
 
 Place = tuple[slice, ...]
-Report = Callable[[int, int], None]  # told (done, in all)
 
 
 def places(space: Sequence[int], side: int, overlap: int) -> list[Place]:
