@@ -1,6 +1,6 @@
 """Few steps: what a distilled run loses against its teacher, on Fashion-MNIST.
 
-    python benchmarks/distill.py --teacher RUN --work DIR --steps 2 --minutes 15
+    python benchmarks/distill.py --teacher RUN --work DIR --steps 2 --start RUN/OF/CONSISTENCY
 
 Distils the run (or goes on with what is in the work folder), draws pictures from the teacher at 50 and at 2 calls and from the student at
 1, 2 and 4, and writes FD-EffNetLite0 and KID of each against half of the test pictures, with n and what as many pictures of the other
@@ -39,7 +39,8 @@ def distilled(options: argparse.Namespace) -> dict[str, Any]:
     if not told.exists():
         begun, resume = time.process_time(), (out / "lock").exists()
         minutes = None if resume else options.minutes
-        result = distill_run(options.teacher, options.steps, out, [] if resume else options.set, resume=resume, minutes=minutes)
+        made = {} if resume else {"method": options.method, "start": options.start}
+        result = distill_run(options.teacher, options.steps, out, [] if resume else options.set, resume=resume, minutes=minutes, **made)
         write(told, {**result, "cpu_seconds": round(time.process_time() - begun, 1), "resumed": resume})
     return dict(json.loads(told.read_text()))
 
@@ -64,6 +65,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of all that is made on the way")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "distill.json")
     parser.add_argument("--steps", type=int, default=2, help="sampling steps of the student")
+    parser.add_argument("--method", default="adversarial", help="of distillation")
+    parser.add_argument("--start", type=Path, help="an earlier student to start from")
     parser.add_argument("--minutes", type=float, help="of distillation; training.steps says it otherwise")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the distillation")
     parser.add_argument("--images", type=int, default=2000, help=f"at most {HALF}")
@@ -89,7 +92,7 @@ def main() -> None:
     ratio = results["student-2"]["distances"]["frechet"] / results["teacher-50"]["distances"]["frechet"]
     versions = {module.__name__: module.__version__ for module in (unfog, torch)} | {"python": platform.python_version()}
     known = {"feature_distance": NAME, "reference": f"{HALF} test pictures; floor: other test pictures", "versions": versions}
-    config = {name: student.config[name] for name in ("teacher", "prediction", "objective", "training")}
+    config = {name: student.config[name] for name in ("teacher", "start", "prediction", "objective", "training") if name in student.config}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write(options.out, {**known, "student": {**cost, **config}, "student-2 over teacher-50": ratio, "results": results})
     say(f"student-2 over teacher-50: {ratio:.3f}")

@@ -139,7 +139,7 @@ def test_weights_are_averaged_after_training(tmp_path: Path) -> None:
 
 
 def test_distill_makes_a_run_that_samples(run: Path, tmp_path: Path) -> None:
-    found = call("distill", run, "--steps", 3, "--out", tmp_path / "few", "--set", "training.steps=1", "--set", "objective.knots=2")
+    found = call("distill", run, "--steps", 3, "--out", tmp_path / "few", "--set", "training.steps=1")
     assert (found["teacher"], found["sampling steps"], found["step"]) == ("digits", 3, 1)
     drawn = call("sample", tmp_path / "few", "-n", 2, "--out", tmp_path / "samples")
     assert (drawn["steps"], drawn["sampler"]["name"]) == (3, "consistency")

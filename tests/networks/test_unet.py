@@ -168,6 +168,19 @@ def test_bfloat16_stays_close(modulation: str) -> None:
     assert relative(unet.bfloat16()(x, label, context).float(), exact) < 0.05
 
 
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_features_are_each_levels_last_map_and_the_bottom(blocks: int) -> None:
+    unet = randomised(UNet(3, 2, **{**EVERYTHING, "blocks": blocks}))
+    x, label, context = everything(size=10)
+    seen: list[Tensor] = []
+    for module in [*(level.stages[-1] for level in unet.down), unet.middle[-1]]:
+        module.register_forward_hook(lambda module, given, out: seen.append(out))
+    found = unet.features(x, label, context)
+    assert len(found) == len(seen) == 3
+    assert all(torch.equal(a, b) for a, b in zip(found, seen, strict=True))
+    assert [part.shape[1] for part in found] == unet.feature_channels
+
+
 def test_dropout_only_in_training() -> None:
     unet = randomised(UNet(1, 1, **SMALL, dropout=0.5))
     x, label = draw(1, 1, 8, 8), torch.tensor([5.0])

@@ -25,7 +25,8 @@ from unfog.training.guard import Interrupted
 
 pytest.importorskip("sklearn")
 TINY = ["training.steps=2", "training.batch=4", "training.warmup=1", "network.channels=8", "network.groups=4", "network.blocks=1"]
-SHORT = ["training.steps=6", "training.checkpoint_every=2", "objective.knots=2", "objective.reach=1", "training.precision=fp32"]
+BRIEF = ["training.steps=6", "training.checkpoint_every=2", "training.precision=fp32"]
+SHORT = {"adversarial": BRIEF, "consistency": [*BRIEF, "objective.knots=2", "objective.reach=1"]}
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +38,14 @@ def teachers(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("system", "prediction"), [("ddpm", "v"), ("edm", "edm")])
-def test_a_student_samples_in_its_steps_without_being_told(teachers, tmp_path, system, prediction):
-    told = distill_run(teachers / system, 2, tmp_path / "new", SHORT)
+@pytest.mark.parametrize("method", SHORT)
+def test_a_student_samples_in_its_steps_without_being_told(teachers, tmp_path, system, prediction, method):
+    told = distill_run(teachers / system, 2, tmp_path / "new", SHORT[method], method=method)
     run, teacher = Run.open(tmp_path / "new"), Run.open(teachers / system)
     assert (told["step"], told["teacher"], told["sampling steps"]) == (6, system, 2)
     assert run.config["prediction"]["name"] == prediction
-    assert run.config["objective"]["descent"] == ("flow-from-data" if system == "ddpm" else "flow")
+    descent = {"adversarial": None, "consistency": "flow-from-data" if system == "ddpm" else "flow"}
+    assert run.config["objective"].get("descent") == descent[method]
     assert run.config["teacher"] == {"run": system, "sha256": teacher.weights_sha256}
     plan = Plan.of(run)
     assert plan.sampler == Consistency(2)
@@ -63,17 +66,18 @@ def test_the_student_starts_as_its_teacher(teachers, tmp_path, monkeypatch):
 
     monkeypatch.setattr("unfog.systems.train.train", watch)
     with pytest.raises(Stop):
-        distill_run(teachers / "edm", 2, tmp_path / "new", SHORT)
+        distill_run(teachers / "edm", 2, tmp_path / "new", BRIEF)
     teacher = Run.open(teachers / "edm").denoiser
     x, t = torch.randn(2, 1, 8, 8), torch.tensor(0.01, dtype=torch.float64)
     assert torch.equal(seen["student"].eval()(x, t).mean, teacher(x, t).mean)
     assert loop.train is not watch
 
 
-def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(teachers, tmp_path, monkeypatch):
+@pytest.mark.parametrize("method", SHORT)
+def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(teachers, tmp_path, monkeypatch, method):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    distill_run(teachers / "ddpm", 2, tmp_path / "unbroken", SHORT)
+    distill_run(teachers / "ddpm", 2, tmp_path / "unbroken", SHORT[method], method=method)
     with monkeypatch.context() as patched:
         real = loop.train
 
@@ -82,7 +86,7 @@ def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(teachers, tmp_pa
 
         patched.setattr("unfog.systems.train.train", train)
         with pytest.raises(Interrupted):
-            distill_run(teachers / "ddpm", 2, tmp_path / "broken", SHORT)
+            distill_run(teachers / "ddpm", 2, tmp_path / "broken", SHORT[method], method=method)
     copy = export(teachers / "ddpm", tmp_path / "copy")  # the teacher is its weights, wherever they lie
     distill_run(copy, 2, tmp_path / "broken", resume=True)
     torch.set_num_threads(threads)
@@ -92,7 +96,7 @@ def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(teachers, tmp_pa
 
 
 def test_another_teacher_or_another_number_of_steps_is_refused(teachers, tmp_path):
-    distill_run(teachers / "ddpm", 2, tmp_path / "new", SHORT)
+    distill_run(teachers / "ddpm", 2, tmp_path / "new", BRIEF)
     with pytest.raises(InputError, match="not those"):
         distill_run(teachers / "edm", 2, tmp_path / "new", resume=True)
     with pytest.raises(InputError, match="into 2 steps, not 3"):
@@ -122,4 +126,19 @@ def test_noise_prediction_gives_way(teachers, process, name):
     run = Run.open(teachers / "ddpm")
     run.denoiser.process = process
     assert configure(run, 2)["prediction"] == {"name": name}
-    assert configure(run, 2)["objective"]["descent"] == "flow-from-data"
+    assert configure(run, 2, method="consistency")["objective"]["descent"] == "flow-from-data"
+
+
+def test_a_student_starts_from_an_earlier_one(teachers, tmp_path):
+    """With no learning rate it stays that one; its name and weights are in the config; one that predicts otherwise is refused."""
+    distill_run(teachers / "ddpm", 2, tmp_path / "first", SHORT["consistency"], method="consistency")
+    told = distill_run(teachers / "ddpm", 2, tmp_path / "second", [*BRIEF, "training.lr=0.0"], start=tmp_path / "first")
+    first, second = Run.open(tmp_path / "first"), Run.open(tmp_path / "second")
+    assert told["step"] == 6
+    assert second.config["start"] == {"run": "first", "sha256": first.weights_sha256}
+    pairs = zip(first.denoiser.state_dict().values(), second.denoiser.state_dict().values(), strict=True)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
+    with pytest.raises(InputError, match="predicts 'noise' and the student 'v'"):
+        distill_run(teachers / "ddpm", 2, tmp_path / "third", BRIEF, start=teachers / "ddpm")
+    with pytest.raises(InputError, match="its own weights"):
+        distill_run(teachers / "ddpm", 2, tmp_path / "second", resume=True, start=tmp_path / "first")

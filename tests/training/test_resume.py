@@ -86,12 +86,13 @@ def test_changed_data_and_config_are_refused(tiny, tmp_path, monkeypatch):
         tiny.train(tmp_path / "run", resume=True)
 
 
-def test_a_run_from_before_there_were_snapshots_goes_on(tiny):
+def test_a_run_from_before_there_were_snapshots_or_a_head_rate_goes_on(tiny):
     """Settings that came later do not change the hash of runs that leave them alone."""
-    settings, known = tiny.settings(), {"snapshot_every", "snapshot_lengths"}
+    settings, known = tiny.settings(), {"snapshot_every", "snapshot_lengths", "head_rate"}
     old = {key: value for key, value in asdict(settings).items() if key not in {*FREE, *known}}
     wanted = hashlib.sha256(checkpoint.to_json({"config": {"a": 1, "training": {}}, "settings": old})).hexdigest()
-    assert _hash({"a": 1}, settings) == wanted != _hash({"a": 1}, tiny.settings(snapshot_every=5))
+    assert _hash({"a": 1}, settings) == wanted
+    assert wanted not in (_hash({"a": 1}, tiny.settings(**change)) for change in ({"snapshot_every": 5}, {"head_rate": 5.0}))
 
 
 def test_another_number_of_threads_is_warned_of(tiny, tmp_path, caplog, monkeypatch):

@@ -132,11 +132,22 @@ class NetworkDenoiser(Denoiser):
 
     def output(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:
         """The network's raw output: the thing that training holds to its target."""
+        out: Tensor = self.network(*self._inputs(x_t, t), context)
+        return out
+
+    def features(self, x_t: Tensor, t: Tensor, context: Context) -> list[Tensor]:
+        """What the network sees in x_t, as maps; ``InputError`` where it has none to show."""
+        features: Any = getattr(self.network, "features", None)
+        if features is None:
+            raise InputError(f"The network {type(self.network).__name__} has no features to show; a U-Net has.")
+        found: list[Tensor] = features(*self._inputs(x_t, t), context)
+        return found
+
+    def _inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """x_t on the network's scale, and the noise label."""
         t = t.to(torch.float64).expand(len(x_t))
         scaled = x_t * expand(self.prediction.input_scale(*self.scales(t)), x_t)
-        label = self.label(self.process, t).to(device=x_t.device, dtype=torch.float32)
-        out: Tensor = self.network(scaled, label, context)
-        return out
+        return scaled, self.label(self.process, t).to(device=x_t.device, dtype=torch.float32)
 
     def posterior(self, out: Tensor, x_t: Tensor, t: Tensor) -> Posterior:
         """What a raw output says about x_0; a learned variance is below zero where the network leaves its range (v < -1)."""

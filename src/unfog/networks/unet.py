@@ -71,7 +71,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         _check_sizes(attention_levels, multipliers, in_channels, out_channels, blocks, patch)
-        self.dims, self.patch, self.coordinates, self.octaves = dims, patch, coordinates, octaves
+        self.dims, self.blocks, self.patch, self.coordinates, self.octaves = dims, blocks, patch, coordinates, octaves
         self.vector_width, self.spatial_channels, self.token_width = vector_width, spatial_channels, token_width
         width, volume = 4 * channels, patch**dims
         self.embedding = LabelEmbedding(channels, embedding_shift)
@@ -85,6 +85,7 @@ class UNet(nn.Module):
         stages = partial(_stages, block, attentions)
         widths = [(channels * multiplier, level in attention_levels) for level, multiplier in enumerate(multipliers)]
         top, bottom = widths[0][0], widths[-1][0]
+        self.feature_channels = [*(size for size, _ in widths), bottom]
         self.down, kept = _descents(stages, partial(Downsample, dims=dims, padding=downsample_padding), channels, widths, blocks)
         self.middle = nn.ModuleList(stages([bottom], bottom, middle_attention) + stages([bottom], bottom, False))
         self.up = _ascents(stages, partial(Upsample, dims=dims), kept, widths, blocks)
@@ -93,21 +94,33 @@ class UNet(nn.Module):
         _initialise(self)
 
     def forward(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> Tensor:
-        self._check(x, context)
-        e = self._embed(label, context)
-        h = self.enter(self._input(x if self.detail is None else torch.cat([x, self.detail(x, label)], 1), context))
-        maps = [h]
-        for level in self.down:
-            maps += level(maps[-1], e, context)
-        h = maps[-1]
-        for stage in self.middle:
-            h = stage(h, e, context)
+        e, maps, h = self._descend(x, label, context)
         for level in self.up:
             h = level(h, maps, e, context)
         out: Tensor = self.leave(silu(self.norm(h)))
         if self.patch > 1:
             out = crop(shuffle(out, self.patch), x.shape[2:])
         return out
+
+    def features(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> list[Tensor]:
+        """What the network sees in x: the last map of each level on the way down, then the bottom's, of ``feature_channels``."""
+        _, maps, bottom = self._descend(x, label, context)
+        ends = [
+            self.blocks + level * (self.blocks + 1) for level in range(len(self.down))
+        ]  # the first map entered, a level's last goes down
+        return [*(maps[end] for end in ends), bottom]
+
+    def _descend(self, x: Tensor, label: Tensor, context: Context) -> tuple[Tensor, list[Tensor], Tensor]:
+        """The embedding, every map on the way down, and the bottom."""
+        self._check(x, context)
+        e = self._embed(label, context)
+        maps = [self.enter(self._input(x if self.detail is None else torch.cat([x, self.detail(x, label)], 1), context))]
+        for level in self.down:
+            maps += level(maps[-1], e, context)
+        h = maps[-1]
+        for stage in self.middle:
+            h = stage(h, e, context)
+        return e, maps, h
 
     def _embed(self, label: Tensor, context: Context) -> Tensor:
         e = self.embedding(label)

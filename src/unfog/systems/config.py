@@ -25,7 +25,10 @@ from unfog.errors import InputError
 from unfog.networks import networks
 from unfog.sampling import grids, samplers
 from unfog.systems import yaml
-from unfog.training import consistency
+from unfog.training import (
+    adversarial,  # noqa: F401  registers its objective
+    consistency,
+)
 from unfog.training.losses import weights
 from unfog.training.objectives import objectives
 from unfog.training.settings import TrainSettings

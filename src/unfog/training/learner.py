@@ -47,7 +47,7 @@ class Learner:
         self.named = {**own, **heads}
         groups: list[dict[str, Any]] = [{"params": list(own.values())}]
         if heads:
-            groups.append({"params": list(heads.values()), "weight_decay": 0.0})
+            groups.append({"params": list(heads.values()), "weight_decay": 0.0, "rate": settings.head_rate})
         betas = (float(settings.betas[0]), float(settings.betas[1]))
         self.optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, fused=True)
         self.ema = EMA(denoiser, warm_up(settings.ema) if settings.ema_power is None else power_ramp(settings.ema, settings.ema_power))
@@ -68,7 +68,7 @@ class Learner:
         step = Step(value, size, losses.detach())
         if step.finite:
             for group in self.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("rate", 1.0)
             self.optimizer.step()
             for average in (self.ema, *self.profiles.values()):
                 average.update()

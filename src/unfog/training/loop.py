@@ -165,8 +165,9 @@ def _refuse(out: Path, resume: bool) -> None:
 
 
 def _hash(config: Mapping[str, Any], settings: TrainSettings) -> str:
-    free = FREE if settings.snapshot_every else (*FREE, "snapshot_every", "snapshot_lengths")  # runs older than these go on
-    fixed = {key: value for key, value in asdict(settings).items() if key not in free}
+    unused = {"head_rate"} if settings.head_rate == 1 else set()  # runs older than these settings go on
+    unused |= set() if settings.snapshot_every else {"snapshot_every", "snapshot_lengths"}
+    fixed = {key: value for key, value in asdict(settings).items() if key not in {*FREE, *unused}}
     return hashlib.sha256(disk.to_json({"config": {**config, "training": {}}, "settings": fixed})).hexdigest()
 
 

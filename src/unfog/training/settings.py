@@ -57,6 +57,7 @@ class TrainSettings:
     log_every: int = 1
     snapshot_every: int | None = None  # steps between snapshots for post-hoc averages; none without
     snapshot_lengths: Sequence[float] = (0.05, 0.1)
+    head_rate: float = 1.0  # what the objective itself learns has so many times the learning rate
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> TrainSettings:
@@ -76,7 +77,14 @@ class TrainSettings:
             if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
                 bound = "" if least is None else f" of at least {least}"
                 raise InputError(f"The training setting {name!r} must be a whole number{bound}, got {value!r}.")
-        for name, (low, high) in {"lr": (0, 1e3), "weight_decay": (0, 1e3), "ema": (0, 1), "clip": (0, 1e9), "ema_power": (0, 1e9)}.items():
+        for name, (low, high) in {
+            "lr": (0, 1e3),
+            "weight_decay": (0, 1e3),
+            "ema": (0, 1),
+            "head_rate": (0, 1e3),
+            "clip": (0, 1e9),
+            "ema_power": (0, 1e9),
+        }.items():
             value = getattr(self, name)
             optional = value is None and name in ("clip", "ema_power")
             if not optional and not (_is_number(value) and low <= value <= high):

@@ -1,0 +1,131 @@
+"""Adversarial distillation: who learns from what, and a student of two steps that finds the law its teacher's two steps miss."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.functional import relu
+
+from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.prediction import predictions
+from unfog.core.process import ddpm_linear
+from unfog.data.dataset import ArrayDataset
+from unfog.errors import InputError
+from unfog.networks import UNet
+from unfog.networks.heads import Heads
+from unfog.sampling.consistency import Consistency
+from unfog.sampling.grids import grids
+from unfog.sampling.loop import sample
+from unfog.sampling.samplers import samplers
+from unfog.training.adversarial import generate
+from unfog.training.loop import train
+from unfog.training.objectives import objectives
+from unfog.training.settings import TrainSettings
+
+SMALL = {"dims": 1, "channels": 16, "multipliers": (1, 2), "blocks": 1, "groups": 4, "attention_levels": ()}
+
+
+def unet_denoiser(seed=0, prediction="v"):
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        network = UNet(1, 1, **SMALL)
+        for p in network.parameters():
+            torch.nn.init.normal_(p, std=0.2)
+    return NetworkDenoiser(network, ddpm_linear(), predictions.build(prediction), labels.build("time"))
+
+
+def parts(denoiser, objective, batch):
+    """The gradients of student and heads for the objective's loss."""
+    loss = objective(denoiser, batch, range(len(batch["x"])), 0, 1).mean()
+    found = torch.autograd.grad(loss, [*denoiser.parameters(), *objective.head.parameters()])
+    many = len(list(denoiser.parameters()))
+    return found[:many], found[many:]
+
+
+def test_each_learns_from_its_own_loss():
+    """The heads from the hinge, the student's pictures being given; the student from the heads' verdict, the heads being given."""
+    teacher, student = unet_denoiser(1).eval().requires_grad_(False), unet_denoiser(2)
+    objective = objectives.build({"name": "adversarial-distillation", "times": "uniform"}, teacher=teacher)
+    seen = []
+
+    class Spy(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, maps):
+            seen.append(maps)
+            return self.inner(maps)
+
+    objective.head = Spy(objective.head)
+    batch = {"x": torch.randn(6, 1, 12, generator=torch.Generator().manual_seed(0))}
+    for_student, for_heads = parts(student, objective, batch)
+    real, fake, attached = seen
+    assert all(torch.equal(a, b) for a, b in zip(fake, attached, strict=True))
+    hinge = (relu(1 - objective.head(real)) + relu(1 + objective.head(fake))).mean()
+    assert all(torch.allclose(a, b) for a, b in zip(for_heads, torch.autograd.grad(hinge, [*objective.head.parameters()]), strict=True))
+    seen.clear()
+    objective(student, batch, range(6), 0, 1)
+    verdict = -objective.head(seen[2]).mean()
+    assert all(torch.allclose(a, b) for a, b in zip(for_student, torch.autograd.grad(verdict, [*student.parameters()]), strict=True))
+    assert max(float(g.abs().max()) for g in for_student) > 0
+
+
+def test_the_teacher_is_no_part_of_what_learns():
+    objective = objectives.build({"name": "adversarial-distillation"}, teacher=unet_denoiser(1))
+    assert all(name.startswith("head.") for name, _ in objective.named_parameters())
+
+
+def test_the_student_is_judged_as_it_will_sample():
+    """What the loss is made of is what `unfog sample` draws from the same noise in so many steps."""
+    student = unet_denoiser(2)
+    for segments in (1, 2, 3):
+        model, noise = Consistency(segments, 0.5), torch.randn(3, 1, 12, generator=torch.Generator().manual_seed(0))
+        grid = grids.build({"name": "angle", "scale": 0.5})(student.process, segments)
+        drawn = sample(student, noise, grid, model, randomness=torch.Generator())
+        assert torch.equal(generate(student, noise, model, {}).detach(), drawn)
+
+
+def test_heads_see_maps_of_any_size():
+    heads = Heads([8, 12], 2, width=8)
+    maps = [torch.randn(3, 8, 2, 1), torch.randn(3, 12, 7, 5)]
+    verdict = heads(maps)
+    assert verdict.shape == (3, 2)
+    alone = heads([x[:1] for x in maps])
+    assert torch.allclose(alone, verdict[:1], atol=1e-6)
+
+
+def test_a_network_without_features_is_refused(tiny):
+    with pytest.raises(InputError, match="no features"):
+        objectives.build("adversarial-distillation", teacher=tiny.denoiser())
+
+
+def energy_distance(x, y):
+    return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
+
+
+@pytest.mark.slow
+def test_two_steps_of_a_student_beat_two_of_its_teacher(tmp_path):
+    """Levels of either sign, a third of them below: the teacher's two steps blur the two, the student's do not, and keep their shares."""
+    g = torch.Generator().manual_seed(0)
+    sign = torch.where(torch.rand(4096, 1, 1, generator=g) < 1 / 3, -1.0, 1.0)
+    x = (0.6 * sign + 0.1 * torch.randn(4096, 1, 1, generator=g)).expand(-1, 1, 8)
+    data = ArrayDataset("levels", x.numpy(), {"name": "identity"})
+    teacher = unet_denoiser(1)
+    common = {"batch": 32, "warmup": 20, "decay": "cosine", "ema": 0.99, "ema_power": 10.0, "checkpoint_every": 10_000}
+    train(teacher, objectives.build("denoising"), data, None, TrainSettings(steps=300, lr=3e-3, **common), tmp_path / "t", {}, device="cpu")
+    teacher.eval().requires_grad_(False)
+    student = unet_denoiser(1)
+    student.load_state_dict(teacher.state_dict())
+    section = {"name": "adversarial-distillation", "segments": 2}
+    settings = TrainSettings(steps=400, lr=5e-4, betas=(0.0, 0.99), head_rate=5.0, **common)
+    train(student, objectives.build(section, teacher=teacher), data, None, settings, tmp_path / "s", {}, device="cpu")
+    noise, grid = torch.randn(1000, 1, 8, generator=g), grids.build({"name": "angle", "scale": 0.5})(teacher.process, 2)
+
+    def drawn(denoiser, sampler):
+        return sample(denoiser.eval(), noise, grid, sampler, randomness=torch.Generator()).flatten(1)
+
+    truth = x[:1000].flatten(1)
+    few, blurred = drawn(student, Consistency(2, 0.5)), drawn(teacher, samplers.build("ddim"))
+    assert energy_distance(few, truth) < 0.3 * energy_distance(blurred, truth)
+    assert float((few.mean(1) < 0).float().mean()) == pytest.approx(1 / 3, abs=0.1)
