@@ -4,7 +4,7 @@
     python benchmarks/accuracy_per_call.py --figure docs/accuracy-per-call.svg
 
 The denoiser is exact, so the only error is the solver's: the distance of x_0 from the end of the true trajectory, root mean square
-over dimensions; of 1024 trajectories of four mixtures the root mean square and the median. The calibrated solvers learned their times and
+over dimensions; of 2048 trajectories of four mixtures the root mean square and the median. The calibrated solvers learned their times and
 coefficients on other mixtures (of as many modes, dimensions and on the same schedule) and other noise.
 """
 
@@ -36,8 +36,10 @@ from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
 
 MODES, TARGETS, CALLS = 6, [(d, s) for d in (2, 64) for s in ("ddpm-linear", "ddpm-cosine")], (5, 10, 20, 50)
-TEST_MIXTURES, LEARNED_MIXTURES = range(4), range(10, 26)
-LEARNED = {2: 4096, 64: 1024}  # trajectories; in many dimensions each says more
+TEST_MIXTURES = range(4)
+LEARNED_MIXTURES = {2: range(10, 266), 64: range(10, 74)}  # in few dimensions mixtures differ more from one another
+LEARNED = {2: 4096, 64: 2048}  # trajectories; in many dimensions each says more
+MOST_ITERATIONS = 100
 OURS: list[Any] = [
     "ddim", "dpmpp-2m", "dpmpp-2m-heun", "dpmpp-3m", "unipc", "deis", *({"name": "adams", "order": o} for o in (2, 3, 4)), "heun",
 ]  # fmt: skip
@@ -160,12 +162,12 @@ def target(dims: int, schedule: str, calls: list[int], n: int, work: int) -> dic
     """All cells of one target."""
     process, first = processes.build(schedule), torch.ones((), dtype=torch.float64)
     truth = Trajectories.fine(Mixtures(process, dims, TEST_MIXTURES), noise(n, dims, 1), first, TRUTH_STEPS)
-    learned = Trajectories.fine(Mixtures(process, dims, LEARNED_MIXTURES), noise(LEARNED[dims], dims, 2), first, FINE_STEPS)
+    learned = Trajectories.fine(Mixtures(process, dims, LEARNED_MIXTURES[dims]), noise(LEARNED[dims], dims, 2), first, FINE_STEPS)
     betas = table(process)
     cells = {}
     for count in calls:
         begun = time.process_time()
-        found = calibrate([learned], first, count, iterations=work // count)
+        found = calibrate([learned], first, count, iterations=min(MOST_ITERATIONS, work // count))
         seconds = time.process_time() - begun
         solvers = [("unfog calibrated", calibrated(found.solver)), *our_solvers(), *diffusers_solvers(betas), *k_diffusion_solvers()]
         rows = cell(solvers, truth, count, first)
@@ -190,8 +192,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, nargs="+", default=list(CALLS))
     parser.add_argument("--targets", nargs="+", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
-    parser.add_argument("--n", type=int, default=1024)
-    parser.add_argument("--work", type=int, default=800, help="of a calibration: iterations times calls")
+    parser.add_argument("--n", type=int, default=2048)
+    parser.add_argument("--work", type=int, default=2000, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {}

@@ -59,7 +59,7 @@ def calibrate_run(
     """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
 
     A run with classes is calibrated on some of them. Cost: about ``trajectories`` x
-    (120 + (56 + 5 ``iterations``) ``calls``) network calls.
+    (120 + (64 + 5 ``iterations``) ``calls``) network calls.
     """
     path = solver_path(run, calls)
     if path.exists() and not overwrite:
