@@ -38,8 +38,8 @@ from unfog.sampling.samplers import samplers
 MODES, TARGETS, CALLS = 6, [(d, s) for d in (2, 64) for s in ("ddpm-linear", "ddpm-cosine")], (5, 10, 20, 50)
 TEST_MIXTURES = range(4)
 LEARNED_MIXTURES = {2: range(10, 266), 64: range(10, 74)}  # in few dimensions mixtures differ more from one another
-LEARNED = {2: 4096, 64: 2048}  # trajectories; in many dimensions each says more
-MOST_ITERATIONS = 100
+LEARNED = {2: 4096, 64: 1024}  # trajectories; in many dimensions each says more
+MOST_ITERATIONS = 80
 OURS: list[Any] = [
     "ddim", "dpmpp-2m", "dpmpp-2m-heun", "dpmpp-3m", "unipc", "deis", *({"name": "adams", "order": o} for o in (2, 3, 4)), "heun",
 ]  # fmt: skip
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, nargs="+", default=list(CALLS))
     parser.add_argument("--targets", nargs="+", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
     parser.add_argument("--n", type=int, default=2048)
-    parser.add_argument("--work", type=int, default=2000, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
+    parser.add_argument("--work", type=int, default=1500, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {}
