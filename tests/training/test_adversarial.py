@@ -34,40 +34,33 @@ def unet_denoiser(seed=0, prediction="v"):
     return NetworkDenoiser(network, ddpm_linear(), predictions.build(prediction), labels.build("time"))
 
 
-def parts(denoiser, objective, batch):
-    """The gradients of student and heads for the objective's loss."""
-    loss = objective(denoiser, batch, range(len(batch["x"])), 0, 1).mean()
-    found = torch.autograd.grad(loss, [*denoiser.parameters(), *objective.head.parameters()])
-    many = len(list(denoiser.parameters()))
-    return found[:many], found[many:]
+def learns(objective, denoiser, batch, step):
+    """The gradients of student and heads, None for those who do not learn in this step, and the loss."""
+    loss = objective(denoiser, batch, range(len(batch["x"])), 0, step).mean()
+    many, everything = len(list(denoiser.parameters())), [*denoiser.parameters(), *objective.head.parameters()]
+    found = torch.autograd.grad(loss, everything, allow_unused=True)
+    return found[:many], found[many:], float(loss.detach())
 
 
-def test_each_learns_from_its_own_loss():
-    """The heads from the hinge, the student's pictures being given; the student from the heads' verdict, the heads being given."""
+def test_each_learns_from_its_own_loss_in_its_own_steps():
+    """The heads from the hinge in odd steps, the student from the heads' verdict in even ones."""
     teacher, student = unet_denoiser(1).eval().requires_grad_(False), unet_denoiser(2)
     objective = objectives.build({"name": "adversarial-distillation", "times": "uniform"}, teacher=teacher)
-    seen = []
-
-    class Spy(torch.nn.Module):
-        def __init__(self, inner):
-            super().__init__()
-            self.inner = inner
-
-        def forward(self, maps):
-            seen.append(maps)
-            return self.inner(maps)
-
-    objective.head = Spy(objective.head)
+    seen, inner = [], objective.head.forward
+    objective.head.forward = lambda maps: seen.append(maps) or inner(maps)
     batch = {"x": torch.randn(6, 1, 12, generator=torch.Generator().manual_seed(0))}
-    for_student, for_heads = parts(student, objective, batch)
-    real, fake, attached = seen
-    assert all(torch.equal(a, b) for a, b in zip(fake, attached, strict=True))
-    hinge = (relu(1 - objective.head(real)) + relu(1 + objective.head(fake))).mean()
-    assert all(torch.allclose(a, b) for a, b in zip(for_heads, torch.autograd.grad(hinge, [*objective.head.parameters()]), strict=True))
+
+    for_student, for_heads, loss = learns(objective, student, batch, 1)
+    real, fake = seen
+    assert loss == pytest.approx((relu(1 - inner(real)) + relu(1 + inner(fake))).mean().item(), rel=1e-5)
+    assert all(g is None for g in for_student)
+    assert sum(float(g.abs().max()) > 0 for g in for_heads) >= len(for_heads) - 3  # within the margin the last biases cancel
+
     seen.clear()
-    objective(student, batch, range(6), 0, 1)
-    verdict = -objective.head(seen[2]).mean()
-    assert all(torch.allclose(a, b) for a, b in zip(for_student, torch.autograd.grad(verdict, [*student.parameters()]), strict=True))
+    for_student, for_heads, loss = learns(objective, student, batch, 2)
+    (fake,) = seen
+    assert loss == pytest.approx(-inner(fake).mean().item(), rel=1e-5)
+    assert all(g is None for g in for_heads)
     assert max(float(g.abs().max()) for g in for_student) > 0
 
 
@@ -118,7 +111,7 @@ def test_two_steps_of_a_student_beat_two_of_its_teacher(tmp_path):
     student = unet_denoiser(1)
     student.load_state_dict(teacher.state_dict())
     section = {"name": "adversarial-distillation", "segments": 2}
-    settings = TrainSettings(steps=400, lr=5e-4, betas=(0.0, 0.99), head_rate=5.0, **common)
+    settings = TrainSettings(steps=800, lr=5e-4, betas=(0.0, 0.99), head_rate=5.0, **common)
     train(student, objectives.build(section, teacher=teacher), data, None, settings, tmp_path / "s", {}, device="cpu")
     noise, grid = torch.randn(1000, 1, 8, generator=g), grids.build({"name": "angle", "scale": 0.5})(teacher.process, 2)
 

@@ -38,7 +38,14 @@ TAIL, MIDDLE, TINY = 3 / 4, 1 / 2, 1e-18
 STRETCH, RIDGE = 0.1, 1e-5  # the unit of log-gaps; what keeps directions that hardly matter from growing
 
 Named = Any  # the name of a registry entry, or its config
-CLASSICAL: tuple[Named, ...] = ("ddim", "dpmpp-2m", "dpmpp-3m", "deis", "unipc", *({"name": "adams", "order": order} for order in (2, 3, 4)))
+CLASSICAL: tuple[Named, ...] = (
+    "ddim",
+    "dpmpp-2m",
+    "dpmpp-3m",
+    "deis",
+    "unipc",
+    *({"name": "adams", "order": order} for order in (2, 3, 4)),
+)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ frozen, turns them into features, and small heads D are to tell them apart (hing
     heads:    mean relu(1 - D(alpha x_0 + sigma n)) + mean relu(1 + D(alpha G(z) + sigma n')),
     student:  - mean D(alpha G(z) + sigma n').
 
-Nothing of the teacher's trajectories is needed, so the student may end better than the teacher. Both losses descend in one backward pass:
-the heads' sees the student's pictures without gradient, the student's the heads'.
+Nothing of the teacher's trajectories is needed, so the student may end better than the teacher. The heads learn in odd steps, the student
+in even ones: when both learned in every step, student and heads circled each other and all pictures became one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from torch.func import functional_call
 from torch.nn.functional import relu
 
 from unfog.core.denoiser import Denoiser, NetworkDenoiser
-from unfog.core.process import Process
 from unfog.core.random import normal, seed_of
 from unfog.core.shapes import expand
 from unfog.errors import InputError
@@ -50,20 +49,28 @@ class AdversarialObjective(nn.Module):
         self.teacher, self.model, self.times, self.drop = [teacher], model, times, drop  # in a list: it is no part of what learns
 
     def forward(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
-        """The student's loss and the heads' of each sample, (batch,)."""
-        x0, process = batch["x"], denoiser.process
-        condition, keep = given(denoiser, batch), self.drop.keep(samples, seed, step, x0.device)
-        made = generate(denoiser, normal(x0.shape, streams("noise", seed, step, samples), like=x0), self.model, {**condition, "keep": keep})
-        t = self.times(Stratified()(seed, step, samples), process)
-        real, fake = (_noised(process, x, t, streams(name, seed, step, samples)) for name, x in (("real", x0), ("fake", made)))
-        teacher = self.teacher[0].to(x0.device)
-        seen = teacher.features(fake, t, teacher.conditioner(fake, condition, keep))
-        with torch.no_grad():
-            true = teacher.features(real, t, teacher.conditioner(real, condition, keep))
-        heads = relu(1 - self.head(true)) + relu(1 + self.head([x.detach() for x in seen]))
+        """The loss of each sample (batch,): the heads' in odd steps, the student's in even ones."""
+        x0, t = batch["x"], self.times(Stratified()(seed, step, samples), denoiser.process)
+        condition: dict[str, Any] = {**given(denoiser, batch), "keep": self.drop.keep(samples, seed, step, x0.device)}
+
+        def seen(x: Tensor, name: str) -> list[Tensor]:
+            noise = normal(x.shape, streams(name, seed, step, samples), like=x)
+            alpha, sigma = denoiser.scales(t)
+            return self._features(expand(alpha, x) * x + expand(sigma, x) * noise, t, **condition)
+
+        with torch.set_grad_enabled(torch.is_grad_enabled() and step % 2 == 0):
+            made = generate(denoiser, normal(x0.shape, streams("noise", seed, step, samples), like=x0), self.model, condition)
+            fake = seen(made, "fake")
+            real = [] if step % 2 == 0 else seen(x0, "real")
+        if step % 2 == 1:
+            return (relu(1 - self.head(real)) + relu(1 + self.head(fake))).float().mean(1)
         frozen = {name: p.detach() for name, p in self.head.named_parameters()}
-        losses: Tensor = heads - functional_call(self.head, frozen, (seen,))
-        return losses.float().mean(1)
+        verdict: Tensor = functional_call(self.head, frozen, (fake,))
+        return -verdict.float().mean(1)
+
+    def _features(self, x_t: Tensor, t: Tensor, keep: Mapping[str, Tensor], **condition: Any) -> list[Tensor]:
+        teacher = self.teacher[0].to(x_t.device)
+        return teacher.features(x_t, t, teacher.conditioner(x_t, condition, keep))
 
 
 def generate(denoiser: Denoiser, noise: Tensor, model: Consistency, condition: Mapping[str, Any]) -> Tensor:
@@ -73,10 +80,6 @@ def generate(denoiser: Denoiser, noise: Tensor, model: Consistency, condition: M
     for t, s in pairwise(grid):
         x, _ = model.step(denoiser, x, t, s, (), torch.Generator(), condition)  # on a segment's end no noise is drawn
     return x
-
-
-def _noised(process: Process, x: Tensor, t: Tensor, randomness: list[torch.Generator]) -> Tensor:
-    return expand(process.alpha(t), x) * x + expand(process.sigma(t), x) * normal(x.shape, randomness, like=x)
 
 
 @objectives.register("adversarial-distillation")
