@@ -77,7 +77,7 @@ def fan_beam(angles: Numbers, size: int, radius: float, detectors: int, opening:
 @operators.register("mask")
 def mask(mask: Numbers) -> Mask:
     """What is measured, not 0, shaped as an image's space or (channels, *space)."""
-    return Mask(_tensor(mask) != 0)
+    return Mask((_tensor(mask) != 0)[None])  # one for all images
 
 
 @operators.register("weights")
