@@ -38,7 +38,7 @@ def test_sensitivities_are_found_in_the_middle_of_k_space() -> None:
     found, inside = calibrated(kspace, 16), x[0, 0] > 0.9
     error = (found - truth).abs()[:, inside]
     assert float(error.max()) < 0.05  # a positive image adds no phase
-    image = to_complex((Coils(found).adjoint(Fourier().adjoint((Fourier() @ Coils(truth) @ ComplexOf())(x)))))
+    image = to_complex(Coils(found).adjoint(Fourier().adjoint((Fourier() @ Coils(truth) @ ComplexOf())(x))))
     assert float((image.real - x).abs()[0, 0][inside].max()) < 0.02
     with pytest.raises(InputError, match="middle of k-space is empty"):
         calibrated(torch.zeros(2, 8, 8, dtype=torch.complex64))
