@@ -83,11 +83,11 @@ def wavelets(operator: Operator, y: Tensor, weight: float, iterations: int = 60)
     return x
 
 
-def plugged_in(operator: Operator, y: Tensor, sigma: float, denoise: Denoise, strength: float, iterations: int = 4) -> Tensor:
-    """Half-quadratic splitting from total variation; the denoiser's level falls from 0.1 to ``strength`` of the measurement's noise."""
+def plugged_in(operator: Operator, y: Tensor, sigma: float, denoise: Denoise, strength: float, iterations: int = 2) -> Tensor:
+    """Half-quadratic splitting from total variation; the denoiser's level falls from 0.05 to ``strength`` of the measurement's noise."""
     x = total_variation(operator, y, 0.3 * max(sigma, 0.01))
     last = strength * max(sigma, 0.01)
-    for level in np.geomspace(max(0.1, last), last, iterations):
+    for level in np.geomspace(max(0.05, last), last, iterations):
         z = torch.from_numpy(np.stack([[denoise(image[0], float(level))] for image in x.numpy()])).float()
         x = z + operator.tikhonov(y - operator(z), torch.tensor((sigma / level) ** 2 + 1e-6))
     return z

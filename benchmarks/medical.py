@@ -32,6 +32,7 @@ import unfog
 from unfog.core.denoiser import Denoiser, InBfloat16, Posterior
 from unfog.core.random import generators, normal
 from unfog.data.mni import MniT1
+from unfog.demo.main import GRID
 from unfog.evaluation.conformal import LEVEL, conformal_scale
 from unfog.evaluation.images import coverage, psnr, ssim
 from unfog.physics.blur import Blur, gaussian_kernel
@@ -39,7 +40,7 @@ from unfog.physics.coils import birdcage
 from unfog.physics.fourier import Coils, ComplexOf, Fourier
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Identity, Mask
-from unfog.systems.restore import GRID, posterior_denoiser
+from unfog.systems.restore import posterior_denoiser
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, run_plan
 
@@ -192,7 +193,7 @@ def peer_figures(dinv: Any, run: Run, task: Task, held: Slab, other: Slab, sampl
 
 
 def evaluate(dinv: Any, run: Run, task: Task, held: Slab, other: Slab, samples: int, calls: int) -> dict[str, Any]:
-    plan, count = Plan.of(run, "ddpm", calls, GRID), Counted(run.denoiser)
+    plan, count = Plan.of(run, "ddpm", calls, GRID), Counted(run.denoiser)  # the demo's grid, made for few calls
 
     def draw(y: Tensor) -> Tensor:
         nonlocal count
