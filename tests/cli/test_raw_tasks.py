@@ -140,6 +140,7 @@ def test_an_operator_from_files_measures_as_the_task_does(place: Path) -> None:
         ("kspace.npy --task mri --mask nothing.npy", "zero everywhere"),
         ("kspace.npy --task mri --operator x.yaml", "--task custom"),
         ("kspace.npy --task mri --noise 0", "above 0"),
+        ("kspace.npy --task mri --noise-model rician", "leave --noise-model out"),
         ("digit.npy --task denoise --sensitivities maps.npy", "for --task mri"),
         ("ct.npz --task ct --mask lines.npy", "not for ct"),
         ("truth.npy --task ct", "holds no 'angles'"),

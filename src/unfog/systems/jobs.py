@@ -114,6 +114,8 @@ def restore_file(
         methods.get(method)
     run = Run.open(source)
     require_posterior_mean(run)
+    if task in RAW and noise_model != "gaussian":
+        raise InputError(f"Raw data have Gaussian noise before a magnitude is taken; leave --noise-model out for {task}.")
     options = Options(mask, operator_file, sensitivities, factor, blur)
     found = (measured_raw if task in RAW else measured_scan)(run, path, task, options)
     low, high = data_range(run)
