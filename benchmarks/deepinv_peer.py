@@ -68,7 +68,7 @@ class Wrapped(torch.nn.Module):
 
 
 def samplers(
-    dinv: Any, model: Wrapped, operator: Operator, sigma: float, calls: int
+    dinv: Any, model: Wrapped, operator: Operator, space: tuple[int, ...], sigma: float, calls: int
 ) -> dict[str, list[tuple[dict[str, Any], Callable[[Tensor], Tensor]]]]:
     """For each method its parameters to try, with a function from measurements to draws; DDRM where deepinv knows an SVD."""
     noise = dinv.physics.GaussianNoise(sigma)
@@ -91,7 +91,7 @@ def samplers(
             ({"lambda": s, "zeta": z}, lambda y, s=s, z=z: diffpir(y, s, z)) for s, z in ((3.0, 0.3), (7.0, 0.3), (7.0, 1.0), (15.0, 1.0))
         ],
     }
-    decomposed = _decomposed(dinv, operator, noise)
+    decomposed = _decomposed(dinv, operator, space, noise)
     if decomposed is not None:
         levels = np.append(np.geomspace(1, 0.01, calls - 1), 0.005)
 
@@ -102,17 +102,12 @@ def samplers(
     return found
 
 
-def _decomposed(dinv: Any, operator: Operator, noise: Any) -> Any:
-    """deepinv's operator with an SVD of its own; None where it has none, or keeps complex singular values, which its DDRM can't take."""
+def _decomposed(dinv: Any, operator: Operator, space: tuple[int, ...], noise: Any) -> Any:
+    """The same measurement as one of deepinv's with an SVD; None where it has none."""
     if isinstance(operator, Identity):
         return dinv.physics.Denoising(noise)
     if isinstance(operator, Mask):
-        return dinv.physics.Inpainting(tuple(operator.mask.shape[1:]), mask=operator.mask[0].float(), noise_model=noise)
+        return dinv.physics.Inpainting((1, *space), mask=operator.mask[0].float(), noise_model=noise)
+    if isinstance(operator, Blur):
+        return dinv.physics.BlurFFT((1, *space), filter=operator.kernel.float()[None, None], noise_model=noise)
     return None
-
-
-def not_decomposed(operator: Operator) -> str | None:
-    """Why DDRM is left out."""
-    if isinstance(operator, Identity | Mask):
-        return None
-    return "its blur has another boundary than ours" if isinstance(operator, Blur) else "deepinv knows no SVD of this operator"

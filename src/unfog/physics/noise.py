@@ -91,4 +91,5 @@ def estimate_ray_sigma(y: Tensor) -> Tensor:
     if y.shape[-1] < 5:
         raise InputError("The noise of a sinogram cannot be estimated from fewer than 5 detectors; give it.")
     d: Tensor = y.diff(n=4, dim=-1).flatten(1).abs()
-    return 1.4826 * torch.median(d, 1).values / 70**0.5
+    middle: Tensor = d.median(1).values
+    return 1.4826 * middle / 70**0.5
