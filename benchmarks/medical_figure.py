@@ -33,7 +33,7 @@ def panel(axes: Any, results: dict[str, Any], key: str) -> None:
 
 def main(source: Path, out: Path) -> None:
     record = json.loads(source.read_text())
-    figure, (above, below) = plt.subplots(2, 1, figsize=(2 + 1.8 * len(record["results"]), 6), layout="constrained")
+    figure, (above, below) = plt.subplots(2, 1, figsize=(2 + 1.8 * len(record["results"]), 6), sharex=True, layout="constrained")
     panel(above, record["results"], "psnr")
     above.set_ylabel("PSNR in the brain, dB")
     above.set_ylim(bottom=10)
