@@ -9,6 +9,8 @@ With an estimate of x the real part itself can be expected, E[x + n_1 | y, x] = 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -92,4 +94,4 @@ def estimate_ray_sigma(y: Tensor) -> Tensor:
         raise InputError("The noise of a sinogram cannot be estimated from fewer than 5 detectors; give it.")
     d: Tensor = y.diff(n=4, dim=-1).flatten(1).abs()
     middle: Tensor = d.median(1).values
-    return 1.4826 * middle / 70**0.5
+    return 1.4826 * middle / math.sqrt(70)
