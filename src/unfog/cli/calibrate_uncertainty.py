@@ -39,7 +39,8 @@ def calibrate_uncertainty(
     It is saved with the run, for each task, and `unfog restore RUN` applies it.
     """
     from unfog.systems import uncertainty
-    from unfog.systems.jobs import progress_line, require_noise, require_posterior_mean, task_operator
+    from unfog.systems.jobs import progress_line, require_noise, require_posterior_mean
+    from unfog.systems.measured import task_operator
     from unfog.systems.run import Run as Opened
 
     require_noise(str(noise))

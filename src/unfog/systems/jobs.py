@@ -22,17 +22,17 @@ from unfog.data.nifti import new_volume, write_nifti
 from unfog.data.output import write_bytes, write_image
 from unfog.errors import InputError
 from unfog.physics.linear import Operator
-from unfog.physics.noise import estimate_sigma
-from unfog.physics.operators import Mask
 from unfog.sampling.loop import Report
-from unfog.systems.operators import read_operator
-from unfog.systems.restore import AUTO, GRID, Restored, methods, noise_models, restore, tasks
+from unfog.systems.measured import LEAST_NOISE, Options, data_range, measured_scan
+from unfog.systems.raw import measured_raw
+from unfog.systems.restore import AUTO, GRID, Restored, data_consistency, methods, noise_models, restore
+from unfog.systems.restore_report import restoration_page
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, draw
-from unfog.systems.scans import NiftiScan, Scan, read_scan, write_array
+from unfog.systems.scans import write_array
 from unfog.systems.uncertainty import interval_scale
 
-LEAST_NOISE = 0.005  # of the data's range: a measurement is never taken for exact
+RAW = ("mri", "ct")  # tasks on raw data of scanners
 
 
 def sample_run(
@@ -101,55 +101,47 @@ def contact_sheet(pictures: np.ndarray[Any, Any], gap: int = 2) -> np.ndarray[An
 
 def restore_file(
     source: str | Path, path: Path, task: str, out: Path, *, noise: str = "auto", noise_model: str = "gaussian",
-    mask: Path | None = None, operator_file: Path | None = None, factor: int = 4, blur: float = 1.5, method: str = AUTO, samples: int = 8,
-    steps: int | None = None, sampler: str | None = None, seed: int = 0,
+    mask: Path | None = None, operator_file: Path | None = None, sensitivities: Path | None = None, factor: int = 4, blur: float = 1.5,
+    method: str = AUTO, samples: int = 8, steps: int | None = None, sampler: str | None = None, seed: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Restore a file into the new folder ``out``: mean, standard deviation and samples in the file's own format, and summary.json."""
+    """Restore a file into the new folder ``out``: mean, standard deviation and samples, summary.json and report.html.
+
+    They are in the file's own format, and .npy for raw data of scanners.
+    """
     check_new(out)
     given = require_noise(noise)
     if method != AUTO:
         methods.get(method)
     run = Run.open(source)
     require_posterior_mean(run)
-    scan = read_scan(path, len(run.shape) - 1, {"colorize": 1, "custom": None}.get(task, run.shape[0]))
-    operator = _operator(task, run, scan, mask, operator_file, factor, blur)
-    low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
-    offset, scale = scan.units(low, high)
-    y = torch.from_numpy(scan.values)
-    y = (y - operator(torch.full_like(operator.adjoint(y[:1]), offset))) / scale
-    y = operator(y) if isinstance(operator, Mask) else y  # what was not measured is 0
-    sigma = max(given / scale if given is not None else blind_sigma(y), LEAST_NOISE * (high - low))
-    y = noise_models[noise_model](run, y, operator, sigma)
+    if task in RAW and noise_model != "gaussian":
+        raise InputError(f"Raw data have Gaussian noise before a magnitude is taken; leave --noise-model out for {task}.")
+    options = Options(mask, operator_file, sensitivities, factor, blur)
+    found = (measured_raw if task in RAW else measured_scan)(run, path, task, options)
+    low, high = data_range(run)
+    sigma = max(given / found.unit if given is not None else found.noise(found.y), LEAST_NOISE * (high - low))
+    y = noise_models[noise_model](run, found.y, found.operator, sigma)
     plan = Plan.of(run, sampler, steps, GRID)
     begun = time.perf_counter()
     with new_folder(out) as folder:
-        found = _restored(run, y, operator, sigma, samples, plan, seed, method)
-        mean, stack = found.mean * scale + offset, found.samples * scale + offset
-        target = scan.finer(factor) if task == "superres" else scan
+        restored = _restored(run, y, found.operator, sigma, samples, plan, seed, method)
         trust = interval_scale(run, task)
-        results = {"mean": mean, "std": trust * stack.std(1), **{f"sample-{k:02d}": stack[:, k] for k in range(samples)}}
-        files = {name: target.write(folder, name, value.numpy()).name for name, value in results.items()}
+        scaled = {"mean": restored.mean, **{f"sample-{k:02d}": restored.samples[:, k] for k in range(samples)}}
+        results = {name: value * found.scale + found.offset for name, value in scaled.items()}
+        results["std"] = trust * found.scale * restored.samples.std(1)
+        files = {name: found.target.write(folder, name, results[name].numpy()).name for name in ("mean", "std", *list(scaled)[1:])}
         summary = {
-            "task": task, "run": run.name, "input": path.name, "noise": sigma * scale, "noise estimated": given is None,
-            "noise model": noise_model, "method": method, "seed": seed, **plan.names, "offset": offset, "scale": scale,
-            "std scale": trust, "mean std": float(results["std"].mean()), "warnings": _warnings(run, scan), "files": list(files.values()),
+            "task": task, "run": run.name, "input": path.name, "noise": sigma * found.unit, "noise estimated": given is None,
+            "noise model": noise_model, "method": method, "seed": seed, **plan.names, "offset": found.offset, "scale": found.scale,
+            "std scale": trust, "mean std": float(results["std"].mean()),
+            "data consistency": data_consistency(found.operator, y, restored.samples, sigma),
+            "warnings": found.warnings, "files": list(files.values()),
         }  # fmt: skip
+        report = restoration_page(summary, found.operator.adjoint(y), restored, trust, (low, high))
+        if report is not None:
+            report.write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
-
-
-def _warnings(run: Run, scan: Scan) -> list[str]:
-    """What a reader of the result should know."""
-    found: list[str] = []
-    trained = run.card.get("voxel_mm")
-    if isinstance(scan, NiftiScan):
-        found += scan.volume.notes
-        if trained and any(abs(size / trained - 1) > 0.1 for size in scan.volume.zooms[:2]):
-            sizes = " x ".join(f"{size:.2f}" for size in scan.volume.zooms)
-            found.append(
-                f"The voxels measure {sizes} mm and {run.name} was trained at {trained:g} mm in the plane: resample, or train your own."
-            )
-    return found
 
 
 def require_noise(text: str) -> float | None:
@@ -173,46 +165,14 @@ def require_posterior_mean(run: Run) -> None:
         )
 
 
-def task_operator(task: str, run: Run, factor: int, blur: float) -> Operator:
-    """The operator of a task that needs no file."""
-    if task == "colorize" and run.shape[0] != 3:
-        raise InputError(f"Colour needs a run of 3 channels, and {run.name} has {run.shape[0]}.")
-    options: dict[str, dict[str, Any]] = {
-        "superres": {"factor": factor},
-        "deblur": {"deviation": blur, "dimensions": len(run.shape) - 1},
-    }
-    return tasks.build({"name": task, **options.get(task, {})})
-
-
-def _operator(task: str, run: Run, scan: Scan, mask: Path | None, file: Path | None, factor: int, blur: float) -> Operator:
-    if (file is None) == (task == "custom"):
-        raise InputError("For a custom task, give --operator." if file is None else f"An operator is for --task custom, not {task}.")
-    if file is not None and mask is None:
-        return read_operator(file, torch.from_numpy(scan.values), run.shape[0])
-    if (mask is None) == (task == "inpaint"):
-        raise InputError("To inpaint, give --mask." if mask is None else f"A mask is for inpainting; leave it out to {task}.")
-    if mask is None:
-        return task_operator(task, run, factor, blur)
-    hole = read_scan(mask, len(run.shape) - 1, run.shape[0]).values
-    if hole.shape != scan.values.shape:
-        raise InputError(f"{mask.name} gives {hole.shape} and the input {scan.values.shape}; make the mask on the input's grid.")
-    return Mask(torch.from_numpy(hole == 0))
-
-
-def blind_sigma(y: Tensor) -> float:
-    """The noise of a stack, from the samples that hold anything."""
-    filled = y[y.flatten(1).any(1)]
-    planes = filled.movedim(2, 1).flatten(0, 1) if y.ndim == 5 else filled
-    return float(estimate_sigma(planes).median()) if len(planes) and y.ndim > 3 else 0.0
-
-
 def _restored(run: Run, y: Tensor, operator: Operator, sigma: float, samples: int, plan: Plan, seed: int, method: str) -> Restored:
     """The restoration of a stack; an empty slice stays empty."""
     filled = y.flatten(1).any(1)
-    kept: Operator = Mask(operator.mask[filled]) if isinstance(operator, Mask) else operator
     if not bool(filled.any()):
         raise InputError("The input is empty: every value is zero.")
-    done = restore(run, y[filled], kept, sigma, samples=samples, plan=plan, seed=seed, report=progress_line("restoring"), method=method)
+    done = restore(
+        run, y[filled], operator.of(filled), sigma, samples=samples, plan=plan, seed=seed, report=progress_line("restoring"), method=method
+    )
 
     def among_all(part: Tensor) -> Tensor:
         whole = torch.zeros(len(y), *part.shape[1:])

@@ -110,7 +110,7 @@ def restore(
     scaled, noise = _to_model_scale(run, measurement, operator, sigma)
 
     def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return posterior_denoiser(run.denoiser, _rows(operator, rows), scaled[rows], noise, method), plan
+        return posterior_denoiser(run.denoiser, operator.of(rows), scaled[rows], noise, method), plan
 
     shape = (run.shape[0], *_space(operator, measurement))
     stack = draw_posterior(run, posterior, len(measurement), shape, samples=samples, seed=seed, batch=batch, report=report)
@@ -148,6 +148,17 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     return run.codec.decode(torch.cat(parts))
 
 
+def data_consistency(operator: Operator, measurement: Tensor, samples: Tensor, sigma: float) -> float:
+    """The root mean square of y - A x over what was measured, in deviations of the noise: about 1 where samples (n, K, ...) explain y.
+
+    Values that are 0 whatever x is, where a mask leaves them out, do not count.
+    """
+    seen = operator(torch.randn(samples[:, 0].shape, generator=torch.Generator().manual_seed(0))) != 0
+    seen &= measurement.flatten(1).any(1).view(-1, *(1,) * (measurement.ndim - 1))  # an empty image is left as it is
+    misfit = torch.stack([(measurement - operator(x))[seen.expand_as(measurement)].square().mean() for x in samples.unbind(1)])
+    return float(misfit.mean().sqrt()) / sigma
+
+
 NoiseModel = Callable[[Run, Tensor, Operator, float], Tensor]  # a measurement to one whose noise is nearly Gaussian
 EM_PASSES = 3
 
@@ -178,9 +189,4 @@ def _to_model_scale(run: Run, measurement: Tensor, operator: Operator, sigma: fl
 
 def _space(operator: Operator, measurement: Tensor) -> tuple[int, ...]:
     """The spatial size of what was measured."""
-    return tuple(operator.pseudo_inverse(measurement[:1]).shape[2:])
-
-
-def _rows(operator: Operator, rows: list[int]) -> Operator:
-    """The operator for some images of the stack: only a mask may differ between them."""
-    return Mask(operator.mask[rows]) if isinstance(operator, Mask) and len(operator.mask) > 1 else operator
+    return tuple(operator.adjoint(measurement[:1]).shape[2:])
