@@ -24,6 +24,7 @@ from unfog.systems.run import Run
 
 PRIOR = "dmri"
 AIR = 0.3  # of the head's signal: air is darker
+STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
 
 
 @dataclass(frozen=True)
@@ -110,18 +111,20 @@ def _summary(
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none.
 
-    Everything, where what that leaves out is not as dark as air: a crop inside a head has no air.
+    Everything, where what that leaves out is not as dark as air, or is darker with diffusion weighting, which air is not: a crop
+    inside a head has no air, and Otsu would part its fluid from its tissue.
     """
     try:
         from dipy.segment.mask import median_otsu
     except ImportError as error:
         raise MissingExtra("dmri", "DIPY") from error
-    mean = volume.data[..., gradients.b0 if gradients.b0.any() else slice(None)].mean(-1)
+    weighted = ~gradients.b0 if gradients.b0.any() else np.ones(len(gradients), bool)
+    mean, dimmed = (volume.data[..., some].mean(-1) for some in (~weighted if gradients.b0.any() else weighted, weighted))
     if float(mean.max()) == float(mean.min()):
         return np.ones(mean.shape, bool)
     inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
     parted = inside.any() and not inside.all() and np.median(mean[~inside]) < AIR * np.median(mean[inside])
-    return inside if parted else np.ones(mean.shape, bool)
+    return inside if parted and np.median(mean[~inside]) <= STILL * np.median(dimmed[~inside]) else np.ones(mean.shape, bool)
 
 
 def _mask(path: Path, volume: Volume) -> NDArray[np.bool_]:
