@@ -75,6 +75,13 @@ def variance_share(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
     return _look_up(_variance_table(coils), np.maximum(ratio - noise_magnitude(1.0, coils).astype(ratio.dtype), 0))
 
 
+def variance_share_at(ratio: Array, coils: int = 1) -> Array:
+    """The same from the mean magnitude over the magnitudes' own deviation, which needs no sigma (Koay & Basser 2006)."""
+    share = np.maximum(_variance_table(coils), np.finfo(np.float64).tiny)
+    means = noise_magnitude(1.0, coils) + np.arange(len(share)) / DENSITY
+    return np.asarray(np.interp(ratio, means / np.sqrt(share), share), dtype=ratio.dtype)
+
+
 def _over(x: ArrayLike, sigma: ArrayLike) -> tuple[Array, Array, Array]:
     """x, x / sigma and sigma in the type of x; the ratio is x where there is no noise."""
     x = np.asarray(x)
