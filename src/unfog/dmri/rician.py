@@ -61,6 +61,12 @@ def without_bias(y: Array, nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> A
     return np.asarray(y - magnitude_bias(nu, sigma, coils), dtype=y.dtype)
 
 
+def magnitude_error(nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
+    """E[(y - nu)^2] = 2 n sigma^2 - 2 nu (E[y] - nu): sigma^2 far above the noise, 2 n sigma^2 without a signal."""
+    nu = np.asarray(nu)
+    return np.asarray(2 * coils * np.square(sigma) - 2 * nu * magnitude_bias(nu, sigma, coils), dtype=nu.dtype)
+
+
 def koay_inversion(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
     """nu for a mean magnitude, to 1e-4 sigma above .1 sigma; 0 where the mean is no more than noise alone makes."""
     mean, ratio, sigma = _over(mean, sigma)
