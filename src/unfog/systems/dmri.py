@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from unfog.data.volumes import as_stored, standing
 from unfog.dmri.blind import enough, refine
 from unfog.dmri.classical import Denoised, denoise
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
-from unfog.dmri.warnings import warnings_of
+from unfog.dmri.rician import magnitude_error, variance_share
+from unfog.dmri.warnings import removed_over_noise, too_much_removed, warnings_of
 from unfog.errors import InputError, MissingExtra
 from unfog.systems.dmri_report import report_page
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
@@ -84,7 +86,8 @@ def denoise_file(
         volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
         files = [write_nifti(folder / f"{name}.nii.gz", as_stored(part.data, stored), stored).name for name, part in volumes.items()]
         write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", stored.affine)
-        summary = _summary(volume, gradients, inside, found, options) | {"files": files}
+        removed = removed_over_noise(volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias))
+        summary = _summary(volume, gradients, inside, found, options, removed) | {"files": files}
         if run is not None and not enough(gradients):
             summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
         report_page(volumes, gradients, summary).write(folder / "report.html")
@@ -93,12 +96,12 @@ def denoise_file(
 
 
 def _summary(
-    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any]
+    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any], removed: NDArray[Any]
 ) -> dict[str, Any]:
     """What is worth knowing of the scan and of what was done to it."""
-    told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
-    removed = (volume.data - found.signal)[inside]
     sigma = float(np.median(found.sigma[inside]))
+    told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
+    told += [text for text in (too_much_removed(removed) if sigma > 0 else None,) if text]
     b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
     return {
         "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
@@ -107,8 +110,16 @@ def _summary(
         "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
         "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
         "components": found.noise.components.axes.shape[1],
-        "removed over noise": float(np.sqrt(np.mean(removed**2))) / sigma if sigma > 0 else None, "warnings": told,
+        "removed over noise": float(np.sqrt(np.mean(removed**2))) if sigma > 0 else None, "warnings": told,
     }  # fmt: skip
+
+
+def _noise_power(found: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool) -> Callable[[int], NDArray[Any]]:
+    """The power of the noise in the voxels of a volume: about the signal beneath, or about the mean magnitude where its bias is kept."""
+    sigma = found.sigma[inside]
+    if unbias:
+        return lambda k: magnitude_error(found.signal[inside, k], sigma, coils)
+    return lambda k: sigma**2 * variance_share(found.signal[inside, k], sigma, coils)
 
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
