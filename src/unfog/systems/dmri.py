@@ -18,6 +18,7 @@ from unfog.data.volumes import as_stored, standing
 from unfog.dmri.blind import enough, refine
 from unfog.dmri.classical import Denoised, denoise
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
+from unfog.dmri.quality import residual_autocorrelation, signal_to_noise
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.warnings import removed_over_noise, too_much_removed, warnings_of
 from unfog.errors import InputError, MissingExtra
@@ -102,12 +103,14 @@ def _summary(
     sigma = float(np.median(found.sigma[inside]))
     told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
     told += [text for text in (too_much_removed(removed) if sigma > 0 else None,) if text]
-    b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
+    shells = signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients) if sigma > 0 else {}
+    lags, white = residual_autocorrelation(volume.data - found.signal, inside, gradients)
     return {
-        "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
+        "input": volume.path.name if volume.path else "", "unfog": __version__, "seed": None, "volumes": len(gradients),
         "b0 volumes": int(gradients.b0.sum()),
         "shells": {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}, "voxels": int(inside.sum()), **options,
-        "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
+        "noise": sigma, "signal to noise": {b: one._asdict() for b, one in shells.items()},
+        "residual autocorrelation": lags, "residual autocorrelation of white noise": white,
         "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
         "components": found.noise.components.axes.shape[1],
         "removed over noise": float(np.sqrt(np.mean(removed**2))) if sigma > 0 else None, "warnings": told,
