@@ -1,6 +1,8 @@
 r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the prior.
 
-    nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15)
+    nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15),
+
+averaged over half turns of the scan (``unfog.dmri.turns``), with the signal beyond the prior's harmonics put back (``unfog.dmri.beyond``).
 
 What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes for signal, and so in the 15 harmonics
 that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make. The error to
@@ -17,11 +19,14 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
+from unfog.dmri.beyond import beyond
 from unfog.dmri.classical import Denoised
-from unfog.dmri.denoise import denoise
+from unfog.dmri.denoise import posterior_mean
+from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.simulate import ORDER
+from unfog.dmri.turns import OverHalfTurns
 from unfog.sampling.loop import Report
 
 
@@ -32,21 +37,24 @@ def enough(table: GradientTable) -> bool:
 
 
 def denoise_blind(
-    denoiser: Denoiser, data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1, seed: int = 0,
+    denoiser: Denoiser, data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1,
     report: Report | None = None,
 ) -> Denoised:  # fmt: skip
     """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise; ``gradients`` of unfog or of DIPY."""
     first = classical.denoise(data, gradients, mask, coils=coils)
-    return refine(denoiser, first, as_table(gradients), mask, seed=seed, report=report)
+    return refine(denoiser, first, as_table(gradients), mask, report=report)
 
 
 def refine(
-    denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, seed: int = 0,
-    report: Report | None = None,
+    denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, report: Report | None = None
 ) -> Denoised:  # fmt: skip
     """What low rank gave, after the prior; outside the mask as it was."""
+    inside = np.ones(first.sigma.shape, bool) if mask is None else np.asarray(mask) > 0
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
     least = 1e-6 * float(np.abs(first.signal).max())  # a scan without noise has some for the prior
-    found = denoise(denoiser, first.signal, table, np.maximum(level, least), mask, seed=seed, report=report).signal
-    return replace(first, signal=found if mask is None else np.where(np.asarray(mask)[..., None] > 0, found, first.signal))
+    found = posterior_mean(OverHalfTurns(denoiser), first.signal, table, np.maximum(level, least), mask, report=report)
+    for shell in shells(table):
+        found[..., shell.volumes] += beyond(first, shell, inside)
+    found[~inside] = first.signal[~inside]
+    return replace(first, signal=found)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
 from unfog.sampling.loop import Report
 
-SIDE, OVERLAP = 24, 8
+SIDE, OVERLAP = 32, 8
 PROBES = 1
 
 Array = NDArray[np.float32]
@@ -70,35 +71,60 @@ def measure(
     return [Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found], scale
 
 
+def posterior_mean(
+    denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
+    *, report: Report | None = None,
+) -> Array:  # fmt: skip
+    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z).
+
+    Every volume at b = 0 becomes the estimate of their mean. ``report(done, total)`` counts tiles.
+    """
+    measured, scale = measure(data, gradients, sigma, mask)
+    with torch.no_grad():
+        means = [blended(_means(denoiser, scan, part), data.shape[:3]) for scan, part in _parts(measured, report)]
+    return _signal(data, gradients, measured, means, scale)
+
+
 def denoise(
     denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
     *, seed: int = 0, report: Report | None = None,
 ) -> Estimate:  # fmt: skip
-    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z).
-
-    Every volume at b = 0 becomes the estimate of their mean. ``seed`` draws the probes of the expected error; ``report(done, total)``
-    counts tiles.
-    """
+    """``posterior_mean`` and the error to be expected of it; ``seed`` draws the probes."""
     measured, scale = measure(data, gradients, sigma, mask)
-    signal = np.array(data, dtype=np.float32)
-    space, b0, variance, total = data.shape[:3], [], [], len(measured) * len(places(data.shape[:3], SIDE, OVERLAP))
-    for k, scan in enumerate(measured):
-        steps = _tiles(denoiser, scan, seed, None if report is None else lambda n, k=k: report(k * total // len(measured) + n, total))
-        both = blended(steps, space)
-        s0, predicted = scan.shell.decode(both[:16])
-        signal[..., scan.shell.volumes] = (predicted * scale).numpy()
-        b0.append(s0)
+    means, variance = [], []
+    for scan, part in _parts(measured, report):
+        both = blended(_means_and_variances(denoiser, scan, seed, part), data.shape[:3])
+        means.append(both[:16])
         spread = pad(scan.shell.signal_variance(both[16:])[None, None], (1,) * 6, mode="replicate")
         variance.append(avg_pool3d(spread, 3, 1)[0, 0].clamp(min=0) * len(scan.shell.volumes))
-    signal[..., gradients.b0] = (torch.stack(b0).mean(0) * scale).numpy()[..., None]
     mean = torch.stack(variance).sum(0) / int((~gradients.b0).sum())
-    return Estimate(signal, (mean.sqrt() * scale).numpy())
+    return Estimate(_signal(data, gradients, measured, means, scale), (mean.sqrt() * scale).numpy())
 
 
-def _tiles(denoiser: Denoiser, scan: Measured, seed: int, done: Any) -> Iterator[tuple[Place, Tensor]]:
+def _parts(measured: list[Measured], report: Report | None) -> Iterator[tuple[Measured, Report]]:
+    """Each shell, with what to tell about its tiles."""
+
+    def of_all(k: int, done: int, total: int) -> None:
+        if report is not None:
+            report(k * total + done, len(measured) * total)
+
+    for k, scan in enumerate(measured):
+        yield scan, partial(of_all, k)
+
+
+def _means(denoiser: Denoiser, scan: Measured, report: Report) -> Iterator[tuple[Place, Tensor]]:
+    """Each tile's posterior mean, (16, *size)."""
+    tiles = places(tuple(scan.level.shape), SIDE, OVERLAP)
+    for n, place in enumerate(tiles):
+        x, t = scan.at(place, denoiser)
+        yield place, denoiser(x, t, shell=scan.shell.condition).mean[0].float()
+        report(n + 1, len(tiles))
+
+
+def _means_and_variances(denoiser: Denoiser, scan: Measured, seed: int, report: Report) -> Iterator[tuple[Place, Tensor]]:
     """Each tile's posterior mean and variance, (32, *size)."""
-    space = tuple(scan.level.shape)
-    for n, place in enumerate(places(space, SIDE, OVERLAP)):
+    tiles = places(tuple(scan.level.shape), SIDE, OVERLAP)
+    for n, place in enumerate(tiles):
         x, t = scan.at(place, denoiser)
         mean, covariance = denoiser.with_covariance(x, t, shell=scan.shell.condition)
         source, variance = generator(seed, "probe", n), torch.zeros_like(x)
@@ -106,8 +132,18 @@ def _tiles(denoiser: Denoiser, scan: Measured, seed: int, done: Any) -> Iterator
             signs = torch.randint(0, 2, x.shape, generator=source).to(x) * 2 - 1
             variance += signs * covariance(signs) / PROBES
         yield place, torch.cat([mean[0], variance[0]]).float()
-        if done is not None:
-            done(n + 1)
+        report(n + 1, len(tiles))
+
+
+def _signal(data: NDArray[Any], gradients: GradientTable, measured: list[Measured], means: list[Tensor], scale: float) -> Array:
+    """The scan (X, Y, Z, volumes) that the shells' coefficients (16, X, Y, Z) stand for."""
+    signal, b0 = np.array(data, dtype=np.float32), []
+    for scan, mean in zip(measured, means, strict=True):
+        s0, predicted = scan.shell.decode(mean)
+        signal[..., scan.shell.volumes] = (predicted * scale).numpy()
+        b0.append(s0)
+    signal[..., gradients.b0] = (torch.stack(b0).mean(0) * scale).numpy()[..., None]
+    return signal
 
 
 def _checked(

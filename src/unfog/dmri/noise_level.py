@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.dmri.lowrank import Components, global_pca
-from unfog.dmri.rician import variance_share
+from unfog.dmri.rician import variance_share, variance_share_at
 from unfog.errors import InputError, MissingExtra
 
 SPREAD = 2.5  # voxels: the deviation of the Gaussian over which the level is averaged
@@ -81,10 +81,15 @@ def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tenso
     left = torch.zeros_like(x)
     rows = x[inside] / level[inside, None] - components.mean
     left[inside] = rows - (rows @ components.axes) @ components.axes.T
-    out = torch.zeros(3, LAGS)
+    return autocorrelation(left, inside, LAGS)
+
+
+def autocorrelation(x: Tensor, inside: Tensor, lags: int) -> Tensor:
+    """The correlation of ``x`` (X, Y, Z, volumes) between voxels ``inside``, 1 to ``lags`` apart along each axis, (3, lags)."""
+    out = torch.zeros(3, lags)
     for axis in range(3):
-        for lag in range(1, min(LAGS, x.shape[axis] - 1) + 1):
-            a, b = left.narrow(axis, 0, x.shape[axis] - lag), left.narrow(axis, lag, x.shape[axis] - lag)
+        for lag in range(1, min(lags, x.shape[axis] - 1) + 1):
+            a, b = x.narrow(axis, 0, x.shape[axis] - lag), x.narrow(axis, lag, x.shape[axis] - lag)
             both = inside.narrow(axis, 0, x.shape[axis] - lag) & inside.narrow(axis, lag, x.shape[axis] - lag)
             a, b = a[both], b[both]
             size = float((a.square().sum() * b.square().sum()).sqrt())
@@ -94,8 +99,9 @@ def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tenso
 
 def gaussian_level(level: NDArray[Any], mean: NDArray[Any], inside: Tensor, coils: int = 1) -> NDArray[Any]:
     """sigma (X, Y, Z) from the ``level`` of magnitudes, (X, Y, Z), smooth over voxels ``inside``, and their ``mean`` (X, Y, Z, volumes)."""
-    sigma = level
+    safe = np.where(level > 0, level, 1)[..., None]
+    share = variance_share_at(mean / safe, coils).mean(-1)  # as if all volumes had the same: a good place to begin
     for _ in range(ROUNDS):
-        share = variance_share(mean, sigma[..., None], coils).mean(-1)
         sigma = level / np.sqrt(smooth(torch.from_numpy(share), inside).numpy())
+        share = variance_share(mean, sigma[..., None], coils).mean(-1)
     return np.asarray(sigma, dtype=level.dtype)

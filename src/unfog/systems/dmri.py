@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from numpy.typing import NDArray
 from unfog import __version__
 from unfog.core.denoiser import InBfloat16
 from unfog.data.nifti import Volume, read_nifti, write_nifti
+from unfog.data.volumes import as_stored, standing
 from unfog.dmri.blind import enough, refine
 from unfog.dmri.classical import Denoised, denoise
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
-from unfog.dmri.warnings import warnings_of
+from unfog.dmri.quality import residual_autocorrelation, signal_to_noise
+from unfog.dmri.rician import magnitude_error, variance_share
+from unfog.dmri.warnings import removed_over_noise, too_much_removed, warnings_of
 from unfog.errors import InputError, MissingExtra
 from unfog.systems.dmri_report import report_page
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
@@ -24,6 +28,7 @@ from unfog.systems.run import Run
 
 PRIOR = "dmri"
 AIR = 0.3  # of the head's signal: air is darker
+STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,15 @@ def denoise_file(
     """
     check_new(out)
     run = None if prior == "none" else Run.open(prior)
-    volume, gradients = read_series(dwi, tables)
-    inside = brain_mask(volume, gradients) if mask is None else _mask(mask, volume)
+    stored, gradients = read_series(dwi, tables)
+    volume = standing(stored)  # so that a scan has one answer, whichever of the 48 ways its voxels are stored
+    inside = brain_mask(volume, gradients) if mask is None else standing(_mask(mask, stored)).data > 0
     begun = time.perf_counter()
     found = denoise(volume.data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
     if run is not None and enough(gradients):
-        found = refine(InBfloat16(run.denoiser), found, gradients, inside, report=progress_line("refining"))
+        table = gradients.along(volume.affine)
+        found = refine(InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining"))
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
     with new_folder(out) as folder:
         maps = {
@@ -78,9 +85,10 @@ def denoise_file(
             "expected_error": found.expected_error, "mask": inside,
         }  # fmt: skip
         volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
-        files = [write_nifti(folder / f"{name}.nii.gz", part.data, volume).name for name, part in volumes.items()]
-        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", volume.affine)
-        summary = _summary(volume, gradients, inside, found, options) | {"files": files}
+        files = [write_nifti(folder / f"{name}.nii.gz", as_stored(part.data, stored), stored).name for name, part in volumes.items()]
+        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", stored.affine)
+        removed = removed_over_noise(volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias))
+        summary = _summary(volume, gradients, inside, found, options, removed) | {"files": files}
         if run is not None and not enough(gradients):
             summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
         report_page(volumes, gradients, summary).write(folder / "report.html")
@@ -89,45 +97,57 @@ def denoise_file(
 
 
 def _summary(
-    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any]
+    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any], removed: NDArray[Any]
 ) -> dict[str, Any]:
     """What is worth knowing of the scan and of what was done to it."""
-    told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
-    removed = (volume.data - found.signal)[inside]
     sigma = float(np.median(found.sigma[inside]))
-    b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
+    told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
+    told += [text for text in (too_much_removed(removed) if sigma > 0 else None,) if text]
+    shells = signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients) if sigma > 0 else {}
+    lags, white = residual_autocorrelation(volume.data - found.signal, inside, gradients)
     return {
-        "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
+        "input": volume.path.name if volume.path else "", "unfog": __version__, "seed": None, "volumes": len(gradients),
         "b0 volumes": int(gradients.b0.sum()),
         "shells": {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}, "voxels": int(inside.sum()), **options,
-        "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
+        "noise": sigma, "signal to noise": {b: one._asdict() for b, one in shells.items()},
+        "residual autocorrelation": lags, "residual autocorrelation of white noise": white,
         "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
         "components": found.noise.components.axes.shape[1],
-        "removed over noise": float(np.sqrt(np.mean(removed**2))) / sigma if sigma > 0 else None, "warnings": told,
+        "removed over noise": float(np.sqrt(np.mean(removed**2))) if sigma > 0 else None, "warnings": told,
     }  # fmt: skip
+
+
+def _noise_power(found: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool) -> Callable[[int], NDArray[Any]]:
+    """The power of the noise in the voxels of a volume: about the signal beneath, or about the mean magnitude where its bias is kept."""
+    sigma = found.sigma[inside]
+    if unbias:
+        return lambda k: magnitude_error(found.signal[inside, k], sigma, coils)
+    return lambda k: sigma**2 * variance_share(found.signal[inside, k], sigma, coils)
 
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none.
 
-    Everything, where what that leaves out is not as dark as air: a crop inside a head has no air.
+    Everything, where what that leaves out is not as dark as air, or is darker with diffusion weighting, which air is not: a crop
+    inside a head has no air, and Otsu would part its fluid from its tissue.
     """
     try:
         from dipy.segment.mask import median_otsu
     except ImportError as error:
         raise MissingExtra("dmri", "DIPY") from error
-    mean = volume.data[..., gradients.b0 if gradients.b0.any() else slice(None)].mean(-1)
+    weighted = ~gradients.b0 if gradients.b0.any() else np.ones(len(gradients), bool)
+    mean, dimmed = (volume.data[..., some].mean(-1) for some in (~weighted if gradients.b0.any() else weighted, weighted))
     if float(mean.max()) == float(mean.min()):
         return np.ones(mean.shape, bool)
     inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
     parted = inside.any() and not inside.all() and np.median(mean[~inside]) < AIR * np.median(mean[inside])
-    return inside if parted else np.ones(mean.shape, bool)
+    return inside if parted and np.median(mean[~inside]) <= STILL * np.median(dimmed[~inside]) else np.ones(mean.shape, bool)
 
 
-def _mask(path: Path, volume: Volume) -> NDArray[np.bool_]:
+def _mask(path: Path, volume: Volume) -> Volume:
     given = read_nifti(path)
     if given.data.shape != volume.data.shape[:3] or not np.allclose(given.affine, volume.affine, atol=0.05 * min(volume.zooms)):
         raise InputError(f"{path.name} is not on the scan's grid (shape or affine differ); make the mask on it.")
     if not (given.data > 0).any():
         raise InputError(f"{path.name} is empty; mark the voxels to denoise with values above 0.")
-    return given.data > 0
+    return given
