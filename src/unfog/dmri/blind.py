@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
-from unfog.dmri.classical import Denoised
-from unfog.dmri.denoise import denoise
+from unfog.dmri.classical import Array, Denoised
+from unfog.dmri.denoise import posterior_mean
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.simulate import ORDER
@@ -32,21 +32,28 @@ def enough(table: GradientTable) -> bool:
 
 
 def denoise_blind(
-    denoiser: Denoiser, data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1, seed: int = 0,
+    denoiser: Denoiser, data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1,
     report: Report | None = None,
 ) -> Denoised:  # fmt: skip
     """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise; ``gradients`` of unfog or of DIPY."""
     first = classical.denoise(data, gradients, mask, coils=coils)
-    return refine(denoiser, first, as_table(gradients), mask, seed=seed, report=report)
+    return refine(denoiser, first, as_table(gradients), mask, report=report)
 
 
 def refine(
-    denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, seed: int = 0,
-    report: Report | None = None,
-) -> Denoised:  # fmt: skip
+    denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, report: Report | None = None
+) -> Denoised:
     """What low rank gave, after the prior; outside the mask as it was."""
+    found = predict(denoiser, first, table, table, mask, report=report)
+    return replace(first, signal=found if mask is None else np.where(np.asarray(mask)[..., None] > 0, found, first.signal))
+
+
+def predict(
+    denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
+    *, least: int = count(ORDER), report: Report | None = None,
+) -> Array:  # fmt: skip
+    """What the prior makes of low rank's answer, as the volumes of a table ``at``: (X, Y, Z, volumes)."""
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
-    least = 1e-6 * float(np.abs(first.signal).max())  # a scan without noise has some for the prior
-    found = denoise(denoiser, first.signal, table, np.maximum(level, least), mask, seed=seed, report=report).signal
-    return replace(first, signal=found if mask is None else np.where(np.asarray(mask)[..., None] > 0, found, first.signal))
+    some = 1e-6 * float(np.abs(first.signal).max())  # a scan without noise has some for the prior
+    return posterior_mean(denoiser, first.signal, table, np.maximum(level, some), at, mask, least=least, report=report)

@@ -9,7 +9,7 @@ Noise is taken as Gaussian with a known level, which may vary in space: correct 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch.nn.functional import avg_pool3d, pad
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
 from unfog.core.tiles import Place, blended, places
-from unfog.dmri.features import Shell, shells
+from unfog.dmri.features import Shell, shells, signals
 from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
 from unfog.sampling.loop import Report
@@ -57,14 +57,17 @@ class Measured:
 
 
 def measure(
-    data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None
+    data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None, least: int | None = None
 ) -> tuple[list[Measured], float]:
-    """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and the scale its signals were divided by."""
+    """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and the scale its signals were divided by.
+
+    A shell has ``least`` directions or more, as many as coefficients unless said.
+    """
     y, level, inside = _checked(data, gradients, sigma, mask)
     scale = float(np.median(y[inside][:, torch.from_numpy(gradients.b0)].mean(1))) if bool(gradients.b0.any()) else 1.0
     if not scale > 0:
         raise InputError("The scan has no signal at b = 0 inside the mask; check the mask and the gradient table.")
-    found = shells(gradients)
+    found = shells(gradients, least=least)
     if not found:
         raise InputError("The scan has no volume with diffusion weighting; there is nothing for the prior to do.")
     return [Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found], scale
@@ -80,19 +83,42 @@ def denoise(
     counts tiles.
     """
     measured, scale = measure(data, gradients, sigma, mask)
-    signal = np.array(data, dtype=np.float32)
-    space, b0, variance, total = data.shape[:3], [], [], len(measured) * len(places(data.shape[:3], SIDE, OVERLAP))
+    space, found, variance, count = data.shape[:3], [], [], len(places(data.shape[:3], SIDE, OVERLAP))
     for k, scan in enumerate(measured):
-        steps = _tiles(denoiser, scan, seed, None if report is None else lambda n, k=k: report(k * total // len(measured) + n, total))
-        both = blended(steps, space)
-        s0, predicted = scan.shell.decode(both[:16])
-        signal[..., scan.shell.volumes] = (predicted * scale).numpy()
-        b0.append(s0)
+        both = blended(_tiles(denoiser, scan, seed, _part(report, k * count, len(measured) * count)), space)
+        found.append((scan.shell, both[:16]))
         spread = pad(scan.shell.signal_variance(both[16:])[None, None], (1,) * 6, mode="replicate")
         variance.append(avg_pool3d(spread, 3, 1)[0, 0].clamp(min=0) * len(scan.shell.volumes))
-    signal[..., gradients.b0] = (torch.stack(b0).mean(0) * scale).numpy()[..., None]
     mean = torch.stack(variance).sum(0) / int((~gradients.b0).sum())
-    return Estimate(signal, (mean.sqrt() * scale).numpy())
+    return Estimate((scale * signals(found, gradients)).numpy(), (mean.sqrt() * scale).numpy())
+
+
+def posterior_mean(
+    denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], at: GradientTable,
+    mask: NDArray[Any] | None = None, *, least: int | None = None, report: Report | None = None,
+) -> Array:  # fmt: skip
+    """The posterior mean of ``denoise`` without its error, at half the cost, as the volumes of a table ``at``: (X, Y, Z, volumes)."""
+    measured, scale = measure(data, gradients, sigma, mask, least)
+    space, count = data.shape[:3], len(places(data.shape[:3], SIDE, OVERLAP))
+    found = [
+        (scan.shell, blended(_means(denoiser, scan, _part(report, k * count, len(measured) * count)), space))
+        for k, scan in enumerate(measured)
+    ]
+    return np.asarray((scale * signals(found, at)).numpy())
+
+
+def _part(report: Report | None, before: int, total: int) -> Callable[[int], None] | None:
+    return None if report is None else lambda n: report(before + n, total)
+
+
+def _means(denoiser: Denoiser, scan: Measured, done: Callable[[int], None] | None) -> Iterator[tuple[Place, Tensor]]:
+    """Each tile's posterior mean, (16, *size)."""
+    for n, place in enumerate(places(scan.level.shape, SIDE, OVERLAP)):
+        x, t = scan.at(place, denoiser)
+        with torch.no_grad():
+            yield place, denoiser(x, t, shell=scan.shell.condition).mean[0].float()
+        if done is not None:
+            done(n + 1)
 
 
 def _tiles(denoiser: Denoiser, scan: Measured, seed: int, done: Any) -> Iterator[tuple[Place, Tensor]]:

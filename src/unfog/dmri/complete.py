@@ -1,0 +1,68 @@
+r"""Directions that were not measured: the prior's harmonics, evaluated there.
+
+    nu, e <- low rank (``unfog.dmri.classical``);   c = E[coefficients | nu] (``unfog.dmri.blind``);   S(u) = B(u) c,
+    std(u)^2 = e^2 h(u) / mean of h over the directions measured,   h(u) = |B(u) B^+|^2,
+
+B the harmonics, B^+ what takes signals to coefficients: an error e of the signals measured is in the coefficients, and from there in
+every direction, more where none was measured nearby (the leverage of regression). Over 23 simulated scans of 12 to 48 directions and SNR
+10 to 30 the errors of directions not measured are .73 to 1.25 of this deviation (those at b = 0 .6 to 1.9). The posterior covariance of
+the prior, which takes what low rank leaves for white noise, is too small by a factor of 1.1 to 4 there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.core.denoiser import Denoiser
+from unfog.dmri import classical
+from unfog.dmri.blind import predict
+from unfog.dmri.classical import Array, Denoised
+from unfog.dmri.features import basis, same_shells, shells
+from unfog.dmri.gradients import GradientTable, as_table
+from unfog.dmri.harmonics import count
+from unfog.sampling.loop import Report
+
+FEWEST = count(2)  # directions in a shell: what determines order 2
+
+
+@dataclass(frozen=True)
+class Completed:
+    """``signal`` and ``std`` (X, Y, Z, volumes of the target), 0 outside the mask."""
+
+    signal: Array
+    std: Array
+
+
+def complete(
+    denoiser: Denoiser, data: NDArray[Any], gradients: Any, target: Any, mask: NDArray[Any] | None = None, *, coils: int = 1,
+    report: Report | None = None,
+) -> Completed:  # fmt: skip
+    """The volumes of a table ``target`` from magnitudes ``data`` (X, Y, Z, volumes) of ``coils``; tables of unfog or of DIPY.
+
+    ``InputError`` where the target has a shell that was not measured, or a measured shell has fewer than 6 directions.
+    """
+    table, at = as_table(gradients), as_table(target)
+    check_target(table, at)
+    return completed(denoiser, classical.denoise(data, table, mask, coils=coils), table, at, mask, report=report)
+
+
+def check_target(table: GradientTable, at: GradientTable) -> None:
+    """``InputError`` where scans under a ``table`` say nothing of volumes under ``at``."""
+    same_shells(shells(table, least=FEWEST), at)
+
+
+def completed(
+    denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
+    *, report: Report | None = None,
+) -> Completed:  # fmt: skip
+    """The volumes of ``at`` from what low rank gave."""
+    inside = np.ones(first.sigma.shape, bool) if mask is None else np.asarray(mask) > 0
+    signal = predict(denoiser, first, table, at, inside, least=FEWEST, report=report)
+    measured, std = shells(table, least=FEWEST), np.repeat(first.expected_error[..., None], len(at), -1)
+    for k, volumes in same_shells(measured, at):
+        std[..., volumes] *= measured[k].leverage(basis(at.directions[volumes])).sqrt().numpy().astype(np.float32)
+    return Completed(np.where(inside[..., None], signal, 0), np.where(inside[..., None], std, 0))
