@@ -6,11 +6,13 @@ and what lies above is cut, so that one bright vessel doesn't darken a head. A c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.orientations import inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
@@ -19,6 +21,7 @@ from unfog.data.slices import to_slices
 from unfog.errors import InputError
 
 PERCENTILE = 99.5
+_RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
 @datasets.register("nifti")
@@ -64,6 +67,19 @@ def upright(volume: Volume) -> NDArray[np.float32]:
     """The data (X, Y, Z[, T]) with its axes reordered and flipped to the nearest right, anterior, superior."""
     turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
     return np.asarray(nib.apply_orientation(volume.data, turn), dtype=np.float32)  # type: ignore[no-untyped-call]
+
+
+def as_stored(data: NDArray[Any], volume: Volume) -> NDArray[Any]:
+    """Upright ``data`` (X, Y, Z[, T]) on the grid of its ``volume`` again: the inverse of ``upright``."""
+    back = ornt_transform(_RAS, nib.io_orientation(volume.affine))  # type: ignore[no-untyped-call]
+    return np.asarray(nib.apply_orientation(data, back))  # type: ignore[no-untyped-call]
+
+
+def standing(volume: Volume) -> Volume:
+    """The volume with its data ``upright`` and the affine of that; its header stays that of the file."""
+    turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
+    affine = volume.affine @ inv_ornt_aff(turn, volume.data.shape)  # type: ignore[no-untyped-call]
+    return replace(volume, data=np.ascontiguousarray(upright(volume)), affine=affine)
 
 
 def scaled(data: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,6 +1,8 @@
 r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the prior.
 
-    nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15)
+    nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15),
+
+averaged over half turns of the scan (``unfog.dmri.turns``).
 
 What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes for signal, and so in the 15 harmonics
 that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make. The error to
@@ -22,6 +24,7 @@ from unfog.dmri.denoise import posterior_mean
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.simulate import ORDER
+from unfog.dmri.turns import OverHalfTurns
 from unfog.sampling.loop import Report
 
 
@@ -42,7 +45,7 @@ def denoise_blind(
 
 def refine(
     denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, report: Report | None = None
-) -> Denoised:
+) -> Denoised:  # fmt: skip
     """What low rank gave, after the prior; outside the mask as it was."""
     found = predict(denoiser, first, table, table, mask, report=report)
     return replace(first, signal=found if mask is None else np.where(np.asarray(mask)[..., None] > 0, found, first.signal))
@@ -55,5 +58,5 @@ def predict(
     """What the prior makes of low rank's answer, as the volumes of a table ``at``: (X, Y, Z, volumes)."""
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
-    some = 1e-6 * float(np.abs(first.signal).max())  # a scan without noise has some for the prior
-    return posterior_mean(denoiser, first.signal, table, np.maximum(level, some), at, mask, least=least, report=report)
+    level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior
+    return posterior_mean(OverHalfTurns(denoiser), first.signal, table, level, mask, at=at, least=least, report=report)

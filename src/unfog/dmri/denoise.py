@@ -9,7 +9,7 @@ Noise is taken as Gaussian with a known level, which may vary in space: correct 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
 from unfog.sampling.loop import Report
 
-SIDE, OVERLAP = 24, 8
+SIDE, OVERLAP = 32, 8
 PROBES = 1
 
 Array = NDArray[np.float32]
@@ -73,19 +73,30 @@ def measure(
     return [Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found], scale
 
 
+def posterior_mean(
+    denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
+    *, at: GradientTable | None = None, least: int | None = None, report: Report | None = None,
+) -> Array:  # fmt: skip
+    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z).
+
+    Every volume at b = 0 becomes the estimate of their mean. The volumes are those of the table ``at``, if one is given; ``least`` is
+    ``measure``'s. ``report(done, total)`` counts tiles.
+    """
+    measured, scale = measure(data, gradients, sigma, mask, least)
+    with torch.no_grad():
+        found = [(scan.shell, blended(_means(denoiser, scan, part), data.shape[:3])) for scan, part in _parts(measured, report)]
+    return np.asarray((scale * signals(found, at or gradients)).numpy())
+
+
 def denoise(
     denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
     *, seed: int = 0, report: Report | None = None,
 ) -> Estimate:  # fmt: skip
-    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z).
-
-    Every volume at b = 0 becomes the estimate of their mean. ``seed`` draws the probes of the expected error; ``report(done, total)``
-    counts tiles.
-    """
+    """``posterior_mean`` and the error to be expected of it; ``seed`` draws the probes."""
     measured, scale = measure(data, gradients, sigma, mask)
-    space, found, variance, count = data.shape[:3], [], [], len(places(data.shape[:3], SIDE, OVERLAP))
-    for k, scan in enumerate(measured):
-        both = blended(_tiles(denoiser, scan, seed, _part(report, k * count, len(measured) * count)), space)
+    found, variance = [], []
+    for scan, part in _parts(measured, report):
+        both = blended(_means_and_variances(denoiser, scan, seed, part), data.shape[:3])
         found.append((scan.shell, both[:16]))
         spread = pad(scan.shell.signal_variance(both[16:])[None, None], (1,) * 6, mode="replicate")
         variance.append(avg_pool3d(spread, 3, 1)[0, 0].clamp(min=0) * len(scan.shell.volumes))
@@ -93,38 +104,25 @@ def denoise(
     return Estimate((scale * signals(found, gradients)).numpy(), (mean.sqrt() * scale).numpy())
 
 
-def posterior_mean(
-    denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], at: GradientTable,
-    mask: NDArray[Any] | None = None, *, least: int | None = None, report: Report | None = None,
-) -> Array:  # fmt: skip
-    """The posterior mean of ``denoise`` without its error, at half the cost, as the volumes of a table ``at``: (X, Y, Z, volumes)."""
-    measured, scale = measure(data, gradients, sigma, mask, least)
-    space, count = data.shape[:3], len(places(data.shape[:3], SIDE, OVERLAP))
-    found = [
-        (scan.shell, blended(_means(denoiser, scan, _part(report, k * count, len(measured) * count)), space))
-        for k, scan in enumerate(measured)
-    ]
-    return np.asarray((scale * signals(found, at)).numpy())
+def _parts(measured: list[Measured], report: Report | None) -> Iterator[tuple[Measured, Report]]:
+    """Each shell, with what to tell about its tiles."""
+    for k, scan in enumerate(measured):
+        yield scan, lambda done, total, k=k: None if report is None else report(k * total + done, len(measured) * total)
 
 
-def _part(report: Report | None, before: int, total: int) -> Callable[[int], None] | None:
-    return None if report is None else lambda n: report(before + n, total)
-
-
-def _means(denoiser: Denoiser, scan: Measured, done: Callable[[int], None] | None) -> Iterator[tuple[Place, Tensor]]:
+def _means(denoiser: Denoiser, scan: Measured, report: Report) -> Iterator[tuple[Place, Tensor]]:
     """Each tile's posterior mean, (16, *size)."""
-    for n, place in enumerate(places(scan.level.shape, SIDE, OVERLAP)):
+    tiles = places(tuple(scan.level.shape), SIDE, OVERLAP)
+    for n, place in enumerate(tiles):
         x, t = scan.at(place, denoiser)
-        with torch.no_grad():
-            yield place, denoiser(x, t, shell=scan.shell.condition).mean[0].float()
-        if done is not None:
-            done(n + 1)
+        yield place, denoiser(x, t, shell=scan.shell.condition).mean[0].float()
+        report(n + 1, len(tiles))
 
 
-def _tiles(denoiser: Denoiser, scan: Measured, seed: int, done: Any) -> Iterator[tuple[Place, Tensor]]:
+def _means_and_variances(denoiser: Denoiser, scan: Measured, seed: int, report: Report) -> Iterator[tuple[Place, Tensor]]:
     """Each tile's posterior mean and variance, (32, *size)."""
-    space = tuple(scan.level.shape)
-    for n, place in enumerate(places(space, SIDE, OVERLAP)):
+    tiles = places(tuple(scan.level.shape), SIDE, OVERLAP)
+    for n, place in enumerate(tiles):
         x, t = scan.at(place, denoiser)
         mean, covariance = denoiser.with_covariance(x, t, shell=scan.shell.condition)
         source, variance = generator(seed, "probe", n), torch.zeros_like(x)
@@ -132,8 +130,7 @@ def _tiles(denoiser: Denoiser, scan: Measured, seed: int, done: Any) -> Iterator
             signs = torch.randint(0, 2, x.shape, generator=source).to(x) * 2 - 1
             variance += signs * covariance(signs) / PROBES
         yield place, torch.cat([mean[0], variance[0]]).float()
-        if done is not None:
-            done(n + 1)
+        report(n + 1, len(tiles))
 
 
 def _checked(

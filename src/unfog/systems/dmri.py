@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from unfog import __version__
 from unfog.core.denoiser import InBfloat16
 from unfog.data.nifti import Volume, read_nifti, write_nifti
+from unfog.data.volumes import as_stored, standing
 from unfog.dmri.blind import enough, refine
 from unfog.dmri.classical import Denoised, denoise
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
@@ -24,6 +25,7 @@ from unfog.systems.run import Run
 
 PRIOR = "dmri"
 AIR = 0.3  # of the head's signal: air is darker
+STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,15 @@ def denoise_file(
     """
     check_new(out)
     run = None if prior == "none" else Run.open(prior)
-    volume, gradients = read_series(dwi, tables)
-    inside = brain_mask(volume, gradients) if mask is None else _mask(mask, volume)
+    stored, gradients = read_series(dwi, tables)
+    volume = standing(stored)  # so that a scan has one answer, whichever of the 48 ways its voxels are stored
+    inside = brain_mask(volume, gradients) if mask is None else standing(_mask(mask, stored)).data > 0
     begun = time.perf_counter()
     found = denoise(volume.data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
     if run is not None and enough(gradients):
-        found = refine(InBfloat16(run.denoiser), found, gradients, inside, report=progress_line("refining"))
+        table = gradients.along(volume.affine)
+        found = refine(InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining"))
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
     with new_folder(out) as folder:
         maps = {
@@ -78,8 +82,8 @@ def denoise_file(
             "expected_error": found.expected_error, "mask": inside,
         }  # fmt: skip
         volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
-        files = [write_nifti(folder / f"{name}.nii.gz", part.data, volume).name for name, part in volumes.items()]
-        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", volume.affine)
+        files = [write_nifti(folder / f"{name}.nii.gz", as_stored(part.data, stored), stored).name for name, part in volumes.items()]
+        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", stored.affine)
         summary = _summary(volume, gradients, inside, found, options) | {"files": files}
         if run is not None and not enough(gradients):
             summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
@@ -110,24 +114,26 @@ def _summary(
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none.
 
-    Everything, where what that leaves out is not as dark as air: a crop inside a head has no air.
+    Everything, where what that leaves out is not as dark as air, or is darker with diffusion weighting, which air is not: a crop
+    inside a head has no air, and Otsu would part its fluid from its tissue.
     """
     try:
         from dipy.segment.mask import median_otsu
     except ImportError as error:
         raise MissingExtra("dmri", "DIPY") from error
-    mean = volume.data[..., gradients.b0 if gradients.b0.any() else slice(None)].mean(-1)
+    weighted = ~gradients.b0 if gradients.b0.any() else np.ones(len(gradients), bool)
+    mean, dimmed = (volume.data[..., some].mean(-1) for some in (~weighted if gradients.b0.any() else weighted, weighted))
     if float(mean.max()) == float(mean.min()):
         return np.ones(mean.shape, bool)
     inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
     parted = inside.any() and not inside.all() and np.median(mean[~inside]) < AIR * np.median(mean[inside])
-    return inside if parted else np.ones(mean.shape, bool)
+    return inside if parted and np.median(mean[~inside]) <= STILL * np.median(dimmed[~inside]) else np.ones(mean.shape, bool)
 
 
-def _mask(path: Path, volume: Volume) -> NDArray[np.bool_]:
+def _mask(path: Path, volume: Volume) -> Volume:
     given = read_nifti(path)
     if given.data.shape != volume.data.shape[:3] or not np.allclose(given.affine, volume.affine, atol=0.05 * min(volume.zooms)):
         raise InputError(f"{path.name} is not on the scan's grid (shape or affine differ); make the mask on it.")
     if not (given.data > 0).any():
         raise InputError(f"{path.name} is empty; mark the voxels to denoise with values above 0.")
-    return given.data > 0
+    return given

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 
 from unfog.data.nifti import Volume, read_nifti
 from unfog.data.slices import to_slices
+from unfog.data.volumes import standing
 from unfog.dmri.gradients import GradientTable, read_fsl
 from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
@@ -31,9 +31,9 @@ def write_report(folder: Path) -> dict[str, Any]:
     missing = [name for name in (*(f"{n}.nii.gz" for n in names), "summary.json") if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {missing[0]}; give a folder that unfog dmri denoise wrote.")
-    volumes = {name: read_nifti(folder / f"{name}.nii.gz") for name in names}
-    after = volumes["dwi_denoised"]
+    after = read_nifti(folder / "dwi_denoised.nii.gz")
     gradients = read_fsl(folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", after.affine, after.data.shape[3])
+    volumes = {name: standing(read_nifti(folder / f"{name}.nii.gz")) for name in names}
     return {"report": str(report_page(volumes, gradients, _summary(folder / "summary.json")).write(folder / "report.html"))}
 
 
@@ -48,7 +48,7 @@ def _summary(path: Path) -> dict[str, Any]:
 
 
 def report_page(volumes: Mapping[str, Volume], gradients: GradientTable, summary: Mapping[str, Any]) -> Page:
-    """The page of the written volumes, by their names, and the summary."""
+    """The page of upright volumes, by their names, and the summary."""
     page = Page("unfog dmri", LEAD)
     facts = [(f"{summary['noise']:.3g}", "the noise's standard deviation"), (str(summary["components"]), "components above it")]
     if summary["signal to noise at b0"]:
@@ -58,7 +58,7 @@ def report_page(volumes: Mapping[str, Volume], gradients: GradientTable, summary
         page.warning("What to know about this scan", *summary["warnings"])
     after, residual = volumes["dwi_denoised"], volumes["residual"].data
     before, inside = after.data + residual, volumes["mask"].data > 0
-    planes = _planes(inside, after)
+    planes = _planes(inside)
     _signals(page, after, before, residual, gradients, summary["noise"], planes)
     _maps(page, volumes, planes)
     _directions(page, after, before, inside, gradients, planes)
@@ -68,19 +68,15 @@ def report_page(volumes: Mapping[str, Volume], gradients: GradientTable, summary
     return page
 
 
-def _planes(inside: NDArray[np.bool_], volume: Volume) -> list[int]:
-    """Axial slices spread over the head, in the upright volume."""
-    held = np.flatnonzero(_upright(inside.astype(np.float32), volume).any((0, 1)))
+def _planes(inside: NDArray[np.bool_]) -> list[int]:
+    """Axial slices spread over the head."""
+    held = np.flatnonzero(inside.any((0, 1)))
     return sorted({int(held[round(q * (len(held) - 1))]) for q in np.linspace(0.1, 0.9, SLICES)}) if len(held) else [0]
 
 
-def _upright(data: NDArray[Any], volume: Volume) -> NDArray[Any]:
-    return np.asarray(apply_orientation(data, io_orientation(volume.affine)))  # type: ignore[no-untyped-call]
-
-
-def _cut(data: Array, volume: Volume, planes: list[int]) -> list[Array]:
-    """Upright axial slices of (X, Y, Z)."""
-    slices = to_slices(_upright(data, volume))
+def _cut(data: Array, planes: list[int]) -> list[Array]:
+    """Axial slices of (X, Y, Z)."""
+    slices = to_slices(data)
     return [slices[k, 0] for k in planes]
 
 
@@ -92,11 +88,11 @@ def _signals(page: Page, after: Volume, before: Array, residual: Array, gradient
             k = int(volumes[0])
             top = float(np.percentile(after.data[..., k], 99.5)) or 1.0
             rows = [
-                Row(label, [grey(x, 0, top) for x in _cut(data[..., k], after, planes)])
+                Row(label, [grey(x, 0, top) for x in _cut(data[..., k], planes)])
                 for label, data in (("before", before), ("after", after.data))
             ]
             wide = max(3 * sigma, 1e-6)
-            rows.append(Row("removed", [grey(x, -wide, wide) for x in _cut(residual[..., k], after, planes)]))
+            rows.append(Row("removed", [grey(x, -wide, wide) for x in _cut(residual[..., k], planes)]))
             page.pictures(rows, f"{name}: white is {top:.3g}; removed, from {-wide:.3g} (black) to {wide:.3g}.")
 
 
@@ -105,7 +101,7 @@ def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
     noise = volumes["noise"]
     top = float(np.percentile(noise.data, 99.5)) or 1.0
     rows = [
-        Row(label, [colour(x, 0, top) for x in _cut(volumes[key].data, noise, planes)])
+        Row(label, [colour(x, 0, top) for x in _cut(volumes[key].data, planes)])
         for label, key in (("noise", "noise"), ("expected error", "expected_error"))
     ]
     page.pictures(rows, f"The noise's standard deviation, and the error to expect of the denoised signal; bright at {top:.3g}.")
@@ -116,20 +112,18 @@ def _directions(page: Page, after: Volume, before: Array, inside: NDArray[np.boo
         "Directions", "The principal direction by a tensor fit: red to the side, green to the front, blue upwards, as bright as the FA."
     )
     try:
-        rows = [
-            Row(label, _coloured(data, after, inside, gradients, planes)) for label, data in (("before", before), ("after", after.data))
-        ]
+        rows = [Row(label, _coloured(data, inside, gradients, planes)) for label, data in (("before", before), ("after", after.data))]
     except InputError as error:
         page.text(str(error))
     else:
         page.pictures(rows, "Colour-coded directions in the mask.")
 
 
-def _coloured(data: Array, volume: Volume, inside: NDArray[np.bool_], gradients: GradientTable, planes: list[int]) -> list[Picture]:
+def _coloured(data: Array, inside: NDArray[np.bool_], gradients: GradientTable, planes: list[int]) -> list[Picture]:
     found = fit_tensors(data[inside], gradients)
     maps = np.zeros((*inside.shape, 3), np.float32)
     maps[inside] = np.abs(found.direction) * found.fa[:, None]
-    channels = [_cut(maps[..., axis], volume, planes) for axis in range(3)]
+    channels = [_cut(maps[..., axis], planes) for axis in range(3)]
     return [np.rint(255 * np.stack(rgb, -1).clip(0, 1)).astype(np.uint8) for rgb in zip(*channels, strict=True)]
 
 

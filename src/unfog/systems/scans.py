@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
 from unfog.data.images import read_image
 from unfog.data.nifti import Volume, new_volume, read_nifti, write_nifti
 from unfog.data.output import write_bytes, write_image
 from unfog.data.slices import to_slices, to_volume
-from unfog.data.volumes import PERCENTILE, upright
+from unfog.data.volumes import PERCENTILE, as_stored, upright
 from unfog.errors import InputError
 
 Array = NDArray[np.float32]
-_RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
 class Scan(ABC):
@@ -68,9 +67,7 @@ class NiftiScan(Scan):
 
     def write(self, folder: Path, name: str, stack: Array) -> Path:
         whole = to_volume(stack) if self.dims == 2 else stack[0, 0]
-        back = ornt_transform(_RAS, io_orientation(self.volume.affine))  # type: ignore[no-untyped-call]
-        data = apply_orientation(whole, back)  # type: ignore[no-untyped-call]
-        return write_nifti(folder / f"{name}.nii.gz", data, self.volume)
+        return write_nifti(folder / f"{name}.nii.gz", as_stored(whole, self.volume), self.volume)
 
     def finer(self, factor: int) -> NiftiScan:
         orientation = io_orientation(self.volume.affine)  # type: ignore[no-untyped-call]
