@@ -8,6 +8,7 @@ import torch
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import EDM
 from unfog.dmri import classical, harmonics
+from unfog.dmri.beyond import beyond
 from unfog.dmri.blind import denoise_blind
 from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable
@@ -46,4 +47,5 @@ def test_the_prior_gets_what_low_rank_leaves():
     assert 0.5 < float(left.square().mean().sqrt()) / told < 2
     assert told < 0.9 * sigma
     s0, weighted = shell.decode(shell.encode(torch.from_numpy(first.signal)))
+    weighted = weighted + torch.from_numpy(beyond(first, shell, np.ones((side, side, side))))
     assert np.allclose(found.signal, torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1), atol=1e-5)

@@ -58,3 +58,13 @@ def test_no_noise_and_no_mask() -> None:
     assert float(estimate_noise(torch.full((6, 6, 6, 8), 5.0), torch.ones(6, 6, 6, dtype=torch.bool)).level.max()) == 0
     with pytest.raises(InputError, match="mask is empty"):
         estimate_noise(torch.zeros(6, 6, 6, 8), torch.zeros(6, 6, 6, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+@pytest.mark.parametrize("snr", [0.0, 0.3, 1.0, 4.0])
+def test_magnitudes_of_hardly_any_signal(snr: float, coils: int) -> None:
+    """From their exact mean and deviation, where a fixed point alone would creep: also where there is no signal at all."""
+    mean = np.full((6, 6, 6, 4), magnitude_mean(snr, 1.0, coils))
+    level = np.sqrt(2 * coils + snr**2 - mean[..., 0] ** 2)
+    found = gaussian_level(level, mean, torch.ones(6, 6, 6, dtype=torch.bool), coils)
+    np.testing.assert_allclose(found, 1.0, atol=0.01)

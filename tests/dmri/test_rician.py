@@ -10,7 +10,7 @@ from scipy.special import hyp1f1
 
 from unfog.core.random import generator
 from unfog.dmri.noise import add_magnitude_noise, correlated_normal
-from unfog.dmri.rician import koay_inversion, magnitude_bias, magnitude_mean, noise_magnitude, variance_share, without_bias
+from unfog.dmri.rician import koay_inversion, magnitude_bias, magnitude_error, magnitude_mean, noise_magnitude, variance_share, without_bias
 from unfog.errors import InputError
 
 NU = np.array([0.0, 0.05, 0.3, 1.0, 2.5, 7.0, 30.0])
@@ -84,3 +84,9 @@ def test_bad_noise_is_refused() -> None:
         magnitude_mean(1.0, 1.0, 0)
     with pytest.raises(InputError, match="correlation"):
         correlated_normal(x, generator(0), (0.8, 0, 0))
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_the_error_of_a_magnitude(coils: int) -> None:
+    expected = [stats.ncx2(2 * coils, nu**2).expect(lambda y, nu=nu: (y**0.5 - nu) ** 2) if nu else 2 * coils for nu in NU[:6]]
+    np.testing.assert_allclose(magnitude_error(0.3 * NU[:6], 0.3, coils), 0.09 * np.array(expected), rtol=2e-3)

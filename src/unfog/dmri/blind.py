@@ -2,7 +2,7 @@ r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the 
 
     nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15),
 
-averaged over half turns of the scan (``unfog.dmri.turns``).
+averaged over half turns of the scan (``unfog.dmri.turns``), with the signal beyond the prior's harmonics put back (``unfog.dmri.beyond``).
 
 What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes for signal, and so in the 15 harmonics
 that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make. The error to
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
+from unfog.dmri.beyond import beyond
 from unfog.dmri.classical import Array, Denoised
 from unfog.dmri.denoise import posterior_mean
+from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.simulate import ORDER
@@ -47,15 +49,19 @@ def refine(
     denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, report: Report | None = None
 ) -> Denoised:  # fmt: skip
     """What low rank gave, after the prior; outside the mask as it was."""
-    found = predict(denoiser, first, table, table, mask, report=report)
-    return replace(first, signal=found if mask is None else np.where(np.asarray(mask)[..., None] > 0, found, first.signal))
+    inside = np.ones(first.sigma.shape, bool) if mask is None else np.asarray(mask) > 0
+    found = predict(denoiser, first, table, table, inside, report=report)
+    for shell in shells(table):
+        found[..., shell.volumes] += beyond(first, shell, inside)
+    found[~inside] = first.signal[~inside]
+    return replace(first, signal=found)
 
 
 def predict(
     denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
     *, least: int = count(ORDER), report: Report | None = None,
 ) -> Array:  # fmt: skip
-    """What the prior makes of low rank's answer, as the volumes of a table ``at``: (X, Y, Z, volumes)."""
+    """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given low rank's answer."""
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
     level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior

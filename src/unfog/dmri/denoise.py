@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -106,8 +107,13 @@ def denoise(
 
 def _parts(measured: list[Measured], report: Report | None) -> Iterator[tuple[Measured, Report]]:
     """Each shell, with what to tell about its tiles."""
+
+    def of_all(k: int, done: int, total: int) -> None:
+        if report is not None:
+            report(k * total + done, len(measured) * total)
+
     for k, scan in enumerate(measured):
-        yield scan, lambda done, total, k=k: None if report is None else report(k * total + done, len(measured) * total)
+        yield scan, partial(of_all, k)
 
 
 def _means(denoiser: Denoiser, scan: Measured, report: Report) -> Iterator[tuple[Place, Tensor]]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.dmri.lowrank import Components, global_pca
-from unfog.dmri.rician import variance_share
+from unfog.dmri.rician import variance_share, variance_share_at
 from unfog.errors import InputError, MissingExtra
 
 SPREAD = 2.5  # voxels: the deviation of the Gaussian over which the level is averaged
@@ -94,8 +94,9 @@ def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tenso
 
 def gaussian_level(level: NDArray[Any], mean: NDArray[Any], inside: Tensor, coils: int = 1) -> NDArray[Any]:
     """sigma (X, Y, Z) from the ``level`` of magnitudes, (X, Y, Z), smooth over voxels ``inside``, and their ``mean`` (X, Y, Z, volumes)."""
-    sigma = level
+    safe = np.where(level > 0, level, 1)[..., None]
+    share = variance_share_at(mean / safe, coils).mean(-1)  # as if all volumes had the same: a good place to begin
     for _ in range(ROUNDS):
-        share = variance_share(mean, sigma[..., None], coils).mean(-1)
         sigma = level / np.sqrt(smooth(torch.from_numpy(share), inside).numpy())
+        share = variance_share(mean, sigma[..., None], coils).mean(-1)
     return np.asarray(sigma, dtype=level.dtype)

@@ -61,6 +61,12 @@ def without_bias(y: Array, nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> A
     return np.asarray(y - magnitude_bias(nu, sigma, coils), dtype=y.dtype)
 
 
+def magnitude_error(nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
+    """E[(y - nu)^2] = 2 n sigma^2 - 2 nu (E[y] - nu): sigma^2 far above the noise, 2 n sigma^2 without a signal."""
+    nu = np.asarray(nu)
+    return np.asarray(2 * coils * np.square(sigma) - 2 * nu * magnitude_bias(nu, sigma, coils), dtype=nu.dtype)
+
+
 def koay_inversion(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
     """nu for a mean magnitude, to 1e-4 sigma above .1 sigma; 0 where the mean is no more than noise alone makes."""
     mean, ratio, sigma = _over(mean, sigma)
@@ -73,6 +79,13 @@ def variance_share(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
     """var y / sigma^2 where the mean magnitude is known: 1 far above the noise, .43 in the noise of one coil alone."""
     mean, ratio, _ = _over(mean, sigma)
     return _look_up(_variance_table(coils), np.maximum(ratio - noise_magnitude(1.0, coils).astype(ratio.dtype), 0))
+
+
+def variance_share_at(ratio: Array, coils: int = 1) -> Array:
+    """The same from the mean magnitude over the magnitudes' own deviation, which needs no sigma (Koay & Basser 2006)."""
+    share = np.maximum(_variance_table(coils), np.finfo(np.float64).tiny)
+    means = noise_magnitude(1.0, coils) + np.arange(len(share)) / DENSITY
+    return np.asarray(np.interp(ratio, means / np.sqrt(share), share), dtype=ratio.dtype)
 
 
 def _over(x: ArrayLike, sigma: ArrayLike) -> tuple[Array, Array, Array]:

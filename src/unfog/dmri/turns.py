@@ -37,5 +37,5 @@ class OverHalfTurns(Denoiser):
 
 def turned(x: Tensor, turn: Tensor) -> Tensor:
     """A shell x (batch, 16, X, Y, Z) about the centre of its grid, by an ``octahedral`` symmetry: voxels move and directions with them."""
-    mix = torch.block_diag(torch.ones(1, 1, dtype=torch.float64), harmonics.rotation(turn, ORDER)).to(x)
-    return harmonics.turn_volume(torch.einsum("ij,bjxyz->bixyz", mix, x), turn).contiguous()
+    coefficients = torch.einsum("ij,bjxyz->bixyz", harmonics.rotation(turn, ORDER).to(x), x[:, 1:])
+    return harmonics.turn_volume(torch.cat([x[:, :1], coefficients], 1), turn).contiguous()
