@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,21 +31,22 @@ STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than w
 
 @dataclass(frozen=True)
 class Tables:
-    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one."""
+    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one. Options that name them begin with ``prefix``."""
 
     bvals: Path | None = None
     bvecs: Path | None = None
     grad: Path | None = None
     layout: str = "auto"
+    prefix: str = ""
 
     def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
         """The table of a scan with ``affine`` (4, 4) and so many ``volumes``."""
         if self.grad is not None:
             if self.bvals or self.bvecs:
-                raise InputError("Give --grad, or --bvals and --bvecs, but not both.")
+                raise InputError(f"Give --{self.prefix}grad, or --{self.prefix}bvals and --{self.prefix}bvecs, but not both.")
             return read_mrtrix(self.grad, volumes)
         if self.bvals is None or self.bvecs is None:
-            raise InputError("A scan needs its gradients: give --bvals and --bvecs, or --grad.")
+            raise InputError(f"A scan needs its gradients: give --{self.prefix}bvals and --{self.prefix}bvecs, or --{self.prefix}grad.")
         return read_fsl(self.bvals, self.bvecs, affine, volumes, self.layout)
 
 
@@ -57,6 +59,54 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
     return volume, tables.read(volume.affine, volume.data.shape[3])
 
 
+@dataclass(frozen=True)
+class Series:
+    """A scan as it is ``stored`` and upright, so that it has one answer whichever of the 48 ways its voxels are stored; its
+    ``gradients`` in world axes; ``inside`` (X, Y, Z) where the head is, upright."""
+
+    stored: Volume
+    volume: Volume
+    gradients: GradientTable
+    inside: NDArray[np.bool_]
+
+    @classmethod
+    def open(cls, dwi: Path, tables: Tables, mask: Path | None = None) -> Series:
+        """The scan in a file; the head is found, unless there is a ``mask``."""
+        stored, gradients = read_series(dwi, tables)
+        volume = standing(stored)
+        inside = brain_mask(volume, gradients) if mask is None else standing(_mask(mask, stored)).data > 0
+        return cls(stored, volume, gradients, inside)
+
+    def like(self, data: NDArray[Any]) -> Volume:
+        """Upright ``data`` (X, Y, Z[, T]) as a volume."""
+        return replace(self.volume, data=np.asarray(data, dtype=np.float32))
+
+    def write(self, folder: Path, maps: Mapping[str, Volume]) -> list[str]:
+        """Write upright volumes as the scan is stored; the names of their files."""
+        return [write_nifti(folder / f"{name}.nii.gz", as_stored(x.data, self.stored), self.stored).name for name, x in maps.items()]
+
+    def summary(self, found: Denoised, **options: Any) -> dict[str, Any]:
+        """What is worth knowing of the scan, of its noise and of what was done to it."""
+        volume, gradients, inside = self.volume, self.gradients, self.inside
+        told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
+        removed = (volume.data - found.signal)[inside]
+        sigma = float(np.median(found.sigma[inside]))
+        b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
+        return {
+            "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
+            "b0 volumes": int(gradients.b0.sum()), "shells": sizes(gradients), "voxels": int(inside.sum()), **options,
+            "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
+            "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
+            "components": found.noise.components.axes.shape[1],
+            "removed over noise": float(np.sqrt(np.mean(removed**2))) / sigma if sigma > 0 else None, "warnings": told,
+        }  # fmt: skip
+
+
+def sizes(gradients: GradientTable) -> dict[str, int]:
+    """The number of directions of each shell."""
+    return {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}
+
+
 def denoise_file(
     dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True, prior: str = PRIOR
 ) -> dict[str, Any]:
@@ -66,49 +116,29 @@ def denoise_file(
     """
     check_new(out)
     run = None if prior == "none" else Run.open(prior)
-    stored, gradients = read_series(dwi, tables)
-    volume = standing(stored)  # so that a scan has one answer, whichever of the 48 ways its voxels are stored
-    inside = brain_mask(volume, gradients) if mask is None else standing(_mask(mask, stored)).data > 0
+    series = Series.open(dwi, tables, mask)
+    data, gradients, inside = series.volume.data, series.gradients, series.inside
     begun = time.perf_counter()
-    found = denoise(volume.data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
+    found = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
     if run is not None and enough(gradients):
-        table = gradients.along(volume.affine)
+        table = gradients.along(series.volume.affine)
         found = refine(InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining"))
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
+    maps = {
+        "dwi_denoised": found.signal, "noise": found.sigma, "residual": data - found.signal, "expected_error": found.expected_error,
+        "mask": inside,
+    }  # fmt: skip
     with new_folder(out) as folder:
-        maps = {
-            "dwi_denoised": found.signal, "noise": found.sigma, "residual": volume.data - found.signal,
-            "expected_error": found.expected_error, "mask": inside,
-        }  # fmt: skip
-        volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
-        files = [write_nifti(folder / f"{name}.nii.gz", as_stored(part.data, stored), stored).name for name, part in volumes.items()]
-        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", stored.affine)
-        summary = _summary(volume, gradients, inside, found, options) | {"files": files}
+        volumes = {name: series.like(values) for name, values in maps.items()}
+        files = series.write(folder, volumes)
+        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", series.stored.affine)
+        summary = series.summary(found, **options) | {"files": files}
         if run is not None and not enough(gradients):
             summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
         report_page(volumes, gradients, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
-
-
-def _summary(
-    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any]
-) -> dict[str, Any]:
-    """What is worth knowing of the scan and of what was done to it."""
-    told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
-    removed = (volume.data - found.signal)[inside]
-    sigma = float(np.median(found.sigma[inside]))
-    b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
-    return {
-        "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
-        "b0 volumes": int(gradients.b0.sum()),
-        "shells": {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}, "voxels": int(inside.sum()), **options,
-        "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
-        "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
-        "components": found.noise.components.axes.shape[1],
-        "removed over noise": float(np.sqrt(np.mean(removed**2))) / sigma if sigma > 0 else None, "warnings": told,
-    }  # fmt: skip
 
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
