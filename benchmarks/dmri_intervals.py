@@ -3,9 +3,9 @@
     python benchmarks/dmri_intervals.py --prior dmri --keep     # writes uncertainty/fod-{cone,fa,md}.json beside the prior's weights
 
 Each simulated scan (``unfog.dmri.simulate``, seeds that training never draws) has a b of its own from 700 to 3000 s/mm^2, 20 to 90
-directions, and Rician noise of SNR 10 to 30 that nothing is told of. In fibrous voxels (FA above .2) each error is divided by its claim: the
-angle to the true axis by the 95 % cone, errors of FA and MD by 1.96 deviations. The factor is the 95 % quantile of that ratio in the median
-scan, so that a typical scan is covered; the one scan in fourteen whose fibres differ from voxel to voxel at random does not decide.
+directions, and Rician noise of SNR 10 to 30 that nothing is told of. In fibrous voxels (FA above .2) each error is divided by its claim:
+the angle to the true axis by the 95 % cone, errors of FA and MD by 1.96 deviations. The factor is the 95 % quantile of that ratio in the
+median scan, so that a typical scan is covered; the one in fourteen whose fibres differ from voxel to voxel at random does not decide.
 """
 
 from __future__ import annotations
@@ -74,10 +74,15 @@ def ratios(denoiser: Any, number: int, draws: int) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
+def _covered(found: list[dict[str, Any]], name: str, scale: float) -> float:
+    """The share of errors within ``scale`` times their claim, the mean over scans."""
+    return float(np.mean([(one[name] <= scale).mean() for one in found]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prior", default="dmri", help="a run of dmri-prior, or a shipped prior")
-    parser.add_argument("--scans", type=int, default=16)
+    parser.add_argument("--scans", type=int, default=12)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--keep", action="store_true", help="write the factors beside the weights")
     parser.add_argument("--out", type=Path)

@@ -40,6 +40,7 @@ def fod_file(
     data, gradients, begun = series.volume.data, series.gradients, time.perf_counter()
     first = denoise(data, gradients, series.inside, coils=coils, report=progress_line("finding the noise"))
     volumes, scales = chosen_shell(gradients), fod_scales(run)
+    table = gradients[volumes]
     kept = int(np.clip(MOST // (15 * series.inside.size), 1, samples))
     found = drawn(
         InBfloat16(run.denoiser), data, first, gradients, volumes, series.inside, coils=coils, draws=samples, kept=kept, scales=scales,
@@ -49,7 +50,7 @@ def fod_file(
     with new_folder(out) as folder:
         files = series.write(folder, maps)
         summary = series.summary(
-            first, coils=coils, samples=samples, seed=seed, shell=round(float(gradients[volumes].bvals[~gradients[volumes].b0].mean())), prior=run.name,
+            first, coils=coils, samples=samples, seed=seed, shell=round(float(table.bvals[~table.b0].mean())), prior=run.name,
             **{"prior sha256": run.weights_sha256, "scales": scales, "fod samples": kept, "fod layout": LAYOUT,
                "response": found.response.tolist()},
         ) | {"files": files}  # fmt: skip
