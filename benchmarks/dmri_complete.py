@@ -4,7 +4,7 @@
     python benchmarks/dmri_complete.py --snr 10 20 --directions 12 --seeds 2
 
 Everything is measured on the anatomical phantom, whose truth is exact. Every baseline is tuned on that truth, once for each figure:
-with and without Koay's inversion, harmonics of order 4 and 6 under Laplace-Beltrami smoothing of nine strengths, or a weighted tensor.
+with and without Koay's inversion, harmonics of order 4 and 6 under Laplace-Beltrami smoothing of seven strengths, or a weighted tensor.
 The measured directions are those of the table that repel each other best, taken one by one.
 """
 
@@ -12,36 +12,30 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dipy
 import numpy as np
 import torch
-from dmri_denoise import cpu, dipy_table, mppca, noisy
+from dmri_denoise import cpu, dipy_table, noisy
 from record import write_record
 
 import unfog
 from unfog.core.denoiser import InBfloat16
 from unfog.dmri.complete import complete
-from unfog.dmri.gradients import GradientTable
-from unfog.dmri.measures import measure
+from unfog.dmri.gradients import GradientTable, well_spread
+from unfog.dmri.measures import axis_angle
+from unfog.dmri.noise_level import gaussian_level
 from unfog.dmri.phantom import Phantom, make_phantom, real_gradients
+from unfog.dmri.rician import koay_inversion
+from unfog.dmri.tensor import fit_tensors
 from unfog.systems.run import Run
 
 Array = Any
-ORDERS, SMOOTHING = (4, 6), np.logspace(-5, 0, 9)
-
-
-def spread(directions: Array, count: int) -> Array:
-    """``count`` of the unit axes (n, 3) that repel each other best, taken one by one: their numbers."""
-    chosen = [0]
-    while len(chosen) < count:
-        dots = np.clip(np.abs(directions @ directions[chosen].T), 0, 1)
-        energy = (1 / np.sqrt(2 - 2 * dots + 1e-9) + 1 / np.sqrt(2 + 2 * dots)).sum(1)
-        energy[chosen] = np.inf
-        chosen.append(int(energy.argmin()))
-    return np.sort(chosen)
+ORDERS, SMOOTHING = (4, 6), np.logspace(-4, 0, 7)
 
 
 def harmonics(y: Array, gradients: GradientTable, target: GradientTable, order: int, smoothing: float) -> Array:
@@ -74,43 +68,62 @@ def _with_b0(y: Array, gradients: GradientTable, target: GradientTable, weighted
     return whole
 
 
-def figures(estimate: Array, phantom: Phantom, held: Array) -> dict[str, float]:
-    """RMSE of the ``held`` volumes in % of white matter's b0, and the angle from all."""
-    error = 100 / phantom.b0 * (estimate - phantom.signal)[phantom.mask][:, held]
-    return {"rmse": float(np.sqrt(np.mean(error**2))), "angle": measure(estimate, phantom).angle}
+@dataclass(frozen=True)
+class Judge:
+    """What estimates (voxels of the mask, volumes) are held to; ``held`` are the volumes that were not measured."""
+
+    phantom: Phantom
+    held: Array
+
+    @cached_property
+    def direction(self) -> Array:
+        """Of white matter, (voxels, 3)."""
+        return fit_tensors(self.phantom.signal[self.phantom.white], self.phantom.gradients).direction
+
+    def __call__(self, estimate: Array) -> dict[str, float]:
+        """RMSE of the held volumes in % of white matter's b0, and the mean angle from all volumes, in degrees."""
+        error = 100 / self.phantom.b0 * (estimate - self.phantom.signal[self.phantom.mask])[:, self.held]
+        white = self.phantom.white[self.phantom.mask]
+        angle = axis_angle(fit_tensors(estimate[white], self.phantom.gradients).direction, self.direction)
+        return {"rmse": float(np.sqrt(np.mean(error**2))), "angle": float(angle.mean())}
 
 
-def baselines(y: Array, table: GradientTable, phantom: Phantom, held: Array) -> dict[str, dict[str, float]]:
+def baselines(y: Array, table: GradientTable, judge: Judge) -> dict[str, dict[str, float]]:
     """Each at its best for each figure."""
+    from dipy.denoise.localpca import mppca
+
+    clean, level = mppca(y, return_sigma=True)
+    inside, target = judge.phantom.mask, judge.phantom.gradients
+    sigma = gaussian_level(level, clean, torch.ones(level.shape, dtype=torch.bool))[..., None]
     found: dict[str, dict[str, float]] = {}
-    for name, koay in (("mppca", False), ("mppca + koay", True)):
-        clean, target = mppca(y, koay, 1), phantom.gradients
-        grid = [harmonics(clean, table, target, order, s) for order in ORDERS for s in SMOOTHING]
-        tried = [figures(estimate, phantom, held) for estimate in grid]
+    for name, volumes in (("mppca", clean), ("mppca + koay", koay_inversion(clean, sigma))):
+        rows = volumes[inside]
+        tried = [judge(harmonics(rows, table, target, order, s)) for order in ORDERS for s in SMOOTHING]
         found[f"{name}, harmonics"] = {key: min(one[key] for one in tried) for key in tried[0]}
-        found[f"{name}, tensor"] = figures(tensor(clean, table, target), phantom, held)
+        found[f"{name}, tensor"] = judge(tensor(rows, table, target))
     return found
 
 
-def ours(denoiser: Any, y: Array, table: GradientTable, phantom: Phantom, held: Array) -> dict[str, float]:
+def ours(denoiser: Any, y: Array, table: GradientTable, judge: Judge) -> dict[str, float]:
     """The figures of the completion, and the deviation of its errors over what it says of them."""
-    begun = cpu()
+    phantom, begun = judge.phantom, cpu()
     found = complete(denoiser, y, table, phantom.gradients, phantom.mask)
     seconds = cpu() - begun
-    z = ((found.signal - phantom.signal)[phantom.mask] / found.std[phantom.mask])[:, held]
-    return {**figures(found.signal, phantom, held), "z_deviation": float(np.sqrt(np.mean(z**2))), "cpu_seconds": seconds}
+    z = ((found.signal - phantom.signal)[phantom.mask] / found.std[phantom.mask])[:, judge.held]
+    return {**judge(found.signal[phantom.mask]), "z_deviation": float(np.sqrt(np.mean(z**2))), "cpu_seconds": seconds}
 
 
 def compare(denoiser: Any, snr: float, count: int, seeds: int) -> dict[str, Any]:
     """Means over the seeds, and ours over the best baseline's of each figure."""
     gradients, runs = real_gradients(), []
     weighted = np.flatnonzero(~gradients.b0)
-    chosen = weighted[spread(gradients.directions[weighted], count)]
+    chosen = weighted[well_spread(gradients.directions[weighted], count)]
     volumes, held = np.append(np.flatnonzero(gradients.b0), chosen), np.setdiff1d(weighted, chosen)
     for seed in range(seeds):
         phantom = make_phantom(gradients, seed)
         y, table = noisy(phantom, snr, "white", seed)[..., volumes], gradients[volumes]
-        rows = {"unfog": ours(denoiser, y, table, phantom, held), **baselines(y, table, phantom, held)}
+        judge = Judge(phantom, held)
+        rows = {"unfog": ours(denoiser, y, table, judge), **baselines(y, table, judge)}
         for name, row in rows.items():
             sys.stderr.write(f"SNR {snr:g}, {count} directions, seed {seed}, {name}: {row}\n")
         runs.append(rows)

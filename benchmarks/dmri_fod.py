@@ -1,10 +1,10 @@
 """Cones of uncertainty and intervals of FA: how often they hold the truth, beside the residual bootstrap of DIPY's tensor.
 
     python benchmarks/dmri_fod.py                     # SNR 20
-    python benchmarks/dmri_fod.py --snr 10 20 --draws 200 --voxels 3000
+    python benchmarks/dmri_fod.py --snr 10 20 --draws 200 --voxels 2000
 
 Both see the same raw Rician noise on the anatomical phantom, whose truth is exact, and are told nothing of it. Voxels are drawn from the
-white matter of a slab of 12 planes, so that three tiles of the prior hold them all. The factors of the intervals are those beside the
+white matter of a block whose voxels one tile of the prior holds. The factors of the intervals are those beside the
 prior's weights (``dmri_intervals.py``), learned on simulation; coverage is given without them too. The bootstrap (Jones 2008) fits a
 weighted tensor, draws its residuals, each over sqrt(1 - leverage), anew for every volume, and fits again.
 """
@@ -34,14 +34,14 @@ from unfog.systems.run import Run
 from unfog.systems.uncertainty import fod_scales
 
 Array = Any
-SLAB, NORMAL = slice(18, 30), 1.96
+BLOCK, NORMAL = (slice(0, 18), slice(18, 30)), 1.96
 FIELDS = ("direction", "cone95", "cone50", "fa_mean", "fa_std", "md_mean", "md_std")
 
 
 def chosen(phantom: Phantom, count: int) -> Array:
-    """``count`` voxels of white matter in the slab, (X, Y, Z)."""
+    """``count`` voxels of white matter in the block, (X, Y, Z)."""
     white = np.zeros_like(phantom.white)
-    white[:, SLAB] = phantom.white[:, SLAB]
+    white[BLOCK] = phantom.white[BLOCK]
     where = np.flatnonzero(white)
     some = np.zeros(white.size, bool)
     some[np.random.default_rng(0).choice(where, min(count, len(where)), replace=False)] = True
@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--snr", type=float, nargs="+", default=[20])
     parser.add_argument("--draws", type=int, default=200)
-    parser.add_argument("--voxels", type=int, default=3000)
+    parser.add_argument("--voxels", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--prior", default="dmri", help="a run of dmri-prior, or a shipped prior")
     parser.add_argument("--out", type=Path)

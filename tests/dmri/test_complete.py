@@ -14,7 +14,7 @@ from unfog.dmri.anatomy import mni_anatomy
 from unfog.dmri.blind import denoise_blind
 from unfog.dmri.complete import complete
 from unfog.dmri.features import basis, shells
-from unfog.dmri.gradients import GradientTable
+from unfog.dmri.gradients import GradientTable, well_spread
 from unfog.dmri.noise import add_magnitude_noise
 from unfog.dmri.phantom import make_phantom, real_gradients
 from unfog.dmri.simulate import RMS
@@ -87,14 +87,16 @@ def test_few_directions_give_the_likeliest_coefficients():
 
 
 @pytest.mark.parametrize("n", [10, 20])
-def test_leverage_is_the_variance_that_errors_have(n):
-    """Of signals with white errors, at directions away from them; 1 on average where they were measured."""
-    shell, at = shells(table(n), least=6)[0], basis(harmonics.fibonacci(7).numpy())
-    noise = torch.randn(20000, n, generator=generator(0), dtype=torch.float64)
-    variance = (noise @ shell.inverse.T @ at.T).var(0)
-    average = (noise @ shell.inverse.T @ shell.matrix.T).var(0).mean()
-    torch.testing.assert_close(shell.leverage(at), variance / average, rtol=0.06, atol=0)
-    assert float(shell.leverage(shell.matrix).mean()) == pytest.approx(1)
+def test_what_is_not_known_is_the_posterior_variance(n):
+    """Of Gaussian coefficients and white errors, against draws: the error of the posterior mean, which is linear."""
+    shell, at, sigma = shells(table(n), least=6)[0], basis(harmonics.fibonacci(7).numpy()), 0.03
+    spread, source = torch.tensor(RMS[1:], dtype=torch.float64), generator(0)
+    c = spread * torch.randn(20000, 15, generator=source, dtype=torch.float64)
+    y = c @ shell.matrix.T + sigma * torch.randn(20000, n, generator=source, dtype=torch.float64)
+    b, prior = shell.matrix, torch.diag(spread**2)
+    mean = y @ (prior @ b.T @ torch.linalg.inv(b @ prior @ b.T + sigma**2 * torch.eye(n, dtype=torch.float64))).T
+    variance = ((mean - c) @ at.T).square().mean(0)
+    torch.testing.assert_close(shell.variance_at(at, torch.full((2, 3), sigma))[1, 2], variance, rtol=0.06, atol=0)
 
 
 def test_outside_the_mask_is_nothing():
@@ -129,7 +131,7 @@ def test_errors_are_as_large_as_they_are_said_to_be(count):
     clean = torch.from_numpy(phantom.signal).float().movedim(3, 0)
     y = add_magnitude_noise(clean, phantom.b0 / 20, generator(3, "noise")).movedim(0, 3).numpy()
     weighted = np.flatnonzero(~gradients.b0)
-    chosen = np.append(np.flatnonzero(gradients.b0), weighted[:: len(weighted) // count][:count])
+    chosen = np.append(np.flatnonzero(gradients.b0), weighted[well_spread(gradients.directions[weighted], count)])
     held = np.setdiff1d(weighted, chosen)
     found = complete(InBfloat16(Run.open("dmri").denoiser), y[..., chosen], gradients[chosen], gradients, phantom.mask)
     z = ((found.signal - phantom.signal) / np.where(phantom.mask[..., None], found.std, 1))[phantom.mask][:, held]

@@ -82,14 +82,16 @@ class Shell:
         """x (16, ...) to the signal at b = 0, (...), and those of the shell's volumes, (..., N), or ``at`` harmonics (M, 15): (..., M)."""
         return x[0] / self.gain, x[1:].movedim(0, -1) @ (self.matrix if at is None else at).T.to(x)
 
-    def leverage(self, at: Tensor) -> Tensor:
-        """The variance of signals ``at`` harmonics (M, 15), (M,), for errors of variance 1 on average in the signals measured."""
+    def variance_at(self, at: Tensor, sigma: Tensor) -> Tensor:
+        """What is not known of signals ``at`` harmonics (M, 15) where those measured have white errors ``sigma`` (...): (..., M).
 
-        def variance(matrix: Tensor) -> Tensor:
-            square: Tensor = (matrix @ self.inverse).square().sum(1)
-            return square
-
-        return variance(at) / variance(self.matrix).mean()
+        Coefficients are Gaussian with the simulation's variances L: b^T (B^T B / sigma^2 + L^-1)^-1 b, by the singular values of B L^1/2.
+        """
+        spread = torch.tensor(RMS[1 : 1 + self.matrix.shape[1]], dtype=torch.float64)
+        values, vectors = torch.linalg.eigh((self.matrix * spread).T @ (self.matrix * spread))
+        share = 1 / (1 + values.clamp(min=0) / sigma[..., None].double() ** 2)
+        variance: Tensor = share @ ((at * spread) @ vectors).square().T
+        return variance
 
     def signal_variance(self, variance: Tensor) -> Tensor:
         """The variance of the shell's signals, averaged over them, (...), for that of x (16, ...) with its channels independent."""
