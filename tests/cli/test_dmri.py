@@ -96,6 +96,30 @@ def test_a_scan_is_denoised(scan: Path, table: str, monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(again.directions, real_gradients()[:40].directions, atol=1e-8)
 
 
+def test_a_volume_that_dropped_out_is_told_of(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(scan)
+    y = nib.load("dwi.nii.gz").get_fdata(dtype=np.float32)
+    y[..., 20] *= 0.5
+    dropped = write_nifti(tmp_path / "dropped.nii.gz", y, new_volume(y, AFFINE))
+    status, stdout, _ = invoke(f"dmri denoise {dropped} {FSL} --mask mask.nii.gz --out {tmp_path / 'new'} --json")
+    assert status == 0
+    assert any("More was removed than noise" in text for text in json.loads(stdout)["warnings"]), json.loads(stdout)["warnings"]
+
+
+def test_a_crop_without_air_is_all_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """DIPY's small_64D, a crop of white matter about a ventricle: Otsu would keep the fluid alone."""
+    from dipy.data import get_fnames
+
+    dwi, bvals, bvecs = get_fnames(name="small_64D")
+    status, stdout, _ = invoke(f"dmri denoise {dwi} --bvals {bvals} --bvecs {bvecs} --out {tmp_path / 'new'} --json")
+    assert status == 0
+    summary = json.loads(stdout)
+    assert summary["voxels"] == 1000
+    assert summary["removed over noise"] < 1.05
+    [text] = summary["warnings"]
+    assert "The noise is correlated between neighbours" in text
+
+
 def test_the_mask_and_the_bias_are_the_users(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(scan)
     means = []

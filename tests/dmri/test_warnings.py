@@ -11,7 +11,9 @@ from scipy import ndimage
 from unfog.dmri.classical import denoise
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.noise_level import estimate_noise
-from unfog.dmri.warnings import marchenko_pastur_quantile, warnings_of
+from unfog.dmri.phantom import make_phantom
+from unfog.dmri.rician import magnitude_error
+from unfog.dmri.warnings import marchenko_pastur_quantile, removed_over_noise, too_much_removed, warnings_of
 
 
 def told(y: np.ndarray, gradients: GradientTable, affine: np.ndarray | None = None) -> list[str]:
@@ -75,6 +77,30 @@ def test_flipped(scan: np.ndarray, gradients: GradientTable, axis: int) -> None:
     assert "with x reversed" in text or "with y reversed" in text
 
 
+def test_exchanged(scan: np.ndarray, gradients: GradientTable) -> None:
+    [text] = told(scan, GradientTable(gradients.bvals, gradients.directions[:, [1, 0, 2]]))
+    assert "with x and y exchanged" in text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_on_a_head(seed: int, gradients: GradientTable) -> None:
+    """The anatomical phantom: nothing said of it, and each fault named."""
+    phantom = make_phantom(gradients, seed)
+    y = with_noise(phantom.signal, phantom.b0 / 20, seed)
+    assert told(y, gradients, phantom.affine) == []
+    for axis, name in enumerate("xyz"):
+        signs = np.where(np.arange(3) == axis, -1, 1)
+        assert f"with {name} reversed" in told(y, GradientTable(gradients.bvals, gradients.directions * signs), phantom.affine)[0]
+        order = np.delete(np.arange(3), axis)
+        swap = np.arange(3)
+        swap[order] = order[::-1]
+        assert "exchanged" in told(y, GradientTable(gradients.bvals, gradients.directions[:, swap]), phantom.affine)[0]
+    for cubic in (1, 3):
+        assert "looks interpolated" in told(ndimage.shift(y, (0.3, 0.4, 0.5, 0), order=cubic, mode="nearest"), gradients, phantom.affine)[0]
+    assert "looks denoised already" in told(denoise(y, gradients).signal, gradients, phantom.affine)[0]
+
+
 def test_a_flipped_grid_with_its_affine_is_not_flipped(scan: np.ndarray, gradients: GradientTable) -> None:
     affine = np.diag([-2.0, 2, 2, 1])
     assert told(scan[::-1], gradients, affine) == []
@@ -97,3 +123,21 @@ def test_quantiles_of_the_law() -> None:
     values = torch.linalg.eigvalsh(y.T @ y / 2000).numpy()
     for share in (0.1, 0.25, 0.75):
         assert marchenko_pastur_quantile(0.2, share) == pytest.approx(np.quantile(values, share), rel=0.01)
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+@pytest.mark.parametrize("snr", [0.0, 1.0, 20.0])
+def test_noise_itself_counts_as_one(snr: float, coils: int) -> None:
+    """At any signal: what is taken away is then y - nu, whose power is not sigma^2 where the signal is weak."""
+    nu = np.full((50, 50, 40, 3), 0.1 * snr)
+    removed = (with_noise(nu, 0.1, coils=coils) - nu).reshape(-1, 3)
+    ratios = removed_over_noise(removed, lambda k: magnitude_error(nu.reshape(-1, 3)[:, k], 0.1, coils))
+    np.testing.assert_allclose(ratios, 1, atol=0.01)
+    assert too_much_removed(ratios) is None
+
+
+def test_more_than_noise() -> None:
+    assert "(1.20 times)" in str(too_much_removed(np.full(70, 1.2)))
+    ratios = np.ones(70)
+    ratios[[3, 30]] = 1.3, 2.0
+    assert "from volumes 3, 30 (counted" in str(too_much_removed(ratios))

@@ -61,7 +61,7 @@ class GradientTable:
 
     def along(self, affine: Array) -> GradientTable:
         """The table with its directions along the voxel axes of a volume with ``affine`` (4, 4): what a grid of voxels goes with."""
-        return GradientTable(self.bvals, self.directions @ _turn(affine))
+        return GradientTable(self.bvals, self.directions @ world_of_voxels(affine))
 
     def shells(self) -> dict[float, NDArray[np.int64]]:
         """The volumes of each shell by its mean b-value, b0 aside; b-values closer than 80 s/mm^2 to a neighbour are of one shell."""
@@ -100,11 +100,11 @@ def well_spread(directions: Array, count: int) -> NDArray[np.int64]:
 def fsl_to_world(affine: Array) -> Array:
     """The orthogonal matrix (3, 3) that takes FSL's vectors of a volume with ``affine`` (4, 4) into world axes."""
     sign = -1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0
-    return _turn(affine) @ np.diag([sign, 1, 1])
+    return world_of_voxels(affine) @ np.diag([sign, 1, 1])
 
 
-def _turn(affine: Array) -> Array:
-    """R, the orthogonal matrix nearest to the voxel axes: it takes directions along them into world axes."""
+def world_of_voxels(affine: Array) -> Array:
+    """R (3, 3), the orthogonal matrix nearest to the voxel axes of ``affine``: it takes directions along them into world axes."""
     u, _, vt = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     return np.asarray(u @ vt)
 

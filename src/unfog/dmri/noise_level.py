@@ -81,10 +81,15 @@ def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tenso
     left = torch.zeros_like(x)
     rows = x[inside] / level[inside, None] - components.mean
     left[inside] = rows - (rows @ components.axes) @ components.axes.T
-    out = torch.zeros(3, LAGS)
+    return autocorrelation(left, inside, LAGS)
+
+
+def autocorrelation(x: Tensor, inside: Tensor, lags: int) -> Tensor:
+    """The correlation of ``x`` (X, Y, Z, volumes) between voxels ``inside``, 1 to ``lags`` apart along each axis, (3, lags)."""
+    out = torch.zeros(3, lags)
     for axis in range(3):
-        for lag in range(1, min(LAGS, x.shape[axis] - 1) + 1):
-            a, b = left.narrow(axis, 0, x.shape[axis] - lag), left.narrow(axis, lag, x.shape[axis] - lag)
+        for lag in range(1, min(lags, x.shape[axis] - 1) + 1):
+            a, b = x.narrow(axis, 0, x.shape[axis] - lag), x.narrow(axis, lag, x.shape[axis] - lag)
             both = inside.narrow(axis, 0, x.shape[axis] - lag) & inside.narrow(axis, lag, x.shape[axis] - lag)
             a, b = a[both], b[both]
             size = float((a.square().sum() * b.square().sum()).sqrt())

@@ -4,12 +4,15 @@ r"""What a reader of a result should know about the scan it came from, in words.
   [(1 - sqrt g)^2, (1 + sqrt g)^2] sigma^2 for g volumes a voxel; a denoiser has made the least of them smaller.
 - Interpolated: slices are measured apart, so noise that they share was put there by resampling; so was much of what voxels share.
 - Correlated: the scanner's own filter, or zero-filling, shares noise between the voxels of a slice.
-- Flipped b-vectors: fibres go on in the direction in which they point, so the coherence of neighbours is best where the signs of
-  the axes are right (after Schilling et al. 2019, and Jeurissen et al. 2014).
+- Flipped b-vectors: fibres go on in the direction in which they point, so the coherence of neighbours is best where the signs and the
+  order of the axes are right (after Schilling et al. 2019, and Jeurissen et al. 2014).
+- More removed than noise: what a denoiser takes away should be no larger than the noise that was found; the rest was signal, motion or
+  artefact.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,8 +24,10 @@ from unfog.dmri.noise_level import Noise
 from unfog.dmri.tensor import fit_tensors
 
 CORRELATED, SHARED_BY_SLICES, SHARED_BY_VOXELS = 0.1, 0.15, 0.45  # lag-1 correlations
-FLIPS = {"": (1, 1, 1), "x": (-1, 1, 1), "y": (1, -1, 1), "z": (1, 1, -1)}  # of vectors without sign there are no others
+FLIPS = {"x": (-1, 1, 1), "y": (1, -1, 1), "z": (1, 1, -1)}  # of vectors without sign there are no others
+SWAPS = {"x and y": (1, 0, 2), "x and z": (2, 1, 0), "y and z": (0, 2, 1)}
 ALIKE = 0.75  # the least eigenvalue, over what the law says of it
+MORE, MORE_OF_ONE = 1.1, 1.25  # over noise, of all volumes and of one: phantoms without fault stay below 1.04 and 1.08
 REACH, FIBROUS, FEWEST, BETTER = 4.0, 0.4, 5000, 1.05  # voxels, FA, fibrous voxels, and how much better a change must be
 
 
@@ -77,11 +82,13 @@ def _flipped(data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bo
     direction[inside], fa[inside] = tensors.direction @ turn, tensors.fa  # along voxel axes
     if int((fa > FIBROUS).sum()) < FEWEST:
         return None
-    scores = {name: coherence(direction * signs, fa) for name, signs in FLIPS.items()}
-    as_is, (name, best) = scores.pop(""), max(scores.items(), key=lambda item: item[1])
+    as_is = coherence(direction, fa)
+    scores = {f"{name} reversed": coherence(direction * signs, fa) for name, signs in FLIPS.items()}
+    scores |= {f"{name} exchanged": coherence(direction[..., order], fa) for name, order in SWAPS.items()}
+    name, best = max(scores.items(), key=lambda item: item[1])
     if best < BETTER * as_is:
         return None
-    return f"The b-vectors seem flipped: fibres fit together {best / as_is:.2f} times better with {name} reversed; check the table."
+    return f"The b-vectors seem flipped: fibres fit together {best / as_is:.2f} times better with {name}; check the table."
 
 
 def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
@@ -99,3 +106,21 @@ def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
         total += float(((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS)).sum())
         count += int(within.sum())
     return total / max(count, 1)
+
+
+def removed_over_noise(removed: NDArray[Any], noise: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
+    """Root mean squares of what was ``removed`` (voxels, volumes) over the noise's, (volumes,); ``noise(k)`` is its power in volume k."""
+    taken = np.array([np.mean(np.square(removed[:, k])) for k in range(removed.shape[1])])
+    there = np.array([np.mean(noise(k)) for k in range(removed.shape[1])])
+    return np.asarray(np.sqrt(taken / np.maximum(there, np.finfo(np.float32).tiny)))
+
+
+def too_much_removed(ratios: NDArray[Any]) -> str | None:
+    """A sentence where ``removed_over_noise`` says that more than noise was taken away, from all volumes or from some."""
+    whole, some = float(np.sqrt(np.mean(np.square(ratios)))), np.flatnonzero(ratios > MORE_OF_ONE)
+    if whole > MORE:
+        return f"More was removed than noise ({whole:.2f} times): signal went too; look at the residual, and try --prior none."
+    if len(some):
+        named = ", ".join(map(str, some[:8])) + (" and others" if len(some) > 8 else "")
+        return f"More was removed than noise from volumes {named} (counted from 0): they moved or dropped out; look, and leave them out."
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from unfog.data.volumes import as_stored, standing
 from unfog.dmri.blind import enough, refine
 from unfog.dmri.classical import Denoised, denoise
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
-from unfog.dmri.warnings import warnings_of
+from unfog.dmri.quality import residual_autocorrelation, signal_to_noise
+from unfog.dmri.rician import magnitude_error, variance_share
+from unfog.dmri.warnings import removed_over_noise, too_much_removed, warnings_of
 from unfog.errors import InputError, MissingExtra
 from unfog.systems.dmri_report import report_page
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
@@ -88,17 +90,13 @@ class Series:
     def summary(self, found: Denoised, **options: Any) -> dict[str, Any]:
         """What is worth knowing of the scan, of its noise and of what was done to it."""
         volume, gradients, inside = self.volume, self.gradients, self.inside
-        told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
-        removed = (volume.data - found.signal)[inside]
-        sigma = float(np.median(found.sigma[inside]))
-        b0 = float(np.median(found.signal[inside][:, gradients.b0])) if gradients.b0.any() else None
         return {
             "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
             "b0 volumes": int(gradients.b0.sum()), "shells": sizes(gradients), "voxels": int(inside.sum()), **options,
-            "noise": sigma, "signal to noise at b0": b0 / sigma if b0 is not None and sigma > 0 else None,
+            "noise": float(np.median(found.sigma[inside])),
             "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
             "components": found.noise.components.axes.shape[1],
-            "removed over noise": float(np.sqrt(np.mean(removed**2))) / sigma if sigma > 0 else None, "warnings": told,
+            "warnings": [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)],
         }  # fmt: skip
 
 
@@ -133,12 +131,36 @@ def denoise_file(
         volumes = {name: series.like(values) for name, values in maps.items()}
         files = series.write(folder, volumes)
         write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", series.stored.affine)
-        summary = series.summary(found, **options) | {"files": files}
+        removed = removed_over_noise(volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias))
+        summary = _summary(series, found, options, removed) | {"files": files}
         if run is not None and not enough(gradients):
             summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
         report_page(volumes, gradients, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _summary(series: Series, found: Denoised, options: dict[str, Any], removed: NDArray[Any]) -> dict[str, Any]:
+    """What is worth knowing of the scan and of what was done to it."""
+    data, gradients, inside = series.volume.data, series.gradients, series.inside
+    common = series.summary(found, **options)
+    noisy = common["noise"] > 0
+    told = common.pop("warnings") + [text for text in (too_much_removed(removed) if noisy else None,) if text]
+    shells = signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients) if noisy else {}
+    lags, white = residual_autocorrelation(data - found.signal, inside, gradients)
+    return common | {
+        "seed": None, "signal to noise": {b: one._asdict() for b, one in shells.items()},
+        "residual autocorrelation": lags, "residual autocorrelation of white noise": white,
+        "removed over noise": float(np.sqrt(np.mean(removed**2))) if noisy else None, "warnings": told,
+    }  # fmt: skip
+
+
+def _noise_power(found: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool) -> Callable[[int], NDArray[Any]]:
+    """The power of the noise in the voxels of a volume: about the signal beneath, or about the mean magnitude where its bias is kept."""
+    sigma = found.sigma[inside]
+    if unbias:
+        return lambda k: magnitude_error(found.signal[inside, k], sigma, coils)
+    return lambda k: sigma**2 * variance_share(found.signal[inside, k], sigma, coils)
 
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:

@@ -17,8 +17,7 @@ from unfog.dmri.complete import check_target, completed
 from unfog.dmri.gradients import GradientTable, write_fsl
 from unfog.evaluation.report import Page, Row, colour, grey
 from unfog.systems.dmri import PRIOR, Series, Tables, sizes
-from unfog.systems.dmri_report import _cut as cut
-from unfog.systems.dmri_report import _planes as planes_of
+from unfog.systems.dmri_report import cut, planes_of, provenance
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
 from unfog.systems.run import Run
 
@@ -69,6 +68,5 @@ def _page(volumes: Mapping[str, Volume], at: GradientTable, series: Series, summ
                 Row("std", [colour(x, 0, wide) for x in cut(std, planes)]),
             ]
             page.pictures(rows, f"{name}: white is {top:.3g}; the deviation, bright at {wide:.3g}.")
-    page.section("How this was made")
-    page.text(" · ".join(f"{key}: {value}" for key, value in summary.items() if key not in ("warnings", "files")), quiet=True)
+    provenance(page, summary)
     return page

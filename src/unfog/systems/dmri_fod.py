@@ -12,16 +12,18 @@ import numpy as np
 from unfog.core.denoiser import InBfloat16
 from unfog.data.nifti import Volume
 from unfog.dmri.classical import denoise
-from unfog.dmri.fod import Fod, chosen_shell, drawn
+from unfog.dmri.fod import Fod, chosen_shell
+from unfog.dmri.fod import drawn as draw_fibres
 from unfog.evaluation.report import Page, Row, colour
 from unfog.systems.dmri import PRIOR, Series, Tables
-from unfog.systems.dmri_report import _cut as cut
-from unfog.systems.dmri_report import _planes as planes_of
+from unfog.systems.dmri_directions import Directions, coloured, sticks
+from unfog.systems.dmri_report import cut, planes_of, provenance
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
 from unfog.systems.run import Run
 from unfog.systems.uncertainty import fod_scales
 
 LEAD = "Where the fibres of a diffusion scan point, and how surely: draws of the posterior, summed up voxel by voxel."
+BRIGHT = {"cone95": 30.0, "fa_mean": 1.0, "fa_std": 0.1}  # of the report
 MOST = 1 << 26  # numbers in the file of densities: 256 MB
 LAYOUT = "volume 15 k + j is coefficient j of draw k, in MRtrix's basis and order, to order 4"
 NOT_WHITE = ("denoised already", "interpolated", "correlated")  # words of warnings
@@ -42,7 +44,7 @@ def fod_file(
     volumes, scales = chosen_shell(gradients), fod_scales(run)
     table = gradients[volumes]
     kept = int(np.clip(MOST // (15 * series.inside.size), 1, samples))
-    found = drawn(
+    found = draw_fibres(
         InBfloat16(run.denoiser), data, first, gradients, volumes, series.inside, coils=coils, draws=samples, kept=kept, scales=scales,
         seed=seed, report=progress_line("drawing"),
     )  # fmt: skip
@@ -82,13 +84,13 @@ def _page(maps: Mapping[str, Volume], series: Series, summary: Mapping[str, Any]
     if summary["warnings"]:
         page.warning("What to know about this scan", *summary["warnings"])
     planes = planes_of(inside)
-    bright = np.abs(maps["direction"].data) * maps["fa_mean"].data[..., None]
-    channels = [cut(bright[..., axis], planes) for axis in range(3)]
-    rgb = [np.rint(255 * np.stack(parts, -1).clip(0, 1)).astype(np.uint8) for parts in zip(*channels, strict=True)]
+    axis, fa, cone95 = (maps[name].data for name in ("direction", "fa_mean", "cone95"))
     page.section("Directions", "Red to the side, green to the front, blue upwards, as bright as the mean FA; and how far they may be off.")
-    tops = {"cone95": 30.0, "fa_mean": 1.0, "fa_std": 0.1}
-    rows = [Row("direction", rgb), *(Row(name, [colour(x, 0, top) for x in cut(maps[name].data, planes)]) for name, top in tops.items())]
+    rows = [Row("direction", [coloured(*pair) for pair in zip(cut(fa, planes), cut(axis, planes), strict=True)])]
+    rows += [Row(name, [colour(x, 0, top) for x in cut(maps[name].data, planes)]) for name, top in BRIGHT.items()]
     page.pictures(rows, "The 95 % cone, bright at 30 degrees; FA, at 1; its standard deviation, at .1.")
-    page.section("How this was made")
-    page.text(" · ".join(f"{key}: {value}" for key, value in summary.items() if key not in ("warnings", "files")), quiet=True)
+    drawn = Directions(axis, fa, cone95).along(series.volume.affine)
+    grids = zip(*(cut(each, planes[len(planes) // 2 :][:1]) for each in drawn), strict=True)
+    page.glyphs([sticks(*grid) for grid in grids], "cones over FA", "Each direction in the middle of its 95 % cone, over FA (white is 1).")
+    provenance(page, summary)
     return page

@@ -14,26 +14,26 @@ from unfog.data.nifti import Volume, read_nifti
 from unfog.data.slices import to_slices
 from unfog.data.volumes import standing
 from unfog.dmri.gradients import GradientTable, read_fsl
-from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
 from unfog.evaluation.report import Line, Page, Row, colour, grey
-from unfog.evaluation.report.pictures import Picture
+from unfog.systems.dmri_directions import Directions, coloured, directions_of, sticks
 
 Array = NDArray[np.float32]
 LEAD = "A diffusion scan before and after denoising, what was taken away, and what is read from it."
-SLICES = 5
-FIGURES = {"noise", "components", "signal to noise at b0", "warnings"}  # of a summary
+SLICES, STICKS = 5, 2  # axial slices shown, and those with directions drawn
+FIGURES = {"noise", "components", "signal to noise", "residual autocorrelation", "warnings"}  # of a summary
+MAPS, CONES = ("dwi_denoised", "residual", "noise", "expected_error", "mask"), ("direction", "cone95")
 
 
 def write_report(folder: Path) -> dict[str, Any]:
-    """``report.html`` in ``folder``, written whole or not at all."""
-    names = ("dwi_denoised", "residual", "noise", "expected_error", "mask")
-    missing = [name for name in (*(f"{n}.nii.gz" for n in names), "summary.json") if not (folder / name).is_file()]
+    """``report.html`` in ``folder``, written whole or not at all; with cones where maps direction and cone95 lie there too."""
+    missing = [name for name in (*(f"{n}.nii.gz" for n in MAPS), "summary.json") if not (folder / name).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {missing[0]}; give a folder that unfog dmri denoise wrote.")
     after = read_nifti(folder / "dwi_denoised.nii.gz")
     gradients = read_fsl(folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", after.affine, after.data.shape[3])
-    volumes = {name: standing(read_nifti(folder / f"{name}.nii.gz")) for name in names}
+    cones = CONES if all((folder / f"{name}.nii.gz").is_file() for name in CONES) else ()
+    volumes = {name: standing(read_nifti(folder / f"{name}.nii.gz")) for name in (*MAPS, *cones)}
     return {"report": str(report_page(volumes, gradients, _summary(folder / "summary.json")).write(folder / "report.html"))}
 
 
@@ -51,87 +51,126 @@ def report_page(volumes: Mapping[str, Volume], gradients: GradientTable, summary
     """The page of upright volumes, by their names, and the summary."""
     page = Page("unfog dmri", LEAD)
     facts = [(f"{summary['noise']:.3g}", "the noise's standard deviation"), (str(summary["components"]), "components above it")]
-    if summary["signal to noise at b0"]:
-        facts.append((f"{summary['signal to noise at b0']:.1f}", "signal to noise at b = 0"))
+    facts += [
+        (f"{one['before']:.1f} to {one['after']:.1f}", f"signal to noise at b = {b}") for b, one in summary["signal to noise"].items()
+    ]
     page.facts(facts)
     if summary["warnings"]:
         page.warning("What to know about this scan", *summary["warnings"])
     after, residual = volumes["dwi_denoised"], volumes["residual"].data
     before, inside = after.data + residual, volumes["mask"].data > 0
-    planes = _planes(inside)
-    _signals(page, after, before, residual, gradients, summary["noise"], planes)
+    planes = planes_of(inside)
+    _signals(page, after.data, before, residual, gradients, summary["noise"], planes)
     _maps(page, volumes, planes)
-    _directions(page, after, before, inside, gradients, planes)
-    _spectrum(page, residual, inside, gradients)
-    page.section("How this was made")
-    page.text(" · ".join(f"{key}: {value}" for key, value in summary.items() if key not in ("warnings", "files")), quiet=True)
+    _directions(page, volumes, before, inside, gradients, planes)
+    _shells(page, summary)
+    _removed(page, residual, inside, gradients, summary)
+    provenance(page, summary)
     return page
 
 
-def _planes(inside: NDArray[np.bool_]) -> list[int]:
+def planes_of(inside: NDArray[np.bool_]) -> list[int]:
     """Axial slices spread over the head."""
     held = np.flatnonzero(inside.any((0, 1)))
     return sorted({int(held[round(q * (len(held) - 1))]) for q in np.linspace(0.1, 0.9, SLICES)}) if len(held) else [0]
 
 
-def _cut(data: Array, planes: list[int]) -> list[Array]:
+def cut(data: Array, planes: list[int]) -> list[Array]:
     """Axial slices of (X, Y, Z)."""
     slices = to_slices(data)
     return [slices[k, 0] for k in planes]
 
 
-def _signals(page: Page, after: Volume, before: Array, residual: Array, gradients: GradientTable, sigma: float, planes: list[int]) -> None:
+def _signals(page: Page, after: Array, before: Array, residual: Array, gradients: GradientTable, sigma: float, planes: list[int]) -> None:
     page.section("The signal", "One volume of each shell, before and after, and the difference between them, which should look like noise.")
     shown = {"b = 0": np.flatnonzero(gradients.b0), **{f"b = {b:.0f}": volumes for b, volumes in gradients.shells().items()}}
     for name, volumes in shown.items():
         if len(volumes):
             k = int(volumes[0])
-            top = float(np.percentile(after.data[..., k], 99.5)) or 1.0
-            rows = [
-                Row(label, [grey(x, 0, top) for x in _cut(data[..., k], planes)])
-                for label, data in (("before", before), ("after", after.data))
-            ]
-            wide = max(3 * sigma, 1e-6)
-            rows.append(Row("removed", [grey(x, -wide, wide) for x in _cut(residual[..., k], planes)]))
-            page.pictures(rows, f"{name}: white is {top:.3g}; removed, from {-wide:.3g} (black) to {wide:.3g}.")
+            top, wide = float(np.percentile(after[..., k], 99.5)) or 1.0, max(3 * sigma, 1e-6)
+            first, second = (
+                Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)]) for label, data in (("before", before), ("after", after))
+            )
+            page.flicker(first, second, f"{name}: white is {top:.3g}.")
+            removed = Row("", [grey(x, -wide, wide) for x in cut(residual[..., k], planes)])
+            page.pictures([removed], f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}.")
 
 
 def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
     page.section("Noise and what is left of it")
-    noise = volumes["noise"]
-    top = float(np.percentile(noise.data, 99.5)) or 1.0
+    top = float(np.percentile(volumes["noise"].data, 99.5)) or 1.0
     rows = [
-        Row(label, [colour(x, 0, top) for x in _cut(volumes[key].data, planes)])
+        Row(label, [colour(x, 0, top) for x in cut(volumes[key].data, planes)])
         for label, key in (("noise", "noise"), ("expected error", "expected_error"))
     ]
     page.pictures(rows, f"The noise's standard deviation, and the error to expect of the denoised signal; bright at {top:.3g}.")
 
 
-def _directions(page: Page, after: Volume, before: Array, inside: NDArray[np.bool_], gradients: GradientTable, planes: list[int]) -> None:
+def _directions(
+    page: Page, volumes: Mapping[str, Volume], before: Array, inside: NDArray[np.bool_], gradients: GradientTable, planes: list[int]
+) -> None:
     page.section(
         "Directions", "The principal direction by a tensor fit: red to the side, green to the front, blue upwards, as bright as the FA."
     )
+    after, shown = volumes["dwi_denoised"], inside & np.isin(np.arange(inside.shape[2]), planes)
     try:
-        rows = [Row(label, _coloured(data, inside, gradients, planes)) for label, data in (("before", before), ("after", after.data))]
+        found = [directions_of(data, shown, gradients) for data in (before, after.data)]
     except InputError as error:
         page.text(str(error))
-    else:
-        page.pictures(rows, "Colour-coded directions in the mask.")
-
-
-def _coloured(data: Array, inside: NDArray[np.bool_], gradients: GradientTable, planes: list[int]) -> list[Picture]:
-    found = fit_tensors(data[inside], gradients)
-    maps = np.zeros((*inside.shape, 3), np.float32)
-    maps[inside] = np.abs(found.direction) * found.fa[:, None]
-    channels = [_cut(maps[..., axis], planes) for axis in range(3)]
-    return [np.rint(255 * np.stack(rgb, -1).clip(0, 1)).astype(np.uint8) for rgb in zip(*channels, strict=True)]
-
-
-def _spectrum(page: Page, residual: Array, inside: NDArray[np.bool_], gradients: GradientTable) -> None:
-    page.section(
-        "What was removed, volume by volume", "A volume that stands out moved, dropped out, or holds signal that was taken for noise."
+        return
+    first, second = (
+        Row(label, [coloured(*maps) for maps in zip(cut(one.fa, planes), cut(one.axis, planes), strict=True)])
+        for label, one in zip(("before", "after"), found, strict=True)
     )
-    size = np.sqrt(np.mean(residual[inside] ** 2, axis=0)).tolist()
+    page.flicker(first, second, "Colour-coded directions in the mask.")
+    given = CONES[0] in volumes
+    drawn = Directions(volumes["direction"].data, found[1].fa, volumes["cone95"].data) if given else found[1]
+    some = sorted({planes[(k + 1) * len(planes) // (STICKS + 1)] for k in range(STICKS)})
+    grids = zip(*(cut(map_, some) for map_ in drawn.along(after.affine)), strict=True)
+    wide = " in the middle of the cone that holds it with 95 %" if given else ""
+    page.glyphs([sticks(*grid) for grid in grids], "directions over FA", f"Each voxel's direction{wide}, over FA (white is 1).")
+
+
+def _shells(page: Page, summary: Mapping[str, Any]) -> None:
+    page.section(
+        "Signal to noise", "Over the noise before, over the expected error after: medians over the mask of the mean over a shell's volumes."
+    )
+    rows = [[f"b = {b}", *(f"{one[key]:.3g}" for key in ("signal", "before", "after"))] for b, one in summary["signal to noise"].items()]
+    if rows:
+        page.table(["shell", "signal", "before", "after"], rows, "Signal to noise, shell by shell.")
+
+
+def _removed(page: Page, residual: Array, inside: NDArray[np.bool_], gradients: GradientTable, summary: Mapping[str, Any]) -> None:
+    page.section("What was removed", "A volume that stands out moved, dropped out, or holds signal that was taken for noise.")
+    size = [float(np.sqrt(np.mean(residual[inside, k] ** 2))) for k in range(len(gradients))]
     page.chart(
         [Line(list(range(len(gradients))), size, "removed")], "volume", "root mean square", "The size of what was removed from each volume."
     )
+    lags, white = summary["residual autocorrelation"], summary["residual autocorrelation of white noise"]
+    rows = [[f"along {axis}", *(f"{value:+.3f}" for value in values)] for axis, values in lags.items()]
+    count = max(len(values) for values in lags.values())
+    rows.append(["white noise", *[f"0 +- {white:.1g}"] * count])
+    caption = (
+        "How alike what was removed is in voxels so far apart: a little below 0 where noise is white, above where the scanner shared it."
+    )
+    page.table(["autocorrelation", *(f"{k + 1} apart" for k in range(count))], rows, caption)
+
+
+def provenance(page: Page, summary: Mapping[str, Any]) -> None:
+    """The section that says how a result was made."""
+    page.section("How this was made")
+    shown = {
+        key: value for key, value in summary.items() if key not in ("warnings", "files", "signal to noise", "residual autocorrelation")
+    }
+    told = shown | ({"seed": "none: nothing is drawn at random"} if shown.get("seed") is None else {})
+    page.table(
+        ["", ""],
+        [[key, _text(value)] for key, value in told.items()],
+        "The version, the prior by the SHA-256 of its weights, and all options.",
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_text(one)}" for key, one in value.items())
+    return ", ".join(map(_text, value)) if isinstance(value, list) else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from unfog.evaluation.report.chart import Line, line_chart
+from unfog.evaluation.report.glyphs import Axis, axes_over
 from unfog.evaluation.report.pictures import Picture, enlarge, png
 
 # The browser itself then refuses whatever is not in this file.
@@ -62,6 +63,25 @@ class Page:
             cells += [_tile(row, i, columns) for i in range(count)]
         style = f"grid-template-columns: {side}repeat({count}, minmax(2.5rem, {largest}px))"
         self._figure(f'<div class="tiles" style="{style}">{"".join(cells)}</div>', caption)
+
+    def flicker(self, before: Row, after: Row, caption: str, largest: int = 200) -> None:
+        """Two rows of pictures in one place: a reader sees the first, the second, or each in turn, without a script."""
+        name, count = f"flicker{len(self._body)}", len(before.pictures)
+        choices = (("first", before.name), ("second", after.name), ("turns", "in turn"))
+        inputs = "".join(
+            f'<input type="radio" class="see-{kind}" name="{name}" id="{name}-{kind}"{" checked" * (kind == "second")}>'
+            f'<label for="{name}-{kind}">{escape(text)}</label>'
+            for kind, text in choices
+        )
+        pairs = "".join(f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>' for i in range(count))
+        style = f"grid-template-columns: repeat({count}, minmax(2.5rem, {largest}px))"
+        self._figure(f'<div class="flicker">{inputs}<div class="tiles" style="{style}">{pairs}</div></div>', caption)
+
+    def glyphs(self, pictures: Sequence[tuple[Picture, Sequence[Axis]]], alt: str, caption: str, largest: int = 420) -> None:
+        """Pictures with axes over them."""
+        style = f"grid-template-columns: repeat({len(pictures)}, minmax(2.5rem, {largest}px))"
+        drawn = "".join(axes_over(picture, axes, f"{alt}, picture {k + 1}") for k, (picture, axes) in enumerate(pictures))
+        self._figure(f'<div class="tiles" style="{style}">{drawn}</div>', caption)
 
     def chart(
         self, lines: Sequence[Line], x_label: str, y_label: str, caption: str, log: bool = False, marks: Sequence[tuple[float, str]] = ()
