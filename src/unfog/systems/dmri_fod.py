@@ -12,8 +12,7 @@ import numpy as np
 from unfog.core.denoiser import InBfloat16
 from unfog.data.nifti import Volume
 from unfog.dmri.classical import denoise
-from unfog.dmri.fod import Fod, chosen_shell
-from unfog.dmri.fod import drawn as draw_fibres
+from unfog.dmri.fod import Fod, chosen_shell, drawn
 from unfog.evaluation.report import Page, Row, colour
 from unfog.systems.dmri import PRIOR, Series, Tables
 from unfog.systems.dmri_directions import Directions, coloured, sticks
@@ -44,7 +43,7 @@ def fod_file(
     volumes, scales = chosen_shell(gradients), fod_scales(run)
     table = gradients[volumes]
     kept = int(np.clip(MOST // (15 * series.inside.size), 1, samples))
-    found = draw_fibres(
+    found = drawn(
         InBfloat16(run.denoiser), data, first, gradients, volumes, series.inside, coils=coils, draws=samples, kept=kept, scales=scales,
         seed=seed, report=progress_line("drawing"),
     )  # fmt: skip
@@ -89,8 +88,8 @@ def _page(maps: Mapping[str, Volume], series: Series, summary: Mapping[str, Any]
     rows = [Row("direction", [coloured(*pair) for pair in zip(cut(fa, planes), cut(axis, planes), strict=True)])]
     rows += [Row(name, [colour(x, 0, top) for x in cut(maps[name].data, planes)]) for name, top in BRIGHT.items()]
     page.pictures(rows, "The 95 % cone, bright at 30 degrees; FA, at 1; its standard deviation, at .1.")
-    drawn = Directions(axis, fa, cone95).along(series.volume.affine)
-    grids = zip(*(cut(each, planes[len(planes) // 2 :][:1]) for each in drawn), strict=True)
+    along = Directions(axis, fa, cone95).along(series.volume.affine)
+    grids = zip(*(cut(each, planes[len(planes) // 2 :][:1]) for each in along), strict=True)
     page.glyphs([sticks(*grid) for grid in grids], "cones over FA", "Each direction in the middle of its 95 % cone, over FA (white is 1).")
     provenance(page, summary)
     return page
