@@ -5,8 +5,9 @@ Jacobian the covariance (Tweedie). So much is known of a voxel and its neighbour
 
     x_0 = E[x_0 | x_t] + Cov(x_0 | x_t)^{1/2} noise,
 
-the root by the Lanczos process: exact for a Gaussian prior, and on simulated scans better calibrated than going down in several steps. Of
-each draw a tensor is fitted to the signals that it predicts. The mean axis is the first eigenvector of the mean dyadic, and
+the root by the Lanczos process: exact for a Gaussian prior, and on the two simulated scans where both were tried better calibrated than
+going down in six steps. Of each draw a tensor is fitted to the signals that it predicts. The mean axis is the first eigenvector of the mean
+dyadic, and
 
     cone(level) = the quantile at ``level`` of the angle between draws and the mean axis.
 
