@@ -10,7 +10,9 @@ import typer
 
 from unfog.cli.options import AsJson, Out, Seed, emit
 
-dmri = typer.Typer(name="dmri", help="Diffusion MRI: denoise a scan, synthesize one, report.", rich_markup_mode=None, no_args_is_help=True)
+dmri = typer.Typer(
+    name="dmri", help="Diffusion MRI: denoise, complete, fod, synthesize, report.", rich_markup_mode=None, no_args_is_help=True
+)
 
 Dwi = Annotated[Path, typer.Argument(metavar="DWI", help="The scan, NIfTI of four dimensions, before any resampling.")]
 Bvals = Annotated[Path | None, typer.Option(metavar="FILE", help="FSL's b-values.")]
@@ -26,6 +28,8 @@ class Layout(StrEnum):
     columns = "columns"
 
 
+Mask = Annotated[Path | None, typer.Option(metavar="FILE", help="Above 0 where to work; found by itself without.")]
+Coils = Annotated[int, typer.Option(min=1, help="Channels combined by sum of squares: noise is non-central chi if over 1.")]
 Vectors = Annotated[Layout, typer.Option(help="How the vectors lie in their file.")]
 
 
@@ -37,8 +41,8 @@ def denoise(
     bvecs: Bvecs = None,
     grad: Grad = None,
     layout: Vectors = Layout.auto,
-    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Above 0 where to denoise; found by itself without.")] = None,
-    coils: Annotated[int, typer.Option(min=1, help="Channels combined by sum of squares: noise is non-central chi if over 1.")] = 1,
+    mask: Mask = None,
+    coils: Coils = 1,
     unbias: Annotated[bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")] = True,
     prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")] = "dmri",
     as_json: AsJson = False,
@@ -51,6 +55,62 @@ def denoise(
     from unfog.systems.dmri import Tables, denoise_file
 
     emit(denoise_file(dwi, Tables(bvals, bvecs, grad, layout.value), out, mask=mask, coils=coils, unbias=unbias, prior=prior), as_json)
+
+
+@dmri.command(epilog="Example:  unfog dmri complete dwi.nii.gz --grad dwi.b --target-grad all.b --out full")
+def complete(
+    dwi: Dwi,
+    out: Out,
+    bvals: Bvals = None,
+    bvecs: Bvecs = None,
+    grad: Grad = None,
+    layout: Vectors = Layout.auto,
+    target_bvals: Annotated[Path | None, typer.Option(metavar="FILE", help="b-values of the volumes to make.")] = None,
+    target_bvecs: Annotated[Path | None, typer.Option(metavar="FILE", help="Their vectors, on the scan's grid.")] = None,
+    target_grad: Annotated[Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")] = None,
+    mask: Mask = None,
+    coils: Coils = 1,
+    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that predicts.")] = "dmri",
+    as_json: AsJson = False,
+) -> None:
+    """Make the volumes of another gradient table.
+
+    Writes dwi_completed with its table, std (the standard deviation to expect of each volume's error), report.html and summary.json.
+    Every shell of the target must have been measured, in 6 directions or more.
+    """
+    from unfog.systems.dmri import Tables
+    from unfog.systems.dmri_complete import complete_file
+
+    target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-")
+    emit(complete_file(dwi, Tables(bvals, bvecs, grad, layout.value), target, out, mask=mask, coils=coils, prior=prior), as_json)
+
+
+@dmri.command(epilog="Example:  unfog dmri fod dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --samples 50 --out fibres")
+def fod(
+    dwi: Dwi,
+    out: Out,
+    bvals: Bvals = None,
+    bvecs: Bvecs = None,
+    grad: Grad = None,
+    layout: Vectors = Layout.auto,
+    mask: Mask = None,
+    coils: Coils = 1,
+    samples: Annotated[int, typer.Option(min=2, help="Posterior draws; cones of few are too narrow.")] = 200,
+    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior to draw from.")] = "dmri",
+    seed: Seed = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Find where fibres point, and how surely. Give the scan as it was acquired: noise that was denoised is not white.
+
+    Writes direction (world axes), cone95 and cone50 in degrees, fa_mean, fa_std, md_mean, md_std, fod_sh_samples (densities of fibres,
+    one draw after the other, 15 coefficients each as MRtrix has them), report.html and summary.json. Of several shells it takes the one
+    with most directions between b = 700 and 3000.
+    """
+    from unfog.systems.dmri import Tables
+    from unfog.systems.dmri_fod import fod_file
+
+    tables = Tables(bvals, bvecs, grad, layout.value)
+    emit(fod_file(dwi, tables, out, mask=mask, coils=coils, samples=samples, prior=prior, seed=seed), as_json)
 
 
 @dmri.command(epilog="Example:  unfog dmri synthesize --bvals dwi.bval --bvecs dwi.bvec --snr 20 --out phantom")

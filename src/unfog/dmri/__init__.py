@@ -1,1 +1,5 @@
 """Diffusion MRI: gradient tables, simulation, a prior trained on it, and what is read from a scan."""
+
+from unfog.dmri.arrays import complete, denoise, fod
+
+__all__ = ["complete", "denoise", "fod"]

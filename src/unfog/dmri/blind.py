@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
 from unfog.dmri.beyond import beyond
-from unfog.dmri.classical import Denoised
+from unfog.dmri.classical import Array, Denoised
 from unfog.dmri.denoise import posterior_mean
 from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable, as_table
@@ -50,11 +50,19 @@ def refine(
 ) -> Denoised:  # fmt: skip
     """What low rank gave, after the prior; outside the mask as it was."""
     inside = np.ones(first.sigma.shape, bool) if mask is None else np.asarray(mask) > 0
-    most = max((len(volumes) for volumes in table.shells().values()), default=0)
-    level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
-    least = 1e-6 * float(np.abs(first.signal).max())  # a scan without noise has some for the prior
-    found = posterior_mean(OverHalfTurns(denoiser), first.signal, table, np.maximum(level, least), mask, report=report)
+    found = predict(denoiser, first, table, table, inside, report=report)
     for shell in shells(table):
         found[..., shell.volumes] += beyond(first, shell, inside)
     found[~inside] = first.signal[~inside]
     return replace(first, signal=found)
+
+
+def predict(
+    denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
+    *, least: int = count(ORDER), report: Report | None = None,
+) -> Array:  # fmt: skip
+    """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given low rank's answer."""
+    most = max((len(volumes) for volumes in table.shells().values()), default=0)
+    level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
+    level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior
+    return posterior_mean(OverHalfTurns(denoiser), first.signal, table, level, mask, at=at, least=least, report=report)

@@ -23,7 +23,7 @@ from torch.nn.functional import avg_pool3d, pad
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
 from unfog.core.tiles import Place, blended, places
-from unfog.dmri.features import Shell, shells
+from unfog.dmri.features import Shell, shells, signals
 from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
 from unfog.sampling.loop import Report
@@ -58,14 +58,17 @@ class Measured:
 
 
 def measure(
-    data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None
+    data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None, least: int | None = None
 ) -> tuple[list[Measured], float]:
-    """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and the scale its signals were divided by."""
+    """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and the scale its signals were divided by.
+
+    A shell has ``least`` directions or more, as many as coefficients unless said.
+    """
     y, level, inside = _checked(data, gradients, sigma, mask)
     scale = float(np.median(y[inside][:, torch.from_numpy(gradients.b0)].mean(1))) if bool(gradients.b0.any()) else 1.0
     if not scale > 0:
         raise InputError("The scan has no signal at b = 0 inside the mask; check the mask and the gradient table.")
-    found = shells(gradients)
+    found = shells(gradients, least=least)
     if not found:
         raise InputError("The scan has no volume with diffusion weighting; there is nothing for the prior to do.")
     return [Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found], scale
@@ -73,16 +76,17 @@ def measure(
 
 def posterior_mean(
     denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
-    *, report: Report | None = None,
+    *, at: GradientTable | None = None, least: int | None = None, report: Report | None = None,
 ) -> Array:  # fmt: skip
     """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z).
 
-    Every volume at b = 0 becomes the estimate of their mean. ``report(done, total)`` counts tiles.
+    Every volume at b = 0 becomes the estimate of their mean. The volumes are those of the table ``at``, if one is given; ``least`` is
+    ``measure``'s. ``report(done, total)`` counts tiles.
     """
-    measured, scale = measure(data, gradients, sigma, mask)
+    measured, scale = measure(data, gradients, sigma, mask, least)
     with torch.no_grad():
-        means = [blended(_means(denoiser, scan, part), data.shape[:3]) for scan, part in _parts(measured, report)]
-    return _signal(data, gradients, measured, means, scale)
+        found = [(scan.shell, blended(_means(denoiser, scan, part), data.shape[:3])) for scan, part in _parts(measured, report)]
+    return np.asarray((scale * signals(found, at or gradients)).numpy())
 
 
 def denoise(
@@ -91,14 +95,14 @@ def denoise(
 ) -> Estimate:  # fmt: skip
     """``posterior_mean`` and the error to be expected of it; ``seed`` draws the probes."""
     measured, scale = measure(data, gradients, sigma, mask)
-    means, variance = [], []
+    found, variance = [], []
     for scan, part in _parts(measured, report):
         both = blended(_means_and_variances(denoiser, scan, seed, part), data.shape[:3])
-        means.append(both[:16])
+        found.append((scan.shell, both[:16]))
         spread = pad(scan.shell.signal_variance(both[16:])[None, None], (1,) * 6, mode="replicate")
         variance.append(avg_pool3d(spread, 3, 1)[0, 0].clamp(min=0) * len(scan.shell.volumes))
     mean = torch.stack(variance).sum(0) / int((~gradients.b0).sum())
-    return Estimate(_signal(data, gradients, measured, means, scale), (mean.sqrt() * scale).numpy())
+    return Estimate((scale * signals(found, gradients)).numpy(), (mean.sqrt() * scale).numpy())
 
 
 def _parts(measured: list[Measured], report: Report | None) -> Iterator[tuple[Measured, Report]]:
@@ -133,17 +137,6 @@ def _means_and_variances(denoiser: Denoiser, scan: Measured, seed: int, report: 
             variance += signs * covariance(signs) / PROBES
         yield place, torch.cat([mean[0], variance[0]]).float()
         report(n + 1, len(tiles))
-
-
-def _signal(data: NDArray[Any], gradients: GradientTable, measured: list[Measured], means: list[Tensor], scale: float) -> Array:
-    """The scan (X, Y, Z, volumes) that the shells' coefficients (16, X, Y, Z) stand for."""
-    signal, b0 = np.array(data, dtype=np.float32), []
-    for scan, mean in zip(measured, means, strict=True):
-        s0, predicted = scan.shell.decode(mean)
-        signal[..., scan.shell.volumes] = (predicted * scale).numpy()
-        b0.append(s0)
-    signal[..., gradients.b0] = (torch.stack(b0).mean(0) * scale).numpy()[..., None]
-    return signal
 
 
 def _checked(

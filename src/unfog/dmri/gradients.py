@@ -86,6 +86,17 @@ def as_table(gradients: Any, affine: Array | None = None) -> GradientTable:
     return GradientTable(along.bvals, along.directions @ turn.T)
 
 
+def well_spread(directions: Array, count: int) -> NDArray[np.int64]:
+    """The numbers of ``count`` of the unit axes (n, 3), taken one by one where the others repel least (Jones et al. 1999)."""
+    chosen = [0]
+    while len(chosen) < count:
+        dots = np.clip(np.abs(directions @ directions[chosen].T), 0, 1)
+        energy = (1 / np.sqrt(2 - 2 * dots + 1e-9) + 1 / np.sqrt(2 + 2 * dots)).sum(1)
+        energy[chosen] = np.inf
+        chosen.append(int(energy.argmin()))
+    return np.sort(chosen)
+
+
 def fsl_to_world(affine: Array) -> Array:
     """The orthogonal matrix (3, 3) that takes FSL's vectors of a volume with ``affine`` (4, 4) into world axes."""
     sign = -1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0

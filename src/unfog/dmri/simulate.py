@@ -33,6 +33,8 @@ from unfog.errors import InputError
 ORDER = 4
 CHANNELS = 1 + harmonics.count(ORDER)
 B_RANGE, GAIN_RANGE = (0.5, 3.0), (0.4, 2.2)  # ms/um^2;  g of a b = 0 image for each 75 directions, up to one for each 2.6
+# Root mean squares of b = 0 and of each order's coefficients over patches: equal within an order, as rotations mix them.
+RMS = (1.46, 1.49, *(0.138,) * 5, *(0.025,) * 9)
 Y00 = math.sqrt(4 * math.pi)  # the coefficient of the constant 1
 VERSION = 1  # counts changes of what is drawn
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,21 +33,22 @@ STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than w
 
 @dataclass(frozen=True)
 class Tables:
-    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one."""
+    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one. Options that name them begin with ``prefix``."""
 
     bvals: Path | None = None
     bvecs: Path | None = None
     grad: Path | None = None
     layout: str = "auto"
+    prefix: str = ""
 
     def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
         """The table of a scan with ``affine`` (4, 4) and so many ``volumes``."""
         if self.grad is not None:
             if self.bvals or self.bvecs:
-                raise InputError("Give --grad, or --bvals and --bvecs, but not both.")
+                raise InputError(f"Give --{self.prefix}grad, or --{self.prefix}bvals and --{self.prefix}bvecs, but not both.")
             return read_mrtrix(self.grad, volumes)
         if self.bvals is None or self.bvecs is None:
-            raise InputError("A scan needs its gradients: give --bvals and --bvecs, or --grad.")
+            raise InputError(f"A scan needs its gradients: give --{self.prefix}bvals and --{self.prefix}bvecs, or --{self.prefix}grad.")
         return read_fsl(self.bvals, self.bvecs, affine, volumes, self.layout)
 
 
@@ -60,6 +61,50 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
     return volume, tables.read(volume.affine, volume.data.shape[3])
 
 
+@dataclass(frozen=True)
+class Series:
+    """A scan as it is ``stored`` and upright, so that it has one answer whichever of the 48 ways its voxels are stored; its
+    ``gradients`` in world axes; ``inside`` (X, Y, Z) where the head is, upright."""
+
+    stored: Volume
+    volume: Volume
+    gradients: GradientTable
+    inside: NDArray[np.bool_]
+
+    @classmethod
+    def open(cls, dwi: Path, tables: Tables, mask: Path | None = None) -> Series:
+        """The scan in a file; the head is found, unless there is a ``mask``."""
+        stored, gradients = read_series(dwi, tables)
+        volume = standing(stored)
+        inside = brain_mask(volume, gradients) if mask is None else standing(_mask(mask, stored)).data > 0
+        return cls(stored, volume, gradients, inside)
+
+    def like(self, data: NDArray[Any]) -> Volume:
+        """Upright ``data`` (X, Y, Z[, T]) as a volume."""
+        return replace(self.volume, data=np.asarray(data, dtype=np.float32))
+
+    def write(self, folder: Path, maps: Mapping[str, Volume]) -> list[str]:
+        """Write upright volumes as the scan is stored; the names of their files."""
+        return [write_nifti(folder / f"{name}.nii.gz", as_stored(x.data, self.stored), self.stored).name for name, x in maps.items()]
+
+    def summary(self, found: Denoised, **options: Any) -> dict[str, Any]:
+        """What is worth knowing of the scan, of its noise and of what was done to it."""
+        volume, gradients, inside = self.volume, self.gradients, self.inside
+        return {
+            "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
+            "b0 volumes": int(gradients.b0.sum()), "shells": sizes(gradients), "voxels": int(inside.sum()), **options,
+            "noise": float(np.median(found.sigma[inside])),
+            "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
+            "components": found.noise.components.axes.shape[1],
+            "warnings": [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)],
+        }  # fmt: skip
+
+
+def sizes(gradients: GradientTable) -> dict[str, int]:
+    """The number of directions of each shell."""
+    return {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}
+
+
 def denoise_file(
     dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True, prior: str = PRIOR
 ) -> dict[str, Any]:
@@ -69,26 +114,25 @@ def denoise_file(
     """
     check_new(out)
     run = None if prior == "none" else Run.open(prior)
-    stored, gradients = read_series(dwi, tables)
-    volume = standing(stored)  # so that a scan has one answer, whichever of the 48 ways its voxels are stored
-    inside = brain_mask(volume, gradients) if mask is None else standing(_mask(mask, stored)).data > 0
+    series = Series.open(dwi, tables, mask)
+    data, gradients, inside = series.volume.data, series.gradients, series.inside
     begun = time.perf_counter()
-    found = denoise(volume.data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
+    found = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
     if run is not None and enough(gradients):
-        table = gradients.along(volume.affine)
+        table = gradients.along(series.volume.affine)
         found = refine(InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining"))
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
+    maps = {
+        "dwi_denoised": found.signal, "noise": found.sigma, "residual": data - found.signal, "expected_error": found.expected_error,
+        "mask": inside,
+    }  # fmt: skip
     with new_folder(out) as folder:
-        maps = {
-            "dwi_denoised": found.signal, "noise": found.sigma, "residual": volume.data - found.signal,
-            "expected_error": found.expected_error, "mask": inside,
-        }  # fmt: skip
-        volumes = {name: replace(volume, data=np.asarray(values, dtype=np.float32)) for name, values in maps.items()}
-        files = [write_nifti(folder / f"{name}.nii.gz", as_stored(part.data, stored), stored).name for name, part in volumes.items()]
-        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", stored.affine)
+        volumes = {name: series.like(values) for name, values in maps.items()}
+        files = series.write(folder, volumes)
+        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", series.stored.affine)
         removed = removed_over_noise(volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias))
-        summary = _summary(volume, gradients, inside, found, options, removed) | {"files": files}
+        summary = _summary(series, found, options, removed) | {"files": files}
         if run is not None and not enough(gradients):
             summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
         report_page(volumes, gradients, summary).write(folder / "report.html")
@@ -96,24 +140,18 @@ def denoise_file(
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _summary(
-    volume: Volume, gradients: GradientTable, inside: NDArray[np.bool_], found: Denoised, options: dict[str, Any], removed: NDArray[Any]
-) -> dict[str, Any]:
+def _summary(series: Series, found: Denoised, options: dict[str, Any], removed: NDArray[Any]) -> dict[str, Any]:
     """What is worth knowing of the scan and of what was done to it."""
-    sigma = float(np.median(found.sigma[inside]))
-    told = [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)]
-    told += [text for text in (too_much_removed(removed) if sigma > 0 else None,) if text]
-    shells = signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients) if sigma > 0 else {}
-    lags, white = residual_autocorrelation(volume.data - found.signal, inside, gradients)
-    return {
-        "input": volume.path.name if volume.path else "", "unfog": __version__, "seed": None, "volumes": len(gradients),
-        "b0 volumes": int(gradients.b0.sum()),
-        "shells": {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}, "voxels": int(inside.sum()), **options,
-        "noise": sigma, "signal to noise": {b: one._asdict() for b, one in shells.items()},
+    data, gradients, inside = series.volume.data, series.gradients, series.inside
+    common = series.summary(found, **options)
+    noisy = common["noise"] > 0
+    told = common.pop("warnings") + [text for text in (too_much_removed(removed) if noisy else None,) if text]
+    shells = signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients) if noisy else {}
+    lags, white = residual_autocorrelation(data - found.signal, inside, gradients)
+    return common | {
+        "seed": None, "signal to noise": {b: one._asdict() for b, one in shells.items()},
         "residual autocorrelation": lags, "residual autocorrelation of white noise": white,
-        "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
-        "components": found.noise.components.axes.shape[1],
-        "removed over noise": float(np.sqrt(np.mean(removed**2))) if sigma > 0 else None, "warnings": told,
+        "removed over noise": float(np.sqrt(np.mean(removed**2))) if noisy else None, "warnings": told,
     }  # fmt: skip
 
 

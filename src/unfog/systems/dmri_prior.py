@@ -6,13 +6,10 @@ Trained once it serves every scan: directions enter by the fit, b and the weight
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.dmri import simulate  # noqa: F401  (registers the simulation)
+from unfog.dmri.simulate import RMS  # and registers the simulation
 from unfog.systems.common import conditions, training, unet
 from unfog.systems.config import Config
 from unfog.systems.registry import system
-
-# Root mean squares of b = 0 and of each order's coefficients over simulated patches: equal within an order, as rotations mix them.
-RMS = [1.46, 1.49, *[0.138] * 5, *[0.025] * 9]
 
 
 @system(
@@ -22,11 +19,11 @@ RMS = [1.46, 1.49, *[0.138] * 5, *[0.025] * 9]
 )
 def dmri_prior(dataset: Dataset) -> Config:
     """EDM with unit variance in every channel; noise levels of single scans; posterior draws by the calibrated sampler."""
-    data = RMS if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
+    data = list(RMS) if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
     network = unet(dataset, 24, multipliers=[1, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8, detail=data)
     return {
         "process": {"name": "edm", "sigma_max": 4.0},
-        "prediction": {"name": "edm", "sigma_data": list(data)},
+        "prediction": {"name": "edm", "sigma_data": data},
         "label": {"name": "log-sigma"},
         "network": network,
         "conditions": conditions(dataset, drop=0.0),

@@ -59,23 +59,23 @@ def report_page(volumes: Mapping[str, Volume], gradients: GradientTable, summary
         page.warning("What to know about this scan", *summary["warnings"])
     after, residual = volumes["dwi_denoised"], volumes["residual"].data
     before, inside = after.data + residual, volumes["mask"].data > 0
-    planes = _planes(inside)
+    planes = planes_of(inside)
     _signals(page, after.data, before, residual, gradients, summary["noise"], planes)
     _maps(page, volumes, planes)
     _directions(page, volumes, before, inside, gradients, planes)
     _shells(page, summary)
     _removed(page, residual, inside, gradients, summary)
-    _provenance(page, summary)
+    provenance(page, summary)
     return page
 
 
-def _planes(inside: NDArray[np.bool_]) -> list[int]:
+def planes_of(inside: NDArray[np.bool_]) -> list[int]:
     """Axial slices spread over the head."""
     held = np.flatnonzero(inside.any((0, 1)))
     return sorted({int(held[round(q * (len(held) - 1))]) for q in np.linspace(0.1, 0.9, SLICES)}) if len(held) else [0]
 
 
-def _cut(data: Array, planes: list[int]) -> list[Array]:
+def cut(data: Array, planes: list[int]) -> list[Array]:
     """Axial slices of (X, Y, Z)."""
     slices = to_slices(data)
     return [slices[k, 0] for k in planes]
@@ -89,10 +89,10 @@ def _signals(page: Page, after: Array, before: Array, residual: Array, gradients
             k = int(volumes[0])
             top, wide = float(np.percentile(after[..., k], 99.5)) or 1.0, max(3 * sigma, 1e-6)
             first, second = (
-                Row(label, [grey(x, 0, top) for x in _cut(data[..., k], planes)]) for label, data in (("before", before), ("after", after))
+                Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)]) for label, data in (("before", before), ("after", after))
             )
             page.flicker(first, second, f"{name}: white is {top:.3g}.")
-            removed = Row("", [grey(x, -wide, wide) for x in _cut(residual[..., k], planes)])
+            removed = Row("", [grey(x, -wide, wide) for x in cut(residual[..., k], planes)])
             page.pictures([removed], f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}.")
 
 
@@ -100,7 +100,7 @@ def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
     page.section("Noise and what is left of it")
     top = float(np.percentile(volumes["noise"].data, 99.5)) or 1.0
     rows = [
-        Row(label, [colour(x, 0, top) for x in _cut(volumes[key].data, planes)])
+        Row(label, [colour(x, 0, top) for x in cut(volumes[key].data, planes)])
         for label, key in (("noise", "noise"), ("expected error", "expected_error"))
     ]
     page.pictures(rows, f"The noise's standard deviation, and the error to expect of the denoised signal; bright at {top:.3g}.")
@@ -119,14 +119,14 @@ def _directions(
         page.text(str(error))
         return
     first, second = (
-        Row(label, [coloured(*maps) for maps in zip(_cut(one.fa, planes), _cut(one.axis, planes), strict=True)])
+        Row(label, [coloured(*maps) for maps in zip(cut(one.fa, planes), cut(one.axis, planes), strict=True)])
         for label, one in zip(("before", "after"), found, strict=True)
     )
     page.flicker(first, second, "Colour-coded directions in the mask.")
     given = CONES[0] in volumes
     drawn = Directions(volumes["direction"].data, found[1].fa, volumes["cone95"].data) if given else found[1]
     some = sorted({planes[(k + 1) * len(planes) // (STICKS + 1)] for k in range(STICKS)})
-    grids = zip(*(_cut(map_, some) for map_ in drawn.along(after.affine)), strict=True)
+    grids = zip(*(cut(map_, some) for map_ in drawn.along(after.affine)), strict=True)
     wide = " in the middle of the cone that holds it with 95 %" if given else ""
     page.glyphs([sticks(*grid) for grid in grids], "directions over FA", f"Each voxel's direction{wide}, over FA (white is 1).")
 
@@ -156,7 +156,8 @@ def _removed(page: Page, residual: Array, inside: NDArray[np.bool_], gradients: 
     page.table(["autocorrelation", *(f"{k + 1} apart" for k in range(count))], rows, caption)
 
 
-def _provenance(page: Page, summary: Mapping[str, Any]) -> None:
+def provenance(page: Page, summary: Mapping[str, Any]) -> None:
+    """The section that says how a result was made."""
     page.section("How this was made")
     shown = {
         key: value for key, value in summary.items() if key not in ("warnings", "files", "signal to noise", "residual autocorrelation")

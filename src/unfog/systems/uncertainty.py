@@ -40,6 +40,11 @@ def interval_scale(run: Run, task: str) -> float:
     return float(record["scale"])
 
 
+def fod_scales(run: Run) -> dict[str, float]:
+    """The factors on cones and on the deviations of FA and MD (``benchmarks/dmri_intervals.py`` learns them), or 1."""
+    return {name: interval_scale(run, f"fod-{name}") for name in ("cone", "fa", "md")}
+
+
 def calibrate_uncertainty(
     run: Run, data: str | Path, task: str, operator: Operator, noise: float, *, images: int = 16, samples: int = 8, seed: int = 0,
     steps: int | None = None, sampler: str | None = None, overwrite: bool = False, report: Report | None = None,
