@@ -41,8 +41,12 @@ def restore(
     out: Out,
     noise: Annotated[str, typer.Option(metavar="auto|VALUE", help="Standard deviation of the noise, in the input's units.")] = "auto",
     noise_model: Annotated[NoiseModel, typer.Option(help="Rician for magnitude MRI.")] = NoiseModel.gaussian,
-    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in.")] = None,
-    operator: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="For custom: one linear operator, or a list of them.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For inpaint, lowlight and hdr: not 0 where the input is to be filled in.")
+    ] = None,
+    operator: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="For custom, lowlight and hdr: one linear operator, or a list of them.")
+    ] = None,
     factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
     blur: Annotated[float, typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels.")] = 1.5,
     method: Annotated[
@@ -64,9 +68,9 @@ def restore(
     from unfog.systems.jobs import restore_file
     from unfog.systems.relight import relight_files
 
-    _check(task, source, {"--mask": mask, "--operator": operator, "--sampler": sampler, "--method": None if method == "auto" else method})
+    _check(task, source, {"--sampler": sampler, "--method": None if method == "auto" else method})
     if task in (Task.lowlight, Task.hdr):
-        emit(relight_files(run, source, out, samples=samples, steps=steps, seed=seed), as_json)
+        emit(relight_files(run, source, out, mask=mask, operator_file=operator, samples=samples, steps=steps, seed=seed), as_json)
         return
     result = restore_file(
         run, source[0], task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, operator_file=operator, factor=factor,

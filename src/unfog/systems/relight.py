@@ -1,7 +1,7 @@
-r"""Low light and HDR from files: y_i = f_i x + m_i with f_i and m_i unknown, estimated while sampling (``guidance.gdp``).
+r"""Low light and HDR from files: y_i = f_i A x + m_i with f_i and m_i unknown, estimated while sampling (``guidance.gdp``).
 
-One dark picture, or several exposures of one scene whose smallest and largest values are taken for saturated. Pictures larger than what
-the run was trained on are restored in overlapping tiles.
+One dark picture, or several exposures of one scene whose smallest and largest values are taken for saturated. A is what else was done to
+the scene, for joint tasks: holes, coarse pixels, blur. Pictures larger than what the run was trained on are restored in overlapping tiles.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from unfog.errors import InputError
 from unfog.guidance.gdp import BlindGDP, Shot
 from unfog.guidance.tiles import Tiled
 from unfog.physics.exposure import Exposure
+from unfog.physics.linear import Operator
+from unfog.physics.operators import Identity, Points
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Report
 from unfog.systems.jobs import check_new, new_folder, progress_line, require_posterior_mean, write_summary
+from unfog.systems.operators import read_operator
 from unfog.systems.restore import GRID, Restored, draw_posterior
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan
@@ -29,22 +32,24 @@ from unfog.systems.scans import read_scan
 
 
 def relight(
-    run: Run, measurements: Sequence[Tensor], *, samples: int = 8, steps: int | None = None, seed: int = 0, batch: int = 16,
-    report: Report | None = None,
+    run: Run, measurements: Sequence[Tensor], operator: Operator | None = None, *, samples: int = 8, steps: int | None = None,
+    seed: int = 0, batch: int = 16, report: Report | None = None,
 ) -> Restored:  # fmt: skip
-    """Exposures of the same scenes, each (n, channels, *space) in any units, restored in the run's natural units.
+    """Exposures of the same scenes, each shaped as ``operator`` (the identity) gives it and in any units, in the run's natural units.
 
     Sample k of image i depends on (seed, i, k) alone, not on the batch.
     """
-    first, count = measurements[0], int(steps or run.config["sampling"]["steps"])
+    operator = operator or Identity()
+    shape, count = tuple(operator.adjoint(measurements[0][:1]).shape[1:]), int(steps or run.config["sampling"]["steps"])
     grid, names = grids.build(GRID)(run.denoiser.process, count), {"sampler": "gdp", "steps": count, "grid": GRID}
-    larger = any(n > m for n, m in zip(first.shape[2:], run.shape[1:], strict=True))
+    larger = any(n > m for n, m in zip(shape[1:], run.shape[1:], strict=True))
     prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
 
     def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return prior, Plan(BlindGDP(_shots([y[rows] for y in measurements])), grid, names)
+        return prior, Plan(BlindGDP(_shots([y[rows] for y in measurements]), operator=operator), grid, names)
 
-    stack = draw_posterior(run, posterior, len(first), tuple(first.shape[1:]), samples=samples, seed=seed, batch=batch, report=report)
+    images = len(measurements[0])
+    stack = draw_posterior(run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report)
     return Restored(stack.mean(1), stack.std(1), stack)
 
 
@@ -57,13 +62,17 @@ def _shots(measurements: Sequence[Tensor]) -> list[Shot]:
 
 
 def relight_files(
-    source: str | Path, paths: Sequence[Path], out: Path, *, samples: int = 8, steps: int | None = None, seed: int = 0
-) -> dict[str, Any]:
-    """Restore one dark file, or several exposures of a scene, into the new folder ``out``, in the format of the first."""
+    source: str | Path, paths: Sequence[Path], out: Path, *, mask: Path | None = None, operator_file: Path | None = None, samples: int = 8,
+    steps: int | None = None, seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Restore one dark file, or several exposures of a scene, into the new folder ``out``, in the format of the first.
+
+    ``mask`` is not 0 in holes that are filled as well; ``operator_file`` holds what else was done to the scene before it was exposed.
+    """
     check_new(out)
     run = Run.open(source)
     require_posterior_mean(run)
-    scans = [read_scan(path, len(run.shape) - 1, run.shape[0]) for path in paths]
+    scans = [read_scan(path, len(run.shape) - 1, run.shape[0] if operator_file is None else None) for path in paths]
     shapes = [scan.values.shape for scan in scans]
     if len(set(shapes)) > 1:
         raise InputError(f"The exposures must be of one size, got {', '.join(map(str, shapes))}.")
@@ -71,14 +80,17 @@ def relight_files(
     for path, stack in zip(paths, stacks, strict=True):
         if not bool((stack.flatten(1).std(1) > 0).all()):
             raise InputError(f"{path.name} holds an image of one value, from which no exposure can be estimated.")
+    operator = _before_exposure(run, stacks[0], mask, operator_file)
+    if isinstance(operator, Points):
+        stacks = [operator(stack) for stack in stacks]
     low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
     offset, scale = scans[0].units(low, high)
     with new_folder(out) as folder:
-        found = relight(run, stacks, samples=samples, steps=steps, seed=seed, report=progress_line("restoring"))
+        found = relight(run, stacks, operator, samples=samples, steps=steps, seed=seed, report=progress_line("restoring"))
         mean, draws = found.mean * scale + offset, found.samples * scale + offset
         results = {"mean": mean, "std": draws.std(1), **{f"sample-{k:02d}": draws[:, k] for k in range(samples)}}
         files = [scans[0].write(folder, name, value.numpy()).name for name, value in results.items()]
-        fitted = [shot.fit(mean, shot.measurement).exposure for shot in _shots(stacks)]
+        fitted = [shot.fit(operator(mean), shot.measurement).exposure for shot in _shots(stacks)]
         exposures = [
             {"input": p.name, "factor": e.factor.tolist(), "offset": e.offset.tolist()} for p, e in zip(paths, fitted, strict=True)
         ]
@@ -88,3 +100,17 @@ def relight_files(
         }  # fmt: skip
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _before_exposure(run: Run, stack: Tensor, mask: Path | None, file: Path | None) -> Operator:
+    """A of joint tasks: from a mask or a file, or the identity."""
+    if mask is not None and file is not None:
+        raise InputError("Give --mask or --operator, not both.")
+    if file is not None:
+        return read_operator(file, stack, run.shape[0])
+    if mask is None:
+        return Identity()
+    hole = torch.from_numpy(read_scan(mask, len(run.shape) - 1, None).values != 0)
+    if hole.shape[2:] != stack.shape[2:] or not bool((hole == hole[:1, :1]).all()):
+        raise InputError(f"{mask.name} must hold one mask on the input's grid, the same for every channel and slice.")
+    return Points(~hole[0, 0])
