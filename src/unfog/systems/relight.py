@@ -7,7 +7,8 @@ the scene, for joint tasks: holes, coarse pixels, blur. Pictures larger than wha
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,17 @@ from unfog.systems.run import Run
 from unfog.systems.sample import Plan
 from unfog.systems.scans import read_scan
 
+Start = Callable[[Tensor], Exposure]
+
 
 def relight(
-    run: Run, measurements: Sequence[Tensor], operator: Operator | None = None, *, samples: int = 8, steps: int | None = None,
-    seed: int = 0, batch: int = 16, report: Report | None = None,
+    run: Run, measurements: Sequence[Tensor], operator: Operator | None = None, *, start: Start = Exposure.stretching, samples: int = 8,
+    steps: int | None = None, seed: int = 0, batch: int = 16, report: Report | None = None,
 ) -> Restored:  # fmt: skip
     """Exposures of the same scenes, each shaped as ``operator`` (the identity) gives it and in any units, in the run's natural units.
 
-    Sample k of image i depends on (seed, i, k) alone, not on the batch.
+    ``start`` makes the first guess of an exposure, on the model's scale, from its measurement. Sample k of image i depends on
+    (seed, i, k) alone, not on the batch.
     """
     operator = operator or Identity()
     shape, count = tuple(operator.adjoint(measurements[0][:1]).shape[1:]), int(steps or run.config["sampling"]["steps"])
@@ -46,19 +50,19 @@ def relight(
     prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
 
     def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return prior, Plan(BlindGDP(_shots([y[rows] for y in measurements]), operator=operator), grid, names)
+        return prior, Plan(BlindGDP(_shots([y[rows] for y in measurements], start), operator=operator), grid, names)
 
     images = len(measurements[0])
     stack = draw_posterior(run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report)
     return Restored(stack.mean(1), stack.std(1), stack)
 
 
-def _shots(measurements: Sequence[Tensor]) -> list[Shot]:
+def _shots(measurements: Sequence[Tensor], start: Start = Exposure.stretching) -> list[Shot]:
     """One dark picture, which does not saturate, or several that do at the ends of what is in all of them."""
     if len(measurements) == 1:
-        return [Shot(y, Exposure.stretching(y)) for y in measurements]
+        return [Shot(y, start(y)) for y in measurements]
     low, high = min(float(y.min()) for y in measurements), max(float(y.max()) for y in measurements)
-    return [Shot.saturated(y, low, high) for y in measurements]
+    return [replace(Shot.saturated(y, low, high), start=start(y)) for y in measurements]
 
 
 def relight_files(
