@@ -7,7 +7,8 @@
 Sensors stand at random points, each field's its own, and read the field with noise of 2 % of its deviation. Kriging has the true spectrum
 of the random fields, where it is the exact posterior, and the mean spectrum of the training set of turbulence. Both methods' intervals are
 scaled by a factor learned on the validation split (``evaluation.conformal``) and judged on the test split; in turbulence a split holds
-whole simulations. Spectra are those of draws, not of means, which are always too smooth.
+whole simulations. Spectra are those of draws, not of means, which are always too smooth. Random fields are restored with their exact
+denoiser as well, which tells the error of the method from that of the network; a set whose run is missing is left out, or has that alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -32,10 +33,12 @@ from scipy.interpolate import griddata
 from torch import Tensor
 
 import unfog
-from unfog.core.denoiser import Denoiser
+from unfog.core.codec import codecs
 from unfog.core.oracle import StationaryDenoiser
+from unfog.core.process import EDM
 from unfog.core.random import generator, generators
 from unfog.data.dataset import Dataset, open_dataset
+from unfog.data.random_field import RandomField
 from unfog.evaluation.conformal import conformal_scale
 from unfog.evaluation.images import coverage
 from unfog.evaluation.kriging import Kriging
@@ -47,6 +50,7 @@ from unfog.systems.run import Run
 from unfog.systems.sample import Plan
 
 SETS, SHARES, NOISE = ("random-field", "turbulence"), (0.05, 0.02), 0.02
+NETWORK, EXACT = "unfog", "unfog, exact denoiser"
 BAND = 0.999  # spectra are compared up to the wavenumber below which this share of the training set's variance lies
 
 
@@ -87,11 +91,18 @@ class Problem:
 
 @dataclass(frozen=True)
 class Bench:
-    """One set of fields and the run trained on it."""
+    """One set of fields, and the priors to restore with, by name."""
 
     name: str
-    run: Run
+    priors: dict[str, Run]
     options: argparse.Namespace
+
+    @classmethod
+    def of(cls, name: str, options: argparse.Namespace) -> Bench:
+        priors = {NETWORK: Run.open(options.runs / name)} if (options.runs / name).exists() else {}
+        if name == "random-field":
+            priors[EXACT] = exact_prior(open_dataset(name, split="test"))
+        return cls(name, priors, options)
 
     @cached_property
     def training(self) -> Tensor:
@@ -103,34 +114,32 @@ class Bench:
         """The variance of each Fourier mode: known, or the training set's mean."""
         data = open_dataset(self.name, split="test")
         n = self.training[0, 0].numel()
-        return getattr(data, "power", (torch.fft.fft2(self.training[:, 0]).abs() / n).square().mean(0))
+        return data.power if isinstance(data, RandomField) else (torch.fft.fft2(self.training[:, 0]).abs() / n).square().mean(0)
 
-    def restored(self, problem: Problem, denoiser: Denoiser | None = None) -> Restored:
-        """MMPS under the plan, with the run's denoiser or another."""
-        run = self.run if denoiser is None else replace(self.run, denoiser=denoiser)  # type: ignore[arg-type]
+    def restored(self, run: Run, problem: Problem) -> Restored:
+        """MMPS under the plan."""
         plan = Plan.of(run, self.options.sampler, self.options.steps, GRID)
         return restore(run, problem.y, Mask(problem.mask), problem.sigma, samples=self.options.samples, plan=plan, batch=16)
 
     def figures(self, share: float) -> tuple[dict[str, Any], tuple[Problem, dict[str, Any]]]:
         """The table of one share of sensors, and what a picture of it shows."""
-        sigma = NOISE * float(self.training.std())
+        sigma, found = NOISE * float(self.training.std()), dict[str, Any]()
         splits = {"validation": self.options.validation, "test": self.options.test}
         problems = {split: Problem.of(open_dataset(self.name, split=split), n, share, sigma, split) for split, n in splits.items()}
-        begun, test = time.perf_counter(), problems["test"]
-        answers: dict[str, dict[str, Restored]] = {"unfog": {split: self.restored(problem) for split, problem in problems.items()}}
-        seconds = time.perf_counter() - begun
-        answers["kriging"] = {split: problem.kriging(self.power, self.options.samples) for split, problem in problems.items()}
-        cubic = test.cubic()
-        found: dict[str, Any] = {name: self.scores(problems, answer) for name, answer in answers.items()}
+        test, kriged = problems["test"], {split: p.kriging(self.power, self.options.samples) for split, p in problems.items()}
+        shown: dict[str, Any] = {"kriging": kriged["test"], "cubic": test.cubic()}
+        for name, run in self.priors.items():
+            begun = time.perf_counter()
+            answer = {split: self.restored(run, problem) for split, problem in problems.items()}
+            seconds = (time.perf_counter() - begun) / (sum(splits.values()) * self.options.samples)
+            found[name] = {**self.scores(problems, answer), "seconds a draw": round(seconds, 2)}
+            shown.setdefault("unfog", answer["test"])
+            if self.name == "random-field":
+                found[name] |= from_truth(answer["test"], kriged["test"])
+        found["kriging"] = self.scores(problems, kriged)
+        cubic = shown["cubic"]
         found["cubic"] = {"relative error": relative_error(cubic, test.x), "spectrum error": self.spectrum_error(cubic, test.x)}
-        found["unfog"]["seconds a draw"] = round(seconds / (sum(splits.values()) * self.options.samples), 2)
-        if self.name == "random-field":
-            exact = StationaryDenoiser(self.run.denoiser.process, self.power / self.run.codec.decode(torch.tensor(1.0)) ** 2)
-            answers["unfog with the exact denoiser"] = {split: self.restored(problem, exact) for split, problem in problems.items()}
-            found["unfog with the exact denoiser"] = self.scores(problems, answers["unfog with the exact denoiser"])
-            for name in ("unfog", "unfog with the exact denoiser"):
-                found[name] |= from_truth(answers[name]["test"], answers["kriging"]["test"])
-        return found, (test, {**{name: answer["test"] for name, answer in answers.items()}, "cubic": cubic})
+        return found, (test, shown)
 
     def scores(self, problems: dict[str, Problem], answer: dict[str, Restored]) -> dict[str, Any]:
         truth, done, held = problems["test"].x, answer["test"], answer["validation"]
@@ -153,6 +162,14 @@ class Bench:
     def band(self) -> int:
         cumulated = radial_spectrum(self.training).mean(0).cumsum(0)
         return int((cumulated < BAND * cumulated[-1]).sum()) + 1
+
+
+def exact_prior(data: Dataset) -> Run:
+    """A run whose denoiser is the random fields' own."""
+    assert isinstance(data, RandomField)
+    codec = codecs.build(data.codec)
+    denoiser = StationaryDenoiser(EDM(), data.power / float(codec.decode(torch.tensor(1.0))) ** 2)
+    return Run(Path(EXACT), {"sampling": {}}, denoiser, codec, data.shape, {})  # type: ignore[arg-type]
 
 
 def relative_error(found: Tensor, truth: Tensor) -> float:
@@ -214,7 +231,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    benches = {name: Bench(name, Run.open(options.runs / name), options) for name in options.sets}
+    benches = {name: bench for name in options.sets if (bench := Bench.of(name, options)).priors}
     results: dict[str, Any] = {}
     shown = {}
     for (name, bench), share in product(benches.items(), SHARES):
@@ -225,7 +242,8 @@ def main() -> None:
         picture(shown, benches, options.figure)
     known = {name: getattr(options, name) for name in ("test", "validation", "samples", "sampler", "steps")}
     known |= {"noise": NOISE, "band": {name: bench.band for name, bench in benches.items()}, "seed": 0}
-    trained = {name: bench.run.config["training"]["steps"] for name, bench in benches.items()}
+    runs = {name: bench.priors[NETWORK] for name, bench in benches.items() if NETWORK in bench.priors}
+    trained = {name: run.config["training"]["steps"] for name, run in runs.items()}
     write_record({**known, "training steps": trained, "results": results}, (unfog, torch, scipy, matplotlib), options.out)
 
 

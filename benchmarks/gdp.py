@@ -36,7 +36,7 @@ from unfog.physics.saturation import saturated_line
 from unfog.systems.relight import relight
 from unfog.systems.run import Run
 
-RUNS = {"t1-slices": ("mni-t1", 10), "fashion": ("fashion-mnist", 20)}  # and their data, and how many pictures
+RUNS = {"t1-slices": ("mni-t1", 8), "fashion": ("fashion-mnist", 12)}  # and their data, and how many pictures
 DARK, NOISE = (0.25, 0.1), 0.01  # f, m and the noise, of a range of 1
 BRACKET, BRACKET_NOISE = ((0.4, 0.5), (0.9, 0.1), (1.8, -0.4)), 0.03  # one exposure clips at no end, the others lights or shadows
 EQUALISATIONS: dict[str, Callable[[Any], Any]] = {"equalize_hist": equalize_hist, "equalize_adapthist": equalize_adapthist}
@@ -143,8 +143,8 @@ def summary(off: Tensor) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
-    parser.add_argument("--samples", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--samples", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results = {}
