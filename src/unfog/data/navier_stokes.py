@@ -22,8 +22,8 @@ class Flow:
         if size < 8 or size % 2 or not viscosity >= 0:
             raise InputError(f"A flow has an even number of points a side, 8 or more, and a viscosity of 0 or more: {size}, {viscosity}.")
         self.size, self.viscosity = size, viscosity
-        self.kx = torch.fft.rfftfreq(size, 1 / size, dtype=torch.float64)
-        self.ky = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64)[:, None]
+        self.kx: Tensor = torch.fft.rfftfreq(size, 1 / size, dtype=torch.float64)
+        self.ky: Tensor = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64)[:, None]
         self.square = self.kx**2 + self.ky**2
         self.kept = (self.kx.abs() < size / 3) & (self.ky.abs() < size / 3) & (self.square > 0)
 
@@ -33,7 +33,7 @@ class Flow:
         half = torch.exp(-self.viscosity * self.square * dt / 2)
         for _ in range(steps):
             w = self._step(w, half, dt)
-        return torch.fft.irfft2(w, s=vorticity.shape[-2:])
+        return self._space(w)
 
     def velocity(self, vorticity: Tensor) -> tuple[Tensor, Tensor]:
         """(u_x, u_y), shaped as the vorticity; x is the last axis."""
@@ -55,14 +55,16 @@ class Flow:
     def _advection(self, w: Tensor) -> Tensor:
         """-u . grad w of Fourier modes (..., size, size // 2 + 1)."""
         u, v = self._velocity(w)
-        return -torch.fft.rfft2(u * self._space(1j * self.kx * w) + v * self._space(1j * self.ky * w)) * self.kept
+        change: Tensor = -torch.fft.rfft2(u * self._space(1j * self.kx * w) + v * self._space(1j * self.ky * w)) * self.kept
+        return change
 
     def _velocity(self, w: Tensor) -> tuple[Tensor, Tensor]:
         stream = w / self.square.clamp(min=1)
         return self._space(1j * self.ky * stream), self._space(-1j * self.kx * stream)
 
     def _space(self, modes: Tensor) -> Tensor:
-        return torch.fft.irfft2(modes, s=(self.size, self.size))
+        field: Tensor = torch.fft.irfft2(modes, s=(self.size, self.size))
+        return field
 
 
 def enstrophy(vorticity: Tensor) -> Tensor:

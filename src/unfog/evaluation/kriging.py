@@ -24,7 +24,7 @@ class Kriging:
         if power.shape != sensors.shape or not bool(sensors.any()) or not sigma > 0:
             raise InputError("Kriging needs a spectrum and sensors on one grid, at least one sensor, and a noise above 0.")
         self.power, self.sensors = power.double(), sensors.bool()
-        covariance = torch.fft.ifftn(self.power).real * power.numel()
+        covariance: Tensor = torch.fft.ifftn(self.power).real * power.numel()
         places = self.sensors.nonzero()  # (sensors, axes)
         grid = torch.cartesian_prod(*(torch.arange(n) for n in power.shape)).view(-1, power.ndim)
         self._cross = _between(covariance, grid, places)
@@ -35,8 +35,8 @@ class Kriging:
 
     def mean(self, measurement: Tensor) -> Tensor:
         """The estimate for a measurement (batch, channels, *space), of which the sensors' values are used."""
-        values = measurement.double()[..., self.sensors]
-        return (values @ self._gain.T).view(measurement.shape).to(measurement.dtype)
+        estimate: Tensor = measurement.double()[..., self.sensors] @ self._gain.T
+        return estimate.view(measurement.shape).to(measurement.dtype)
 
     def std(self) -> Tensor:
         """The posterior's standard deviation of each value, (*space) float64."""
@@ -47,7 +47,7 @@ class Kriging:
         """One draw of the posterior for each measurement."""
         white = torch.randn(2, *measurement.shape, generator=generator, dtype=torch.float64)
         axes = tuple(range(-self.power.ndim, 0))
-        prior = torch.fft.ifftn(torch.fft.fftn(white[0], dim=axes) * (self.power * self.power.numel()).sqrt(), dim=axes).real
+        prior: Tensor = torch.fft.ifftn(torch.fft.fftn(white[0], dim=axes) * (self.power * self.power.numel()).sqrt(), dim=axes).real
         return (prior + self.mean(measurement.double() - prior - self.sigma * white[1])).to(measurement.dtype)
 
 
