@@ -3,8 +3,8 @@
     python benchmarks/gdp.py --out benchmarks/results/gdp.json
 
 Of held-out pictures x in [0, 1] (split test, evenly spaced) the call sees y = f x + m + noise alone, and for HDR three exposures that are
-clipped to [0, 1]. GDP starts at the exposure that would make y of a picture that fills the range or, in one row, at f = 1 and m = 0. What
-it found is read as ``unfog restore`` reads it, by fitting the restored picture to y.
+clipped to [0, 1]. The first guess is the exposure that would make y of a picture that fills the range or, in one row, f = 1 and m = 0. What
+is found is read as ``unfog restore`` reads it, by fitting the restored picture to y.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from unfog.physics.saturation import saturated_line
 from unfog.systems.relight import relight
 from unfog.systems.run import Run
 
-RUNS = {"t1-slices": ("mni-t1", 8), "fashion": ("fashion-mnist", 12)}  # and their data, and how many pictures
+RUNS = {"t1-slices": ("mni-t1", 6), "fashion": ("fashion-mnist", 8)}  # and their data, and how many pictures
 DARK, NOISE = (0.25, 0.1), 0.01  # f, m and the noise, of a range of 1
 BRACKET, BRACKET_NOISE = ((0.4, 0.5), (0.9, 0.1), (1.8, -0.4)), 0.03  # one exposure clips at no end, the others lights or shadows
 EQUALISATIONS: dict[str, Callable[[Any], Any]] = {"equalize_hist": equalize_hist, "equalize_adapthist": equalize_adapthist}

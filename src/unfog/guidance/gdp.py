@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -93,6 +93,10 @@ class Shot:
     def saturated(cls, measurement: Tensor, low: float, high: float) -> Shot:
         """One that was clipped to [low, high]."""
         return cls(measurement, Exposure.stretching(measurement), saturated_line(low, high), low, high)
+
+    def __getitem__(self, rows: Sequence[int]) -> Shot:
+        """The shot of some pictures of the batch."""
+        return replace(self, measurement=self.measurement[rows], start=self.start[rows])
 
     def fits(self, predicted: Tensor) -> Tensor:
         """True where the shot is saturated and the prediction lies beyond that end too."""

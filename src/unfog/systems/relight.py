@@ -1,5 +1,8 @@
 r"""Low light and HDR from files: y_i = f_i A x + m_i with f_i and m_i unknown, estimated while sampling (``guidance.gdp``).
 
+Where A is the identity, sampling starts from the exposure that is likeliest under the prior (``guidance.likelihood``), found on the picture
+that saturates least; other pictures start from their fit to the scene as that one shows it. Elsewhere it starts from a guess.
+
 One dark picture, or several exposures of one scene whose smallest and largest values are taken for saturated. A is what else was done to
 the scene, for joint tasks: holes, coarse pixels, blur. Pictures larger than what the run was trained on are restored in overlapping tiles.
 """
@@ -16,11 +19,15 @@ import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
+from unfog.core.random import generators
+from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.guidance.gdp import BlindGDP, Shot
+from unfog.guidance.likelihood import likeliest_exposure
 from unfog.guidance.tiles import Tiled
 from unfog.physics.exposure import Exposure
 from unfog.physics.linear import Operator
+from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Identity, Points
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Report
@@ -32,6 +39,8 @@ from unfog.systems.sample import Plan
 from unfog.systems.scans import read_scan
 
 Start = Callable[[Tensor], Exposure]
+MOST_SATURATED = 0.02  # of the values of a picture whose likelihood is taken as if none were clipped
+LEAST_NOISE = 1e-3  # of a picture's deviation
 
 
 def relight(
@@ -40,19 +49,21 @@ def relight(
 ) -> Restored:  # fmt: skip
     """Exposures of the same scenes, each shaped as ``operator`` (the identity) gives it and in any units, in the run's natural units.
 
-    ``start`` makes the first guess of an exposure, on the model's scale, from its measurement. Sample k of image i depends on
-    (seed, i, k) alone, not on the batch.
+    ``start`` makes the first guess of an exposure, on the model's scale, from its measurement. What is found for image i depends on
+    (seed, i) alone, and its sample k on (seed, i, k), not on the batch.
     """
     operator = operator or Identity()
     shape, count = tuple(operator.adjoint(measurements[0][:1]).shape[1:]), int(steps or run.config["sampling"]["steps"])
     grid, names = grids.build(GRID)(run.denoiser.process, count), {"sampler": "gdp", "steps": count, "grid": GRID}
     larger = any(n > m for n, m in zip(shape[1:], run.shape[1:], strict=True))
     prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
+    images, shots = len(measurements[0]), _shots(measurements, start)
+    if isinstance(operator, Identity):
+        shots = _likeliest(prior, shots, seed, batch)
 
     def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return prior, Plan(BlindGDP(_shots([y[rows] for y in measurements], start), operator=operator), grid, names)
+        return prior, Plan(BlindGDP([shot[rows] for shot in shots], operator=operator), grid, names)
 
-    images = len(measurements[0])
     stack = draw_posterior(run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report)
     return Restored(stack.mean(1), stack.std(1), stack)
 
@@ -63,6 +74,22 @@ def _shots(measurements: Sequence[Tensor], start: Start = Exposure.stretching) -
         return [Shot(y, start(y)) for y in measurements]
     low, high = min(float(y.min()) for y in measurements), max(float(y.max()) for y in measurements)
     return [replace(Shot.saturated(y, low, high), start=start(y)) for y in measurements]
+
+
+def _likeliest(prior: Denoiser, shots: Sequence[Shot], seed: int, batch: int) -> list[Shot]:
+    """The shots with starts from the likelihood of the one that saturates least, unless that one does too."""
+    shares = [float(((shot.measurement <= shot.low) | (shot.measurement >= shot.high)).float().mean()) for shot in shots]
+    if min(shares) > MOST_SATURATED:
+        return list(shots)
+    first = shots[shares.index(min(shares))]
+    y, noise, found = first.measurement, estimate_sigma(first.measurement), list[Exposure]()
+    noise = noise.clamp(min=LEAST_NOISE * float(y.std()))
+    for rows in torch.split(torch.arange(len(y)), batch):
+        randomness = generators(seed, rows.tolist(), "exposure")
+        found.append(likeliest_exposure(prior, y[rows], first.start[rows], noise[rows], randomness))
+    exposure = Exposure(torch.cat([e.factor for e in found]), torch.cat([e.offset for e in found]))
+    scene = (y - expand(exposure.offset, y)) / expand(exposure.factor, y)
+    return [replace(shot, start=exposure if shot is first else shot.fit(scene, shot.measurement).exposure) for shot in shots]
 
 
 def relight_files(
