@@ -1,6 +1,7 @@
 """GDP on real pictures: low light, HDR and joint tasks, the exposure hidden from the call, beside doing nothing and equalisation.
 
-    python benchmarks/gdp.py --out benchmarks/results/gdp.json
+    python benchmarks/gdp.py --runs t1-slices --out benchmarks/results/gdp.json
+    python benchmarks/gdp.py --runs fashion --out benchmarks/results/gdp_fashion.json
 
 Of held-out pictures x in [0, 1] (split test, evenly spaced) the call sees y = f x + m + noise alone, and for HDR three exposures that are
 clipped to [0, 1]. The first guess is the exposure that would make y of a picture that fills the range or, in one row, f = 1 and m = 0. What
@@ -36,7 +37,7 @@ from unfog.physics.saturation import saturated_line
 from unfog.systems.relight import relight
 from unfog.systems.run import Run
 
-RUNS = {"t1-slices": ("mni-t1", 6), "fashion": ("fashion-mnist", 8)}  # and their data, and how many pictures
+RUNS = {"t1-slices": ("mni-t1", 4), "fashion": ("fashion-mnist", 8)}  # and their data, and how many pictures
 DARK, NOISE = (0.25, 0.1), 0.01  # f, m and the noise, of a range of 1
 BRACKET, BRACKET_NOISE = ((0.4, 0.5), (0.9, 0.1), (1.8, -0.4)), 0.03  # one exposure clips at no end, the others lights or shadows
 EQUALISATIONS: dict[str, Callable[[Any], Any]] = {"equalize_hist": equalize_hist, "equalize_adapthist": equalize_adapthist}
@@ -144,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--samples", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results = {}

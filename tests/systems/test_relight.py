@@ -47,6 +47,15 @@ def test_a_dark_picture_is_relit(run, truth):
     assert float((found.mean - truth).square().mean().sqrt()) < 0.1 * float((y - truth).square().mean().sqrt())
 
 
+def test_a_wrong_start_is_forgotten(run, truth):
+    """f = 1 where it is 0.2, and m = 0, on the model's scale: the likelihood leads to the same exposure, and to the same picture."""
+    y = 0.2 * truth + 3 + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(6))
+    wrong = relight(run, [y], start=lambda y: Exposure(torch.full((len(y),), 50.0), torch.full((len(y),), 50.0)), samples=2)
+    right = relight(run, [y], samples=2)
+    assert float((Exposure.fitted(wrong.mean, y).factor / 0.2 - 1).abs().max()) < 0.05
+    assert float((wrong.mean - right.mean).abs().mean()) < 0.02 * float(truth.std())
+
+
 @pytest.mark.parametrize(
     ("operator", "unseen"), [(Points(torch.arange(1024).view(32, 32) % 7 > 1), 2 / 7), (BlockAverage(2), 3 / 4)], ids=["holes", "coarse"]
 )

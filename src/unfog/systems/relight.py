@@ -1,7 +1,8 @@
 r"""Low light and HDR from files: y_i = f_i A x + m_i with f_i and m_i unknown, estimated while sampling (``guidance.gdp``).
 
 Where A is the identity, sampling starts from the exposure that is likeliest under the prior (``guidance.likelihood``), found on the picture
-that saturates least; other pictures start from their fit to the scene as that one shows it. Elsewhere it starts from a guess.
+that saturates least; other pictures start from their fit to the scene as that one shows it. In joint tasks and tiles, and where even that
+picture is clipped, it starts from a guess.
 
 One dark picture, or several exposures of one scene whose smallest and largest values are taken for saturated. A is what else was done to
 the scene, for joint tasks: holes, coarse pixels, blur. Pictures larger than what the run was trained on are restored in overlapping tiles.
@@ -58,7 +59,7 @@ def relight(
     larger = any(n > m for n, m in zip(shape[1:], run.shape[1:], strict=True))
     prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
     images, shots = len(measurements[0]), _shots(measurements, start)
-    if isinstance(operator, Identity):
+    if isinstance(operator, Identity) and not larger and len(shape) > 2:
         shots = _likeliest(prior, shots, seed, batch)
 
     def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
