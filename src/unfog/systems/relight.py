@@ -1,11 +1,8 @@
-r"""Low light and HDR from files: y_i = f_i A x + m_i with f_i and m_i unknown, estimated while sampling (``guidance.gdp``).
+r"""Low light and HDR from files: y_i = f_i A x + m_i with f_i and m_i unknown, by GDP.
 
-Where A is the identity, sampling starts from the exposure that is likeliest under the prior (``guidance.likelihood``), found on the picture
-that saturates least; other pictures start from their fit to the scene as that one shows it. In joint tasks and tiles, and where even that
-picture is clipped, it starts from a guess.
-
-One dark picture, or several exposures of one scene whose smallest and largest values are taken for saturated. A is what else was done to
-the scene, for joint tasks: holes, coarse pixels, blur. Pictures larger than what the run was trained on are restored in overlapping tiles.
+Where A is the identity, the exposure is the likeliest under the prior (``guidance.likelihood``), found before sampling on the picture that
+saturates least; the others are fitted to the scene as that one shows it. In joint tasks and tiles, and where even that picture is clipped,
+all are estimated while sampling (``guidance.gdp``), from a guess.
 """
 
 from __future__ import annotations
@@ -13,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +57,11 @@ def relight(
     larger = any(n > m for n, m in zip(shape[1:], run.shape[1:], strict=True))
     prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
     images, shots = len(measurements[0]), _shots(measurements, start)
-    if isinstance(operator, Identity) and not larger and len(shape) > 2:
-        shots = _likeliest(prior, shots, seed, batch)
+    found = None if larger or len(shape) < 3 or not isinstance(operator, Identity) else _likeliest(prior, shots, seed, batch)
+    gdp = partial(BlindGDP, operator=operator) if found is None else partial(BlindGDP, rate=0.0)  # a maximum is not to be moved
 
     def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return prior, Plan(BlindGDP([shot[rows] for shot in shots], operator=operator), grid, names)
+        return prior, Plan(gdp([shot[rows] for shot in found or shots]), grid, names)
 
     stack = draw_posterior(run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report)
     return Restored(stack.mean(1), stack.std(1), stack)
@@ -77,20 +75,29 @@ def _shots(measurements: Sequence[Tensor], start: Start = Exposure.stretching) -
     return [replace(Shot.saturated(y, low, high), start=start(y)) for y in measurements]
 
 
-def _likeliest(prior: Denoiser, shots: Sequence[Shot], seed: int, batch: int) -> list[Shot]:
-    """The shots with starts from the likelihood of the one that saturates least, unless that one does too."""
+def _likeliest(prior: Denoiser, shots: Sequence[Shot], seed: int, batch: int) -> list[Shot] | None:
+    """The shots with the exposures that the one that saturates least makes likely; None where that one saturates too."""
     shares = [float(((shot.measurement <= shot.low) | (shot.measurement >= shot.high)).float().mean()) for shot in shots]
     if min(shares) > MOST_SATURATED:
-        return list(shots)
+        return None
     first = shots[shares.index(min(shares))]
-    y, noise, found = first.measurement, estimate_sigma(first.measurement), list[Exposure]()
+    y, noise, parts = first.measurement, estimate_sigma(first.measurement), list[tuple[Exposure, Tensor]]()
     noise = noise.clamp(min=LEAST_NOISE * float(y.std()))
     for rows in torch.split(torch.arange(len(y)), batch):
-        randomness = generators(seed, rows.tolist(), "exposure")
-        found.append(likeliest_exposure(prior, y[rows], first.start[rows], noise[rows], randomness))
-    exposure = Exposure(torch.cat([e.factor for e in found]), torch.cat([e.offset for e in found]))
-    scene = (y - expand(exposure.offset, y)) / expand(exposure.factor, y)
+        exposure = likeliest_exposure(prior, y[rows], first.start[rows], noise[rows], generators(seed, rows.tolist(), "exposure"))
+        parts.append((exposure, _scene(prior, y[rows], exposure, noise[rows])))
+    exposure = Exposure(torch.cat([e.factor for e, _ in parts]), torch.cat([e.offset for e, _ in parts]))
+    scene = torch.cat([x for _, x in parts])
     return [replace(shot, start=exposure if shot is first else shot.fit(scene, shot.measurement).exposure) for shot in shots]
+
+
+def _scene(prior: Denoiser, y: Tensor, exposure: Exposure, noise: Tensor) -> Tensor:
+    """E[x | y] for a known exposure: one call, since (y - m) / f is x with white noise."""
+    t = prior.process.t_of_noise_level((noise / exposure.factor).double())
+    x = (y - expand(exposure.offset, y)) / expand(exposure.factor, y)
+    with torch.no_grad():
+        mean: Tensor = prior(expand(prior.process.alpha(t), x) * x, t).mean
+    return mean
 
 
 def relight_files(
