@@ -3,7 +3,7 @@
     python benchmarks/posterior_methods.py --out benchmarks/results/posterior_methods.json --page docs/posterior-methods.md
 
 Every method but the particle filter is affine here, so the law of what it returns is exact (``unfog.evaluation.law``); the filter's is
-that of 8192 particles.
+that of 8192 particles. GDP's step of steepest descent is a number only where A A* is one: under the blur its law is that of 8192 draws.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from unfog.guidance.ddnm import DDNM
 from unfog.guidance.ddrm import DDRM, DDRMSteps
 from unfog.guidance.diffpir import DiffPIR
 from unfog.guidance.dps import DPS
+from unfog.guidance.gdp import GDP
 from unfog.guidance.mmps import MMPS
 from unfog.guidance.particles import ParticleFilter, calibrated
 from unfog.guidance.pigdm import PiGDM
@@ -35,12 +36,13 @@ from unfog.guidance.tmpd import TMPD
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Mask
+from unfog.physics.spectral import Tight
 from unfog.sampling.ancestral import DDPM
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, sample
 from unfog.sampling.ode import Heun
 
-D, SIGMA, PARTICLES = 16, 0.3, 8192
+D, SIGMA, DRAWS = 16, 0.3, 8192
 OPERATORS: dict[str, Operator] = {
     "half the values": Mask(torch.arange(D) % 4 < 2), "means of 4": BlockAverage(4), "blur": Blur(gaussian_kernel(1.0, 1)),
 }  # fmt: skip
@@ -55,6 +57,7 @@ METHODS: dict[str, Callable[[Denoiser, Operator, Tensor], tuple[Denoiser, Sample
     "DDNM+": lambda prior, op, y: (DDNM(prior, op, y, SIGMA), DDPM()),
     "DDRM as a denoiser": lambda prior, op, y: (DDRM(prior, op, y, SIGMA), DDPM()),
     "DDRM": lambda prior, op, y: (prior, DDRMSteps(op, y, SIGMA)),
+    "GDP": lambda prior, op, y: (GDP(prior, op, y), DDPM()),
     "projection": lambda prior, op, y: (prior, Projection(DDPM(), op, y)),
     "RePaint, 4 repeats": lambda prior, op, y: (prior, RePaint(DDPM(), op, y, 4)),
 }
@@ -64,11 +67,12 @@ Made by `python benchmarks/posterior_methods.py` ([results](../benchmarks/result
 {D} dimensions, its denoiser exact. Measurement: y = A x + {SIGMA} noise. Each cell is **the error of the mean** (root mean square, in
 posterior standard deviations) **/ the error of the covariance** (relative, Frobenius) of what the method draws: 0 / 0 is the truth.
 
-Every method but the particle filter is affine here and its law exact; the filter's is that of {PARTICLES} particles, with their scatter.
-The sampler is DDPM on a Karras grid from 80 to 0.02, unless the method brings its own. MMPS is exact for a Gaussian, so its rows show
-what the sampler alone leaves: DDPM too little spread at few steps, Heun next to nothing. Projection and RePaint are made for measurements
-without noise, and take the noise of this one for signal: worst where the pseudo-inverse magnifies it, as of a blur. Their pseudo-inverse
-is exact, as is the spectrum that DDNM+ and DDRM use. RePaint makes 4 network calls a step, Heun 2, the others 1.
+Every method but the particle filter is affine here and its law exact; the filter's is that of {DRAWS} particles, with their scatter, as is
+GDP's under the blur, where its step of steepest descent depends on the gradient. The sampler is DDPM on a Karras grid from 80 to 0.02,
+unless the method brings its own. MMPS is exact for a Gaussian, so its rows show what the sampler alone leaves: DDPM too little spread at
+few steps, Heun next to nothing. Projection, RePaint and GDP are made for measurements without noise, and take the noise of this one for
+signal: worst where the pseudo-inverse magnifies it, as of a blur, which GDP does without. Their pseudo-inverse is exact, as is the spectrum
+that DDNM+ and DDRM use. RePaint makes 4 network calls a step, Heun 2, the others 1.
 
 A method's distance here is no rank: on other priors, noise levels and tunings the order changes.
 
@@ -90,12 +94,17 @@ def truth(operator: Operator, y: Tensor, mean: Tensor, covariance: Tensor) -> La
     return mean + gain @ (y[0, 0] - a @ mean), covariance - gain @ a @ covariance
 
 
-def filtered(denoiser: MixtureDenoiser, operator: Operator, y: Tensor, grid: Tensor) -> Law:
-    """The law of a particle filter's result, by drawing it."""
+def drawn(denoiser: Denoiser, sampler: Sampler, grid: Tensor) -> Law:
+    """The law of a result by drawing it."""
     g = torch.Generator().manual_seed(0)
-    sampler = ParticleFilter(operator, y.expand(PARTICLES, 1, -1), SIGMA, PARTICLES, calibrated(4))
-    x = sample(denoiser, torch.randn(PARTICLES, 1, D, generator=g, dtype=torch.float64), grid, sampler, randomness=g)[:, 0]
+    x = sample(denoiser, torch.randn(DRAWS, 1, D, generator=g, dtype=torch.float64), grid, sampler, randomness=g)[:, 0]
     return x.mean(0), x.T.cov()
+
+
+def law(denoiser: Denoiser, sampler: Sampler, grid: Tensor) -> Law:
+    """Exact where the method is affine."""
+    affine = not isinstance(denoiser, GDP) or isinstance(denoiser.operator, Tight)
+    return affine_law(denoiser, sampler, grid, (1, D)) if affine else drawn(denoiser, sampler, grid)
 
 
 def distance(law: Law, exact: Law) -> tuple[float, float]:
@@ -116,8 +125,9 @@ def figures() -> dict[str, Any]:
         exact = truth(operator, y, mean, covariance)
         for steps in (20, 100):
             grid = grids.build({"name": "karras", "sigma_min": 0.02})(denoiser.process, steps)
-            found = {method: distance(affine_law(*build(denoiser, operator, y), grid, (1, D)), exact) for method, build in METHODS.items()}
-            found["particle filter"] = distance(filtered(denoiser, operator, y, grid), exact)
+            found = {method: distance(law(*build(denoiser, operator, y), grid), exact) for method, build in METHODS.items()}
+            particles = ParticleFilter(operator, y.expand(DRAWS, 1, -1), SIGMA, DRAWS, calibrated(4))
+            found["particle filter"] = distance(drawn(denoiser, particles, grid), exact)
             results.setdefault(name, {})[str(steps)] = found
     return results
 
@@ -141,7 +151,7 @@ def main() -> None:
     if options.page is not None:
         options.page.write_text(page(results))
     write_record(
-        {"prior": f"a Gaussian in {D} dimensions", "sigma": SIGMA, "particles": PARTICLES, "results": results}, (unfog, torch), options.out
+        {"prior": f"a Gaussian in {D} dimensions", "sigma": SIGMA, "particles": DRAWS, "results": results}, (unfog, torch), options.out
     )
 
 

@@ -37,6 +37,7 @@ def place(tmp_path: Path, colour: Path, run: Path, monkeypatch: pytest.MonkeyPat
     shutil.copytree(run, "grey")
     ramp = np.arange(64, dtype=np.uint8).reshape(8, 8)
     Image.fromarray(ramp).save("grey.png")
+    Image.fromarray((ramp % 8 == 3).astype(np.uint8)).save("hole.png")
     Image.fromarray(257 * ramp.astype(np.uint16)).save("deep.png")
     for name, factor in {"dark": 0.5, "mid": 1.0, "bright": 2.0}.items():
         picture = np.stack([ramp * 2.0, ramp[::-1] * 3.0, ramp.T * 1.0], -1)
@@ -87,6 +88,14 @@ def test_a_dark_picture_comes_back_with_its_exposure(place: Path) -> None:
     assert found["files"] == ["mean.png", "std.png", "sample-00.png", "sample-01.png"]
 
 
+def test_a_dark_picture_with_holes_or_coarse_pixels_is_one_task(place: Path) -> None:
+    found = restore("colour dark.png --task lowlight --mask hole.png")
+    assert (found["task"], len(found["exposures"]), Image.open("out/mean.png").size) == ("lowlight", 1, (8, 8))
+    shutil.rmtree("out")
+    restore("colour small.npy --task lowlight --operator joint.yaml")
+    assert np.load("out/mean.npy").shape == (3, 8, 8)
+
+
 def test_a_picture_larger_than_the_run_is_restored_in_tiles(place: Path) -> None:
     restore("colour large.png --task lowlight")
     assert Image.open("out/mean.png").size == (20, 12)
@@ -118,6 +127,8 @@ def test_an_operator_from_a_file_is_undone(place: Path) -> None:
         ("restore colour flat.png --task lowlight", "flat.png"),
         ("restore colour dark.png --task lowlight --sampler ddim", "--sampler"),
         ("restore colour dark.png --task lowlight --samples 1", "at least 2"),
+        ("restore colour dark.png --task lowlight --mask large.png", "one mask on the input's grid"),
+        ("restore colour dark.png --task lowlight --mask hole.png --operator joint.yaml", "not both"),
         ("restore colour grey.npy --task custom", "--operator"),
         ("restore colour dark.png --task denoise --operator joint.yaml", "custom"),
         ("restore colour small.npy --task custom --operator typo.yaml", "did you mean 'deviation'?"),

@@ -4,6 +4,8 @@ import pytest
 import torch
 from priors import PROCESSES, gaussian, mixture
 
+from unfog.core.oracle import StationaryDenoiser, gaussian_denoiser
+
 
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 def test_score_is_the_gradient_of_the_log_density(process):
@@ -47,3 +49,19 @@ def test_draws_have_the_mixtures_moments():
     x = oracle.draw(200_000, torch.Generator().manual_seed(0))
     mean = (oracle.weights[:, None] * oracle.means).sum(0)
     assert torch.allclose(x.mean(0), mean, atol=0.02)
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
+def test_a_stationary_field_is_a_gaussian(process):
+    """Wiener's filter against the dense denoiser of the same covariance: mean and variance."""
+    n = 4
+    frequency = torch.fft.fftfreq(n, dtype=torch.float64)
+    power = 1 / (1 + 40 * (frequency[:, None] ** 2 + frequency[None] ** 2)) / n**2
+    units = torch.eye(n * n, dtype=torch.float64).view(-1, n, n)
+    covariance = torch.fft.ifft2(torch.fft.fft2(units) * power * n**2).real.flatten(1)
+    field, dense = StationaryDenoiser(process, power), gaussian_denoiser(process, torch.zeros(n * n, dtype=torch.float64), covariance)
+    x = torch.randn(3, 1, n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    t = torch.tensor([0.1, 0.4, 0.9], dtype=torch.float64)
+    found, expected = field(x, t), dense(x, t)
+    assert torch.allclose(found.mean, expected.mean, atol=1e-10)
+    assert torch.allclose(found.variance.expand_as(x), expected.variance, atol=1e-10)

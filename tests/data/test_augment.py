@@ -36,6 +36,19 @@ def test_flip_mirrors_about_half() -> None:
     assert 20 < int(mirrored.sum()) < 44
 
 
+def test_a_torus_is_moved_and_turned_whole() -> None:
+    """Every shift and turn occurs, a field keeps its values, and the distance of two neighbours stays one, round the border too."""
+    x = torch.arange(16.0).view(1, 1, 4, 4).repeat(600, 1, 1, 1)
+    out = augmentations.build("torus")(x, generators(0, range(600)))
+    assert torch.equal(out.flatten(1).sort(1).values, x.flatten(1))
+    assert len({tuple(field.flatten().tolist()) for field in out}) == 4 * 16
+    places = [(field == value).nonzero()[0, 1:] for field in out[:20] for value in (0.0, 3.0)]  # neighbours round the border
+    apart = [(first - second).abs() for first, second in zip(places[::2], places[1::2], strict=True)]
+    assert all(int(torch.minimum(gap, 4 - gap).sum()) == 1 for gap in apart)
+    with pytest.raises(InputError, match="square fields"):
+        augmentations.build("torus")(picture(1), generators(0, [0]))
+
+
 def test_a_companion_moves_along() -> None:
     x, augment = picture(4), Anatomy(gamma=0.5)
     both = augment.warp(torch.cat([x, x], 1), generators(0, range(4)))

@@ -64,7 +64,7 @@ def test_a_client_that_fails_or_is_missing(wheel: Path, monkeypatch: pytest.Monk
 
 
 def test_listing() -> None:
-    assert set(listing()) == {"mni-t1", "fashion-mnist", "digits", "efficientnet-lite0", "head-ct"}
+    assert set(listing()) == {"mni-t1", "fashion-mnist", "digits", "efficientnet-lite0", "head-ct", "random-field", "turbulence"}
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
         summary("mni-t2")
     with pytest.raises(InputError, match="Unknown"):

@@ -10,6 +10,7 @@ from priors import gaussian
 from unfog.core.process import EDM, VPLinear
 from unfog.evaluation.law import affine_law
 from unfog.guidance.ddrm import DDRMSteps
+from unfog.guidance.gdp import GDP
 from unfog.guidance.projection import Projection
 from unfog.guidance.repaint import RePaint
 from unfog.sampling.ancestral import DDPM
@@ -67,6 +68,23 @@ def test_projection_and_repaint_have_their_own_affine_law(task, repeats):
     found = affine_law(oracle, sampler, times, (1, D))
     assert torch.allclose(found[0], law[0], atol=1e-7)
     assert torch.allclose(found[1], law[1], atol=1e-7)
+
+
+@pytest.mark.parametrize("task", ["mask", "blocks"])
+def test_gdp_has_its_own_affine_law(task):
+    """Where A A* is a number its step is a share of the way to the measurement, D + share A+ (y - A D)."""
+    process, operator, share = EDM(10.0), OPERATORS[task], 0.7
+    (oracle, mean, covariance), y, a = gaussian(process, D), operator(Y), matrix(operator)
+    times, pinv = grids.build("karras")(process, 6), torch.linalg.pinv(matrix(operator))
+
+    def guided(alpha, sigma):
+        m, c = estimate("prior", a, y[0, 0], mean, covariance, alpha, sigma)
+        return m - share * pinv @ a @ m, c + share * pinv @ (y[0, 0] - a @ c)
+
+    expected = ddpm(guided, a, y[0, 0], process, times, start(process, times[0]))
+    found = affine_law(GDP(oracle, operator, y, strength=share), DDPM(), times, (1, D))
+    assert torch.allclose(found[0], expected[0], atol=1e-7)
+    assert torch.allclose(found[1], expected[1], atol=1e-7)
 
 
 @operators

@@ -9,7 +9,7 @@ from unfog.physics.blur import Blur, Downsample, gaussian_kernel
 from unfog.physics.exposure import Gain
 from unfog.physics.fourier import Coils, ComplexOf, Fourier, NonUniformFourier
 from unfog.physics.linear import Adopted, Operator, adjoint_error, conjugate_gradients, require_adjoint
-from unfog.physics.operators import BlockAverage, Channels, Grey, Identity, Mask
+from unfog.physics.operators import BlockAverage, Channels, Grey, Identity, Mask, Points
 from unfog.physics.radon import FanBeam, ParallelBeam
 from unfog.physics.spectral import Spectral
 
@@ -36,6 +36,7 @@ OPERATORS = {
     "blocks-3d": (BlockAverage(2), (1, 1, 4, 6, 8)),
     "blocks-1d": (BlockAverage(3), (1, 2, 9)),
     "channels": (Channels([4, 1, 2], 6), (2, 6, 4, 3)),
+    "points": (Points(torch.arange(12).view(4, 3) % 5 < 2), (2, 2, 4, 3)),
     "grey": (Grey(), (2, 3, 6, 8)),
     "gain": (Gain(0.3), (2, 1, 6)),
     "blur": (Blur(KERNEL), (2, 2, 6, 8)),

@@ -8,6 +8,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.oracle import MixtureDenoiser
 from unfog.core.process import EDM
 from unfog.physics.exposure import Exposure
+from unfog.physics.operators import BlockAverage, Points
 from unfog.systems.relight import relight
 from unfog.systems.run import Run
 
@@ -44,6 +45,27 @@ def test_a_dark_picture_is_relit(run, truth):
     assert float((line.factor / 0.2 - 1).abs().max()) < 0.05
     assert float((line.offset / 3 - 1).abs().max()) < 0.05 * 10 / 3  # 0.5 of a range of 20
     assert float((found.mean - truth).square().mean().sqrt()) < 0.1 * float((y - truth).square().mean().sqrt())
+
+
+def test_a_wrong_start_is_forgotten(run, truth):
+    """f = 1 where it is 0.2, and m = 0, on the model's scale: the likelihood leads to the same exposure, and to the same picture."""
+    y = 0.2 * truth + 3 + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(6))
+    wrong = relight(run, [y], start=lambda y: Exposure(torch.full((len(y),), 50.0), torch.full((len(y),), 50.0)), samples=2)
+    right = relight(run, [y], samples=2)
+    assert float((Exposure.fitted(wrong.mean, y).factor / 0.2 - 1).abs().max()) < 0.05
+    assert float((wrong.mean - right.mean).abs().mean()) < 0.02 * float(truth.std())
+
+
+@pytest.mark.parametrize(
+    ("operator", "unseen"), [(Points(torch.arange(1024).view(32, 32) % 7 > 1), 2 / 7), (BlockAverage(2), 3 / 4)], ids=["holes", "coarse"]
+)
+def test_a_joint_task_is_restored_on_the_runs_own_grid(run, truth, operator, unseen):
+    """What is not seen is off by the prior's spread and by that of the mean of 2 samples, whose ancestral steps lose some of it."""
+    y = 0.2 * operator(truth) + 3
+    found = relight(run, [y + 0.1 * torch.randn(y.shape, generator=torch.Generator().manual_seed(6))], operator, samples=2)
+    assert found.mean.shape == truth.shape
+    assert float((Exposure.fitted(operator(found.mean), y).factor / 0.2 - 1).abs().max()) < 0.05
+    assert float((found.mean - truth).square().mean()) == pytest.approx(50**2 * 0.03 * unseen * (1 + 1 / 2), rel=0.2)
 
 
 @pytest.mark.slow

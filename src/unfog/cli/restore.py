@@ -49,12 +49,16 @@ def restore(
     noise_model: Annotated[NoiseModel, typer.Option(help="Rician for magnitude MRI.")] = NoiseModel.gaussian,
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For inpaint: not 0 where the input is to be filled in; for mri: where it was measured."),
+        typer.Option(
+            metavar="FILE", help="For inpaint, lowlight and hdr: not 0 where the input is to be filled in; for mri: where measured."
+        ),
     ] = None,
     sensitivities: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For mri: complex maps of the coils, .npy or in the input.")
     ] = None,
-    operator: Annotated[Path | None, typer.Option(metavar="FILE.yaml", help="For custom: one linear operator, or a list of them.")] = None,
+    operator: Annotated[
+        Path | None, typer.Option(metavar="FILE.yaml", help="For custom, lowlight and hdr: one linear operator, or a list of them.")
+    ] = None,
     factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
     blur: Annotated[float, typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels.")] = 1.5,
     method: Annotated[
@@ -77,19 +81,10 @@ def restore(
     from unfog.systems.jobs import restore_file
     from unfog.systems.relight import relight_files
 
-    _check(
-        task,
-        source,
-        {
-            "--mask": mask,
-            "--operator": operator,
-            "--sampler": sampler,
-            "--method": None if method == "auto" else method,
-            "--sensitivities": sensitivities,
-        },
-    )
+    methods = {"--sampler": sampler, "--method": None if method == "auto" else method}
+    _check(task, source, {**methods, "--sensitivities": sensitivities})
     if task in (Task.lowlight, Task.hdr):
-        emit(relight_files(run, source, out, samples=samples, steps=steps, seed=seed), as_json)
+        emit(relight_files(run, source, out, mask=mask, operator_file=operator, samples=samples, steps=steps, seed=seed), as_json)
         return
     result = restore_file(
         run, source[0], task.value, out, noise=noise, noise_model=noise_model.value, mask=mask, operator_file=operator,

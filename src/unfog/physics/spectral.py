@@ -40,4 +40,4 @@ class Tight(Spectral):
 
     def filtered(self, function: Filter, y: Tensor) -> Tensor:
         e = torch.full((1,) * y.ndim, self.gain(y), dtype=y.dtype, device=y.device)
-        return self.adjoint(y) * function(e)
+        return self.adjoint(y * function(e))
