@@ -4,7 +4,7 @@
     python benchmarks/accuracy_per_call.py --figure docs/accuracy-per-call.svg
 
 The denoiser is exact, so the only error is the solver's: the distance of x_0 from the end of the true trajectory, root mean square
-over dimensions; of 2048 trajectories of four mixtures the root mean square and the median. The calibrated solvers learned their times and
+over dimensions; of 1024 trajectories of four mixtures the root mean square and the median. The calibrated solvers learned their times and
 coefficients on other mixtures (of as many modes, dimensions and on the same schedule) and other noise.
 """
 
@@ -192,11 +192,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, nargs="+", default=list(CALLS))
     parser.add_argument("--targets", nargs="+", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
-    parser.add_argument("--n", type=int, default=2048)
-    parser.add_argument("--work", type=int, default=1500, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
+    parser.add_argument("--n", type=int, default=1024)
+    parser.add_argument("--work", type=int, default=1200, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
+    parser.add_argument("--join", type=Path, nargs="*", default=[], help="results of other targets, run with the same settings")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {}
+    for path in options.join:
+        other = json.loads(path.read_text())
+        if (other["trajectories"], other["work"]) != (options.n, options.work):
+            parser.error(f"{path} was run with other settings")
+        results |= other["results"]
     for dims, schedule in TARGETS:
         if f"{dims}-{schedule}" in options.targets:
             results[f"{dims}-D {schedule}"] = target(dims, schedule, options.calls, options.n, options.work)
@@ -207,7 +213,7 @@ def write(results: dict[str, Any], options: argparse.Namespace) -> None:
     """What is known so far, as one JSON file or on standard output."""
     cells = [cell for target in results.values() for cell in target.values()]
     first_in = {key: sum(cell["ratio"][key] < 1 for cell in cells) for key in ("rms", "median")}
-    figures = {"trajectories": options.n, "first_in": first_in, "cells": len(cells), "results": results}
+    figures = {"trajectories": options.n, "work": options.work, "first_in": first_in, "cells": len(cells), "results": results}
     write_record(figures, (unfog, torch, diffusers), options.out, **_k_version())
 
 
