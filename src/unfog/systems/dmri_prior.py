@@ -23,7 +23,7 @@ def dmri_prior(dataset: Dataset) -> Config:
     network = unet(dataset, 24, multipliers=[1, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8, detail=data)
     return {
         "process": {"name": "edm", "sigma_max": 4.0},
-        "prediction": {"name": "edm", "sigma_data": data},
+        "prediction": {"name": "edm", "sigma_data": list(data)},
         "label": {"name": "log-sigma"},
         "network": network,
         "conditions": conditions(dataset, drop=0.0),

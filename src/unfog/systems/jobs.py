@@ -159,7 +159,8 @@ def require_noise(text: str) -> float | None:
 
 def require_posterior_mean(run: Run) -> None:
     """``InputError`` for a run that restores nothing."""
-    if "consistency" in run.config.get("objective", {}).get("name", ""):
+    name = run.config.get("objective", {}).get("name", "")
+    if any(jumping in name for jumping in ("consistency", "adversarial")):
         raise InputError(
             f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore; use the run it was distilled from."
         )
