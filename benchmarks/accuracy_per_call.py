@@ -4,7 +4,7 @@
     python benchmarks/accuracy_per_call.py --figure docs/accuracy-per-call.svg
 
 The denoiser is exact, so the only error is the solver's: the distance of x_0 from the end of the true trajectory, root mean square
-over dimensions; of 1024 trajectories of four mixtures the root mean square and the median. The calibrated solvers learned their times and
+over dimensions; of 2048 trajectories of four mixtures the root mean square and the median. The calibrated solvers learned their times and
 coefficients on other mixtures (of as many modes, dimensions and on the same schedule) and other noise.
 """
 
@@ -191,22 +191,24 @@ def table(process: Process) -> Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, nargs="+", default=list(CALLS))
-    parser.add_argument("--targets", nargs="+", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
-    parser.add_argument("--n", type=int, default=1024)
-    parser.add_argument("--work", type=int, default=1200, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
+    parser.add_argument("--targets", nargs="*", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
+    parser.add_argument("--n", type=int, default=2048)
+    parser.add_argument("--work", type=int, default=1500, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
     parser.add_argument("--join", type=Path, nargs="*", default=[], help="results of other targets, run with the same settings")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {}
     for path in options.join:
         other = json.loads(path.read_text())
-        if (other["trajectories"], other["work"]) != (options.n, options.work):
+        if (other["trajectories"], other.get("work", options.work)) != (options.n, options.work):
             parser.error(f"{path} was run with other settings")
         results |= other["results"]
     for dims, schedule in TARGETS:
         if f"{dims}-{schedule}" in options.targets:
             results[f"{dims}-D {schedule}"] = target(dims, schedule, options.calls, options.n, options.work)
             write(results, options)
+    if options.join:
+        write(results, options)
 
 
 def write(results: dict[str, Any], options: argparse.Namespace) -> None:

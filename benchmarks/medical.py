@@ -16,7 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,9 @@ from unfog.physics.coils import birdcage
 from unfog.physics.fourier import Coils, ComplexOf, Fourier
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Identity, Mask
-from unfog.systems.restore import posterior_denoiser
+from unfog.systems.restore import Restored, restore
 from unfog.systems.run import Run
-from unfog.systems.sample import Plan, run_plan
+from unfog.systems.sample import Plan
 
 COILS, PRIOR = 8, "t1-slices"
 
@@ -106,15 +106,10 @@ class Counted(Denoiser):
         return mean, counted
 
 
-def ours(run: Run, task: Task, y: Tensor, samples: int, plan: Plan) -> tuple[Tensor, Counted]:
-    """Draws (n, samples, 1, rows, columns) in [0, 1]: exact where the image itself is measured, else MMPS."""
+def ours(run: Run, task: Task, y: Tensor, samples: int, plan: Plan) -> tuple[Restored, Counted]:
+    """What ``unfog restore`` does: exact where the image itself is measured, its mean in one more call, else MMPS."""
     prior = Counted(InBfloat16(run.denoiser))
-    x = task.operator.adjoint(y)
-    scaled = 2 * y - task.operator(torch.ones_like(x))  # the model's data are 2 x - 1
-    rows = [i for i in range(len(y)) for _ in range(samples)]
-    denoiser = posterior_denoiser(prior, task.operator, scaled[rows], 2 * task.sigma)
-    drawn = run_plan(denoiser, plan, generators(0, range(len(rows)), "ours"), x.shape[1:])
-    return (drawn.reshape(len(y), samples, *x.shape[1:]) + 1) / 2, prior
+    return restore(replace(run, denoiser=prior), y, task.operator, task.sigma, samples=samples, plan=plan, batch=64), prior
 
 
 def figures(x: Tensor, truth: Tensor, brain: Tensor, seconds: float, **more: Any) -> dict[str, Any]:
@@ -125,22 +120,16 @@ def figures(x: Tensor, truth: Tensor, brain: Tensor, seconds: float, **more: Any
     }  # fmt: skip
 
 
-def inside(draws: Tensor, truth: Tensor, brain: Tensor, factor: float) -> float:
-    """The share of truths in the interval of the draws, in the brain."""
-    half = factor * 1.645 * draws.std(1)
-    return float(coverage(truth, draws.mean(1) - half, draws.mean(1) + half, brain).mean())
-
-
-def drawn_figures(draw: Callable[[Tensor], Tensor], held: Slab, other: Slab, task: Task) -> dict[str, Any]:
-    """Figures of a sampler: of the mean of its draws, and of its intervals as they are and with a factor of the validation slab."""
+def drawn_figures(draw: Callable[[Tensor], Restored], held: Slab, other: Slab, task: Task) -> dict[str, Any]:
+    """Figures of a sampler: of its mean, and of its intervals as they are and with a factor of the validation slab."""
     begun = time.process_time()
-    draws = draw(task.measure(held.x, 1))
+    restored = draw(task.measure(held.x, 1))
     seconds = time.process_time() - begun
     tuning = draw(task.measure(other.x, 2))
-    error = (other.x - tuning.mean(1))[other.brain]
-    factor = conformal_scale(error, tuning.std(1)[other.brain])
-    covered = {"covered": inside(draws, held.x, held.brain, 1.0), "covered, calibrated": inside(draws, held.x, held.brain, factor)}
-    return figures(draws.mean(1), held.x, held.brain, seconds, **covered, factor=factor)
+    factor = conformal_scale((other.x - tuning.mean)[other.brain], tuning.std[other.brain])
+    names = {"covered": 1.0, "covered, calibrated": factor}
+    covered = {name: float(coverage(held.x, *restored.interval(scale), held.brain).mean()) for name, scale in names.items()}
+    return figures(restored.mean, held.x, held.brain, seconds, **covered, factor=factor)
 
 
 @dataclass(frozen=True)
@@ -177,13 +166,14 @@ def peer_figures(dinv: Any, run: Run, task: Task, held: Slab, other: Slab, sampl
         dinv, model := deepinv_peer.Wrapped(InBfloat16(run.denoiser)), task.operator, tuple(held.x.shape[2:]), task.sigma, calls
     ).items():
 
-        def draw(y: Tensor, count: int, method: Callable[[Tensor], Tensor]) -> Tensor:
+        def draw(y: Tensor, count: int, method: Callable[[Tensor], Tensor]) -> Restored:
             torch.manual_seed(0)
             stack = method(y.repeat_interleave(count, 0))
-            return stack.reshape(len(y), count, *stack.shape[1:]).nan_to_num(0.5).clamp(-1, 2)
+            stack = stack.reshape(len(y), count, *stack.shape[1:]).nan_to_num(0.5).clamp(-1, 2)
+            return Restored(stack.mean(1), stack.std(1), stack)
 
         first = task.measure(held.x, 1)[:1]
-        scores = [float(psnr(draw(first, 2, m).mean(1).clamp(0, 1), held.x[:1], held.brain[:1])[0]) for _, m in tries]
+        scores = [float(psnr(draw(first, 2, m).mean.clamp(0, 1), held.x[:1], held.brain[:1])[0]) for _, m in tries]
         params, method = tries[int(np.argmax(scores))]
         model.calls = 0
         result = drawn_figures(lambda y, m=method: draw(y, samples, m), held, other, task)
@@ -194,10 +184,10 @@ def peer_figures(dinv: Any, run: Run, task: Task, held: Slab, other: Slab, sampl
 def evaluate(dinv: Any, run: Run, task: Task, held: Slab, other: Slab, samples: int, calls: int) -> dict[str, Any]:
     plan, count = Plan.of(run, "ddpm", calls, GRID), Counted(run.denoiser)  # the demo's grid, made for few calls
 
-    def draw(y: Tensor) -> Tensor:
+    def draw(y: Tensor) -> Restored:
         nonlocal count
-        draws, count = ours(run, task, y, samples, plan)
-        return draws
+        restored, count = ours(run, task, y, samples, plan)
+        return restored
 
     mine = drawn_figures(draw, held, other, task)
     found = {"unfog": {**mine, "calls": count.calls, "products": count.products}}

@@ -2,13 +2,12 @@ r"""Calibrated solvers: times and coefficients of a linear multistep solver, lea
 
 The family is ``sampling.linear``: times t_1 .. t_{N-1} and a lower-triangular B, which holds every linear multistep solver with a free
 corrector. So the search starts at the best classical one, and what it returns is never worse than that on the trajectories kept back.
-With e_n the mean squared error of trajectory n at its end, against many small steps from the same start, two figures count, tail and
-median: T = log mean e_n, and M = mean of log e_n over the middle half of all e_n. With T' and M' the least of any classical solver,
+With e_n the mean squared error of trajectory n at its end, against many small steps from the same start, the loss
 
-    loss = log((exp(T - T') + exp(M - M')) / 2)
+    3/4 log mean e_n + 1/4 mean of log e_n over the middle half of all e_n
 
-works on the one that is behind, since that has the larger share. It is minimised through the network by L-BFGS over the gaps of log t and
-the coefficients under the diagonal (the diagonal makes each row sum to 1), in coordinates where they are independent.
+serves the tail and the median, whatever the scale. It is minimised through the network by L-BFGS over the gaps of log t and the
+coefficients under the diagonal (the diagonal makes each row sum to 1), in coordinates where they are independent.
 In the spirit of Watson et al. 2022 and S4S (Frankel et al. 2025).
 """
 
@@ -35,7 +34,7 @@ from unfog.sampling.samplers import samplers
 FINE_STEPS = 120
 VALIDATION = 1 / 4  # of the trajectories are kept back to choose by
 STARTS, ROUND = 4, 4  # grids in the race; iterations between two looks at the trajectories kept back
-MIDDLE, TINY = 1 / 2, 1e-18
+TAIL, MIDDLE, TINY = 3 / 4, 1 / 2, 1e-18
 STRETCH, RIDGE = 0.1, 1e-5  # the unit of log-gaps; what keeps directions that hardly matter from growing
 
 Named = Any  # the name of a registry entry, or its config
@@ -85,16 +84,11 @@ class Trajectories:
         return mean_per_sample((self.solve(times, weights)[0] - self.end).square())
 
 
-def figures(errors: Tensor) -> Tensor:
-    """Tail and median, (2,): the log of the mean of ``errors`` (n,), and the mean of the log over the middle of them, sorted."""
+def loss(errors: Tensor) -> Tensor:
+    """Tail and median: the log of the mean, and the mean of the log over the middle of the sorted errors."""
     outside = int(len(errors) * (1 - MIDDLE) / 2)
     middle = (errors + TINY).log().sort().values[outside : len(errors) - outside]
-    return torch.stack([(errors.mean() + TINY).log(), middle.mean()])
-
-
-def loss(figures: Tensor, least: Tensor) -> Tensor:
-    """Of ``figures`` (2,), beside the ``least`` (2,) that classical solvers reach."""
-    return (figures - least).logsumexp(0) - math.log(2)
+    return TAIL * errors.mean().log() + (1 - TAIL) * middle.mean()
 
 
 def classical_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple[Named, Tensor]]:
@@ -113,9 +107,9 @@ def classical_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple
 
 @dataclass(frozen=True)
 class Classical:
-    """A classical solver on one of its grids, as a linear solver, and its ``figures`` (2,) on the training trajectories."""
+    """A classical solver on one of its grids, as a linear solver, and its loss on the training trajectories."""
 
-    figures: Tensor
+    loss: float
     sampler: Named
     grid: Named
     solver: LinearSolver
@@ -143,19 +137,19 @@ def calibrate(
     if calls < 1:
         raise InputError(f"A calibrated solver needs at least one step, got {calls}.")
     training, validation = zip(*(part.split() for part in sets), strict=True)
-    starts, least = _classical(training, first, calls)
-    before = _validate(validation, starts[0].solver, least)
+    starts = _classical(training, first, calls)[:STARTS]
+    before = _validate(validation, starts[0].solver)
     best = CalibratedSolver(starts[0].solver, starts[0].sampler, starts[0].grid, before, before)
     rounds = iterations // ROUND
     trial = -(-rounds // 4)
     total, done = len(starts) * trial + rounds - trial, 0
-    race = [(start, _descend(training, start.solver, least)) for start in starts]
+    race = [(start, _descend(training, start.solver)) for start in starts]
     for length in (trial, rounds - trial):
         finish = []
         for start, descent in race:
             score = math.inf
             for solver in islice(descent, length):
-                score, done = _validate(validation, solver, least), done + 1
+                score, done = _validate(validation, solver), done + 1
                 if score < best.after:
                     best = CalibratedSolver(solver, start.sampler, start.grid, before, score)
                 if report is not None:
@@ -165,31 +159,26 @@ def calibrate(
     return best
 
 
-def _figures(sets: Sequence[Trajectories], solver: LinearSolver) -> Tensor:
-    """The mean of the figures of all sets; infinite where the times are out of order or an error is not finite."""
+def _validate(sets: Sequence[Trajectories], solver: LinearSolver) -> float:
+    """The loss; infinite where the times are out of order."""
     if not bool((solver.times[1:] < solver.times[:-1]).all()):
-        return torch.full((2,), math.inf)
+        return math.inf
     with torch.no_grad():
-        found = torch.stack([figures(part.errors(solver.times, solver.weights)) for part in sets]).mean(0)
-    return torch.where(found.isfinite(), found, math.inf)
+        score = float(torch.stack([loss(part.errors(solver.times, solver.weights)) for part in sets]).mean())
+    return score if math.isfinite(score) else math.inf
 
 
-def _validate(sets: Sequence[Trajectories], solver: LinearSolver, least: Tensor) -> float:
-    return float(loss(_figures(sets, solver), least))
-
-
-def _classical(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[list[Classical], Tensor]:
-    """The best classical solvers of the best few grids, best first, and the least figures (2,) of any of them all."""
-    process, all_of = sets[0].denoiser.process, list[list[Classical]]()
+def _classical(sets: Sequence[Trajectories], first: Tensor, calls: int) -> list[Classical]:
+    """The best classical solver of each grid, the best grid first."""
+    process, found = sets[0].denoiser.process, []
     for grid, times in classical_grids(sets[0].denoiser, first, calls):
         solvers = [(name, LinearSolver(times, coefficients(samplers.build(name), process, times))) for name in CLASSICAL]
-        all_of.append([Classical(_figures(sets, solver), name, grid, solver) for name, solver in solvers])
-    least = torch.stack([one.figures for tried in all_of for one in tried]).amin(0)
-    best = [min(tried, key=lambda one: float(loss(one.figures, least))) for tried in all_of]
-    return sorted(best, key=lambda one: float(loss(one.figures, least)))[:STARTS], least
+        tried = [Classical(_validate(sets, solver), name, grid, solver) for name, solver in solvers]
+        found.append(min(tried, key=lambda one: one.loss))
+    return sorted(found, key=lambda one: one.loss)
 
 
-def _descend(sets: Sequence[Trajectories], start: LinearSolver, least: Tensor) -> Iterator[LinearSolver]:
+def _descend(sets: Sequence[Trajectories], start: LinearSolver) -> Iterator[LinearSolver]:
     """L-BFGS from a solver; yields one after every round, without end."""
     times, weights = start.times, start.weights
     origin, scales = times[0].log(), _scales(sets, times, weights)
@@ -206,7 +195,7 @@ def _descend(sets: Sequence[Trajectories], start: LinearSolver, least: Tensor) -
         total = 0.0
         for part in sets:  # one graph at a time: memory is that of one set
             with torch.enable_grad():
-                value = loss(figures(part.errors(*solver())), least) / len(sets)
+                value = loss(part.errors(*solver())) / len(sets)
                 value.backward()  # type: ignore[no-untyped-call]
             total += float(value.detach())
         return total

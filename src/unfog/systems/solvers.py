@@ -58,7 +58,6 @@ def calibrate_run(
 ) -> dict[str, Any]:
     """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
 
-    "error_before" and "error_after" are of trajectories kept back: 1 where tail and median are those of the best classical solvers.
     A run with classes is calibrated on some of them. Cost: about ``trajectories`` x
     (120 + (64 + 5 ``iterations``) ``calls``) network calls.
     """
