@@ -13,7 +13,8 @@ from typing import Any
 
 def write_record(figures: Mapping[str, Any], modules: tuple[ModuleType, ...], out: Path | None, **versions: str) -> None:
     """Write to the file ``out``, or to standard output."""
-    command = f"python benchmarks/{Path(sys.argv[0]).name} " + " ".join(sys.argv[1:])
+    told = (Path(given).name if Path(given).is_absolute() else given for given in sys.argv[1:])  # a record names no place on a machine
+    command = f"python benchmarks/{Path(sys.argv[0]).name} " + " ".join(told)
     known = {"versions": {**{module.__name__: module.__version__ for module in modules}, **versions}, "python": platform.python_version()}
     text = json.dumps({"command": command, **figures, **known}, indent=1) + "\n"
     if out is None:
