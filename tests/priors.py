@@ -62,3 +62,8 @@ class ExactJump(Denoiser):
         t = t.double().expand(len(x_t))
         end = torch.where(self.ends < t[:, None] - 1e-9, self.ends, -1.0).max(1).values
         return Posterior(through(self.process, x_t, flow_map(self.oracle, x_t, t, end), t, end))
+
+
+def energy_distance(x, y):
+    """2 E|x - y| - E|x - x'| - E|y - y'| (Szekely & Rizzo 2013), with itself among the pairs."""
+    return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())

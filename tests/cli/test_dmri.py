@@ -9,10 +9,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from commands import invoke
 from rings import make_ring, with_noise
-from typer.testing import CliRunner
 
-from unfog.cli.main import app
 from unfog.data.nifti import new_volume, write_nifti
 from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl, write_mrtrix
 from unfog.dmri.phantom import real_gradients
@@ -56,11 +55,6 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "full").mkdir()
     (folder / "full/mine.txt").write_text("mine")
     return folder
-
-
-def invoke(line: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, line.split())
-    return result.exit_code, result.stdout, result.stderr
 
 
 FSL = "--bvals dwi.bval --bvecs dwi.bvec"

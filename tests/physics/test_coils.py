@@ -7,7 +7,7 @@ import torch
 
 from unfog.core.random import normal
 from unfog.errors import InputError
-from unfog.physics.coils import birdcage, calibrated
+from unfog.physics.coils import birdcage, self_calibrated
 from unfog.physics.fourier import Coils, ComplexOf, Fourier, SliceCoils, to_complex
 from unfog.physics.linear import adjoint_error
 from unfog.physics.noise import estimate_edge_sigma, estimate_ray_sigma
@@ -35,13 +35,13 @@ def test_a_birdcage_sees_every_place_with_the_same_power_and_each_coil_its_own_s
 def test_sensitivities_are_found_in_the_middle_of_k_space() -> None:
     truth, x = birdcage(4, (32, 32)), head(32)
     kspace = to_complex((Fourier() @ Coils(truth) @ ComplexOf())(x))[0]
-    found, inside = calibrated(kspace, 16), x[0, 0] > 0.9
+    found, inside = self_calibrated(kspace, 16), x[0, 0] > 0.9
     error = (found - truth).abs()[:, inside]
     assert float(error.max()) < 0.05  # a positive image adds no phase
     image = to_complex(Coils(found).adjoint(Fourier().adjoint((Fourier() @ Coils(truth) @ ComplexOf())(x))))
     assert float((image.real - x).abs()[0, 0][inside].max()) < 0.02
     with pytest.raises(InputError, match="middle of k-space is empty"):
-        calibrated(torch.zeros(2, 8, 8, dtype=torch.complex64))
+        self_calibrated(torch.zeros(2, 8, 8, dtype=torch.complex64))
 
 
 def test_every_image_may_have_its_own_coils() -> None:

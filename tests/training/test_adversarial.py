@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from priors import energy_distance
 from torch.nn.functional import relu
 
 from unfog.core.denoiser import NetworkDenoiser, labels
@@ -18,6 +19,7 @@ from unfog.sampling.grids import grids
 from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
 from unfog.training.adversarial import generate
+from unfog.training.learner import Learner
 from unfog.training.loop import train
 from unfog.training.objectives import objectives
 from unfog.training.settings import TrainSettings
@@ -65,8 +67,18 @@ def test_each_learns_from_its_own_loss_in_its_own_steps():
 
 
 def test_the_teacher_is_no_part_of_what_learns():
-    objective = objectives.build({"name": "adversarial-distillation"}, teacher=unet_denoiser(1))
-    assert all(name.startswith("head.") for name, _ in objective.named_parameters())
+    """Not of what the optimiser moves, even where its weights could learn."""
+    teacher, student = unet_denoiser(1), unet_denoiser(2)
+    objective = objectives.build({"name": "adversarial-distillation"}, teacher=teacher)
+    learner = Learner(student, TrainSettings(steps=2, batch=4, lr=0.1), torch.device("cpu"), objective.head)
+    before = [p.detach().clone() for p in teacher.parameters()]
+    moved = [p.detach().clone() for p in (*student.parameters(), *objective.head.parameters())]
+    batch = {"x": torch.randn(4, 1, 12, generator=torch.Generator().manual_seed(0))}
+    for step in (1, 2):
+        learner.update(lambda step=step: objective(student, batch, range(4), 0, step), 0.1)
+    assert all(torch.equal(a, b) for a, b in zip(before, teacher.parameters(), strict=True))
+    after = (*student.parameters(), *objective.head.parameters())
+    assert sum(not torch.equal(a, b) for a, b in zip(moved, after, strict=True)) > len(moved) // 2
 
 
 def test_the_student_is_judged_as_it_will_sample():
@@ -91,10 +103,6 @@ def test_heads_see_maps_of_any_size():
 def test_a_network_without_features_is_refused(tiny):
     with pytest.raises(InputError, match="no features"):
         objectives.build("adversarial-distillation", teacher=tiny.denoiser())
-
-
-def energy_distance(x, y):
-    return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from priors import ExactJump, gaussian, mixture
+from priors import ExactJump, energy_distance, gaussian, mixture
 from torch import nn
 
 from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior
@@ -146,11 +146,6 @@ class Perceptron(nn.Module):
     def forward(self, x, label, context):
         clock = torch.stack([torch.sin(3 * label), torch.cos(3 * label)], 1)
         return self.layers(torch.cat([x.flatten(1), clock], 1)).view(x.shape)
-
-
-def energy_distance(x, y):
-    """2 E|x - y| - E|x - x'| - E|y - y'| (Szekely & Rizzo 2013), with itself among the pairs."""
-    return float(2 * torch.cdist(x, y).mean() - torch.cdist(x, x).mean() - torch.cdist(y, y).mean())
 
 
 def learned(oracle, folder, reach=4, steps=1500):

@@ -177,8 +177,7 @@ def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
 
 
 def _made(page: Page, facts: Mapping[str, Any]) -> None:
-    page.section("How this was made")
-    page.text(" · ".join(f"{key}: {value}" for key, value in facts.items()), quiet=True)
+    page.provenance(facts, "The version, the machine's share in it, the prior and the command.")
     page.text(
         "Beside this page: summary.json with all figures; measured, mean and std of each task as NIfTI; the model trained live.",
         quiet=True,

@@ -14,7 +14,6 @@ from unfog.core.denoiser import Denoiser, InBfloat16
 from unfog.dmri import blind, classical
 from unfog.dmri import complete as completion
 from unfog.dmri import fod as orientations
-from unfog.dmri.gradients import as_table
 from unfog.sampling.loop import Report
 
 Prior = Denoiser | str  # a denoiser, or the name of a run
@@ -25,9 +24,7 @@ def denoise(
     report: Report | None = None,
 ) -> classical.Denoised:  # fmt: skip
     """``signal``, ``sigma`` and ``expected_error``, by low rank and the prior; by low rank alone where a shell has under 15 directions."""
-    table = as_table(gradients)
-    first = classical.denoise(data, table, mask, coils=coils, report=report)
-    return blind.refine(_denoiser(prior), first, table, mask, report=report) if blind.enough(table) else first
+    return blind.denoise_blind(_denoiser(prior), data, gradients, mask, coils=coils, report=report)
 
 
 def complete(

@@ -25,6 +25,7 @@ from unfog.dmri.denoise import posterior_mean
 from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
+from unfog.dmri.masks import voxels_inside
 from unfog.dmri.simulate import ORDER
 from unfog.dmri.turns import OverHalfTurns
 from unfog.sampling.loop import Report
@@ -40,21 +41,30 @@ def denoise_blind(
     denoiser: Denoiser, data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1,
     report: Report | None = None,
 ) -> Denoised:  # fmt: skip
-    """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise; ``gradients`` of unfog or of DIPY."""
-    first = classical.denoise(data, gradients, mask, coils=coils)
-    return refine(denoiser, first, as_table(gradients), mask, report=report)
+    """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise; ``gradients`` of unfog or of DIPY.
+
+    By low rank alone where a shell has fewer than 15 directions.
+    """
+    table = as_table(gradients)
+    first = classical.denoise(data, table, mask, coils=coils, report=report)
+    return refine(denoiser, first, table, mask, report=report) if enough(table) else first
 
 
 def refine(
     denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, report: Report | None = None
 ) -> Denoised:  # fmt: skip
     """What low rank gave, after the prior; outside the mask as it was."""
-    inside = np.ones(first.sigma.shape, bool) if mask is None else np.asarray(mask) > 0
+    inside = voxels_inside(mask, first.sigma.shape)
     found = predict(denoiser, first, table, table, inside, report=report)
     for shell in shells(table):
         found[..., shell.volumes] += beyond(first, shell, inside)
     found[~inside] = first.signal[~inside]
     return replace(first, signal=found)
+
+
+def in_harmonics(directions: int) -> float:
+    """sqrt(N / 15), over low rank's error on N ``directions``: the deviation of white noise that errs as much in 15 harmonics."""
+    return float(max(1.0, directions / count(ORDER)) ** 0.5)
 
 
 def predict(
@@ -63,6 +73,6 @@ def predict(
 ) -> Array:  # fmt: skip
     """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given low rank's answer."""
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
-    level = first.expected_error * max(1.0, most / count(ORDER)) ** 0.5
+    level = first.expected_error * in_harmonics(most)
     level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior
     return posterior_mean(OverHalfTurns(denoiser), first.signal, table, level, mask, at=at, least=least, report=report)

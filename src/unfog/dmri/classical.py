@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from unfog.dmri.gradients import as_table
 from unfog.dmri.lowrank import Rule, hard_threshold, local_svd
+from unfog.dmri.masks import voxels_inside
 from unfog.dmri.noise_level import Noise, estimate_noise, gaussian_level
 from unfog.dmri.rician import koay_inversion
 from unfog.errors import InputError
@@ -64,7 +65,7 @@ def _checked(data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None) -> t
         raise InputError(f"A diffusion scan is (X, Y, Z, volumes) with 2 volumes or more, not {data.shape}; give the whole series.")
     if len(as_table(gradients)) != data.shape[3]:
         raise InputError(f"The table describes {len(as_table(gradients))} volumes and the scan has {data.shape[3]}; give its own table.")
-    inside = np.ones(data.shape[:3], bool) if mask is None else np.asarray(mask) > 0
+    inside = voxels_inside(mask, data.shape[:3])
     if inside.shape != data.shape[:3]:
         raise InputError(f"The mask is {inside.shape} and the scan {data.shape[:3]}; make it on the scan's grid.")
     if not np.isfinite(data).all():

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
 from unfog.dmri.beyond import beyond
-from unfog.dmri.blind import predict
+from unfog.dmri.blind import in_harmonics, predict
 from unfog.dmri.classical import Array, Denoised
 from unfog.dmri.features import basis, same_shells, shells
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
-from unfog.dmri.simulate import ORDER
+from unfog.dmri.masks import voxels_inside
 from unfog.sampling.loop import Report
 
 FEWEST = count(2)  # directions in a shell: what determines order 2
@@ -66,12 +66,12 @@ def completed(
     *, report: Report | None = None,
 ) -> Completed:  # fmt: skip
     """The volumes of ``at`` from what low rank gave."""
-    inside = np.ones(first.sigma.shape, bool) if mask is None else np.asarray(mask) > 0
+    inside = voxels_inside(mask, first.sigma.shape)
     signal = predict(denoiser, first, table, at, inside, least=FEWEST, report=report)
     measured, std = shells(table, least=FEWEST), np.repeat(first.expected_error[..., None], len(at), -1)
     scale = float(np.median(first.signal[inside][:, table.b0].mean(1)))
     for k, volumes in same_shells(measured, at):
-        error = torch.from_numpy(first.expected_error / scale) * max(1.0, len(measured[k].volumes) / count(ORDER)) ** 0.5
+        error = torch.from_numpy(first.expected_error / scale) * in_harmonics(len(measured[k].volumes))
         std[..., volumes] = scale * measured[k].variance_at(basis(at.directions[volumes]), error).sqrt().numpy()
         same = _same_axes(at.directions[volumes], table.directions[measured[k].volumes])
         signal[..., volumes] += beyond(first, measured[k], inside) @ same.T

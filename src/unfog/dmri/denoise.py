@@ -25,6 +25,7 @@ from unfog.core.random import generator
 from unfog.core.tiles import Place, blended, places
 from unfog.dmri.features import Shell, shells, signals
 from unfog.dmri.gradients import GradientTable
+from unfog.dmri.masks import voxels_inside
 from unfog.errors import InputError
 from unfog.sampling.loop import Report
 
@@ -148,7 +149,7 @@ def _checked(
     if not np.isfinite(data).all():
         raise InputError("The scan holds values that are not finite; set them to 0.")
     space = data.shape[:3]
-    level, inside = np.asarray(sigma, np.float32), np.ones(space, bool) if mask is None else np.asarray(mask) > 0
+    level, inside = np.asarray(sigma, np.float32), voxels_inside(mask, space)
     if inside.shape != space or level.shape not in ((), space):
         raise InputError(f"The mask and the noise map are on the scan's grid {space}, not {inside.shape} and {level.shape}.")
     if not inside.any() or not (np.isfinite(level).all() and (level > 0).all()):

@@ -24,6 +24,7 @@ from unfog.dmri.classical import Denoised
 from unfog.dmri.features import basis
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count, degrees
+from unfog.dmri.masks import voxels_inside
 from unfog.dmri.orientation import Array, Orientation, orientation
 from unfog.dmri.rician import without_bias
 from unfog.dmri.simulate import ORDER
@@ -76,7 +77,7 @@ def drawn(
     """The posterior from the ``volumes`` of raw ``data``, with the noise and the signal that low rank found."""
     if kept < 1:
         raise InputError(f"The response of one fibre is read from the draws that are kept, so keep 1 or more, not {kept}.")
-    inside = np.ones(first.sigma.shape, bool) if mask is None else np.asarray(mask) > 0
+    inside = voxels_inside(mask, first.sigma.shape)
     y = without_bias(np.asarray(data[..., volumes], np.float32), first.signal[..., volumes], first.sigma[..., None], coils)
     level = np.maximum(first.noise.level.numpy(), 1e-6 * float(np.abs(y).max()))
     found = orientation(denoiser, y, table[volumes], level, inside, draws=draws, kept=kept, seed=seed, report=report)

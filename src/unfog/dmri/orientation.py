@@ -31,6 +31,7 @@ from unfog.core.tiles import Place, cores, places
 from unfog.dmri.denoise import Measured, measure
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count
+from unfog.dmri.masks import voxels_inside
 from unfog.dmri.simulate import ORDER
 from unfog.dmri.tensor import Tensors, fit_tensors
 from unfog.errors import InputError
@@ -71,7 +72,7 @@ def orientation(
     measured, scale = measure(data, gradients, sigma, mask)
     if len(measured) != 1:
         raise InputError(f"Directions are drawn from one shell, and the table has {len(measured)}; choose its volumes and b = 0.")
-    inside = np.ones(data.shape[:3], bool) if mask is None else np.asarray(mask) > 0
+    inside = voxels_inside(mask, data.shape[:3])
     out = _empty(inside.shape, min(kept, draws))
     total = len(places(inside.shape, SIDE, OVERLAP))
     for k, (tile, core, within) in enumerate(cores(inside.shape, SIDE, OVERLAP)):

@@ -34,7 +34,7 @@ def birdcage(coils: int, size: tuple[int, int], radius: float = 1.5) -> Tensor:
     return maps / maps.abs().square().sum(0).sqrt()
 
 
-def calibrated(kspace: Tensor, width: int = 16) -> Tensor:
+def self_calibrated(kspace: Tensor, width: int = 16) -> Tensor:
     """Maps (coils, *space) from the middle ``width`` lines along every axis of complex k-space (coils, *space), centred."""
     window = torch.ones(kspace.shape[1:], dtype=torch.float64)
     for axis, n in enumerate(kspace.shape[1:]):

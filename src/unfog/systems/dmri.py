@@ -173,13 +173,17 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
         from dipy.segment.mask import median_otsu
     except ImportError as error:
         raise MissingExtra("dmri", "DIPY") from error
-    weighted = ~gradients.b0 if gradients.b0.any() else np.ones(len(gradients), bool)
-    mean, dimmed = (volume.data[..., some].mean(-1) for some in (~weighted if gradients.b0.any() else weighted, weighted))
+    shown = gradients.b0 if gradients.b0.any() else ~gradients.b0
+    mean, weighted = volume.data[..., shown].mean(-1), volume.data[..., ~gradients.b0].mean(-1)
+    everything = np.ones(mean.shape, bool)
     if float(mean.max()) == float(mean.min()):
-        return np.ones(mean.shape, bool)
+        return everything
     inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
-    parted = inside.any() and not inside.all() and np.median(mean[~inside]) < AIR * np.median(mean[inside])
-    return inside if parted and np.median(mean[~inside]) <= STILL * np.median(dimmed[~inside]) else np.ones(mean.shape, bool)
+    if not inside.any() or inside.all():
+        return everything
+    outside = np.median(mean[~inside])
+    dark, still = outside < AIR * np.median(mean[inside]), outside <= STILL * np.median(weighted[~inside])
+    return inside if dark and still else everything
 
 
 def _mask(path: Path, volume: Volume) -> Volume:

@@ -157,20 +157,8 @@ def _removed(page: Page, residual: Array, inside: NDArray[np.bool_], gradients: 
 
 
 def provenance(page: Page, summary: Mapping[str, Any]) -> None:
-    """The section that says how a result was made."""
-    page.section("How this was made")
-    shown = {
-        key: value for key, value in summary.items() if key not in ("warnings", "files", "signal to noise", "residual autocorrelation")
-    }
+    """How a result was made, of what its summary holds."""
+    elsewhere = ("warnings", "files", "signal to noise", "residual autocorrelation")
+    shown = {key: value for key, value in summary.items() if key not in elsewhere}
     told = shown | ({"seed": "none: nothing is drawn at random"} if shown.get("seed") is None else {})
-    page.table(
-        ["", ""],
-        [[key, _text(value)] for key, value in told.items()],
-        "The version, the prior by the SHA-256 of its weights, and all options.",
-    )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {_text(one)}" for key, one in value.items())
-    return ", ".join(map(_text, value)) if isinstance(value, list) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    page.provenance(told, "The version, the prior by the SHA-256 of its weights, and all options.")

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from unfog.data.raw import Raw, read_raw
 from unfog.errors import InputError
-from unfog.physics.coils import calibrated
+from unfog.physics.coils import self_calibrated
 from unfog.physics.fourier import ComplexOf, Fourier, SliceCoils, to_real
 from unfog.physics.linear import Operator, require_adjoint
 from unfog.physics.noise import estimate_edge_sigma, estimate_ray_sigma
@@ -95,7 +95,7 @@ def _maps(raw: Raw, path: Path, kspace: Tensor) -> tuple[Tensor, list[str]]:
     """Sensitivities (slices or 1, coils, *space), and what to say of them."""
     if "sensitivities" not in raw:
         told = "The coils' sensitivities were found from the middle of k-space; give --sensitivities where they are known."
-        return torch.stack([calibrated(one) for one in kspace]), [told]
+        return torch.stack([self_calibrated(one) for one in kspace]), [told]
     maps = torch.from_numpy(raw["sensitivities"]).to(torch.complex64)
     if maps.shape not in (kspace.shape, kspace.shape[1:]):
         raise InputError(f"{path.name} has sensitivities {tuple(maps.shape)} for k-space {tuple(kspace.shape)}; give a map for every coil.")

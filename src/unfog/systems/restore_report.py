@@ -52,8 +52,9 @@ def restoration_page(
         f"The mean and the sample from {bounds[0]:g} to {bounds[1]:g} of the model's data, the deviation from 0 to {top:.3g}.",
         COLUMNS,
     )
-    page.section("How this was made")
-    page.text(" · ".join(f"{key}: {value}" for key, value in summary.items() if key not in ("warnings", "files")), quiet=True)
+    page.provenance(
+        {key: value for key, value in summary.items() if key not in ("warnings", "files")}, "All of summary.json but its files."
+    )
     return page
 
 

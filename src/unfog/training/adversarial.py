@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import relu
 
@@ -35,20 +35,19 @@ from unfog.training.times import Stratified, Times
 from unfog.training.times import times as time_distributions
 
 
-class AdversarialObjective(nn.Module):
+class AdversarialObjective:
     """Trains a student of ``model.segments`` steps; its ``head`` is the discriminator, which learns with it and is then left behind."""
 
     def __init__(self, teacher: NetworkDenoiser, model: Consistency, times: Times, drop: Drop) -> None:
-        super().__init__()
         network = teacher.network
         if not isinstance(network, UNet):
             raise InputError(f"The teacher's network {type(network).__name__} has no features to judge by; distil it by consistency.")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("heads"))
             self.head = Heads(network.feature_channels, network.dims)
-        self.teacher, self.model, self.times, self.drop = [teacher], model, times, drop  # in a list: it is no part of what learns
+        self.teacher, self.model, self.times, self.drop = teacher, model, times, drop
 
-    def forward(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
+    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
         """The loss of each sample (batch,): the heads' in odd steps, the student's in even ones."""
         x0, t = batch["x"], self.times(Stratified()(seed, step, samples), denoiser.process)
         condition: dict[str, Any] = {**given(denoiser, batch), "keep": self.drop.keep(samples, seed, step, x0.device)}
@@ -69,7 +68,7 @@ class AdversarialObjective(nn.Module):
         return -verdict.float().mean(1)
 
     def _features(self, x_t: Tensor, t: Tensor, keep: Mapping[str, Tensor], **condition: Any) -> list[Tensor]:
-        teacher = self.teacher[0].to(x_t.device)
+        teacher = self.teacher.to(x_t.device)
         return teacher.features(x_t, t, teacher.conditioner(x_t, condition, keep))
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from unfog.evaluation.report.chart import Line, line_chart
 from unfog.evaluation.report.glyphs import Axis, axes_over
@@ -52,6 +53,11 @@ class Page:
         """Figures to see first: (value, what it is)."""
         cards = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(label)}</dt></div>" for value, label in facts)
         self._body.append(f'<dl class="facts">{cards}</dl>')
+
+    def provenance(self, values: Mapping[str, Any], caption: str) -> None:
+        """The section that says how a result was made."""
+        self.section("How this was made")
+        self.table(["", ""], [[key, _plain(value)] for key, value in values.items()], caption)
 
     def pictures(self, rows: Sequence[Row], caption: str, columns: Sequence[str] = (), largest: int = 200) -> None:
         """Rows of pictures under column names, each at most ``largest`` pixels wide on the page."""
@@ -134,3 +140,9 @@ def _cell(text: str, column: int, best: bool) -> str:
     if column == 0:
         return f'<th scope="row">{escape(text)}</th>'
     return f'<td class="best">{escape(text)}</td>' if best else f"<td>{escape(text)}</td>"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else f"{value:.4g}" if isinstance(value, float) else str(value)
