@@ -78,6 +78,7 @@ def test_a_bad_batch_is_skipped_and_told(tiny, tmp_path, caplog):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_on_a_gpu_resumes(tiny, tmp_path):
     objective = objectives.build({"name": "denoising", "times": "log-normal", "drop": {"label": 0.3}})
     for steps, resume in ((6, False), (12, True)):

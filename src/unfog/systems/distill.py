@@ -37,7 +37,16 @@ methods: Registry[Sections] = Registry("method of distillation")
 def adversarial(steps: int, blind: bool, before: Config) -> Sections:
     """Told from real pictures in the teacher's features; may end better than the teacher."""
     objective = {"name": "adversarial-distillation", "segments": steps, "scale": SCALE}
-    changes = {"steps": 3000, "lr": 2e-4, "warmup": 100, "betas": [0.0, 0.99], "ema": 0.9975, "ema_power": 10.0, "head_rate": 5.0}
+    changes = {
+        "steps": 2000,
+        "lr": 2e-4,
+        "warmup": 50,
+        "decay": "constant",
+        "betas": [0.0, 0.99],
+        "ema": 0.995,
+        "ema_power": 10.0,
+        "head_rate": 5.0,
+    }
     return objective, training(**changes, **{key: before[key] for key in KEPT if key in before})
 
 

@@ -6,13 +6,14 @@ frozen, turns them into features, and small heads D are to tell them apart (hing
     heads:    mean relu(1 - D(alpha x_0 + sigma n)) + mean relu(1 + D(alpha G(z) + sigma n')),
     student:  - mean D(alpha G(z) + sigma n').
 
-Nothing of the teacher's trajectories is needed, so the student may end better than the teacher. The heads learn in odd steps, the student
-in even ones: when both learned in every step, student and heads circled each other and all pictures became one.
+Nothing of the teacher's trajectories is needed, so the student may end better than the teacher. The heads have the first turn of a step,
+and the student faces what they have just learned of its pictures: when both learned at once they circled each other, and all pictures
+became one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -47,8 +48,10 @@ class AdversarialObjective:
             self.head = Heads(network.feature_channels, network.dims)
         self.teacher, self.model, self.times, self.drop = teacher, model, times, drop
 
-    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
-        """The loss of each sample (batch,): the heads' in odd steps, the student's in even ones."""
+    def __call__(
+        self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int
+    ) -> Iterator[Tensor]:
+        """The losses of each sample (batch,): the heads', then the student's."""
         x0, t = batch["x"], self.times(Stratified()(seed, step, samples), denoiser.process)
         condition: dict[str, Any] = {**given(denoiser, batch), "keep": self.drop.keep(samples, seed, step, x0.device)}
 
@@ -57,15 +60,14 @@ class AdversarialObjective:
             alpha, sigma = denoiser.scales(t)
             return self._features(expand(alpha, x) * x + expand(sigma, x) * noise, t, **condition)
 
-        with torch.set_grad_enabled(torch.is_grad_enabled() and step % 2 == 0):
-            made = generate(denoiser, normal(x0.shape, streams("noise", seed, step, samples), like=x0), self.model, condition)
-            fake = seen(made, "fake")
-            real = [] if step % 2 == 0 else seen(x0, "real")
-        if step % 2 == 1:
-            return (relu(1 - self.head(real)) + relu(1 + self.head(fake))).float().mean(1)
+        made = generate(denoiser, normal(x0.shape, streams("noise", seed, step, samples), like=x0), self.model, condition)
+        fake = seen(made, "fake")
+        with torch.no_grad():
+            real = seen(x0, "real")
+        yield (relu(1 - self.head(real)) + relu(1 + self.head([x.detach() for x in fake]))).float().mean(1)
         frozen = {name: p.detach() for name, p in self.head.named_parameters()}
         verdict: Tensor = functional_call(self.head, frozen, (fake,))
-        return -verdict.float().mean(1)
+        yield -verdict.float().mean(1)
 
     def _features(self, x_t: Tensor, t: Tensor, keep: Mapping[str, Tensor], **condition: Any) -> list[Tensor]:
         teacher = self.teacher.to(x_t.device)

@@ -6,7 +6,7 @@ AdamW: Loshchilov & Hutter 2019. Weights stay in float32; ``bf16`` runs the netw
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.errors import InputError
 from unfog.training.ema import EMA, power_function, power_ramp, warm_up
+from unfog.training.losses import Losses
 from unfog.training.settings import TrainSettings
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -24,7 +25,7 @@ HEAD = "objective."  # before the names of what the objective itself learns
 
 @dataclass(frozen=True)
 class Step:
-    """What an update came to; ``losses`` (batch,) are the samples' own."""
+    """What an update came to, by its last loss; ``losses`` (batch,) are the samples' own."""
 
     loss: float
     grad_norm: float
@@ -54,11 +55,37 @@ class Learner:
         lengths = settings.snapshot_lengths if settings.snapshot_every else ()
         self.profiles = {length: EMA(denoiser, power_function(length)) for length in lengths}
 
-    def update(self, objective: Callable[[], Tensor], lr: float) -> Step:
-        """One step of AdamW on the mean of the ``objective``'s losses (batch,); none is taken when loss or gradient is not finite."""
+    def update(self, objective: Callable[[], Losses], lr: float) -> Step:
+        """A step of AdamW on the mean of each of the ``objective``'s losses (batch,); the first that is not finite ends them."""
         buffers = [buffer.clone() for buffer in self.denoiser.buffers()]
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            losses = objective()
+        for losses in self._turns(objective):
+            step = self._descend(losses, lr)
+            if not step.finite:
+                for buffer, before in zip(self.denoiser.buffers(), buffers, strict=True):
+                    buffer.copy_(before)
+                return step
+        for average in (self.ema, *self.profiles.values()):
+            average.update()
+        return step
+
+    def _turns(self, objective: Callable[[], Losses]) -> Iterator[Tensor]:
+        """The losses one after the other, each worked out once the step on the one before has been taken."""
+        with self._precision():
+            given = objective()
+        if isinstance(given, Tensor):
+            yield given
+            return
+        while True:
+            with self._precision():
+                losses = next(given, None)
+            if losses is None:
+                return
+            yield losses
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+    def _descend(self, losses: Tensor, lr: float) -> Step:
         loss = losses.mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -70,11 +97,6 @@ class Learner:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr * group.get("rate", 1.0)
             self.optimizer.step()
-            for average in (self.ema, *self.profiles.values()):
-                average.update()
-        else:
-            for buffer, before in zip(self.denoiser.buffers(), buffers, strict=True):
-                buffer.copy_(before)
         return step
 
     def training_state(self) -> dict[str, Tensor]:

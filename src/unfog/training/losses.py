@@ -11,7 +11,7 @@ Weights are given on the error of x_0 or of the noise and carried over to the ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -33,6 +33,7 @@ class Example:
     noise: Tensor
 
 
+Losses = Tensor | Iterator[Tensor]  # (batch,), or those of each turn of a step
 Loss = Callable[[NetworkDenoiser, Example, Tensor], Tensor]  # (denoiser, example, its raw output) -> losses (batch,)
 Weight = Callable[[Tensor, Tensor], Tensor]  # (log-SNR, a), float64, (batch,) or, by channel, (batch, 1) and (batch, channels) -> weight
 weights: Registry[Weight] = Registry("loss weight")

@@ -19,7 +19,7 @@ from unfog.core.registry import Registry
 from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.sampling.ancestral import Variance, small, variances
-from unfog.training.losses import Denoising, Example, Loss, weights
+from unfog.training.losses import Denoising, Example, Loss, Losses, weights
 from unfog.training.order import streams
 from unfog.training.times import Floored, Stratified, Times, Uniform, Uniforms, uniforms
 from unfog.training.times import times as time_distributions
@@ -60,8 +60,8 @@ def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, T
 class Objective(Protocol):
     """What training minimises. A module called ``head``, if it has one, learns as well and is no part of the trained model."""
 
-    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
-        """The loss of each sample (batch,); the same for a sample in any batch."""
+    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Losses:
+        """The loss of each sample (batch,), the same for a sample in any batch; where some learn against others, that of each turn."""
         ...
 
 
