@@ -30,10 +30,11 @@ import unfog
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import Process, processes
 from unfog.core.shapes import mean_per_sample
-from unfog.sampling.calibration import Trajectories, calibrate, classical_grids
+from unfog.sampling.calibration import calibrate, classical_grids, fine
 from unfog.sampling.linear import LinearSolver
 from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
+from unfog.sampling.trajectories import Trajectories
 
 MODES, TARGETS, CALLS = 6, [(d, s) for d in (2, 64) for s in ("ddpm-linear", "ddpm-cosine")], (5, 10, 20, 50)
 TEST_MIXTURES = range(4)
@@ -161,8 +162,8 @@ def by_solver(rows: list[dict[str, Any]]) -> dict[str, Any]:
 def target(dims: int, schedule: str, calls: list[int], n: int, work: int) -> dict[str, Any]:
     """All cells of one target."""
     process, first = processes.build(schedule), torch.ones((), dtype=torch.float64)
-    truth = Trajectories.fine(Mixtures(process, dims, TEST_MIXTURES), noise(n, dims, 1), first, TRUTH_STEPS)
-    learned = Trajectories.fine(Mixtures(process, dims, LEARNED_MIXTURES[dims]), noise(LEARNED[dims], dims, 2), first, FINE_STEPS)
+    truth = fine(Mixtures(process, dims, TEST_MIXTURES), noise(n, dims, 1), first, TRUTH_STEPS)
+    learned = fine(Mixtures(process, dims, LEARNED_MIXTURES[dims]), noise(LEARNED[dims], dims, 2), first, FINE_STEPS)
     betas = table(process)
     cells = {}
     for count in calls:

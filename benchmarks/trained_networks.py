@@ -31,7 +31,7 @@ from unfog.core.random import generator, generators, normal
 from unfog.data.dataset import open_dataset
 from unfog.evaluation.distances import compare
 from unfog.evaluation.features import NAME, feature_network, image_features
-from unfog.sampling.calibration import Trajectories
+from unfog.sampling.calibration import fine
 from unfog.sampling.grids import grids
 from unfog.systems.run import Run
 from unfog.systems.solvers import calibrate_run, load_solver
@@ -95,9 +95,7 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     """Errors, and distances where pictures are asked for, by number of calls."""
     first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
     with torch.no_grad():
-        truth = Trajectories.fine(
-            Single(run.denoiser), normal((options.n, *run.shape), generators(SEED, range(options.n))).double(), first, TRUTH_STEPS
-        )
+        truth = fine(Single(run.denoiser), normal((options.n, *run.shape), generators(SEED, range(options.n))).double(), first, TRUTH_STEPS)
     scored = None
     if options.images:
         test = open_dataset("fashion-mnist", split="test").batch(torch.randperm(2 * HALF, generator=generator(0, "halves")))["x"] / 255

@@ -242,10 +242,10 @@ class Tabulated(VariancePreserving):
         return (table[index] - table[index - 1]) * self.steps
 
     def _place(self, t: Tensor) -> Tensor:
-        """t in units of the table's stride, rounded to the knot it means."""
+        """t in units of the table's stride, rounded to the knot it means (with t's own slope, which rounding has not)."""
         place = t * self.steps
-        nearest = place.round()
-        return torch.where((place - nearest).abs() < 1e-9 * self.steps, nearest, place)
+        beside = (place.round() - place).detach()
+        return torch.where(beside.abs() < 1e-9 * self.steps, place + beside, place)
 
     def _table(self, like: Tensor) -> Tensor:
         return torch.tensor(self.knots, dtype=torch.float64, device=like.device)

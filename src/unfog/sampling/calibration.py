@@ -2,12 +2,12 @@ r"""Calibrated solvers: times and coefficients of a linear multistep solver, lea
 
 The family is ``sampling.linear``: times t_1 .. t_{N-1} and a lower-triangular B, which holds every linear multistep solver with a free
 corrector. So the search starts at the best classical one, and what it returns is never worse than that on the trajectories kept back.
-With e_n the mean squared error of trajectory n at its end, against many small steps from the same start, the loss
+The loss is about the mean and the middle of the errors (``Trajectories.standing``), each beside the best classical solver's own,
 
-    3/4 log mean e_n + 1/4 mean of log e_n over the middle half of all e_n
+    log sum_k (error_k^2 / best classical error_k^2),     k = mean, middle,
 
-serves the tail and the median, whatever the scale. It is minimised through the network by L-BFGS over the gaps of log t and the
-coefficients under the diagonal (the diagonal makes each row sum to 1), in coordinates where they are independent.
+so the worse of the two has the say. It is minimised through the network by L-BFGS over the gaps of log t and the coefficients under
+the diagonal (the diagonal makes each row sum to 1), in coordinates where they are independent.
 In the spirit of Watson et al. 2022 and S4S (Frankel et al. 2025).
 """
 
@@ -23,19 +23,17 @@ import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
-from unfog.core.shapes import mean_per_sample
 from unfog.errors import InputError
 from unfog.sampling.grids import grids
-from unfog.sampling.linear import LinearSolver, advance, coefficients
-from unfog.sampling.loop import Report, sample
-from unfog.sampling.multistep import Corrected, exact
+from unfog.sampling.linear import LinearSolver, coefficients
+from unfog.sampling.loop import Report
 from unfog.sampling.samplers import samplers
+from unfog.sampling.trajectories import Trajectories
 
 FINE_STEPS = 120
-VALIDATION = 1 / 4  # of the trajectories are kept back to choose by
-STARTS, ROUND = 4, 4  # grids in the race; iterations between two looks at the trajectories kept back
-TAIL, MIDDLE, TINY = 3 / 4, 1 / 2, 1e-18
+STARTS, ROUND = 6, 4  # grids in the race; iterations between two looks at the trajectories kept back
 STRETCH, RIDGE = 0.1, 1e-5  # the unit of log-gaps; what keeps directions that hardly matter from growing
+BETWEEN = tuple((low, share) for low in (0.01, 0.03) for share in (1 / 3, 2 / 3))  # of a log-SNR grid and the uniform one
 
 Named = Any  # the name of a registry entry, or its config
 CLASSICAL: tuple[Named, ...] = (
@@ -48,47 +46,9 @@ CLASSICAL: tuple[Named, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Trajectories:
-    """Starts x_T and ends x_0 of the probability-flow ODE of one denoiser, (n, channels, *space)."""
-
-    denoiser: Denoiser
-    start: Tensor
-    end: Tensor
-
-    @classmethod
-    def fine(cls, denoiser: Denoiser, noise: Tensor, first: Tensor, steps: int = FINE_STEPS) -> Trajectories:
-        """The ends by third-order Adams in many steps; ``first`` is the time of the start, ``noise`` standard normal."""
-        times = classical_grids(denoiser, first, steps)[0][1]
-        end = sample(denoiser, noise, times, Corrected(3, exact), randomness=torch.Generator())
-        return cls(denoiser, noise * denoiser.process.sigma(first).to(noise), end)
-
-    def split(self) -> tuple[Trajectories, Trajectories]:
-        """Training and validation: those to learn from, and those to choose by."""
-        kept = max(1, round(VALIDATION * len(self.start)))
-        if len(self.start) - kept < 1:
-            raise InputError(f"A calibration needs at least 2 trajectories, got {len(self.start)}.")
-        parts = [(self.start[part], self.end[part]) for part in (slice(kept, None), slice(kept))]
-        return Trajectories(self.denoiser, *parts[0]), Trajectories(self.denoiser, *parts[1])
-
-    def solve(self, times: Tensor, weights: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The linear solver's ends (n, channels, *space), and the denoised estimate of each call; differentiable."""
-        x, seen = self.start, list[Tensor]()
-        for call in range(len(weights)):
-            seen.append(self.denoiser(x, times[call]).mean)
-            x = advance(self.denoiser.process, times, weights[call], self.start, seen)
-        return x, seen
-
-    def errors(self, times: Tensor, weights: Tensor) -> Tensor:
-        """Mean squared error (n,) of the linear solver's ends; differentiable in times and weights."""
-        return mean_per_sample((self.solve(times, weights)[0] - self.end).square())
-
-
-def loss(errors: Tensor) -> Tensor:
-    """Tail and median: the log of the mean, and the mean of the log over the middle of the sorted errors."""
-    outside = int(len(errors) * (1 - MIDDLE) / 2)
-    middle = (errors + TINY).log().sort().values[outside : len(errors) - outside]
-    return TAIL * errors.mean().log() + (1 - TAIL) * middle.mean()
+def fine(denoiser: Denoiser, noise: Tensor, first: Tensor, steps: int = FINE_STEPS) -> Trajectories:
+    """Trajectories from the time ``first``, in many steps."""
+    return Trajectories.fine(denoiser, noise, classical_grids(denoiser, first, steps)[0][1])
 
 
 def classical_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple[Named, Tensor]]:
@@ -105,11 +65,24 @@ def classical_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple
     return [(name, times) for name, times in starts if bool((times[1:] < times[:-1]).all())]
 
 
+def starting_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple[Named, Tensor]]:
+    """The classical ones, and some between those that favour little noise and the uniform one, which favours much."""
+    *others, (name, uniform) = classical_grids(denoiser, first, steps)
+    between: list[tuple[Named, Tensor]] = []
+    for low, share in BETWEEN:
+        for other, times in others:
+            if other["name"] == "log-snr" and other["sigma_min"] == low and name == "uniform":
+                inner = torch.exp(share * times[1:-1].log() + (1 - share) * uniform[1:-1].log())
+                label = {"name": "between", "grids": [other, name], "share": round(share, 3)}
+                between.append((label, torch.cat([times[:1], inner, times[-1:]])))
+    return [*others, (name, uniform), *between]
+
+
 @dataclass(frozen=True)
 class Classical:
-    """A classical solver on one of its grids, as a linear solver, and its loss on the training trajectories."""
+    """A classical solver on one of its grids, as a linear solver, and how it stands on the training trajectories."""
 
-    loss: float
+    standing: Tensor
     sampler: Named
     grid: Named
     solver: LinearSolver
@@ -117,13 +90,13 @@ class Classical:
 
 @dataclass(frozen=True)
 class CalibratedSolver:
-    """A solver, the classical one it began as, and two losses on the trajectories kept back: the best classical one's, and its own."""
+    """A solver, the classical one it began as, and how the best classical one and it stand on the trajectories kept back."""
 
     solver: LinearSolver
     sampler: Named
     grid: Named
-    before: float
-    after: float
+    before: Tensor
+    after: Tensor
 
 
 def calibrate(
@@ -132,53 +105,61 @@ def calibrate(
     """The best solver of ``calls`` network calls for these trajectories, of one model or of several alike.
 
     ``first`` is the time they start at. The best grids race for the first quarter of the iterations, and the one ahead goes on alone.
-    Cost: about 4 network calls and 2 backward passes an iteration, trajectory and call, after 64 network calls for the start.
+    Cost: about 4 network calls and 2 backward passes an iteration, trajectory and call, after 96 network calls for the start.
     """
     if calls < 1:
         raise InputError(f"A calibrated solver needs at least one step, got {calls}.")
     training, validation = zip(*(part.split() for part in sets), strict=True)
-    starts = _classical(training, first, calls)[:STARTS]
-    before = _validate(validation, starts[0].solver)
-    best = CalibratedSolver(starts[0].solver, starts[0].sampler, starts[0].grid, before, before)
+    found = _classical(training, first, calls)
+    best = torch.stack([one.standing for grid in found for one in grid]).amin(0)
+    leaders = [min(grid, key=lambda one: _score(one.standing, best)) for grid in found]
+    starts = sorted(leaders, key=lambda one: _score(one.standing, best))[:STARTS]
+    before = _stand(validation, starts[0].solver)
+    chosen = CalibratedSolver(starts[0].solver, starts[0].sampler, starts[0].grid, before, before)
     rounds = iterations // ROUND
     trial = -(-rounds // 4)
     total, done = len(starts) * trial + rounds - trial, 0
-    race = [(start, _descend(training, start.solver)) for start in starts]
+    race = [(start, _descend(training, start.solver, best)) for start in starts]
     for length in (trial, rounds - trial):
         finish = []
         for start, descent in race:
             score = math.inf
             for solver in islice(descent, length):
-                score, done = _validate(validation, solver), done + 1
-                if score < best.after:
-                    best = CalibratedSolver(solver, start.sampler, start.grid, before, score)
+                now, done = _stand(validation, solver), done + 1
+                score = _score(now, best)
+                if score < _score(chosen.after, best):
+                    chosen = CalibratedSolver(solver, start.sampler, start.grid, before, now)
                 if report is not None:
                     report(done, total)
             finish.append(score)
         race = [race[min(range(len(race)), key=finish.__getitem__)]]
-    return best
+    return chosen
 
 
-def _validate(sets: Sequence[Trajectories], solver: LinearSolver) -> float:
-    """The loss; infinite where the times are out of order."""
-    if not bool((solver.times[1:] < solver.times[:-1]).all()):
-        return math.inf
-    with torch.no_grad():
-        score = float(torch.stack([loss(part.errors(solver.times, solver.weights)) for part in sets]).mean())
-    return score if math.isfinite(score) else math.inf
+def _score(now: Tensor, best: Tensor) -> float:
+    return float(torch.logsumexp(now - best, 0))
 
 
-def _classical(sets: Sequence[Trajectories], first: Tensor, calls: int) -> list[Classical]:
-    """The best classical solver of each grid, the best grid first."""
+def _stand(sets: Sequence[Trajectories], solver: LinearSolver) -> Tensor:
+    """How the solver stands, (2,); infinitely badly where its times are out of order."""
+    if bool((solver.times[1:] < solver.times[:-1]).all()):
+        with torch.no_grad():
+            found = torch.stack([part.standing(solver.times, solver.weights) for part in sets]).mean(0)
+        if bool(found.isfinite().all()):
+            return found
+    return torch.full((2,), math.inf, dtype=torch.float64)
+
+
+def _classical(sets: Sequence[Trajectories], first: Tensor, calls: int) -> list[list[Classical]]:
+    """Every classical solver, grid by grid."""
     process, found = sets[0].denoiser.process, []
-    for grid, times in classical_grids(sets[0].denoiser, first, calls):
+    for grid, times in starting_grids(sets[0].denoiser, first, calls):
         solvers = [(name, LinearSolver(times, coefficients(samplers.build(name), process, times))) for name in CLASSICAL]
-        tried = [Classical(_validate(sets, solver), name, grid, solver) for name, solver in solvers]
-        found.append(min(tried, key=lambda one: one.loss))
-    return sorted(found, key=lambda one: one.loss)
+        found.append([Classical(_stand(sets, solver), name, grid, solver) for name, solver in solvers])
+    return found
 
 
-def _descend(sets: Sequence[Trajectories], start: LinearSolver) -> Iterator[LinearSolver]:
+def _descend(sets: Sequence[Trajectories], start: LinearSolver, best: Tensor) -> Iterator[LinearSolver]:
     """L-BFGS from a solver; yields one after every round, without end."""
     times, weights = start.times, start.weights
     origin, scales = times[0].log(), _scales(sets, times, weights)
@@ -195,7 +176,7 @@ def _descend(sets: Sequence[Trajectories], start: LinearSolver) -> Iterator[Line
         total = 0.0
         for part in sets:  # one graph at a time: memory is that of one set
             with torch.enable_grad():
-                value = loss(part.errors(*solver())) / len(sets)
+                value = torch.logsumexp(part.standing(*solver()) - best, 0) / len(sets)
                 value.backward()  # type: ignore[no-untyped-call]
             total += float(value.detach())
         return total

@@ -19,7 +19,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.random import generators, normal
 from unfog.data.output import write_bytes
 from unfog.errors import InputError
-from unfog.sampling.calibration import Trajectories, calibrate
+from unfog.sampling.calibration import calibrate, fine
 from unfog.sampling.grids import grids
 from unfog.sampling.linear import LinearSolver
 from unfog.sampling.loop import Report
@@ -59,7 +59,7 @@ def calibrate_run(
     """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
 
     A run with classes is calibrated on some of them. Cost: about ``trajectories`` x
-    (120 + (64 + 5 ``iterations``) ``calls``) network calls.
+    (170 + (96 + 6 ``iterations``) ``calls``) network calls.
     """
     path = solver_path(run, calls)
     if path.exists() and not overwrite:
@@ -71,12 +71,16 @@ def calibrate_run(
     noise = normal((trajectories, *run.shape), generators(seed, range(trajectories))).chunk(SETS)
     tell, sets = report or (lambda done, total: None), []
     for k, part in enumerate(noise):
-        sets.append(Trajectories.fine(_conditioned(run, k), part, first))
+        sets.append(fine(_conditioned(run, k), part, first))
         tell(k + 1, SETS + iterations)
     found = calibrate(sets, first, calls, iterations=iterations, report=lambda done, total: tell(SETS + done, SETS + total))
-    before, after = math.exp(found.before / 2), math.exp(found.after / 2)
+    errors = {
+        f"{what}_{when}": math.exp(float(log) / 2)
+        for when, stand in (("before", found.before), ("after", found.after))
+        for what, log in zip(("error", "middle_error"), stand, strict=True)
+    }
     summary = {
-        "calls": calls, "started_from": {"sampler": found.sampler, "grid": found.grid}, "error_before": before, "error_after": after,
+        "calls": calls, "started_from": {"sampler": found.sampler, "grid": found.grid}, **errors,
         "trajectories": trajectories, "iterations": iterations, "seed": seed,
     }  # fmt: skip
     record = {
