@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ from unfog.guidance.diffpir import DiffPIR
 from unfog.guidance.direct import DirectMeasurement
 from unfog.guidance.dps import DPS
 from unfog.guidance.gdp import GDP
+from unfog.guidance.memory import Room, within_memory
 from unfog.guidance.mmps import MMPS
 from unfog.guidance.pigdm import PiGDM
 from unfog.guidance.tmpd import TMPD
@@ -109,8 +111,8 @@ def restore(
     plan = plan or Plan.of(run, grid=GRID)
     scaled, noise = _to_model_scale(run, measurement, operator, sigma)
 
-    def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return posterior_denoiser(run.denoiser, operator.of(rows), scaled[rows], noise, method), plan
+    def posterior(rows: list[int], room: Room) -> tuple[Denoiser, Plan]:
+        return posterior_denoiser(room.prior(run.denoiser), operator.of(rows), scaled[rows], noise, method), plan
 
     shape = (run.shape[0], *_space(operator, measurement))
     stack = draw_posterior(run, posterior, len(measurement), shape, samples=samples, seed=seed, batch=batch, report=report)
@@ -119,22 +121,29 @@ def restore(
     return Restored(mean, stack.std(1), stack)
 
 
+Posterior = Callable[[list[int], Room], tuple[Denoiser, Plan]]  # for images by number, in as much room as there is
+
+
 def draw_posterior(
-    run: Run, posterior: Callable[[list[int]], tuple[Denoiser, Plan]], images: int, shape: tuple[int, ...], *, samples: int, seed: int,
-    batch: int, report: Report | None,
+    run: Run, posterior: Posterior, images: int, shape: tuple[int, ...], *, samples: int, seed: int, batch: int, report: Report | None,
 ) -> Tensor:  # fmt: skip
-    """Draws (images, samples, *shape), natural units; ``posterior`` gives the denoiser and the plan for a batch of images by number."""
+    """Draws (images, samples, *shape), natural units, ``batch`` at a time, or fewer where memory runs out."""
     if samples < 2:
         raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     jobs = [(i, k) for i in range(images) for k in range(samples)]
-    drawn = list[Tensor]()
-    for start in range(0, len(jobs), batch):
-        some = jobs[start : start + batch]
-        denoiser, plan = posterior([i for i, _ in some])
+    drawn, room, done = list[Tensor](), Room(batch), 0
+
+    def some(room: Room, start: int, done: int) -> tuple[Tensor, int]:
+        chosen = jobs[start : start + room.batch]
+        denoiser, plan = posterior([i for i, _ in chosen], room)
         steps = len(plan.grid) - 1
-        done, total = start // batch * steps, -(-len(jobs) // batch) * steps
-        step: Callable[[int], None] | None = None if report is None else (lambda k, done=done, total=total: report(done + k, total))
-        drawn.append(run_plan(denoiser, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
+        total = done + -(-(len(jobs) - start) // room.batch) * steps
+        step: Callable[[int], None] | None = None if report is None else (lambda k: report(done + k, total))
+        return run_plan(denoiser, plan, [generator(seed, "restore", i, k) for i, k in chosen], shape, step=step), done + steps
+
+    while (start := sum(map(len, drawn))) < len(jobs):
+        (part, done), room = within_memory(partial(some, start=start, done=done), room, shape[1:])
+        drawn.append(part)
     return run.codec.decode(torch.cat(drawn)).reshape(images, samples, *shape)
 
 
@@ -143,9 +152,13 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     scaled, noise = _to_model_scale(run, noisy, Identity(), sigma)
     process = run.denoiser.process
     t = process.t_of_noise_level(torch.tensor(noise))
-    with torch.no_grad():
-        parts = [run.denoiser(part * process.alpha(t).to(part), t).mean for part in torch.split(scaled, batch)]
-    return run.codec.decode(torch.cat(parts))
+
+    def mean(room: Room) -> Tensor:
+        prior = room.prior(run.denoiser)
+        with torch.no_grad():
+            return torch.cat([prior(part * process.alpha(t).to(part), t).mean for part in torch.split(scaled, room.batch)])
+
+    return run.codec.decode(within_memory(mean, Room(batch), noisy.shape[2:])[0])
 
 
 def data_consistency(operator: Operator, measurement: Tensor, samples: Tensor, sigma: float) -> float:
