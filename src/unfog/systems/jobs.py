@@ -162,7 +162,7 @@ def require_posterior_mean(run: Run) -> None:
     name = run.config.get("objective", {}).get("name", "")
     if any(jumping in name for jumping in ("consistency", "adversarial")):
         raise InputError(
-            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore; use the run it was distilled from."
+            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore or invert; use the run it was distilled from."
         )
 
 

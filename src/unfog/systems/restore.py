@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,6 +35,7 @@ from unfog.physics.linear import Operator
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
 from unfog.physics.operators import BlockAverage, Grey, Identity, Mask
 from unfog.sampling.loop import Report
+from unfog.systems.batches import Job, in_batches
 from unfog.systems.operators import gaussian_blur
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, run_plan
@@ -131,20 +131,13 @@ def draw_posterior(
     if samples < 2:
         raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     jobs = [(i, k) for i in range(images) for k in range(samples)]
-    drawn, room, done = list[Tensor](), Room(batch), 0
 
-    def some(room: Room, start: int, done: int) -> tuple[Tensor, int]:
-        chosen = jobs[start : start + room.batch]
+    def some(chosen: list[Job], room: Room, tell: Report) -> Tensor:
         denoiser, plan = posterior([i for i, _ in chosen], room)
-        steps = len(plan.grid) - 1
-        total = done + -(-(len(jobs) - start) // room.batch) * steps
-        step: Callable[[int], None] | None = None if report is None else (lambda k: report(done + k, total))
-        return run_plan(denoiser, plan, [generator(seed, "restore", i, k) for i, k in chosen], shape, step=step), done + steps
+        randomness = [generator(seed, "restore", i, k) for i, k in chosen]
+        return run_plan(denoiser, plan, randomness, shape, step=lambda k: tell(k, len(plan.grid) - 1))
 
-    while (start := sum(map(len, drawn))) < len(jobs):
-        (part, done), room = within_memory(partial(some, start=start, done=done), room, shape[1:])
-        drawn.append(part)
-    return run.codec.decode(torch.cat(drawn)).reshape(images, samples, *shape)
+    return run.codec.decode(in_batches(jobs, some, shape[1:], batch, report)).reshape(images, samples, *shape)
 
 
 def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Tensor:
