@@ -12,6 +12,9 @@ from commands import invoke
 from PIL import Image
 
 from unfog.data.output import write_image
+from unfog.errors import InputError
+from unfog.systems.edit import told_conditions
+from unfog.systems.run import Run
 
 
 @pytest.fixture
@@ -85,3 +88,20 @@ def test_refused_in_one_sentence(place: Path, line: str, words: str) -> None:
     assert err.startswith("unfog: ")
     assert words in err
     assert not Path("new").exists()
+
+
+def test_seamless_samples_are_others(place: Path) -> None:
+    for name, option in (("plain", ""), ("seamless", " --seamless")):
+        status, _, err = invoke(f"sample run -n 2 --steps 3 --out {name}{option}")
+        assert status == 0, err
+    plain, seamless = (np.load(f"{name}/samples.npy") for name in ("plain", "seamless"))
+    assert plain.shape == seamless.shape
+    assert not np.allclose(plain, seamless)
+    assert json.loads(Path("seamless/summary.json").read_text())["seamless"] is True
+
+
+def test_a_vector_is_told_by_its_numbers() -> None:
+    run = Run(Path("run"), {"conditions": {"field": {"name": "vector", "size": 2}}}, None, None, (1, 8, 8), {})  # type: ignore[arg-type]
+    assert told_conditions(run, ["field=0.5,-2"])["field"].tolist() == [[0.5, -2.0]]
+    with pytest.raises(InputError, match="vector of 2 numbers, not 3"):
+        told_conditions(run, ["field=1,2,3"])

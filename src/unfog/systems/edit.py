@@ -44,7 +44,7 @@ def edit_file(
     scan = read_scan(path, len(run.shape) - 1, run.shape[0])
     offset, scale = scan.units(*data_range(run))
     x = run.codec.encode((torch.from_numpy(scan.values) - offset) / scale)
-    shown, wanted = (_conditions(run, given) for given in (before, after))
+    shown, wanted = (told_conditions(run, given) for given in (before, after))
     if guidance is not None and not after:
         raise InputError("Guidance needs something to guide towards; give --to too.")
     editor = run.denoiser if guidance is None else guided(run, guidance)
@@ -118,7 +118,7 @@ def _expanded(given: Given, count: int) -> dict[str, Tensor]:
     return {name: value.expand(count, *value.shape[1:]) for name, value in given.items()}
 
 
-def _conditions(run: Run, given: Sequence[str]) -> dict[str, Tensor]:
+def told_conditions(run: Run, given: Sequence[str]) -> dict[str, Tensor]:
     """Each "name=value" as a batch of one: a class's number, or a vector's numbers with commas between them."""
     parts = {name: part for name, part in (run.config.get("conditions") or {}).items() if part["name"] in ("class", "vector")}
     found: dict[str, Tensor] = {}
