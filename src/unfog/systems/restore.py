@@ -10,7 +10,7 @@ measurements go through MMPS (``guidance.mmps``), unless another method is asked
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -154,12 +154,17 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     return run.codec.decode(within_memory(mean, Room(batch), noisy.shape[2:])[0])
 
 
+def measured_where(operator: Operator, shape: Sequence[int]) -> Tensor:
+    """True at the values of y that are not 0 whatever the images (n, channels, *space) are, as a mask leaves them."""
+    return operator(torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))) != 0
+
+
 def data_consistency(operator: Operator, measurement: Tensor, samples: Tensor, sigma: float) -> float:
     """The root mean square of y - A x over what was measured, in deviations of the noise: about 1 where samples (n, K, ...) explain y.
 
     Values that are 0 whatever x is, where a mask leaves them out, do not count.
     """
-    seen = operator(torch.randn(samples[:, 0].shape, generator=torch.Generator().manual_seed(0))) != 0
+    seen = measured_where(operator, samples[:, 0].shape)
     seen &= measurement.flatten(1).any(1).view(-1, *(1,) * (measurement.ndim - 1))  # an empty image is left as it is
     misfit = torch.stack([(measurement - operator(x))[seen.expand_as(measurement)].square().mean() for x in samples.unbind(1)])
     return float(misfit.mean().sqrt()) / sigma
