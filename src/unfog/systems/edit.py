@@ -40,25 +40,19 @@ def edit_file(
     ``before`` and ``after`` say what the file shows and what it is to show, each "name=value", of the run's conditions.
     """
     check_new(out)
+    _check(method, before, after, guidance, {"--mask": mask, "--sampler": sampler})
     run, begun = Run.open(source), time.perf_counter()
     scan = read_scan(path, len(run.shape) - 1, run.shape[0])
     offset, scale = scan.units(*data_range(run))
     x = run.codec.encode((torch.from_numpy(scan.values) - offset) / scale)
     shown, wanted = (told_conditions(run, given) for given in (before, after))
-    if guidance is not None and not after:
-        raise InputError("Guidance needs something to guide towards; give --to too.")
     editor = run.denoiser if guidance is None else guided(run, guidance)
-    if method == "sdedit":
-        if before:
-            raise InputError("SDEdit does not ask what the input shows; leave --from out, or take --method inversion.")
-        plan, keep = _plan(run, sampler, steps, strength), _kept(run, mask, x)
-        drawn = _sdedit(editor, x, plan, keep, wanted, samples, seed, strength)
-    else:
+    plan = _plan(run, "ddim" if method == "inversion" else sampler, steps, strength)
+    if method == "inversion":
         require_posterior_mean(run)
-        if mask is not None or sampler is not None:
-            raise InputError("An inversion edits the whole input, by DDIM; leave --mask and --sampler out, or take --method sdedit.")
-        plan = _plan(run, "ddim", steps, strength)
         drawn = _inverted(run.denoiser, editor, x, plan, shown, wanted, iterations, strength)
+    else:
+        drawn = _sdedit(editor, x, plan, _kept(run, mask, x), wanted, samples, seed, strength)
     with new_folder(out) as folder:
         results = run.codec.decode(drawn) * scale + offset
         files = [scan.write(folder, f"edit-{k:02d}", results[:, k].numpy()).name for k in range(results.shape[1])]
@@ -69,6 +63,16 @@ def edit_file(
         }  # fmt: skip
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _check(method: str, before: Sequence[str], after: Sequence[str], guidance: float | None, given: Mapping[str, object]) -> None:
+    """``InputError`` for an option that means nothing to the method."""
+    if guidance is not None and not after:
+        raise InputError("Guidance needs something to guide towards; give --to too.")
+    if method == "sdedit" and before:
+        raise InputError("SDEdit does not ask what the input shows; leave --from out, or take --method inversion.")
+    if method == "inversion" and any(value is not None for value in given.values()):
+        raise InputError(f"An inversion edits the whole input, by DDIM; leave {' and '.join(given)} out, or take --method sdedit.")
 
 
 def _plan(run: Run, sampler: str | None, steps: int | None, strength: float) -> Plan:
