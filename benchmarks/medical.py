@@ -39,6 +39,7 @@ from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.coils import birdcage
 from unfog.physics.fourier import Coils, ComplexOf, Fourier
 from unfog.physics.linear import Operator
+from unfog.physics.lines import random_lines
 from unfog.physics.operators import BlockAverage, Identity, Mask
 from unfog.systems.restore import Restored, restore
 from unfog.systems.run import Run
@@ -60,23 +61,12 @@ class Task:
         return y + (self.operator(noise) if isinstance(self.operator, Mask) else noise * (y.abs().amax(0, keepdim=True) > 0))
 
 
-def lines(rows: int, columns: int, factor: int, centre: int) -> Tensor:
-    """(1, 1, rows, columns): random lines, more of them near the middle, which is measured whole; rows / factor in all."""
-    random = np.random.default_rng(0)
-    place = np.abs(np.arange(rows) - rows // 2)
-    chosen = place <= centre // 2
-    weights = np.where(chosen, 0, (1 - place / (rows / 2 + 1)) ** 2 + 0.02)
-    extra = random.choice(rows, rows // factor - int(chosen.sum()), replace=False, p=weights / weights.sum())
-    chosen[extra] = True
-    return torch.from_numpy(chosen)[:, None].expand(rows, columns)[None, None]
-
-
 def make_tasks(rows: int, columns: int) -> dict[str, Task]:
     coils = Fourier() @ Coils(birdcage(COILS, (rows, columns)).to(torch.complex64)) @ ComplexOf()
     stripes = (torch.arange(rows) % 10 >= 4)[:, None].expand(rows, columns)[None, None]
     return {
-        "k-space 4x": Task(Mask(lines(rows, columns, 4, 8)) @ coils, 0.02),
-        "k-space 8x": Task(Mask(lines(rows, columns, 8, 6)) @ coils, 0.02),
+        "k-space 4x": Task(Mask(random_lines(rows, columns, 4, 8)) @ coils, 0.02),
+        "k-space 8x": Task(Mask(random_lines(rows, columns, 8, 6)) @ coils, 0.02),
         "denoising": Task(Identity(), 0.08),
         "inpainting": Task(Mask(stripes), 0.01),
         "super-resolution 4x": Task(BlockAverage(4), 0.01),

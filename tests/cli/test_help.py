@@ -24,6 +24,7 @@ COMMANDS = [
         "calibrate-uncertainty",
         "sample",
         "restore",
+        "edit",
         "ema",
         "inspect",
         "doctor",

@@ -94,6 +94,7 @@ def test_what_is_measured_whole_comes_back(place: Path, line: str, row: int | No
     assert found["data consistency"] < 3
     assert np.load("out/mean.npy").shape == ((8, 8) if row is not None else (2, 1, 8, 8))
     assert "Content-Security-Policy" in Path("out/report.html").read_text()
+    assert 'class="wipe"' in Path("out/report.html").read_text()
 
 
 def test_units_are_found_and_given_back(place: Path) -> None:

@@ -142,6 +142,8 @@ def test_an_operator_from_a_file_is_undone(place: Path) -> None:
         ("calibrate-uncertainty grey --data held-out.npy --task denoise --noise 1 --images 21", "2 to 20 images"),
         ("calibrate-uncertainty colour --data held-out.npy --task denoise --noise 1", "works on images"),
         ("calibrate-uncertainty grey --data held-out.npy --task colorize --noise 1", "3 channels"),
+        ("calibrate-uncertainty colour --data held-out.npy --task mri --noise 1", "one channel and two dimensions"),
+        ("calibrate-uncertainty grey --data held-out.npy --task mri --noise 1 --acceleration 9", "measure more of them"),
     ],
 )
 def test_refused_in_one_sentence(place: Path, line: str, words: str) -> None:
@@ -152,6 +154,14 @@ def test_refused_in_one_sentence(place: Path, line: str, words: str) -> None:
     assert result.stderr.count("\n") == 1
     assert words in result.stderr
     assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.parametrize("task", ["mri --acceleration 2 --coils 2", "ct --views 5"])
+def test_raw_data_are_simulated_to_learn_a_factor(place: Path, task: str) -> None:
+    made = call(f"calibrate-uncertainty grey --data held-out.npy --task {task} --noise 2 --images 4 --samples 2 --steps 2")
+    assert abs(made["covered after"] - 0.9) < 0.01
+    record = json.loads(Path(f"grey/uncertainty/{made['task']}.json").read_text())
+    assert (record["task"], record["scale"]) == (task.split()[0], made["scale"])
 
 
 def test_a_learned_factor_is_kept_and_applied(place: Path) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
+import shutil
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,3 +55,48 @@ def test_two_pictures_in_one_place() -> None:
     assert re.findall(r'for="([^"]*)"', html) == names
     assert "<script" not in html
     assert "default-src 'none'" in html
+
+
+def test_a_slider_runs_the_one_script_that_the_page_allows() -> None:
+    page = Page("")
+    for _ in range(2):
+        page.wipe(Row(NASTY, [PICTURE] * 3), Row("after", [PICTURE] * 3), NASTY)
+    html = page.html()
+    [script] = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in html
+    assert "alert(" not in script
+    assert html.index("<script>") > html.rindex('class="wipe"')  # what it looks for is there when it runs
+    assert html.count('<input type="range"') == html.count("aria-label=") == 2
+
+
+def test_without_a_slider_there_is_no_script() -> None:
+    page = Page("")
+    page.flicker(Row("before", [PICTURE]), Row("after", [PICTURE]), "")
+    assert "script" not in page.html()
+
+
+def test_without_a_script_both_pictures_show_side_by_side() -> None:
+    """The second picture leaves the first one's place, and is cut, only under the class that the script sets."""
+    page = Page("")
+    page.wipe(Row("before", [PICTURE]), Row("after", [255 - PICTURE]), "")
+    html = page.html()
+    assert html.count("<img") == 2
+    assert 'class="wipe"' in html  # not live
+    assert ".wipe:not(.live) .tile + .tile { grid-area: 1 / 2; }" in html
+    for rule in re.findall(r"^.*clip-path.*$", html, re.MULTILINE):
+        assert rule.startswith(".wipe.live ")
+
+
+@pytest.mark.slow
+def test_the_slider_moves_the_line_in_a_browser(tmp_path: Path) -> None:
+    """What the script leaves of the page, in a browser that keeps to the page's policy."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no browser")
+    page = Page("")
+    page.wipe(Row("before", [PICTURE]), Row("after", [PICTURE]), "")
+    page.write(tmp_path / "page.html")
+    line = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
+    done = subprocess.run([*line, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, check=True, timeout=120)
+    assert '<div class="wipe live" style="--at: 50%;">' in done.stdout

@@ -17,6 +17,7 @@ from unfog.cli.demo import demo
 from unfog.cli.distill import distill
 from unfog.cli.dmri import dmri
 from unfog.cli.doctor import doctor
+from unfog.cli.edit import edit
 from unfog.cli.ema import ema
 from unfog.cli.inspect import inspect
 from unfog.cli.restore import restore
@@ -87,6 +88,7 @@ app.command(epilog=_example("calibrate-uncertainty runs/t1 --data held-out/ --ta
 app.command(epilog=_example("distill runs/fashion --steps 2 --out runs/fashion-2"))(distill)
 app.command(epilog=_example("sample runs/fashion -n 16 --steps 50 --out samples"))(sample)
 app.command(epilog=_example("restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"))(restore)
+app.command(epilog=_example("edit runs/fashion shirt.png --method sdedit --strength 0.6 --to label=3 --out edited"))(edit)
 app.add_typer(dmri)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)

@@ -40,7 +40,7 @@ def restore(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="Degraded file: .nii, .nii.gz, .png or .npy; for hdr the exposures; for mri k-space, for ct a sinogram: .h5, .npz.",
+            help="Degraded file: .nii, .nii.gz, .png, .npy or a DICOM series; for hdr the exposures; for mri k-space, for ct a sinogram.",
         ),
     ],
     task: Annotated[Task, typer.Option(help="What to undo.")],
@@ -75,8 +75,8 @@ def restore(
 ) -> None:
     """Restore a degraded file, with an uncertainty map.
 
-    Writes the mean, the standard deviation and the samples in the input's own format (.npy for k-space and sinograms), summary.json with a
-    check of the data's consistency, and report.html.
+    Writes the mean, the standard deviation and the samples in the input's own format (.nii.gz for DICOM, .npy for k-space and
+    sinograms), summary.json with a check of the data's consistency, and report.html.
     """
     from unfog.systems.jobs import restore_file
     from unfog.systems.relight import relight_files

@@ -19,6 +19,7 @@ def sample(
     seed: Seed = 0,
     label: Annotated[int | None, typer.Option("--class", min=0, help="The class to sample, of a run trained with classes.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance: 0 ignores the class, 1 uses it, more insists.")] = None,
+    seamless: Annotated[bool, typer.Option("--seamless", help="Go on at the opposite border, so that copies tile: for textures.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw samples from a run.
@@ -27,5 +28,7 @@ def sample(
     """
     from unfog.systems.jobs import sample_run
 
-    result = sample_run(run, count, out, sampler=sampler, steps=steps, grid=grid, seed=seed, label=label, guidance=guidance)
+    result = sample_run(
+        run, count, out, sampler=sampler, steps=steps, grid=grid, seed=seed, label=label, guidance=guidance, seamless=seamless
+    )
     emit(result, as_json)

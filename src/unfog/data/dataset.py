@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.core.registry import Registry
+from unfog.data.dicom import is_dicom
 from unfog.errors import InputError
 
 Ids = Sequence[int] | Tensor | NDArray[Any]
@@ -109,7 +110,7 @@ def choose(field: str, value: object, among: Sequence[object]) -> None:
 def open_dataset(source: str | Path | Mapping[str, Any], **options: Any) -> Dataset:
     """The data set of a config ``{"name": ..., **options}``, a registered name, or a path.
 
-    A path is an array file (.npy, .npz), a NIfTI volume (.nii, .nii.gz), or a folder of volumes or of images.
+    A path is an array file (.npy, .npz), a NIfTI volume (.nii, .nii.gz), or a folder of volumes, of DICOM series or of images.
     A registered name wins over a folder of the same name in the working directory; write ``./name`` for the folder.
     """
     if isinstance(source, Mapping):
@@ -123,9 +124,11 @@ def open_dataset(source: str | Path | Mapping[str, Any], **options: Any) -> Data
 
 
 def kind_of(path: Path) -> str:
-    """The reader for a path: ``arrays``, ``nifti`` or ``images``."""
+    """The reader for a path: ``arrays``, ``nifti``, ``dicom`` or ``images``."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     names = [p.name.lower() for p in files]
     if any(n.endswith((".nii", ".nii.gz")) for n in names):
         return "nifti"
+    if any(map(is_dicom, files)):
+        return "dicom"
     return "arrays" if path.is_file() and path.suffix.lower() in (".npy", ".npz") else "images"

@@ -1,4 +1,4 @@
-"""``nifti``: a folder of NIfTI volumes, or one, as slices or whole.
+"""``nifti`` and ``dicom``: the volumes of a folder, or one, as slices or whole.
 
 Each volume is turned to the nearest RAS+ axes and scaled by itself: its smallest value becomes 0, its 99.5th percentile 1,
 and what lies above is cut, so that one bright vessel doesn't darken a head. A constant volume is 0.
@@ -6,6 +6,7 @@ and what lies above is cut, so that one bright vessel doesn't darken a head. A c
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nibabel.orientations import inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
+from unfog.data.dicom import read_every_series
 from unfog.data.nifti import Volume, read_nifti
 from unfog.data.slices import to_slices
 from unfog.errors import InputError
@@ -24,7 +26,6 @@ PERCENTILE = 99.5
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
-@datasets.register("nifti")
 class Volumes(ArrayDataset):
     """Slices (1, rows, columns) along ``axis`` (0 sagittal, 1 coronal, 2 axial), or with ``dims=3`` volumes (1, X, Y, Z), in [0, 1].
 
@@ -32,30 +33,46 @@ class Volumes(ArrayDataset):
     Slices are left out where less than the share ``least`` of the pixels is above a tenth of the range.
     """
 
-    def __init__(self, path: str, dims: int = 2, axis: int = 2, size: int | list[int] | None = None, least: float = 0.05) -> None:
+    def __init__(self, name: str, volumes: Iterable[Volume], dims: int, axis: int, size: int | list[int] | None, least: float) -> None:
         choose("dims", dims, (2, 3))
         choose("axis", axis, (0, 1, 2))
-        folder = Path(path)
-        files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
-        if not files:
-            raise InputError(f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does.")
-        parts = [_fitted(part, size) for part in (_samples(file, dims, axis, least) for file in files)]
-        for file, part in zip(files, parts, strict=True):
-            if part.shape[1:] != parts[0].shape[1:]:
-                shapes = f"{part.shape[2:]} but {files[0].name} gives {parts[0].shape[2:]}"
-                raise InputError(f"{file.name} gives samples of {shapes}; give a size to crop or pad them to.")
+        parts = list[NDArray[np.float32]]()
+        names = list[str]()
+        for volume in volumes:
+            assert volume.path is not None  # it was read
+            parts.append(_fitted(_samples(volume, dims, axis, least), size))
+            names.append(volume.path.name)
+            if parts[-1].shape[1:] != parts[0].shape[1:]:
+                shapes = f"{parts[-1].shape[2:]} but {names[0]} gives {parts[0].shape[2:]}"
+                raise InputError(f"{names[-1]} gives samples of {shapes}; give a size to crop or pad them to.")
         x = np.concatenate(parts)
         if not len(x):
-            raise InputError(f"No slice of {folder.name} reaches least={least}; lower it.")
+            raise InputError(f"No slice of {names[0]} or the others reaches least={least}; lower it.")
         options = {"dims": dims, "axis": axis, "size": size, "least": least}
-        super().__init__("nifti", x, {"name": "range", "low": 0, "high": 1}, options=options)
+        super().__init__(name, x, {"name": "range", "low": 0, "high": 1}, options=options)
 
 
-def _samples(file: Path, dims: int, axis: int, least: float) -> NDArray[np.float32]:
+@datasets.register("nifti")
+def nifti(path: str, dims: int = 2, axis: int = 2, size: int | list[int] | None = None, least: float = 0.05) -> Volumes:
+    """The NIfTI volumes below a folder, or one, as ``Volumes``."""
+    folder = Path(path)
+    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
+    if not files:
+        raise InputError(f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does.")
+    return Volumes("nifti", map(read_nifti, files), dims, axis, size, least)
+
+
+@datasets.register("dicom")
+def dicom(path: str, dims: int = 2, axis: int = 2, size: int | list[int] | None = None, least: float = 0.05) -> Volumes:
+    """Every DICOM series below a folder, as ``Volumes``."""
+    return Volumes("dicom", read_every_series(path), dims, axis, size, least)
+
+
+def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.float32]:
     """The samples (n, 1, *space) of one volume."""
-    volume = read_nifti(file)
     if volume.data.ndim != 3:
-        raise InputError(f"{file.name} has shape {volume.data.shape}; a data set takes volumes of three dimensions, so split it.")
+        name = volume.path.name if volume.path else "A volume"
+        raise InputError(f"{name} has shape {volume.data.shape}; a data set takes volumes of three dimensions, so split it.")
     data = scaled(upright(volume))
     if dims == 3:
         return data[None, None]

@@ -8,10 +8,13 @@ paper's mean has equal weights; here w_k falls linearly to a tile's border, wher
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.tiles import places, window
@@ -19,7 +22,10 @@ from unfog.errors import InputError
 
 
 class Tiled(Denoiser):
-    """A denoiser of whole images made of one of tiles ``size`` wide; all tiles of a step are one batch, or several of ``batch``."""
+    """A denoiser of whole images made of one of tiles ``size`` wide; all tiles of a step are one batch, or several of ``batch``.
+
+    Where it is differentiated each batch is computed once more then, so that memory holds what one of them needs.
+    """
 
     def __init__(self, denoiser: Denoiser, size: int, overlap: int | None = None, batch: int = 64) -> None:
         """``overlap`` in pixels, by default half a tile."""
@@ -35,15 +41,21 @@ class Tiled(Denoiser):
         tiles = torch.cat([x_t[place] for place in where])
         times = t.expand(len(x_t)).repeat(len(where))
         repeated = {name: _one_each(name, value).repeat(len(where)) for name, value in condition.items()}
+        differentiated = tiles.requires_grad and torch.is_grad_enabled()
+        compute: Callable[..., Tensor] = partial(checkpoint, self._mean, use_reentrant=False) if differentiated else self._mean
         means = []
         for rows in torch.split(torch.arange(len(tiles)), self.batch):
-            means.append(self.denoiser(tiles[rows], times[rows], **{name: value[rows] for name, value in repeated.items()}).mean)
+            means.append(compute(tiles[rows], times[rows], {name: value[rows] for name, value in repeated.items()}))
         total, weights = torch.zeros_like(x_t), torch.zeros_like(x_t[:1, :1])
         for place, mean in zip(where, torch.cat(means).chunk(len(where)), strict=True):
             weight = window(mean.shape[2:]).to(mean)
             total[place] += weight * mean
             weights[place] += weight
         return Posterior(total / weights)
+
+    def _mean(self, tiles: Tensor, times: Tensor, condition: dict[str, Tensor]) -> Tensor:
+        mean: Tensor = self.denoiser(tiles, times, **condition).mean
+        return mean
 
 
 def _one_each(name: str, value: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ A DDIM step from t down to s is u_s = u_t + (k_s - k_t) noise(u_t, t), with u = 
     u_t = u_s + (k_t - k_s) noise(u_t, t),
 
 and is found by fixed-point iteration from u_t = u_s. One iteration is the usual inversion, of order 1; more make it DDIM's exact inverse.
+
+An edit goes up under one condition and down under another, and keeps what the noise has of the sample (Su et al. 2023).
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.shapes import expand
+from unfog.sampling.ancestral import DDIM
 from unfog.sampling.grids import check_grid, require_signal
-from unfog.sampling.loop import Condition
+from unfog.sampling.loop import Condition, Report, trajectory
 
 
 @torch.no_grad()
@@ -31,3 +34,19 @@ def invert(denoiser: Denoiser, x: Tensor, grid: Tensor, *, iterations: int = 1, 
         for _ in range(iterations):
             u = below + stride * denoiser.noise(expand(process.alpha(t), u) * u, t, **(condition or {}))
     return expand(process.alpha(times[0]), u) * u
+
+
+def invert_and_edit(
+    denoiser: Denoiser, x: Tensor, grid: Tensor, *, source: Condition, target: Condition, editor: Denoiser | None = None,
+    iterations: int = 1, report: Report | None = None,
+) -> Tensor:  # fmt: skip
+    """x at grid[-1] up under ``source`` and down under ``target``, by ``editor`` where the way down is another, a guided one.
+
+    Where both ways are alike x comes back, to what the inversion lacks of exact.
+    """
+    x_t = invert(denoiser, x, grid, iterations=iterations, condition=source)
+    for k, state in enumerate(trajectory(editor or denoiser, x_t, grid, DDIM(), randomness=[], condition=target)):
+        x_t = state.x
+        if report is not None:
+            report(k, len(grid) - 1)
+    return x_t

@@ -37,7 +37,7 @@ RAW = ("mri", "ct")  # tasks on raw data of scanners
 
 def sample_run(
     source: str | Path, count: int, out: Path, *, sampler: str | None = None, steps: int | None = None, grid: str | None = None,
-    seed: int = 0, label: int | None = None, guidance: float | None = None,
+    seed: int = 0, label: int | None = None, guidance: float | None = None, seamless: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """Draw ``count`` samples into the new folder ``out``: pictures and a contact sheet, or volumes; always samples.npy."""
     check_new(out)
@@ -45,10 +45,11 @@ def sample_run(
     plan, condition = Plan.of(run, sampler, steps, grid), _classes(run, label, guidance, count)
     begun = time.perf_counter()
     with new_folder(out) as folder:
-        x = draw(run, plan, range(count), seed, condition=condition, guidance=guidance, report=progress_line("sampling"))
+        told = progress_line("sampling")
+        x = draw(run, plan, range(count), seed, condition=condition, guidance=guidance, seamless=seamless, report=told)
         write_array(folder / "samples.npy", x.numpy())
         _write_samples(folder, x, run)
-        chosen = {"class": label, "guidance": guidance}
+        chosen = {"class": label, "guidance": guidance, "seamless": seamless or None}
         summary = {"run": run.name, "samples": count, "seed": seed, **plan.names, **{k: v for k, v in chosen.items() if v is not None}}
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
@@ -162,7 +163,7 @@ def require_posterior_mean(run: Run) -> None:
     name = run.config.get("objective", {}).get("name", "")
     if any(jumping in name for jumping in ("consistency", "adversarial")):
         raise InputError(
-            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore; use the run it was distilled from."
+            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore or invert; use the run it was distilled from."
         )
 
 

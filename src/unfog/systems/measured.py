@@ -57,7 +57,7 @@ def data_range(run: Run) -> tuple[float, float]:
 
 
 def measured_scan(run: Run, path: Path, task: str, options: Options) -> Measured:
-    """Images that were degraded, in a format of images: NIfTI, PNG or .npy."""
+    """Images that were degraded, in a format of images: NIfTI, DICOM, PNG or .npy."""
     scan = read_scan(path, len(run.shape) - 1, {"colorize": 1, "custom": None}.get(task, run.shape[0]))
     operator = _operator(task, run, scan, options)
     offset, scale = scan.units(*data_range(run))

@@ -23,6 +23,7 @@ from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.guidance.gdp import BlindGDP, Shot
 from unfog.guidance.likelihood import likeliest_exposure
+from unfog.guidance.memory import Room
 from unfog.guidance.tiles import Tiled
 from unfog.physics.exposure import Exposure
 from unfog.physics.linear import Operator
@@ -60,8 +61,8 @@ def relight(
     found = None if larger or len(shape) < 3 or not isinstance(operator, Identity) else _likeliest(prior, shots, seed, batch)
     gdp = partial(BlindGDP, operator=operator) if found is None else partial(BlindGDP, rate=0.0)  # a maximum is not to be moved
 
-    def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return prior, Plan(gdp([shot[rows] for shot in found or shots]), grid, names)
+    def posterior(rows: list[int], room: Room) -> tuple[Denoiser, Plan]:
+        return room.prior(prior), Plan(gdp([shot[rows] for shot in found or shots]), grid, names)
 
     stack = draw_posterior(run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report)
     return Restored(stack.mean(1), stack.std(1), stack)

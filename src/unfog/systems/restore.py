@@ -10,7 +10,7 @@ measurements go through MMPS (``guidance.mmps``), unless another method is asked
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,6 +27,7 @@ from unfog.guidance.diffpir import DiffPIR
 from unfog.guidance.direct import DirectMeasurement
 from unfog.guidance.dps import DPS
 from unfog.guidance.gdp import GDP
+from unfog.guidance.memory import Room, within_memory
 from unfog.guidance.mmps import MMPS
 from unfog.guidance.pigdm import PiGDM
 from unfog.guidance.tmpd import TMPD
@@ -34,6 +35,7 @@ from unfog.physics.linear import Operator
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
 from unfog.physics.operators import BlockAverage, Grey, Identity, Mask
 from unfog.sampling.loop import Report
+from unfog.systems.batches import Job, in_batches
 from unfog.systems.operators import gaussian_blur
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan, run_plan
@@ -109,8 +111,8 @@ def restore(
     plan = plan or Plan.of(run, grid=GRID)
     scaled, noise = _to_model_scale(run, measurement, operator, sigma)
 
-    def posterior(rows: list[int]) -> tuple[Denoiser, Plan]:
-        return posterior_denoiser(run.denoiser, operator.of(rows), scaled[rows], noise, method), plan
+    def posterior(rows: list[int], room: Room) -> tuple[Denoiser, Plan]:
+        return posterior_denoiser(room.prior(run.denoiser), operator.of(rows), scaled[rows], noise, method), plan
 
     shape = (run.shape[0], *_space(operator, measurement))
     stack = draw_posterior(run, posterior, len(measurement), shape, samples=samples, seed=seed, batch=batch, report=report)
@@ -119,23 +121,23 @@ def restore(
     return Restored(mean, stack.std(1), stack)
 
 
+Posterior = Callable[[list[int], Room], tuple[Denoiser, Plan]]  # for images by number, in as much room as there is
+
+
 def draw_posterior(
-    run: Run, posterior: Callable[[list[int]], tuple[Denoiser, Plan]], images: int, shape: tuple[int, ...], *, samples: int, seed: int,
-    batch: int, report: Report | None,
+    run: Run, posterior: Posterior, images: int, shape: tuple[int, ...], *, samples: int, seed: int, batch: int, report: Report | None,
 ) -> Tensor:  # fmt: skip
-    """Draws (images, samples, *shape), natural units; ``posterior`` gives the denoiser and the plan for a batch of images by number."""
+    """Draws (images, samples, *shape), natural units, ``batch`` at a time, or fewer where memory runs out."""
     if samples < 2:
         raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     jobs = [(i, k) for i in range(images) for k in range(samples)]
-    drawn = list[Tensor]()
-    for start in range(0, len(jobs), batch):
-        some = jobs[start : start + batch]
-        denoiser, plan = posterior([i for i, _ in some])
-        steps = len(plan.grid) - 1
-        done, total = start // batch * steps, -(-len(jobs) // batch) * steps
-        step: Callable[[int], None] | None = None if report is None else (lambda k, done=done, total=total: report(done + k, total))
-        drawn.append(run_plan(denoiser, plan, [generator(seed, "restore", i, k) for i, k in some], shape, step=step))
-    return run.codec.decode(torch.cat(drawn)).reshape(images, samples, *shape)
+
+    def some(chosen: list[Job], room: Room, tell: Report) -> Tensor:
+        denoiser, plan = posterior([i for i, _ in chosen], room)
+        randomness = [generator(seed, "restore", i, k) for i, k in chosen]
+        return run_plan(denoiser, plan, randomness, shape, step=lambda k: tell(k, len(plan.grid) - 1))
+
+    return run.codec.decode(in_batches(jobs, some, shape[1:], batch, report)).reshape(images, samples, *shape)
 
 
 def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Tensor:
@@ -143,9 +145,18 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     scaled, noise = _to_model_scale(run, noisy, Identity(), sigma)
     process = run.denoiser.process
     t = process.t_of_noise_level(torch.tensor(noise))
-    with torch.no_grad():
-        parts = [run.denoiser(part * process.alpha(t).to(part), t).mean for part in torch.split(scaled, batch)]
-    return run.codec.decode(torch.cat(parts))
+
+    def mean(room: Room) -> Tensor:
+        prior = room.prior(run.denoiser)
+        with torch.no_grad():
+            return torch.cat([prior(part * process.alpha(t).to(part), t).mean for part in torch.split(scaled, room.batch)])
+
+    return run.codec.decode(within_memory(mean, Room(batch), noisy.shape[2:])[0])
+
+
+def measured_where(operator: Operator, shape: Sequence[int]) -> Tensor:
+    """True at the values of y that are not 0 whatever the images (n, channels, *space) are, as a mask leaves them."""
+    return operator(torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))) != 0
 
 
 def data_consistency(operator: Operator, measurement: Tensor, samples: Tensor, sigma: float) -> float:
@@ -153,7 +164,7 @@ def data_consistency(operator: Operator, measurement: Tensor, samples: Tensor, s
 
     Values that are 0 whatever x is, where a mask leaves them out, do not count.
     """
-    seen = operator(torch.randn(samples[:, 0].shape, generator=torch.Generator().manual_seed(0))) != 0
+    seen = measured_where(operator, samples[:, 0].shape)
     seen &= measurement.flatten(1).any(1).view(-1, *(1,) * (measurement.ndim - 1))  # an empty image is left as it is
     misfit = torch.stack([(measurement - operator(x))[seen.expand_as(measurement)].square().mean() for x in samples.unbind(1)])
     return float(misfit.mean().sqrt()) / sigma

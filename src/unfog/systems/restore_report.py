@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from unfog.systems.restore import Restored
 LEAD = (
     "The mean of what could have been measured so, how much it varies, and one draw of it. A diffusion model fills in what it has learned."
 )
-SHOWN = 6  # images of a stack
+SHOWN, WIPED = 6, 3  # images of a stack, in the table and with a slider
 COLUMNS = ("measured, by the adjoint", "mean", "standard deviation", "a sample")
 
 
@@ -41,6 +41,7 @@ def restoration_page(
     spread = trust * restored.samples.std(1)
     top = max(float(spread.max()), 1e-12)
     chosen = sorted({int(k) for k in np.linspace(0, len(restored.mean) - 1, SHOWN).round()})
+    _before_and_after(page, start, restored.mean, chosen, bounds)
     rows = []
     for k in chosen:
         mean, std, sample = (x[0].numpy() for x in (restored.mean[k], spread[k], restored.samples[k, 0]))
@@ -56,6 +57,17 @@ def restoration_page(
         {key: value for key, value in summary.items() if key not in ("warnings", "files")}, "All of summary.json but its files."
     )
     return page
+
+
+def _before_and_after(page: Page, start: Tensor, mean: Tensor, chosen: Sequence[int], bounds: tuple[float, float]) -> None:
+    """The middle ones of the chosen images, which hold most, with a slider."""
+    shown = list(chosen)[(len(chosen) - 1) // 3 :][:WIPED]
+    page.section("Before and after")
+    page.wipe(
+        Row("measured", [_stretched(start[k, 0]) for k in shown], ["measured"] * len(shown)),
+        Row("mean", [grey(mean[k, 0].numpy(), *bounds) for k in shown], ["mean"] * len(shown)),
+        f"{COLUMNS[0].capitalize()}, on the left of the line and the mean on its right; arrow keys move the slider too.",
+    )
 
 
 def _stretched(image: Tensor) -> Picture:

@@ -13,6 +13,7 @@ from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators, normal
 from unfog.errors import InputError
 from unfog.guidance.classifier_free import ClassifierFree
+from unfog.guidance.seamless import Seamless
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Report, Sampler, trajectory
 from unfog.sampling.samplers import samplers
@@ -61,12 +62,14 @@ def draw(
     *,
     condition: Mapping[str, Tensor] | None = None,
     guidance: float | None = None,
+    seamless: bool = False,
     batch: int = 16,
     shape: Sequence[int] | None = None,
     report: Report | None = None,
 ) -> Tensor:
     """Samples with these ids, (len(ids), channels, *space) in natural units; each depends on ``seed`` and its id alone."""
-    denoiser = run.denoiser if guidance is None else _guided(run, guidance)
+    bordered = run.denoiser if guidance is None else guided(run, guidance)
+    denoiser = Seamless(bordered) if seamless else bordered
     chunks, total = [], -(-len(ids) // batch) * (len(plan.grid) - 1)
     for start in range(0, len(ids), batch):
         some = list(ids[start : start + batch])
@@ -77,7 +80,8 @@ def draw(
     return run.codec.decode(torch.cat(chunks))
 
 
-def _guided(run: Run, scale: float) -> Denoiser:
+def guided(run: Run, scale: float) -> Denoiser:
+    """The run's denoiser with classifier-free guidance; ``InputError`` where it was trained without a null."""
     if scale != 1 and not any(drops(run.config).values()):
         raise InputError(f"Guidance needs a model that knows its null, and {run.name} was trained without one (drop: 0); take guidance 1.")
     return ClassifierFree(run.denoiser, scale)

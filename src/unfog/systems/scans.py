@@ -16,6 +16,7 @@ import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 
+from unfog.data.dicom import is_dicom, read_dicom
 from unfog.data.images import read_image
 from unfog.data.nifti import Volume, new_volume, read_nifti, write_nifti
 from unfog.data.output import write_bytes, write_image
@@ -46,7 +47,7 @@ class Scan(ABC):
 
 @dataclass(frozen=True)
 class NiftiScan(Scan):
-    """A volume; ``dims`` is the model's dimension."""
+    """A volume, read from NIfTI or DICOM and written as NIfTI; ``dims`` is the model's dimension."""
 
     volume: Volume
     dims: int
@@ -121,17 +122,19 @@ class ArrayScan(Scan):
 
 def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
     """The scan in a file, for a model of ``dims`` spatial dimensions and ``channels`` channels; None takes any number of them."""
-    if not path.is_file():
-        raise InputError(f"There is no file {path}; give a .nii, .nii.gz, .png or .npy file.")
+    if not path.exists():
+        raise InputError(f"There is no file {path}; give a .nii, .nii.gz, .png or .npy file, or a DICOM series.")
     name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        scan: Scan = _nifti(path, dims)
+    if path.is_dir() or is_dicom(path):
+        scan: Scan = NiftiScan(read_dicom(path), dims)
+    elif name.endswith((".nii", ".nii.gz")):
+        scan = _nifti(path, dims)
     elif name.endswith(".png"):
         scan = _picture(path)
     elif name.endswith(".npy"):
         scan = _array(path, dims)
     else:
-        raise InputError(f"{path.name} is of no known type; give a .nii, .nii.gz, .png or .npy file.")
+        raise InputError(f"{path.name} is of no known type; give a .nii, .nii.gz, .png or .npy file, or a DICOM series.")
     shape = scan.values.shape
     if channels not in (None, shape[1]) or len(shape) != dims + 2:
         raise InputError(f"{path.name} has {shape[1]} channels in {len(shape) - 2} dimensions; here {channels} in {dims} are expected.")

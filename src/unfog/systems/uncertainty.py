@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from unfog.core.random import generators
 from unfog.data.dataset import open_dataset
@@ -22,7 +23,7 @@ from unfog.evaluation.images import coverage
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
 from unfog.sampling.loop import Report
-from unfog.systems.restore import GRID, restore
+from unfog.systems.restore import GRID, measured_where, restore
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan
 
@@ -51,7 +52,8 @@ def calibrate_uncertainty(
 ) -> dict[str, Any]:  # fmt: skip
     """Degrade evenly spaced held-out images, restore them, and keep the conformal factor of the error on the standard deviation.
 
-    ``noise`` is the standard deviation added, in the units of the data. A factor holds for degradations like the one it was learned on.
+    ``noise`` is the standard deviation added, in the units of what ``operator`` measures of the data. A factor holds for degradations like
+    the one it was learned on.
     """
     path = run.path / FOLDER / f"{task}.json"
     if path.exists() and not overwrite:
@@ -64,7 +66,8 @@ def calibrate_uncertainty(
     if not 2 <= images <= len(dataset):
         raise InputError(f"A calibration takes 2 to {len(dataset)} images of this data, got {images}.")
     truth = dataset.batch(np.linspace(0, len(dataset) - 1, images).round().astype(int))["x"]
-    y = add_gaussian(operator(truth), noise, generators(seed, range(images), "calibrate"))
+    noisy = add_gaussian(operator(truth), noise, generators(seed, range(images), "calibrate"))
+    y = torch.where(measured_where(operator, truth.shape), noisy, 0.0)
     plan = Plan.of(run, sampler, steps, GRID)
     restored = restore(run, y, operator, noise, samples=samples, plan=plan, seed=seed, report=report)
     scale = conformal_scale(truth - restored.mean, restored.std)

@@ -1,4 +1,4 @@
-"""Parts of a report: one self-contained HTML file, no scripts, nothing fetched."""
+"""Parts of a report: one self-contained HTML file, nothing fetched, readable without scripts."""
 
 from unfog.evaluation.report.chart import Line, line_chart
 from unfog.evaluation.report.glyphs import Axis, axes_over

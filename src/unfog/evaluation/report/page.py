@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,7 +15,7 @@ from unfog.evaluation.report.chart import Line, line_chart
 from unfog.evaluation.report.glyphs import Axis, axes_over
 from unfog.evaluation.report.pictures import Picture, enlarge, png
 
-# The browser itself then refuses whatever is not in this file.
+# The browser itself then refuses whatever is not in this file, and any script but the one whose hash is added.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -32,6 +33,7 @@ class Page:
 
     def __init__(self, title: str, lead: str = "") -> None:
         self.title = title
+        self._script = ""
         self._body = [f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p></header>']
 
     def section(self, title: str, *paragraphs: str) -> None:
@@ -83,6 +85,15 @@ class Page:
         style = f"grid-template-columns: repeat({count}, minmax(2.5rem, {largest}px))"
         self._figure(f'<div class="flicker">{inputs}<div class="tiles" style="{style}">{pairs}</div></div>', caption)
 
+    def wipe(self, before: Row, after: Row, caption: str, largest: int = 320) -> None:
+        """Pairs of pictures in one place with a slider from the first to the second; side by side where no script runs."""
+        count, self._script = len(before.pictures), _file("wipe.js")
+        pairs = "".join(f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>' for i in range(count))
+        slider = f'<input type="range" value="50" aria-label="{escape(f"from {before.name} to {after.name}")}">'
+        label = f"<label><span>{escape(before.name)}</span>{slider}<span>{escape(after.name)}</span></label>"
+        style = f"grid-template-columns: repeat({count}, minmax(2.5rem, {largest}px))"
+        self._figure(f'<div class="wipe"><div class="tiles" style="{style}">{pairs}</div>{label}</div>', caption)
+
     def glyphs(self, pictures: Sequence[tuple[Picture, Sequence[Axis]]], alt: str, caption: str, largest: int = 420) -> None:
         """Pictures with axes over them."""
         style = f"grid-template-columns: repeat({len(pictures)}, minmax(2.5rem, {largest}px))"
@@ -103,15 +114,17 @@ class Page:
 
     def html(self) -> str:
         """The whole page."""
-        style = files(__package__).joinpath("style.css").read_text("utf-8")
+        digest = base64.b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
+        policy = f"{POLICY}; script-src 'sha256-{digest}'" if self._script else POLICY
+        script = f"<script>{self._script}</script>\n" if self._script else ""
         head = (
             '<meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-            f"<title>{escape(self.title)}</title>\n<style>\n{style}</style>"
+            f"<title>{escape(self.title)}</title>\n<style>\n{_file('style.css')}</style>"
         )
         body = "\n".join(self._body)
-        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
+        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
 
     def write(self, path: Path) -> Path:
         """Write the page whole or not at all."""
@@ -121,6 +134,10 @@ class Page:
 
     def _figure(self, inside: str, caption: str) -> None:
         self._body.append(f"<figure>{inside}<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
 
 
 def _tile(row: Row, index: int, columns: Sequence[str]) -> str:

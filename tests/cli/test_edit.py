@@ -1,0 +1,107 @@
+"""``unfog edit`` on a run of 8 x 8 digits: what comes back, what stays, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import invoke
+from PIL import Image
+
+from unfog.data.output import write_image
+from unfog.errors import InputError
+from unfog.systems.edit import told_conditions
+from unfog.systems.run import Run
+
+
+@pytest.fixture
+def place(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the run, a digit of 16 levels as a picture and as numbers, and a mask."""
+    monkeypatch.chdir(tmp_path)
+    Path("run").symlink_to(run)
+    x = np.random.default_rng(0).integers(0, 17, (2, 1, 8, 8)).astype(np.float32)
+    np.save("two.npy", x)
+    write_image("one.png", (x[0, 0] * 15).astype(np.uint8))
+    mask = np.zeros((8, 8))
+    mask[:, 4:] = 1
+    np.save("right.npy", mask)
+    np.save("none.npy", 0 * mask)
+    np.save("small.npy", mask[:4])
+    return tmp_path
+
+
+def edit(line: str) -> dict[str, Any]:
+    status, out, err = invoke(f"edit run {line} --out out --json")
+    assert status == 0, err
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+@pytest.mark.parametrize("method", ["sdedit", "inversion"])
+def test_without_strength_the_file_comes_back(place: Path, method: str) -> None:
+    found = edit(f"one.png --method {method} --strength 0 --steps 4")
+    assert found["files"] == [f"edit-{k:02d}.png" for k in range(4 if method == "sdedit" else 1)]
+    for name in found["files"]:
+        np.testing.assert_array_equal(np.asarray(Image.open(f"out/{name}")), np.asarray(Image.open("one.png")))
+
+
+def test_an_edit_changes_what_it_may(place: Path) -> None:
+    edit("two.npy --method sdedit --strength 0.5 --steps 6 --mask right.npy --to label=3 --guidance 1 -n 2")
+    x, one, two = (np.load(name) for name in ("two.npy", "out/edit-00.npy", "out/edit-01.npy"))
+    assert one.shape == x.shape
+    np.testing.assert_allclose(one[..., :4], x[..., :4], atol=1e-4)
+    assert float(np.abs(one - x)[..., 4:].mean()) > 0.1
+    assert float(np.abs(one - two)[..., 4:].mean()) > 0.1
+    summary = json.loads(Path("out/summary.json").read_text())
+    assert (summary["to"], summary["method"], summary["strength"]) == (["label=3"], "sdedit", 0.5)
+
+
+def test_an_inversion_under_one_label_gives_the_input_back(place: Path) -> None:
+    edit("two.npy --method inversion --strength 0.6 --steps 12 --iterations 12 --from label=3 --to label=3")
+    np.testing.assert_allclose(np.load("out/edit-00.npy"), np.load("two.npy"), atol=0.05)  # of 16
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("nothing.png --method sdedit", "nothing.png"),
+        ("one.png --method sdedit --strength 1.5", "share from 0 to 1"),
+        ("one.png --method sdedit --from label=3", "--from"),
+        ("one.png --method sdedit --to colour=3", "no class or vector called 'colour'"),
+        ("one.png --method sdedit --to label=10", "class from 0 to 9"),
+        ("one.png --method sdedit --to label=1.5", "class from 0 to 9"),
+        ("one.png --method sdedit --to label=three", "label=NUMBER"),
+        ("one.png --method sdedit --guidance 2", "--to"),
+        ("one.png --method sdedit --mask none.npy", "0 everywhere"),
+        ("one.png --method sdedit --mask small.npy", "on the input's grid"),
+        ("one.png --method sdedit --sampler hun", "did you mean 'heun'?"),
+        ("one.png --method inversion --mask right.npy", "leave --mask and --sampler out"),
+        ("one.png --method inversion --sampler heun", "leave --mask and --sampler out"),
+    ],
+)
+def test_refused_in_one_sentence(place: Path, line: str, words: str) -> None:
+    status, out, err = invoke(f"edit run {line} --out new")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("unfog: ")
+    assert words in err
+    assert not Path("new").exists()
+
+
+def test_seamless_samples_are_others(place: Path) -> None:
+    for name, option in (("plain", ""), ("seamless", " --seamless")):
+        status, _, err = invoke(f"sample run -n 2 --steps 3 --out {name}{option}")
+        assert status == 0, err
+    plain, seamless = (np.load(f"{name}/samples.npy") for name in ("plain", "seamless"))
+    assert plain.shape == seamless.shape
+    assert not np.allclose(plain, seamless)
+    assert json.loads(Path("seamless/summary.json").read_text())["seamless"] is True
+
+
+def test_a_vector_is_told_by_its_numbers() -> None:
+    run = Run(Path("run"), {"conditions": {"field": {"name": "vector", "size": 2}}}, None, None, (1, 8, 8), {})  # type: ignore[arg-type]
+    assert told_conditions(run, ["field=0.5,-2"])["field"].tolist() == [[0.5, -2.0]]
+    with pytest.raises(InputError, match="vector of 2 numbers, not 3"):
+        told_conditions(run, ["field=1,2,3"])
