@@ -17,7 +17,7 @@ from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
 from unfog.dmri.phantom import real_gradients
 
 AFFINE = np.array([[-2.0, 0, 0.1, 20], [0, 2, 0, -30], [0.1, 0, 2, 5], [0, 0, 0, 1]])
-SHAPE, VOLUMES = (12, 12, 4), 30
+SHAPE, VOLUMES = (12, 12, 5), 30
 PLACES = ("sub-01/dwi/sub-01", "sub-02/ses-1/dwi/sub-02_ses-1_run-1")
 STILL = "sub-01/dwi/sub-01_dir-PA"
 
