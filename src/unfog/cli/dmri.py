@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from unfog.cli.options import AsJson, Out, Seed, emit
+from unfog.errors import InputError
 
 dmri = typer.Typer(
     name="dmri", help="Diffusion MRI: denoise, complete, fod, synthesize, report.", rich_markup_mode=None, no_args_is_help=True
@@ -27,6 +28,13 @@ class Layout(StrEnum):
     auto = "auto"
     rows = "rows"
     columns = "columns"
+
+
+class Method(StrEnum):
+    """How to denoise."""
+
+    prior = "prior"
+    ddm2 = "ddm2"
 
 
 Mask = Annotated[Path | None, typer.Option(metavar="FILE", help="Above 0 where to work; found by itself without.")]
@@ -48,6 +56,9 @@ def denoise(
     coils: Coils = 1,
     unbias: Annotated[bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")] = True,
     prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")] = "dmri",
+    method: Annotated[Method, typer.Option(help="Low rank and a prior, or a diffusion model learned from this scan alone.")] = Method.prior,
+    steps: Annotated[int, typer.Option(min=10, help="Of ddm2: training steps of each of its two networks.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of ddm2: the same seed gives the same result.")] = 0,
     subject: Subjects = None,
     session: Sessions = None,
     as_json: AsJson = False,
@@ -55,12 +66,19 @@ def denoise(
     """Denoise a diffusion scan.
 
     Writes dwi_denoised with its table, the noise level, the residual, the error to expect and the mask, report.html, and
-    summary.json with warnings in words.
+    summary.json with warnings in words. The method ddm2 learns from the scan alone, for hours on a whole head, and writes no error and no
+    report.
     """
     from unfog.systems.dmri import Tables, denoise_file
     from unfog.systems.dmri_bids import each_scan
+    from unfog.systems.dmri_ddm2 import ddm2_file
 
-    work = partial(denoise_file, mask=mask, coils=coils, unbias=unbias, prior=prior)
+    if method is Method.ddm2:
+        if prior != "dmri":
+            raise InputError("The method ddm2 takes no prior; leave --prior out.")
+        work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
+    else:
+        work = partial(denoise_file, mask=mask, coils=coils, unbias=unbias, prior=prior)
     tables = Tables(bvals, bvecs, grad, layout.value)
     emit(each_scan(dwi, tables, out, work, command="unfog dmri denoise", mask=mask, subjects=subject, sessions=session), as_json)
 
