@@ -5,16 +5,18 @@
     python benchmarks/dmri_denoise.py --methods low-rank mppca --noise correlated
     python benchmarks/dmri_denoise.py --prior runs/dmri                      # and a trained prior, a run or a shipped one
     python benchmarks/dmri_denoise.py --scan multi-shell multi-tensor        # other tables, and a simulator of others
+    python benchmarks/dmri_denoise.py --noise varying correlated --snr 10 15 20 30 --seeds 3 --prior dmri --out results.json
 
 Everything is measured on the anatomical phantom, whose truth is exact; every method sees the same noise and is told nothing of
 it. A new seed draws a new phantom. CPU seconds are those of the process and its children; "mppca + koay" goes on from what "mppca"
 left, so its seconds are those of the correction alone. Ratios to MPPCA's error are of means over the seeds, with the least and the
-greatest of a seed beside them.
+greatest of a seed beside them. A file --out holds what is done so far, and the same command goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -29,7 +31,7 @@ import dipy
 import nibabel as nib
 import numpy as np
 import torch
-from record import write_record
+from record import command, write_record
 
 import unfog
 from unfog.core.denoiser import InBfloat16
@@ -48,6 +50,7 @@ from unfog.dmri.rician import koay_inversion
 from unfog.systems.run import Run
 
 Array = Any
+OPTIONAL = "dwidenoise"  # of MRtrix, no Python package
 NOISES = ("white", "varying", "correlated", "chi")
 RATIOS = ("signal", "fa", "md", "angle", "cpu_seconds")
 SMALL = (24, 24, 16)
@@ -56,6 +59,11 @@ SMALL = (24, 24, 16)
 def single_shell(seed: int) -> Phantom:
     """48 x 48 x 24 x 70, the directions of small_64D at b = 1000 and 6 b = 0."""
     return make_phantom(real_gradients(), seed)
+
+
+def small(seed: int) -> Phantom:
+    """24 x 24 x 16 x 70, the directions of small_64D at b = 1000 and 6 b = 0."""
+    return make_phantom(real_gradients(), seed, mni_anatomy(SMALL))
 
 
 def multi_shell(seed: int) -> Phantom:
@@ -81,7 +89,7 @@ def multi_tensor(seed: int) -> Phantom:
     return replace(phantom, signal=signal)
 
 
-SCANS = {"single-shell": single_shell, "multi-shell": multi_shell, "multi-tensor": multi_tensor}
+SCANS = {"single-shell": single_shell, "small": small, "multi-shell": multi_shell, "multi-tensor": multi_tensor}
 
 
 def noisy(phantom: Phantom, snr: float, kind: str, seed: int) -> Array:
@@ -159,7 +167,7 @@ def all_methods(coils: int, prior: str | None = None) -> dict[str, Callable[[Arr
         "mppca + koay": mppca.corrected,
         "localpca": localpca,
     }
-    return found | with_prior(prior, coils) | ({"dwidenoise": lambda y, g: dwidenoise(y)} if shutil.which("dwidenoise") else {})
+    return found | with_prior(prior, coils) | ({OPTIONAL: lambda y, g: dwidenoise(y)} if shutil.which(OPTIONAL) else {})
 
 
 def cpu() -> float:
@@ -190,6 +198,12 @@ def compare(scan: str, snr: float, kind: str, seeds: int, names: list[str], prio
     return means
 
 
+def done_before(out: Path | None) -> dict[str, Any]:
+    """What the same command finished in a file."""
+    record = json.loads(out.read_text()) if out is not None and out.is_file() else {}
+    return dict(record["results"]) if record.get("command") == command() else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--snr", type=float, nargs="+", default=[20])
@@ -210,12 +224,17 @@ def main() -> None:
     }
     data = {scan: SCANS[scan].__doc__ for scan in options.scan}
     asked = [(scan, snr, kind) for scan in options.scan for kind in options.noise for snr in options.snr]
-    results: dict[str, Any] = {}
+    absent = [] if shutil.which(OPTIONAL) else [OPTIONAL]
+    if absent:
+        sys.stderr.write(f"{OPTIONAL} of MRtrix is not on the PATH: left out\n")
+    results = done_before(options.out)
     for scan, snr, kind in asked:
-        results[f"{scan} {kind} {snr:g}"] = compare(scan, snr, kind, options.seeds, options.methods, options.prior)
+        if (cell := f"{scan} {kind} {snr:g}") in results:
+            continue
+        results[cell] = compare(scan, snr, kind, options.seeds, options.methods, options.prior)
         if options.out or len(results) == len(asked):  # a file holds what is done so far
-            record = {"data": data, "units": units, "seeds": options.seeds, "asked": len(asked), "done": len(results), "results": results}
-            write_record(record, (unfog, torch, np, dipy), options.out)
+            told = {"seeds": options.seeds, "absent": absent, "asked": len(asked), "done": len(results)}
+            write_record({"data": data, "units": units, **told, "results": results}, (unfog, torch, np, dipy), options.out)
 
 
 if __name__ == "__main__":

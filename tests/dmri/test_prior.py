@@ -14,6 +14,7 @@ from unfog.dmri.denoise import denoise
 from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulate import Simulation
+from unfog.sampling.lanczos import function_of, function_times
 from unfog.systems.run import Run, priors
 
 NAME = "dmri"
@@ -91,3 +92,15 @@ def test_scaling_scales(prior):
     y = 1 + 0.1 * np.random.default_rng(0).standard_normal((10, 10, 10, 32)).astype(np.float32)
     one, other = denoise(prior, y, table, 0.1), denoise(prior, 1000 * y, table, 100.0)
     assert np.allclose(other.signal, 1000 * one.signal, rtol=1e-3, atol=0.1)
+
+
+def test_one_polynomial_serves_all_draws(prior, unseen):
+    """The root of the posterior covariance found once is each noise's own, at half the products."""
+    _, noisy, shell = unseen
+    t = prior.process.t_of_noise_level(torch.tensor(LEVEL, dtype=torch.float64))
+    _, covariance = prior.with_covariance(noisy[:1], t, shell=shell[:1])
+    z = normal(noisy.shape, generators(3, range(6)))
+    root = function_of(covariance, z[2:, None], torch.sqrt, 2)
+    for noise in (z[:1], z[1:2]):
+        own = function_times(covariance, noise, torch.sqrt, 2)
+        assert rms(root(noise) - own) < 0.01 * rms(own)

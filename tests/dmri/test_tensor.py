@@ -33,6 +33,24 @@ def test_as_dipys_weighted_fit(ring: Ring, gradients: GradientTable) -> None:
     assert axis_angle(ours.direction, theirs.directions[:, 0]).max() < 1e-3
 
 
+def test_axes_are_eigenvectors(gradients: GradientTable) -> None:
+    """Of tensors of every shape: as LAPACK's where the axis is single, a unit vector where none is."""
+    turns = np.linalg.qr(np.random.default_rng(0).normal(size=(300, 3, 3)))[0]
+    values = np.random.default_rng(1).uniform(0.1, 2.0, (300, 3))
+    values[:20] = 0.8  # a ball
+    values[20:60] = [1.7, 0.3, 0.3]
+    values[60:100] = [1.2, 1.2, 0.2]
+    tensors = np.einsum("nij,nj,nkj->nik", turns, values, turns)
+    signal = np.exp(-1e-3 * gradients.bvals * np.einsum("vi,nij,vj->nv", gradients.directions, tensors, gradients.directions))
+    found = fit_tensors(signal, gradients).direction
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-12)
+    sizes, vectors = np.linalg.eigh(tensors)
+    single = sizes[:, 2] - sizes[:, 1] > 0.01
+    assert single.sum() > 200
+    assert axis_angle(found, vectors[:, :, 2])[single].max() < 1e-3
+    assert np.abs(np.einsum("ni,nij,nj->n", found, tensors, found) - sizes[:, 2]).max() < 1e-6
+
+
 def test_voxels_without_signal_are_finite(gradients: GradientTable) -> None:
     y = np.zeros((3, len(gradients)))
     y[1, 5], y[2] = 1.0, -1.0

@@ -13,7 +13,7 @@ from unfog.errors import InputError
 from unfog.sampling.ancestral import DDPM
 from unfog.sampling.calibrated import Calibrated
 from unfog.sampling.grids import grids
-from unfog.sampling.lanczos import function_times
+from unfog.sampling.lanczos import function_of, function_times
 from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
 
@@ -31,6 +31,31 @@ def test_lanczos_gives_the_root_of_a_matrix_times_a_vector():
     assert torch.allclose(once.flatten(1).square().sum(1), (z * product(z)).flatten(1).sum(1))
     assert torch.allclose(function_times(lambda v: 4 * v, z, torch.sqrt, 5), 2 * z)
     assert torch.equal(function_times(product, 0 * z, torch.sqrt, 5), 0 * z)
+
+
+def test_one_polynomial_for_all_noise():
+    """Exact where there are as many eigenvalues as products; in many dimensions what each noise finds for itself, at one product less."""
+    calls, source = [], torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=source, dtype=torch.float64)
+
+    def times(values):
+        return lambda v: (calls.append(1), values * v)[1]
+
+    two = torch.tensor([0.3, 2.0], dtype=torch.float64).repeat_interleave(6).view(1, 2, 6)
+    root, z = function_of(times(two), [normal(1, 2, 6) for _ in range(3)], torch.sqrt, 2), normal(1, 2, 6)
+    calls.clear()
+    assert torch.allclose(root(z), two.sqrt() * z)
+    assert len(calls) == 1
+    many = torch.linspace(-9, 0, 20_000, dtype=torch.float64).exp().view(1, 2, -1)
+    for products in (2, 3):
+        root, z = function_of(times(many), [normal(*many.shape) for _ in range(4)], torch.sqrt, products), normal(*many.shape)
+        own = function_times(times(many), z, torch.sqrt, products)
+        assert float((root(z) - own).norm() / own.norm()) < 0.01
+        assert float(root(torch.ones_like(z)).square().sum() / many.sum()) == pytest.approx(1, abs=0.02)  # the power of the noise
+    for flat in (4.0, 0.0):
+        assert torch.allclose(function_of(times(flat), [z, -z], torch.sqrt, 3)(z), flat**0.5 * z)
 
 
 @pytest.mark.parametrize("process", SMOOTH, ids=lambda p: type(p).__name__)

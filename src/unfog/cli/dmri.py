@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from unfog.cli.options import AsJson, Out, Seed, emit
+from unfog.errors import InputError
 
 dmri = typer.Typer(
     name="dmri", help="Diffusion MRI: denoise, complete, fod, synthesize, report.", rich_markup_mode=None, no_args_is_help=True
 )
 
-Dwi = Annotated[Path, typer.Argument(metavar="DWI", help="The scan, NIfTI of four dimensions, before any resampling.")]
+Dwi = Annotated[Path, typer.Argument(metavar="DWI", help="The scan, NIfTI of four dimensions, before any resampling, or a BIDS data set.")]
 Bvals = Annotated[Path | None, typer.Option(metavar="FILE", help="FSL's b-values.")]
 Bvecs = Annotated[Path | None, typer.Option(metavar="FILE", help="FSL's vectors, in three rows or three columns.")]
 Grad = Annotated[Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")]
@@ -28,8 +30,17 @@ class Layout(StrEnum):
     columns = "columns"
 
 
+class Method(StrEnum):
+    """How to denoise."""
+
+    prior = "prior"
+    ddm2 = "ddm2"
+
+
 Mask = Annotated[Path | None, typer.Option(metavar="FILE", help="Above 0 where to work; found by itself without.")]
 Coils = Annotated[int, typer.Option(min=1, help="Channels combined by sum of squares: noise is non-central chi if over 1.")]
+Subjects = Annotated[list[str] | None, typer.Option("--subject", metavar="LABEL", help="Of a BIDS data set, these subjects alone.")]
+Sessions = Annotated[list[str] | None, typer.Option("--session", metavar="LABEL", help="Of a BIDS data set, these sessions alone.")]
 Vectors = Annotated[Layout, typer.Option(help="How the vectors lie in their file.")]
 
 
@@ -45,16 +56,31 @@ def denoise(
     coils: Coils = 1,
     unbias: Annotated[bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")] = True,
     prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")] = "dmri",
+    method: Annotated[Method, typer.Option(help="Low rank and a prior, or a diffusion model learned from this scan alone.")] = Method.prior,
+    steps: Annotated[int, typer.Option(min=10, help="Of ddm2: training steps of each of its two networks.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of ddm2: the same seed gives the same result.")] = 0,
+    subject: Subjects = None,
+    session: Sessions = None,
     as_json: AsJson = False,
 ) -> None:
     """Denoise a diffusion scan.
 
     Writes dwi_denoised with its table, the noise level, the residual, the error to expect and the mask, report.html, and
-    summary.json with warnings in words.
+    summary.json with warnings in words. The method ddm2 learns from the scan alone, for hours on a whole head, and writes no error and no
+    report.
     """
     from unfog.systems.dmri import Tables, denoise_file
+    from unfog.systems.dmri_bids import each_scan
+    from unfog.systems.dmri_ddm2 import ddm2_file
 
-    emit(denoise_file(dwi, Tables(bvals, bvecs, grad, layout.value), out, mask=mask, coils=coils, unbias=unbias, prior=prior), as_json)
+    if method is Method.ddm2:
+        if prior != "dmri":
+            raise InputError("The method ddm2 takes no prior; leave --prior out.")
+        work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
+    else:
+        work = partial(denoise_file, mask=mask, coils=coils, unbias=unbias, prior=prior)
+    tables = Tables(bvals, bvecs, grad, layout.value)
+    emit(each_scan(dwi, tables, out, work, command="unfog dmri denoise", mask=mask, subjects=subject, sessions=session), as_json)
 
 
 @dmri.command(epilog="Example:  unfog dmri complete dwi.nii.gz --grad dwi.b --target-grad all.b --out full")
@@ -71,6 +97,8 @@ def complete(
     mask: Mask = None,
     coils: Coils = 1,
     prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that predicts.")] = "dmri",
+    subject: Subjects = None,
+    session: Sessions = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the volumes of another gradient table.
@@ -79,10 +107,13 @@ def complete(
     Every shell of the target must have been measured, in 6 directions or more.
     """
     from unfog.systems.dmri import Tables
+    from unfog.systems.dmri_bids import each_scan
     from unfog.systems.dmri_complete import complete_file
 
     target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-")
-    emit(complete_file(dwi, Tables(bvals, bvecs, grad, layout.value), target, out, mask=mask, coils=coils, prior=prior), as_json)
+    work = partial(complete_file, target=target, mask=mask, coils=coils, prior=prior)
+    tables = Tables(bvals, bvecs, grad, layout.value)
+    emit(each_scan(dwi, tables, out, work, command="unfog dmri complete", mask=mask, subjects=subject, sessions=session), as_json)
 
 
 @dmri.command(epilog="Example:  unfog dmri fod dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --samples 50 --out fibres")
@@ -98,6 +129,8 @@ def fod(
     samples: Annotated[int, typer.Option(min=2, help="Posterior draws; cones of few are too narrow.")] = 200,
     prior: Annotated[str, typer.Option(metavar="RUN", help="The prior to draw from.")] = "dmri",
     seed: Seed = 0,
+    subject: Subjects = None,
+    session: Sessions = None,
     as_json: AsJson = False,
 ) -> None:
     """Find where fibres point, and how surely. Give the scan as it was acquired: noise that was denoised is not white.
@@ -107,10 +140,12 @@ def fod(
     with most directions between b = 700 and 3000.
     """
     from unfog.systems.dmri import Tables
+    from unfog.systems.dmri_bids import each_scan
     from unfog.systems.dmri_fod import fod_file
 
+    work = partial(fod_file, mask=mask, coils=coils, samples=samples, prior=prior, seed=seed)
     tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(fod_file(dwi, tables, out, mask=mask, coils=coils, samples=samples, prior=prior, seed=seed), as_json)
+    emit(each_scan(dwi, tables, out, work, command="unfog dmri fod", mask=mask, subjects=subject, sessions=session), as_json)
 
 
 @dmri.command(epilog="Example:  unfog dmri synthesize --bvals dwi.bval --bvecs dwi.bvec --snr 20 --out phantom")

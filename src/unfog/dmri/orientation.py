@@ -5,9 +5,9 @@ Jacobian the covariance (Tweedie). So much is known of a voxel and its neighbour
 
     x_0 = E[x_0 | x_t] + Cov(x_0 | x_t)^{1/2} noise,
 
-the root by the Lanczos process: exact for a Gaussian prior, and on the two simulated scans where both were tried better calibrated than
-going down in six steps. Of each draw a tensor is fitted to the signals that it predicts. The mean axis is the first eigenvector of the mean
-dyadic, and
+the root by the Lanczos process, one polynomial for all draws of a tile: exact for a Gaussian prior, and on the two simulated scans where
+both were tried better calibrated than going down in six steps. Of each draw a tensor is fitted to the signals that it predicts. The mean
+axis is the first eigenvector of the mean dyadic, and
 
     cone(level) = the quantile at ``level`` of the angle between draws and the mean axis.
 
@@ -28,18 +28,17 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators, normal_like
 from unfog.core.tiles import Place, cores, places
-from unfog.dmri.denoise import Measured, measure
+from unfog.dmri.denoise import OVERLAP, SIDE, Measured, measure
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.simulate import ORDER
 from unfog.dmri.tensor import Tensors, fit_tensors
 from unfog.errors import InputError
-from unfog.sampling.lanczos import function_times
+from unfog.sampling.lanczos import function_of
 from unfog.sampling.loop import Report
 
-SIDE, OVERLAP = 24, 8
-PRODUCTS = 2  # with the covariance, for each draw
+PRODUCTS, PROBES = 2, 4  # with the covariance: so many find the polynomial, from so many probes, and one fewer make a draw
 
 Array = NDArray[np.float32]
 
@@ -100,8 +99,10 @@ def _draws(denoiser: Denoiser, scan: Measured, tile: Place, draws: int, seed: in
     """Draws of x_0 (16, *size of the tile), one after the other."""
     x, t = scan.at(tile, denoiser)
     mean, covariance = denoiser.with_covariance(x, t, shell=scan.shell.condition)
+    probes = [normal_like(x, source) for source in generators(seed, range(min(draws, PROBES)), "probe")]
+    root = function_of(covariance, probes, torch.sqrt, products)
     for source in generators(seed, range(draws), "draw"):
-        yield (mean + function_times(covariance, normal_like(x, source), torch.sqrt, products))[0]
+        yield (mean + root(normal_like(x, source)))[0]
 
 
 def _tensors(scan: Measured, x: Tensor, gradients: GradientTable) -> Tensors:

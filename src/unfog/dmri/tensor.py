@@ -2,7 +2,11 @@ r"""The diffusion tensor by weighted least squares (Basser et al. 1994; weights 
 
     log S(g, b) = log S_0 - b g^T D g,   with weights S^2, since the logarithm's noise is sigma / S.
 
-The weights come from an unweighted fit. FA = sqrt(3/2) |D - MD I| / |D|, MD = tr D / 3.
+The weights come from an unweighted fit. With MD = tr D / 3 and the deviator B = (D - MD I) / p, p^2 = |D - MD I|^2 / 6,
+
+    FA = sqrt(3/2) |D - MD I| / |D|,     l = 2 cos(arccos(tr B^3 / 6) / 3),     v v^T ~ B^2 + l B + (l^2 - 3) I,
+
+where l is the greatest eigenvalue of B and v its axis, for all voxels at once (Smith 1961; Cayley & Hamilton).
 """
 
 from __future__ import annotations
@@ -51,8 +55,22 @@ def _fit(signal: Array, design: Array) -> Tensors:
     outer = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
     normal = (weights @ outer).reshape(-1, 7, 7) + 1e-12 * np.eye(7)
     found = np.linalg.solve(normal, ((weights * log) @ design)[..., None])[..., 0]
-    values, vectors = np.linalg.eigh(found[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]])
-    md = values.mean(1)
-    spread, size = ((values - md[:, None]) ** 2).sum(1), (values**2).sum(1)
+    tensor = found[:, [[0, 3, 4], [3, 1, 5], [4, 5, 2]]]
+    md = found[:, :3].mean(1)
+    deviator = tensor - md[:, None, None] * np.eye(3)
+    spread, size = np.square(deviator).sum((1, 2)), np.square(tensor).sum((1, 2))
     fa = np.sqrt(np.clip(1.5 * spread / np.where(size > 0, size, 1), 0, 1))
-    return Tensors(fa, 1e-3 * md, vectors[:, :, 2], np.exp(np.minimum(found[:, 6], 700)))
+    return Tensors(fa, 1e-3 * md, _axis(deviator, spread), np.exp(np.minimum(found[:, 6], 700)))
+
+
+def _axis(deviator: Array, spread: Array) -> Array:
+    """Unit vectors (n, 3) of the greatest eigenvalue of ``deviator`` (n, 3, 3), of squared norm ``spread``; z where all are equal."""
+    b = deviator / np.sqrt(np.where(spread > 0, spread, 1) / 6)[:, None, None]
+    square = b @ b
+    third = np.arccos(np.clip((square * b).sum((1, 2)) / 6, -1, 1)) / 3
+    greatest, least = 2 * np.cos(third)[:, None, None], 2 * np.cos(third + 2 * np.pi / 3)[:, None]
+    dyadic = square + greatest * b + (greatest**2 - 3) * np.eye(3)
+    longest = dyadic[np.arange(len(b)), np.diagonal(dyadic, axis1=1, axis2=2).argmax(1)]
+    longest = np.einsum("nij,nj->ni", b, longest) - least * longest  # where two are equal and greatest, rounding left some of the least
+    norm = np.linalg.norm(longest, axis=1)[:, None]
+    return np.asarray(np.where((spread > 0)[:, None] & (norm > 0), longest / np.where(norm > 0, norm, 1), [0, 0, 1]))

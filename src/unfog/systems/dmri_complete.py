@@ -26,7 +26,7 @@ FEW = "A shell has fewer than 15 directions: what they leave open of its harmoni
 
 
 def complete_file(
-    dwi: Path, tables: Tables, target: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, prior: str = PRIOR
+    dwi: Path, tables: Tables, out: Path, *, target: Tables, mask: Path | None = None, coils: int = 1, prior: str = PRIOR
 ) -> dict[str, Any]:
     """The volumes of the ``target`` tables into the new folder ``out``: dwi_completed and its table, std, report.html, summary.json."""
     check_new(out)
