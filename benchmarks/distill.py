@@ -41,7 +41,7 @@ def distilled(options: argparse.Namespace) -> dict[str, Any]:
         minutes = None if resume else options.minutes
         made = {} if resume else {"method": options.method, "start": options.start}
         result = distill_run(options.teacher, options.steps, out, [] if resume else options.set, resume=resume, minutes=minutes, **made)
-        write(told, {**result, "cpu_seconds": round(time.process_time() - begun, 1), "resumed": resume})
+        write(told, {**result, "run": out.name, "cpu_seconds": round(time.process_time() - begun, 1), "resumed": resume})
     return dict(json.loads(told.read_text()))
 
 

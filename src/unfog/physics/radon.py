@@ -3,13 +3,14 @@ r"""The Radon transform: line integrals of a square image, the measurements of C
     y(angle, detector) = sum along the ray of x, sampled bilinearly at steps of one pixel, with 0 outside the image;
 
 rays at one angle are parallel, or spread from a source on a circle as a fan. The angle turns as scikit-image's does, about pixel
-(size // 2, size // 2). The adjoint is the exact transpose of the sampling, by automatic differentiation. y is (batch, channels, angles,
+(size // 2, size // 2). The transform is one sparse matrix, and its adjoint the transpose. y is (batch, channels, angles,
 detectors).
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from abc import abstractmethod
 
 import torch
@@ -32,25 +33,44 @@ class Radon(Operator):
     def __call__(self, x: Tensor) -> Tensor:
         if x.shape[2:] != (self.size, self.size):
             raise InputError(f"This Radon transform is made for images of {self.size} x {self.size}, got {tuple(x.shape[2:])}.")
-        views = [self._view(x, angle) for angle in self.angles]
-        return torch.stack(views, 2)
+        sums = _times(self._matrices(x)[0], x)
+        return sums.view(*x.shape[:2], len(self.angles), -1)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        x = torch.zeros(*y.shape[:2], self.size, self.size, dtype=y.dtype, device=y.device)
-        for angle, row in zip(self.angles, y.unbind(2), strict=True):  # one angle at a time bounds the memory
-            with torch.enable_grad():
-                image = torch.zeros_like(x).requires_grad_()
-                (back,) = torch.autograd.grad(self._view(image, angle), image, row)
-            x = x + back
-        return x
+        return _times(self._matrices(y)[1], y).view(*y.shape[:2], self.size, self.size)
 
-    def _view(self, x: Tensor, angle: Tensor) -> Tensor:
-        """One angle, (batch, channels, detectors)."""
-        centre = self.size // 2
-        places = (2 * (self.rays(angle) + centre) + 1) / self.size - 1  # pixel i lies at (2 i + 1) / size - 1
-        planes = x.flatten(0, 1)[None]
-        sampled = torch.nn.functional.grid_sample(planes, places.to(x)[None], padding_mode="zeros", align_corners=False)
-        return sampled[0].sum(2).view(*x.shape[:2], -1)
+    def _matrices(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """A (angles x detectors, pixels) and its transpose, sparse, made once for each dtype and device."""
+        kept: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = self.__dict__.setdefault("_kept", {})
+        key = (like.dtype, like.device)
+        if key not in kept:
+            matrix = self._matrix().to(device=like.device, dtype=like.dtype)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of torch, about its sparse tensors
+                kept[key] = matrix.to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()
+        return kept[key]
+
+    def _matrix(self) -> Tensor:
+        """The weights of pixels in rays, float64: a ray is the sum of its samples, each bilinear between four pixels, nothing outside."""
+        pixels, rays, weights, above = list[Tensor](), list[Tensor](), list[Tensor](), 0
+        for angle in self.angles:
+            across, down = (self.rays(angle) + self.size // 2).unbind(-1)
+            ray = (above + torch.arange(len(across)))[:, None].expand_as(across)
+            for right, below in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                column, row = across.floor() + right, down.floor() + below
+                weight = (1 - (across - column).abs()) * (1 - (down - row).abs())
+                met = (column >= 0) & (column < self.size) & (row >= 0) & (row < self.size) & (weight > 0)
+                pixels.append((row * self.size + column)[met].long())
+                rays.append(ray[met])
+                weights.append(weight[met])
+            above += len(across)
+        places = torch.stack([torch.cat(rays), torch.cat(pixels)])
+        return torch.sparse_coo_tensor(places, torch.cat(weights), (above, self.size**2), check_invariants=False).coalesce()
+
+
+def _times(matrix: Tensor, x: Tensor) -> Tensor:
+    """The matrix times each image of a batch, flattened, (batch x channels, rows)."""
+    return (matrix @ x.flatten(0, 1).flatten(1).T.contiguous()).T
 
 
 class ParallelBeam(Radon):
