@@ -105,6 +105,15 @@ def bm3d(image: np.ndarray, level: float) -> np.ndarray:
     return np.asarray(peer.bm3d(image, level))
 
 
+def filtered_back_projections(y: Tensor, angles: Tensor) -> Iterator[Candidate]:
+    """Of parallel beams (n, 1, angles, detectors), by scikit-image's filters."""
+    from skimage.transform import iradon
+
+    for name in ("ramp", "cosine", "hann"):
+        views = [iradon(one[0].T.numpy(), theta=angles.numpy(), filter_name=name) for one in y.double()]
+        yield {"filter": name}, torch.from_numpy(np.stack(views))[:, None].float()
+
+
 def candidates(operator: Operator, y: Tensor, sigma: float, direct: bool) -> dict[str, Iterator[Candidate]]:
     """Each method over its parameters; ``direct`` where the measurement is a noisy image, which a denoiser takes as it is."""
     scale = max(sigma, 0.005)
@@ -120,8 +129,8 @@ def candidates(operator: Operator, y: Tensor, sigma: float, direct: bool) -> dic
                 yield {"last level / sigma": strength}, plugged_in(operator, y, sigma, denoise, strength)
 
     return {
-        "total variation": (({"weight / sigma": w}, total_variation(operator, y, w * scale)) for w in (0.1, 0.3, 0.6, 1.0)),
-        "wavelets": (({"weight / sigma": w}, wavelets(operator, y, w * scale)) for w in (0.1, 0.3, 1.0, 2.0)),
+        "total variation": (({"weight / sigma": w}, total_variation(operator, y, w * scale)) for w in (0.01, 0.03, 0.1, 0.3, 0.6, 1.0)),
+        "wavelets": (({"weight / sigma": w}, wavelets(operator, y, w * scale)) for w in (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)),
         "non-local means": plugged(nl_means),
         "BM3D": plugged(bm3d),
     }

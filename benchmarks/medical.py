@@ -1,6 +1,8 @@
-"""Held-out T1 from k-space of 8 coils at 4x and 8x, noise, holes, coarse voxels and blur, beside classical methods and deepinv.
+"""Held-out T1 from k-space of 8 coils at 4x and 8x, noise, holes, coarse voxels and blur, and held-out CT from few views and low dose,
+beside classical methods and deepinv.
 
     PYTHONPATH=PEERS python benchmarks/medical.py --out benchmarks/results/medical.json
+    PYTHONPATH=PEERS python benchmarks/medical.py --modality ct --out benchmarks/results/medical_ct.json
 
 PEERS holds bm3d (with bm4d), pywavelets and deepinv (with einops, natsort, torchmetrics). Every method sees the same measurements.
 Classical methods have their parameters chosen on the truth of the very slices they are scored on, deepinv's on the truth of the first
@@ -26,26 +28,30 @@ import numpy as np
 import skimage
 import torch
 from record import write_record
+from scipy.ndimage import binary_fill_holes
 from torch import Tensor
 
 import unfog
 from unfog.core.denoiser import Denoiser, InBfloat16, Posterior
 from unfog.core.random import generators, normal
+from unfog.data.head_ct import MATTER, HeadCT
 from unfog.data.mni import MniT1
 from unfog.demo.main import GRID
 from unfog.evaluation.conformal import LEVEL, conformal_scale
 from unfog.evaluation.images import coverage, psnr, ssim
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.coils import birdcage
+from unfog.physics.exposure import Gain
 from unfog.physics.fourier import Coils, ComplexOf, Fourier
 from unfog.physics.linear import Operator
 from unfog.physics.lines import random_lines
 from unfog.physics.operators import BlockAverage, Identity, Mask
+from unfog.physics.radon import ParallelBeam
 from unfog.systems.restore import Restored, restore
 from unfog.systems.run import Run
 from unfog.systems.sample import Plan
 
-COILS, PRIOR = 8, "t1-slices"
+COILS, LONGEST = 8, 30.0  # the sum along a ray through the middle of a head, in pixels times units
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,16 @@ class Task:
         return y + (self.operator(noise) if isinstance(self.operator, Mask) else noise * (y.abs().amax(0, keepdim=True) > 0))
 
 
-def make_tasks(rows: int, columns: int) -> dict[str, Task]:
+def ct_tasks(rows: int, columns: int) -> dict[str, Task]:
+    def parallel(views: int, noise: float) -> Task:
+        beams = ParallelBeam(torch.arange(views, dtype=torch.float64) * (180 / views), rows)
+        size = classical.norm(beams, torch.zeros(1, 1, rows, columns))  # methods with step sizes of their own want a norm of 1
+        return Task(Gain(1 / size) @ beams, noise * LONGEST / size)
+
+    return {"CT, 30 views": parallel(30, 0.01), "CT, 60 views": parallel(60, 0.01), "CT, low dose": parallel(90, 0.06)}
+
+
+def mri_tasks(rows: int, columns: int) -> dict[str, Task]:
     coils = Fourier() @ Coils(birdcage(COILS, (rows, columns)).to(torch.complex64)) @ ComplexOf()
     stripes = (torch.arange(rows) % 10 >= 4)[:, None].expand(rows, columns)[None, None]
     return {
@@ -124,22 +139,51 @@ def drawn_figures(draw: Callable[[Tensor], Restored], held: Slab, other: Slab, t
 
 @dataclass(frozen=True)
 class Slab:
-    """Slices and where the brain is, (n, 1, rows, columns) both."""
+    """Slices and where the brain (in CT the head) is, (n, 1, rows, columns) both."""
 
     x: Tensor
     brain: Tensor
 
-    @classmethod
-    def of(cls, split: str, count: int) -> Slab:
-        data = MniT1(split)
-        ids = np.linspace(0, len(data) - 1, count + 2).round().astype(int)[1:-1] if count < len(data) else range(len(data))
-        return cls(data.batch(ids)["x"], torch.from_numpy(data.brain_mask(ids)))
+
+def spread(count: int, among: int) -> list[int]:
+    return list(np.linspace(0, among - 1, count + 2).round().astype(int)[1:-1]) if count < among else list(range(among))
+
+
+def mri_slab(split: str, count: int) -> Slab:
+    data = MniT1(split)
+    ids = spread(count, len(data))
+    return Slab(data.batch(ids)["x"], torch.from_numpy(data.brain_mask(ids)))
+
+
+def ct_slab(split: str, count: int) -> Slab:
+    data = HeadCT(split)
+    x = data.batch(spread(count, len(data)))["x"]
+    return Slab(x, torch.from_numpy(np.stack([[binary_fill_holes(one[0])] for one in (x > MATTER).numpy()])))
+
+
+@dataclass(frozen=True)
+class Modality:
+    """What is measured of which data, and the prior that goes with it."""
+
+    prior: str
+    data: str
+    slab: Callable[[str, int], Slab]
+    tasks: Callable[[int, int], dict[str, Task]]
+
+
+MODALITIES = {
+    "mri": Modality("t1-slices", "mni-t1 test slab, one average brain", mri_slab, mri_tasks),
+    "ct": Modality("head-ct", "head-ct test slab, one head", ct_slab, ct_tasks),
+}
 
 
 def classical_figures(task: Task, held: Slab) -> dict[str, Any]:
     """The best of each classical method, tuned on the truth."""
     y, found = task.measure(held.x, 1), {}
-    for name, tries in classical.candidates(task.operator, y, task.sigma, isinstance(task.operator, Identity)).items():
+    candidates = classical.candidates(task.operator, y, task.sigma, isinstance(task.operator, Identity))
+    if isinstance(beams := getattr(task.operator, "inner", None), ParallelBeam):
+        candidates["filtered back-projection"] = classical.filtered_back_projections(y / task.operator.outer.factor, beams.angles)
+    for name, tries in candidates.items():
         best, count, begun = {"psnr": -np.inf}, 0, time.process_time()
         for params, x in tries:
             count += 1
@@ -181,11 +225,15 @@ def evaluate(dinv: Any, run: Run, task: Task, held: Slab, other: Slab, samples: 
 
     mine = drawn_figures(draw, held, other, task)
     found = {"unfog": {**mine, "calls": count.calls, "products": count.products}}
-    return {**found, **peer_figures(dinv, run, task, held, other, samples, calls), **classical_figures(task, held)}
+    theirs = peer_figures(dinv, run, task, held, other, samples, calls) if dinv else {}
+    return {**found, **theirs, **classical_figures(task, held)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--modality", choices=list(MODALITIES), default="mri")
+    parser.add_argument("--prior", help="a run instead of the shipped prior")
+    parser.add_argument("--without-deepinv", action="store_true")
     parser.add_argument("--slices", type=int, default=4)
     parser.add_argument("--calibration", type=int, default=2, help="slices of the validation slab")
     parser.add_argument("--samples", type=int, default=8)
@@ -193,16 +241,20 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", help="some of them, by name")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    dinv, run = deepinv_peer.load(), Run.open(PRIOR)
-    held, other = Slab.of("test", options.slices), Slab.of("validation", options.calibration)
+    modality = MODALITIES[options.modality]
+    dinv, run = None if options.without_deepinv else deepinv_peer.load(), Run.open(options.prior or modality.prior)
+    held, other = modality.slab("test", options.slices), modality.slab("validation", options.calibration)
     results: dict[str, Any] = {}
-    for name, task in make_tasks(*held.x.shape[2:]).items():
+    for name, task in modality.tasks(*held.x.shape[2:]).items():
         if options.tasks and name not in options.tasks:
             continue
         results[name] = {"sigma": task.sigma, "methods": evaluate(dinv, run, task, held, other, options.samples, options.calls)}
         sys.stderr.write(f"{name}: {json.dumps(results[name])}\n")
-        facts = {"data": "mni-t1 test slab, one average brain", "level": LEVEL, "seed": 0, **vars(options), "out": None, "results": results}
-        write_record(facts, (unfog, torch, skimage, dinv), options.out)  # after every task: a long run that is stopped keeps what it has
+        known = {"data": modality.data, "weights_sha256": run.weights_sha256, "level": LEVEL, "seed": 0}
+        facts = {**known, **vars(options), "prior": run.name, "out": None, "results": results}
+        write_record(
+            facts, (unfog, torch, skimage, *([dinv] if dinv else [])), options.out
+        )  # after every task: a long run that is stopped keeps what it has
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 
 COLOURS = {
     "unfog": "#c2185b", "deepinv DPS": "#7b9fd4", "deepinv DiffPIR": "#4a6fa5", "deepinv DDRM": "#a7c4e8", "total variation": "#bdbdbd",
-    "wavelets": "#999999", "non-local means": "#d9b38c", "BM3D": "#b08850",
+    "wavelets": "#999999", "non-local means": "#d9b38c", "BM3D": "#b08850", "filtered back-projection": "#8fae8b",
 }  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def main(source: Path, out: Path) -> None:
     record = json.loads(source.read_text())
     figure, (above, below) = plt.subplots(2, 1, figsize=(2 + 1.8 * len(record["results"]), 6), sharex=True, layout="constrained")
     panel(above, record["results"], "psnr")
-    above.set_ylabel("PSNR in the brain, dB")
+    above.set_ylabel("PSNR in the brain or head, dB")
     above.set_ylim(bottom=10)
     panel(below, record["results"], "covered")
     below.axhline(record["level"], color="black", lw=0.8, ls="--")
