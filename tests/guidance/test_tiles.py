@@ -23,6 +23,7 @@ def prior(n):
     return gaussian_denoiser(PROCESS, torch.full((n,), 0.3).double(), torch.exp(-(place[:, None] - place).abs() / 1.5))
 
 
+@pytest.mark.slow
 def test_a_restoration_in_tiles_is_that_of_the_whole():
     """The law of what MMPS draws: its mean within .05 posterior deviations, its covariance within .05, relative."""
     mask = Mask(torch.arange(N) % 3 > 0)
