@@ -7,6 +7,10 @@ python benchmarks/ship_prior.py runs/t1-slices --name t1-slices --results benchm
 python benchmarks/dmri_denoise.py --prior runs/dmri --snr 10 20 30 --out benchmarks/results/dmri_prior.json
 python benchmarks/ship_prior.py runs/dmri --name dmri --results benchmarks/results/dmri_prior.json
 
+python benchmarks/medical.py --modality ct --prior runs/ct --slices 3 --calibration 1 --samples 8 --calls 16 \
+  --out benchmarks/results/medical_ct.json
+python benchmarks/ship_prior.py runs/ct --name head-ct --results benchmarks/results/medical_ct.json
+
 python benchmarks/fashion_mnist.py all --work runs/fashion
 python benchmarks/ship_prior.py runs/fashion/ours/run --name fashion --results benchmarks/results/fashion_mnist.json \
   --set sampling.sampler=dpmpp-2m --set sampling.steps=20
@@ -47,6 +51,16 @@ FACTS = {
         "input": "harmonics to order 4 of a shell and the mean at b = 0, with white noise of .002 to .2 of b = 0 in the coefficients",
         "commands": ["unfog train dmri-prior --data dmri-simulation --out runs/dmri"],
         "licence": "Apache-2.0",
+    },
+    "ct-prior": {
+        "pixel_mm": 2.5,
+        "plane": "axial slices, 96 x 96 pixels, front up",
+        "data": "head-ct, split train: axial slices and 400 planes that nod by up to 8 degrees, of one head with a repaired skull",
+        "held_out": "test slab 84..94.5 mm and validation slab 126..133.5 mm above the lowest slice, and 6 mm on each side of both",
+        "commands": [
+            "unfog train ct-prior --data head-ct --set data.oblique=400 --set data.tilt=8 --steps 8000 --out runs/ct",
+        ],
+        "licence": "Apache-2.0 for the weights; the CT they were trained on comes with InVesalius' examples under GPL-2",
     },
     "fashion": {
         "data": "fashion-mnist, split train: 60000 grey pictures of clothes, 28 x 28, without their classes",

@@ -8,7 +8,7 @@ from unfog.systems.restore import posterior_mean
 from unfog.systems.run import Run, locate, priors
 from unfog.systems.sample import Plan, draw
 
-PICTURES = [name for name in ("fashion", "textures") if name in priors()]
+PICTURES = [name for name in ("fashion", "head-ct", "textures") if name in priors()]
 
 
 @pytest.mark.parametrize("name", priors())
