@@ -37,7 +37,7 @@ test: check
 	.venv/bin/unfog data fetch mni-t1
 	@for name in fashion-mnist efficientnet-lite0; do .venv/bin/unfog data fetch $$name || echo "Going on without $$name."; done
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q --numprocesses auto --maxprocesses 8
-	.venv/bin/pytest -q -m "slow and not gpu"
+	OMP_NUM_THREADS=1 .venv/bin/pytest -q -m "slow and not gpu" --numprocesses auto --maxprocesses 8
 
 clean:
 	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
