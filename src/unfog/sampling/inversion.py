@@ -20,7 +20,7 @@ from unfog.core.denoiser import Denoiser
 from unfog.core.shapes import expand
 from unfog.sampling.ancestral import DDIM
 from unfog.sampling.grids import check_grid, require_signal
-from unfog.sampling.loop import Condition, Report, trajectory
+from unfog.sampling.loop import Condition, Report, solve
 
 
 @torch.no_grad()
@@ -45,8 +45,4 @@ def invert_and_edit(
     Where both ways are alike x comes back, to what the inversion lacks of exact.
     """
     x_t = invert(denoiser, x, grid, iterations=iterations, condition=source)
-    for k, state in enumerate(trajectory(editor or denoiser, x_t, grid, DDIM(), randomness=[], condition=target)):
-        x_t = state.x
-        if report is not None:
-            report(k, len(grid) - 1)
-    return x_t
+    return solve(editor or denoiser, x_t, grid, DDIM(), randomness=[], condition=target, report=report)

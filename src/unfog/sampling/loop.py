@@ -52,6 +52,18 @@ def trajectory(
         yield State(x, float(s))
 
 
+def solve(
+    denoiser: Denoiser, x: Tensor, grid: Tensor, sampler: Sampler, *, randomness: Randomness, condition: Condition | None = None,
+    report: Report | None = None,
+) -> Tensor:  # fmt: skip
+    """The state at grid[-1], from x (batch, channels, *space) at grid[0]; ``report`` is told of every step."""
+    for k, state in enumerate(trajectory(denoiser, x, grid, sampler, randomness=randomness, condition=condition)):
+        x = state.x
+        if report is not None:
+            report(k, len(grid) - 1)
+    return x
+
+
 def sample(
     denoiser: Denoiser, noise: Tensor, grid: Tensor, sampler: Sampler, *, randomness: Randomness, condition: Condition | None = None
 ) -> Tensor:
@@ -61,7 +73,4 @@ def sample(
     sample, in which case a sample does not depend on the rest of its batch.
     """
     start = denoiser.process.sigma(check_grid(grid)[0])
-    x = noise * start.to(noise)
-    for state in trajectory(denoiser, x, grid, sampler, randomness=randomness, condition=condition):
-        x = state.x
-    return x
+    return solve(denoiser, noise * start.to(noise), grid, sampler, randomness=randomness, condition=condition)

@@ -15,7 +15,7 @@ from unfog.core.random import Randomness, normal_like
 from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.sampling.grids import check_grid
-from unfog.sampling.loop import Condition, Report, Sampler, trajectory
+from unfog.sampling.loop import Condition, Report, Sampler, solve
 
 
 def last_share(grid: Tensor, strength: float) -> Tensor:
@@ -36,8 +36,4 @@ def sdedit(
         return x
     alpha, sigma = (expand(scale, x) for scale in denoiser.scales(times[0]))
     x_t = alpha * x + sigma * normal_like(x, randomness)
-    for k, state in enumerate(trajectory(denoiser, x_t, times, sampler, randomness=randomness, condition=condition)):
-        x_t = state.x
-        if report is not None:
-            report(k, len(times) - 1)
-    return x_t
+    return solve(denoiser, x_t, times, sampler, randomness=randomness, condition=condition, report=report)

@@ -30,7 +30,7 @@ from unfog.data.dataset import Dataset, Ids, fingerprint
 from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
 from unfog.sampling.grids import uniform
-from unfog.sampling.loop import Report, trajectory
+from unfog.sampling.loop import Report, solve
 from unfog.sampling.samplers import samplers
 from unfog.systems.build import build
 from unfog.systems.common import conditions, training, unet
@@ -228,8 +228,6 @@ def _third(dataset: Slices, levels: Tensor, settings: Settings, told: Callable[[
         state = float(denoiser.process.t_of_noise_level(level).clamp(max=1.0))
         x = y[:, None] * denoiser.process.alpha(torch.tensor(state, dtype=torch.float64)).float()
         sources = generators(settings.seed, range(z * len(y), (z + 1) * len(y)), "ddm2")
-        for point in trajectory(denoiser, x, uniform(state)(denoiser.process, settings.down), sampler, randomness=sources):
-            x = point.x
-        found.append(x[:, 0])
+        found.append(solve(denoiser, x, uniform(state)(denoiser.process, settings.down), sampler, randomness=sources)[:, 0])
         told()
     return torch.stack(found)

@@ -135,7 +135,7 @@ def draw_posterior(
     def some(chosen: list[Job], room: Room, tell: Report) -> Tensor:
         denoiser, plan = posterior([i for i, _ in chosen], room)
         randomness = [generator(seed, "restore", i, k) for i, k in chosen]
-        return run_plan(denoiser, plan, randomness, shape, step=lambda k: tell(k, len(plan.grid) - 1))
+        return run_plan(denoiser, plan, randomness, shape, report=tell)
 
     return run.codec.decode(in_batches(jobs, some, shape[1:], batch, report)).reshape(images, samples, *shape)
 

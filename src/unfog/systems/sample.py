@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from unfog.errors import InputError
 from unfog.guidance.classifier_free import ClassifierFree
 from unfog.guidance.seamless import Seamless
 from unfog.sampling.grids import grids
-from unfog.sampling.loop import Report, Sampler, trajectory
+from unfog.sampling.loop import Report, Sampler, solve
 from unfog.sampling.samplers import samplers
 from unfog.systems import solvers
 from unfog.systems.build import drops
@@ -75,8 +75,8 @@ def draw(
         some = list(ids[start : start + batch])
         chosen = {name: value[start : start + batch] for name, value in (condition or {}).items()}
         done = start // batch * (len(plan.grid) - 1)
-        step = None if report is None else (lambda k, done=done: report(done + k, total))
-        chunks.append(run_plan(denoiser, plan, generators(seed, some), shape or run.shape, condition=chosen, step=step))
+        told = None if report is None else (lambda k, _, done=done: report(done + k, total))
+        chunks.append(run_plan(denoiser, plan, generators(seed, some), shape or run.shape, condition=chosen, report=told))
     return run.codec.decode(torch.cat(chunks))
 
 
@@ -94,12 +94,8 @@ def run_plan(
     shape: Sequence[int],
     *,
     condition: Mapping[str, Tensor] | None = None,
-    step: Callable[[int], None] | None = None,
+    report: Report | None = None,
 ) -> Tensor:
     """One batch on the model's scale, a sample a generator."""
     x = normal((len(randomness), *shape), randomness) * denoiser.process.sigma(plan.grid[0]).float()
-    for k, state in enumerate(trajectory(denoiser, x, plan.grid, plan.sampler, randomness=randomness, condition=condition)):
-        x = state.x
-        if step is not None:
-            step(k)
-    return x
+    return solve(denoiser, x, plan.grid, plan.sampler, randomness=randomness, condition=condition, report=report)
