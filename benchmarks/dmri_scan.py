@@ -4,8 +4,9 @@
 
 The scan is the anatomical phantom laid side by side until it is 96 x 96 x 60 x 70, all of it head (so nothing is saved on air), with
 Rician noise at SNR 20, as files. unfog runs in a process of its own, from file to files with the report. MPPCA runs in one too, on a slab
-of that scan already in memory; its seconds are multiplied by the voxels that the slab lacks, since it goes voxel by voxel. Wall seconds
-depend on what else the machine does, so the load at the start is recorded; CPU seconds hardly do.
+of that scan already in memory, with one thread (with two, its small matrices take ten times as long), and its seconds are multiplied by the
+voxels that the slab lacks, since it goes voxel by voxel. Wall seconds depend on what else the machine does, so the load at the start is
+recorded; CPU seconds hardly do.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def make_scan(folder: Path, slab: int) -> None:
 
 def spent(command: list[str], threads: int) -> dict[str, float]:
     """Wall and CPU seconds of a process and the most memory it held, GiB."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {**os.environ, **{name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}}
     begun = time.perf_counter()
     child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
@@ -77,7 +78,7 @@ def main() -> None:
         line = [sys.executable, "-m", "unfog", "dmri", "denoise", str(here / "dwi.nii.gz"), *table, "--out", str(here / "new")]
         figures: dict[str, Any] = {"unfog dmri denoise": spent(line, options.threads)}
         if options.slab:
-            found = spent([sys.executable, "-c", MPPCA, str(here / "slab.npy")], options.threads)
+            found = spent([sys.executable, "-c", MPPCA, str(here / "slab.npy")], 1)
             scaled = {key: round(found[key] * SHAPE[2] / options.slab, 1) for key in ("wall_s", "cpu_s")}
             figures["mppca"] = {**scaled, "measured on planes": options.slab, "measured": found}
     setting = {"scan": [*SHAPE, 70], "threads": options.threads, "cores": os.cpu_count(), "load before": round(load, 2)}
