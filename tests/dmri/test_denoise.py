@@ -34,10 +34,10 @@ def everywhere(per_channel):
 class Oracle(MixtureDenoiser):
     """Each channel Gaussian, voxels independent; b = 0 on its own scale, as the prior sees it."""
 
-    def __init__(self, gain):
+    def __init__(self, gain, narrower=1.0):
         scale = torch.ones(16)
         scale[0] = gain
-        super().__init__(EDM(4.0), torch.ones(1).double(), everywhere(scale * MEAN), everywhere((scale * SPREAD) ** 2))
+        super().__init__(EDM(4.0), torch.ones(1).double(), everywhere(scale * MEAN), everywhere((scale * SPREAD / narrower) ** 2))
 
 
 def scan(sigma, seed=0):
@@ -131,6 +131,16 @@ def test_orientation_draws_are_as_wide_as_the_posterior():
     assert np.mean(inside) > 0.85  # of 96 voxels with 60 draws each, where a perfect posterior scores 93 %
     assert np.mean(inside) < 1.0
     assert 1 < np.mean(wide) < 60
+
+
+@pytest.mark.parametrize(("narrower", "low", "high"), [(1.0, 0.85, 1.15), (10.0, 1.5, 100.0)])
+def test_misfit_is_one_under_the_true_prior_and_shows_a_wrong_one(narrower, low, high):
+    """E |x_t - E[x_0 | x_t]|^2 = s^2 - E Var: a prior that takes signal for noise leaves more than it says."""
+    found = []
+    for seed in range(6):
+        _, noisy, shell = scan(0.1, seed)
+        found.append(orientation(Oracle(shell.gain, narrower), noisy, table(), 0.1, draws=60, products=4, seed=seed).misfit)
+    assert low < np.mean(found, 0)[1] < high
 
 
 def cone_of(signal):

@@ -11,13 +11,18 @@ axis is the first eigenvector of the mean dyadic, and
 
     cone(level) = the quantile at ``level`` of the angle between draws and the mean axis.
 
-The samples must come from raw data: noise that was denoised before is no longer white.
+The samples must come from raw data: noise that was denoised before is no longer white. And they hold where the scan is one that the prior
+could have drawn, which shows in what the mean leaves: under the true prior
+
+    E |x_t - E[x_0 | x_t]|^2 = s^2 - E Var(x_0 | x_t),
+
+so ``misfit``, the left over the right, is 1; it is larger where signal is taken for noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +35,7 @@ from unfog.core.random import generators, normal_like
 from unfog.core.tiles import Place, cores, places
 from unfog.dmri.denoise import OVERLAP, SIDE, Measured, measure
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.harmonics import count
+from unfog.dmri.harmonics import count, degrees
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.simulate import ORDER
 from unfog.dmri.tensor import Tensors, fit_tensors
@@ -46,7 +51,8 @@ Array = NDArray[np.float32]
 @dataclass(frozen=True)
 class Orientation:
     """``direction`` (X, Y, Z, 3) in the table's axes, ``cone95`` and ``cone50`` (X, Y, Z) in degrees; mean and deviation of FA and MD
-    (mm^2/s); ``coefficients`` (X, Y, Z, 15, kept) of the signals first drawn, in the scan's units. Zero outside the mask."""
+    (mm^2/s); ``coefficients`` (X, Y, Z, 15, kept) of the signals first drawn, in the scan's units. Zero outside the mask.
+    ``misfit`` (3,) of the harmonics of order 0, 2 and 4."""
 
     direction: Array
     cone95: Array
@@ -56,6 +62,7 @@ class Orientation:
     md_mean: Array
     md_std: Array
     coefficients: Array
+    misfit: Array
 
 
 def orientation(
@@ -72,7 +79,7 @@ def orientation(
     if len(measured) != 1:
         raise InputError(f"Directions are drawn from one shell, and the table has {len(measured)}; choose its volumes and b = 0.")
     inside = voxels_inside(mask, data.shape[:3])
-    out = _empty(inside.shape, min(kept, draws))
+    out, left = _empty(inside.shape, min(kept, draws)), _Left()
     total = len(places(inside.shape, SIDE, OVERLAP))
     for k, (tile, core, within) in enumerate(cores(inside.shape, SIDE, OVERLAP)):
         if inside[core].any():
@@ -84,14 +91,46 @@ def orientation(
                     out.coefficients[core][inside[core], :, n] = scale * drawn[1:].T.numpy()
                 if report is not None:
                     report(k * draws + n + 1, total * draws)
+                left.draw(drawn)
+            left.end(measured[0], core, inside[core])
             _sum_up(out, core, inside[core], Tensors(*(np.stack(part) for part in zip(*found, strict=True))))
         elif report is not None:
             report((k + 1) * draws, total * draws)
-    return out
+    return replace(out, misfit=left.misfit())
+
+
+class _Left:
+    """What the mean of draws leaves of each harmonic, and what their variance says it should be, over all tiles."""
+
+    def __init__(self) -> None:
+        self.left, self.due = np.zeros(count(ORDER)), np.zeros(count(ORDER))
+        self._forget()
+
+    def _forget(self) -> None:
+        self.draws, self.sum, self.squares = 0, torch.zeros(()), torch.zeros(())
+
+    def draw(self, x: Tensor) -> None:
+        """One draw (16, voxels) of a tile."""
+        self.draws, self.sum, self.squares = self.draws + 1, self.sum + x.double(), self.squares + x.double() ** 2
+
+    def end(self, scan: Measured, core: Place, inside: NDArray[np.bool_]) -> None:
+        """That was all of a tile, drawn for the voxels ``inside`` its ``core``."""
+        mean, at = self.sum / self.draws, torch.from_numpy(inside)
+        variance = (self.squares / self.draws - mean**2) * self.draws / (self.draws - 1)
+        noise = scan.level[core][at].double() ** 2
+        self.left += (scan.x[:, *core][:, at].double() - mean)[1:].square().sum(1).numpy()
+        self.due += (noise - variance)[1:].sum(1).numpy()
+        self._forget()
+
+    def misfit(self) -> Array:
+        """(3,), by order."""
+        own = degrees(ORDER).numpy()
+        ratios = [self.left[own == order].sum() / max(self.due[own == order].sum(), 1e-30) for order in range(0, ORDER + 1, 2)]
+        return np.array(ratios, np.float32)
 
 
 def _empty(space: tuple[int, ...], kept: int) -> Orientation:
-    shapes = [(*space, 3), *[space] * 6, (*space, count(ORDER), kept)]
+    shapes = [(*space, 3), *[space] * 6, (*space, count(ORDER), kept), (3,)]
     return Orientation(*(np.zeros(shape, np.float32) for shape in shapes))
 
 

@@ -26,6 +26,11 @@ BRIGHT = {"cone95": 30.0, "fa_mean": 1.0, "fa_std": 0.1}  # of the report
 MOST = 1 << 26  # numbers in the file of densities: 256 MB
 LAYOUT = "volume 15 k + j is coefficient j of draw k, in MRtrix's basis and order, to order 4"
 NOT_WHITE = ("denoised already", "interpolated", "correlated")  # words of warnings
+UNLIKE = (
+    "The mean leaves {:.1f} times what its draws say of the harmonics of order 2: directions vary from voxel to voxel in ways that "
+    "the prior does not know, so neither directions nor cones are to be trusted."
+)
+LARGEST = 1.25  # phantoms that the prior knows stay below 1, and independent fibres come to 1.8
 NARROW = "Cones and deviations hold for noise as it was acquired, white; here it is not, so they are too narrow."
 
 
@@ -53,10 +58,12 @@ def fod_file(
         summary = series.summary(
             first, coils=coils, samples=samples, seed=seed, shell=round(float(table.bvals[~table.b0].mean())), prior=run.name,
             **{"prior sha256": run.weights_sha256, "scales": scales, "fod samples": kept, "fod layout": LAYOUT,
-               "response": found.response.tolist()},
+               "response": found.response.tolist(), "misfit": found.maps.misfit.round(3).tolist()},
         ) | {"files": files}  # fmt: skip
         if any(words in text for words in NOT_WHITE for text in summary["warnings"]):
             summary["warnings"].append(NARROW)
+        if found.maps.misfit[1] > LARGEST:
+            summary["warnings"].append(UNLIKE.format(found.maps.misfit[1]))
         _page(maps, series, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
