@@ -7,8 +7,8 @@ beside classical methods and deepinv.
 PEERS holds bm3d (with bm4d), pywavelets and deepinv (with einops, natsort, torchmetrics). Every method sees the same measurements.
 Classical methods have their parameters chosen on the truth of the very slices they are scored on, deepinv's on the truth of the first
 slice; ours has none. Samplers draw from the same prior, in bfloat16, with the same number of network calls; ours also multiplies by the
-network's Jacobian, as DPS does once a call, and these products are counted apart. Intervals are mean +- 1.645 standard deviations of the
-draws as they are, and times a factor learned on the validation slab. One subject: the slab is held out, no subject is.
+network's Jacobian, as DPS does once a call, and these products are counted apart. Intervals are Student's of the draws, and those with a
+factor learned on the validation slab. One subject: the slab is held out, no subject is.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from unfog.core.random import generators, normal
 from unfog.data.head_ct import MATTER, HeadCT
 from unfog.data.mni import MniT1
 from unfog.demo.main import GRID
-from unfog.evaluation.conformal import LEVEL, conformal_scale
+from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage, psnr, ssim
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.coils import birdcage
@@ -132,7 +132,7 @@ def drawn_figures(draw: Callable[[Tensor], Restored], held: Slab, other: Slab, t
     seconds = time.process_time() - begun
     tuning = draw(task.measure(other.x, 2))
     factor = conformal_scale((other.x - tuning.mean)[other.brain], tuning.std[other.brain])
-    names = {"covered": 1.0, "covered, calibrated": factor}
+    names = {"covered": student_scale(restored.samples.shape[1]), "covered, calibrated": factor}
     covered = {name: float(coverage(held.x, *restored.interval(scale), held.brain).mean()) for name, scale in names.items()}
     return figures(restored.mean, held.x, held.brain, seconds, **covered, factor=factor)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unfog.errors import InputError
-from unfog.evaluation.conformal import conformal_scale
+from unfog.evaluation.conformal import conformal_scale, student_scale
 
 G = torch.Generator().manual_seed(0)
 
@@ -32,3 +32,19 @@ def test_too_few_values_are_refused():
         conformal_scale(torch.full((20,), torch.nan), torch.ones(20))
     with pytest.raises(InputError, match="between 0 and 1"):
         conformal_scale(torch.zeros(8), torch.ones(8), 1.0)
+
+
+@pytest.mark.parametrize("draws", [5, 8, 30])
+def test_students_factor_covers_one_more_draw(draws):
+    """The mean and the deviation of K normal draws, and a factor known from no data: 90 % of the next ones."""
+    x = torch.randn(40000, draws + 1, generator=G).double()
+    z = float(torch.special.ndtri(torch.tensor(0.95)))
+    half = student_scale(draws) * z * x[:, :-1].std(1)
+    inside = (x[:, -1] - x[:, :-1].mean(1)).abs() <= half
+    assert float(inside.double().mean()) == pytest.approx(0.9, abs=4 * (0.09 / 40000) ** 0.5)
+
+
+def test_students_factor_is_students():
+    assert student_scale(8) == pytest.approx(1.8946 * (9 / 8) ** 0.5 / 1.6449, rel=1e-3)  # t_7 at .95, from a table
+    with pytest.raises(InputError, match="at least 2"):
+        student_scale(1)

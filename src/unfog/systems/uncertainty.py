@@ -18,7 +18,7 @@ from unfog.core.random import generators
 from unfog.data.dataset import open_dataset
 from unfog.data.output import write_bytes
 from unfog.errors import InputError
-from unfog.evaluation.conformal import LEVEL, conformal_scale
+from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
@@ -71,7 +71,7 @@ def calibrate_uncertainty(
     plan = Plan.of(run, sampler, steps, GRID)
     restored = restore(run, y, operator, noise, samples=samples, plan=plan, seed=seed, report=report)
     scale = conformal_scale(truth - restored.mean, restored.std)
-    covered = [float(coverage(truth, *restored.interval(factor)).mean()) for factor in (1.0, scale)]
+    covered = [float(coverage(truth, *restored.interval(factor)).mean()) for factor in (student_scale(samples), scale)]
     summary = {
         "task": task, "scale": scale, "level": LEVEL, "covered before": covered[0], "covered after": covered[1], "data": str(data),
         "images": images, "samples": samples, "noise": noise, "seed": seed, **plan.names,
