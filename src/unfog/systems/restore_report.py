@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from unfog.evaluation.report import Page, Row, colour, grey
-from unfog.evaluation.report.pictures import Picture
+from unfog.evaluation.report import Page, Row, colour
+from unfog.evaluation.report.pictures import Picture, shown
 from unfog.systems.restore import Restored
 
 LEAD = (
@@ -22,9 +22,11 @@ COLUMNS = ("measured, by the adjoint", "mean", "standard deviation", "a sample")
 def restoration_page(
     summary: Mapping[str, Any], start: Tensor, restored: Restored, trust: float, bounds: tuple[float, float]
 ) -> Page | None:
-    """The page of a stack of two-dimensional images of one channel; None for others."""
-    if restored.mean.ndim != 4 or restored.mean.shape[1] != 1:
+    """The page of a stack of grey or RGB images, or of planes of volumes; None for other numbers of channels."""
+    if restored.mean.shape[1] not in (1, 3):
         return None
+    spread = trust * restored.samples.std(1).mean(1, keepdim=True)
+    start, mean, spread, sample = (planes(x) for x in (start, restored.mean, spread, restored.samples[:, 0]))
     page = Page("unfog restore", LEAD)
     page.facts(
         [
@@ -38,15 +40,13 @@ def restoration_page(
     )
     if summary["warnings"]:
         page.warning("What to know about this file", *summary["warnings"])
-    spread = trust * restored.samples.std(1)
     top = max(float(spread.max()), 1e-12)
-    chosen = sorted({int(k) for k in np.linspace(0, len(restored.mean) - 1, SHOWN).round()})
-    _before_and_after(page, start, restored.mean, chosen, bounds)
+    chosen = sorted({int(k) for k in np.linspace(0, len(mean) - 1, SHOWN).round()})
+    _before_and_after(page, start, mean, chosen, bounds)
     rows = []
     for k in chosen:
-        mean, std, sample = (x[0].numpy() for x in (restored.mean[k], spread[k], restored.samples[k, 0]))
-        pictures: list[Picture] = [_stretched(start[k, 0]), grey(mean, *bounds), colour(std, 0, top), grey(sample, *bounds)]
-        rows.append(Row(f"image {k}" if len(restored.mean) > 1 else "", pictures))
+        pictures: list[Picture] = [_stretched(start[k]), shown(mean[k], *bounds), colour(spread[k, 0], 0, top), shown(sample[k], *bounds)]
+        rows.append(Row(f"image {k}" if len(mean) > 1 else "", pictures))
     page.section("Restored")
     page.pictures(
         rows,
@@ -61,16 +61,25 @@ def restoration_page(
 
 def _before_and_after(page: Page, start: Tensor, mean: Tensor, chosen: Sequence[int], bounds: tuple[float, float]) -> None:
     """The middle ones of the chosen images, which hold most, with a slider."""
-    shown = list(chosen)[(len(chosen) - 1) // 3 :][:WIPED]
+    middle = list(chosen)[(len(chosen) - 1) // 3 :][:WIPED]
     page.section("Before and after")
     page.wipe(
-        Row("measured", [_stretched(start[k, 0]) for k in shown], ["measured"] * len(shown)),
-        Row("mean", [grey(mean[k, 0].numpy(), *bounds) for k in shown], ["mean"] * len(shown)),
+        Row("measured", [_stretched(start[k]) for k in middle], ["measured"] * len(middle)),
+        Row("mean", [shown(mean[k], *bounds) for k in middle], ["mean"] * len(middle)),
         f"{COLUMNS[0].capitalize()}, on the left of the line and the mean on its right; arrow keys move the slider too.",
     )
 
 
+def planes(x: Tensor) -> Tensor:
+    """A stack (n, channels, rows, columns) as it is; of volumes (n, channels, X, Y, Z) three planes each, upright."""
+    if x.ndim == 4:
+        return x
+    depth = x.shape[-1]
+    some = x[..., sorted({depth // 4, depth // 2, 3 * depth // 4})]
+    return some.permute(0, 4, 1, 3, 2).flip(-2).flatten(0, 1)
+
+
 def _stretched(image: Tensor) -> Picture:
-    """An image of unknown units, from its 1st to its 99.5th percentile."""
+    """An image (channels, rows, columns) of unknown units, from its 1st to its 99.5th percentile."""
     low, high = (float(v) for v in np.percentile(image.numpy(), (1, 99.5)))
-    return grey(image.numpy(), low, high)
+    return shown(image, low, high)

@@ -27,6 +27,14 @@ def grey(image: ArrayLike, low: float = 0.0, high: float = 1.0) -> Picture:
     return np.repeat(np.rint(255 * _unit(image, low, high)).astype(np.uint8)[..., None], 3, -1)
 
 
+def shown(image: ArrayLike, low: float = 0.0, high: float = 1.0) -> Picture:
+    """An image (1 or 3, height, width) as grey levels or in its own colours."""
+    channels = [grey(channel, low, high)[..., 0] for channel in np.asarray(image)]
+    if len(channels) not in (1, 3):
+        raise InputError(f"An image to show is grey or RGB; this one has {len(channels)} channels.")
+    return np.stack(channels if len(channels) == 3 else 3 * channels, -1)
+
+
 def colour(image: ArrayLike, low: float = 0.0, high: float = 1.0, table: str = "magma") -> Picture:
     """A 2-D array through one of matplotlib's colour tables."""
     from matplotlib import colormaps  # half a second that grey pictures need not wait for
