@@ -52,7 +52,7 @@ def chosen(phantom: Phantom, count: int, block: tuple[slice, ...]) -> Array:
 def ours(denoiser: Any, y: Array, phantom: Phantom, some: Array, draws: int) -> dict[str, Array]:
     """The posterior of the ``some`` voxels."""
     first, table = classical.denoise(y, phantom.gradients, phantom.mask), phantom.gradients
-    found = drawn(denoiser, y, first, table, chosen_shell(table), some, draws=draws, kept=1).maps
+    found = drawn(denoiser, first, table, chosen_shell(table), some, draws=draws, kept=1).maps
     return {name: getattr(found, name)[some] for name in FIELDS} | {"misfit": found.misfit}
 
 

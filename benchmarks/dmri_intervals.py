@@ -64,7 +64,7 @@ def ratios(denoiser: Any, number: int, draws: int) -> dict[str, Any] | None:
         return None
     inside[head] = true.fa > FIBROUS
     first = classical.denoise(y, table, head)
-    found = drawn(denoiser, y, first, table, np.arange(len(table)), inside, draws=draws, kept=1, seed=number).maps
+    found = drawn(denoiser, first, table, np.arange(len(table)), inside, draws=draws, kept=1, seed=number).maps
     kept = true.fa > FIBROUS
     angle = axis_angle(found.direction[inside], true.direction[kept])
     return {

@@ -37,7 +37,7 @@ def test_wieners_weight_is_found(power: float) -> None:
     truth = torch.zeros_like(noise)
     truth[..., 1:] = e * ((N + 1) / 10 * power) ** 0.5 * torch.randn(*SPACE, 5, generator=source) @ outer[:, :5].T.float()
     found = Noise(torch.ones(SPACE), torch.zeros(3, 2), Components(torch.zeros(N + 1), axes, torch.ones(N + 1), torch.ones(1)))
-    kept = beyond(Denoised((truth + noise).numpy(), np.ones(SPACE), np.full(SPACE, e, np.float32), found), shell, ALL)
+    kept = beyond(Denoised((truth + noise).numpy(), np.ones(SPACE), np.full(SPACE, e, np.float32), found, truth.numpy()), shell, ALL)
     error, best = np.mean((kept - truth[..., 1:].numpy()) ** 2), power / (1 + power) * e**2 * (N + 1) / 10 * 5 / N
     assert error == pytest.approx(best, rel=0.05, abs=0.002 * e**2)
 

@@ -12,6 +12,7 @@ from unfog.dmri.beyond import beyond
 from unfog.dmri.blind import denoise_blind
 from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable
+from unfog.dmri.twicing import twiced
 
 
 class Listener(Denoiser):
@@ -46,6 +47,11 @@ def test_the_prior_gets_what_low_rank_leaves():
     left = shell.encode(torch.from_numpy(first.signal) - truth)[1:] / shell.level
     assert 0.5 < float(left.square().mean().sqrt()) / told < 2
     assert told < 0.9 * sigma
-    s0, weighted = shell.decode(shell.encode(torch.from_numpy(first.signal)))
+    kept, measured = shell.encode(torch.from_numpy(first.signal)), torch.from_numpy(first.measured)
+    torch.testing.assert_close(shell.residual(measured, kept), shell.encode(measured) - kept, atol=1e-5, rtol=1e-4)
+    inside = torch.ones(side, side, side, dtype=torch.bool)
+    back = twiced(kept, shell.encode(measured) - kept, first.noise.level * shell.level, inside)
+    assert float((back - x)[1:].square().mean() / (kept - x)[1:].square().mean()) < 1.1
+    s0, weighted = shell.decode(back)
     weighted = weighted + torch.from_numpy(beyond(first, shell, np.ones((side, side, side))))
     assert np.allclose(found.signal, torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1), atol=1e-5)

@@ -66,7 +66,7 @@ def first(noisy: np.ndarray, gradients: GradientTable) -> Denoised:
 
 
 def sampled(noisy, first, gradients, **options):
-    return drawn(Part(), noisy, first, gradients, chosen_shell(gradients), draws=12, kept=3, **options)
+    return drawn(Part(), first, gradients, chosen_shell(gradients), draws=12, kept=3, **options)
 
 
 def test_draws_of_a_ring(noisy, first, gradients, ring):
@@ -105,4 +105,4 @@ def test_arrays_with_a_table_of_dipy(noisy, gradients):
 
 def test_no_draw_kept(noisy, first, gradients):
     with pytest.raises(InputError, match="keep 1 or more"):
-        drawn(Part(), noisy, first, gradients, chosen_shell(gradients), draws=4, kept=0)
+        drawn(Part(), first, gradients, chosen_shell(gradients), draws=4, kept=0)

@@ -112,35 +112,3 @@ def test_the_error_of_a_patch_with_its_mean_kept() -> None:
     found, error = denoise_matrices(y - mean, optimal_shrinkage)
     actual = (found + mean - signal).square().mean()
     assert float(actual) == pytest.approx(float(error.mean()) + 1 / 27, rel=0.1)
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_the_derivative_of_shrinkage_is_exact(turned: bool) -> None:
-    """Against differences of the function itself; and symmetric, as that of a function of singular values is."""
-    y = torch.stack([spiked(12, 27, [3.0, 1.5], seed)[1] for seed in range(2)])
-    y = (y if turned else y.mT).requires_grad_()
-    v, w = (torch.randn(y.shape, generator=generator(seed), dtype=torch.float64) for seed in (5, 6))
-
-    def smooth(x: torch.Tensor) -> torch.Tensor:
-        return denoise_matrices(x, optimal_shrinkage)[0]
-
-    (product,) = torch.autograd.grad(smooth(y), y, v)
-    difference = (smooth(y + 1e-4 * w) - smooth(y - 1e-4 * w)).detach() / 2e-4
-    torch.testing.assert_close((product * w).sum((1, 2)), (v * difference).sum((1, 2)), rtol=1e-5, atol=1e-6)
-    (other,) = torch.autograd.grad(smooth(y), y, w)
-    torch.testing.assert_close((product * w).sum((1, 2)), (other * v).sum((1, 2)), rtol=1e-6, atol=1e-9)
-
-
-def test_the_derivative_is_finite_where_singular_values_meet() -> None:
-    """Air, all zero, and a patch whose singular values are all one, where those of the vectors are infinite."""
-    for y in (torch.zeros(1, 8, 5), 4 * torch.eye(8, 5)[None]):
-        y.requires_grad_()
-        (product,) = torch.autograd.grad(denoise_matrices(y, optimal_shrinkage)[0].sum(), y)
-        assert product.isfinite().all()
-    y = 4 * torch.eye(8, 5, dtype=torch.float64)[None]
-    w = torch.eye(8, 5, dtype=torch.float64)[None]
-    y.requires_grad_()
-    (product,) = torch.autograd.grad((denoise_matrices(y, optimal_shrinkage)[0] * w).sum(), y)
-    difference = [denoise_matrices((y + e * w).detach(), optimal_shrinkage)[0] for e in (1e-4, -1e-4)]
-    slope = ((difference[0] - difference[1]) * w).sum() / 2e-4
-    assert float((product * w).sum()) == pytest.approx(float(slope), rel=1e-4)

@@ -227,6 +227,6 @@ def test_detail_is_the_noise_in_its_own_units():
     noise = torch.randn(2, 2, 9, 9, generator=torch.Generator().manual_seed(0))
     x = torch.tensor([1.0, -0.1])[None, :, None, None] + sigma.float()[:, None, None, None] * noise
     scaled = x * EDMF(data).input_scale(torch.ones_like(sigma), sigma)[..., None, None].float()
-    found = Detail(data)(scaled, 0.25 * sigma.log())
+    found = Detail(data, 2)(scaled, 0.25 * sigma.log())
     expected = torch.asinh(noise - torch.nn.functional.avg_pool2d(noise, 3, 1, 1))
     assert torch.allclose(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-3)

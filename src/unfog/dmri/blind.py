@@ -2,7 +2,8 @@ r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the 
 
     nu, e <- low rank (``unfog.dmri.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15),
 
-averaged over half turns of the scan (``unfog.dmri.turns``), with the signal beyond the prior's harmonics put back (``unfog.dmri.beyond``).
+averaged over half turns of the scan (``unfog.dmri.turns``), with what alike voxels share of the data left over (``unfog.dmri.twicing``)
+and the signal beyond the prior's harmonics (``unfog.dmri.beyond``) put back.
 
 What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes for signal, and so in the 15 harmonics
 that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make. The error to
@@ -15,19 +16,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
 from unfog.dmri.beyond import beyond
 from unfog.dmri.classical import Array, Denoised
-from unfog.dmri.denoise import posterior_mean
-from unfog.dmri.features import shells
+from unfog.dmri.denoise import measure, posterior_means
+from unfog.dmri.features import shells, signals
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.simulate import ORDER
 from unfog.dmri.turns import OverHalfTurns
+from unfog.dmri.twicing import twiced
 from unfog.sampling.loop import Report
 
 
@@ -71,8 +74,13 @@ def predict(
     denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
     *, least: int = count(ORDER), report: Report | None = None,
 ) -> Array:  # fmt: skip
-    """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given low rank's answer."""
+    """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given low rank's answer and the data."""
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * in_harmonics(most)
     level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior
-    return posterior_mean(OverHalfTurns(denoiser), first.signal, table, level, mask, at=at, least=least, report=report)
+    scans, scale = measure(first.signal, table, level, mask, least)
+    data, noise = torch.from_numpy(first.measured) / scale, first.noise.level / scale
+    inside, found = torch.from_numpy(voxels_inside(mask, first.sigma.shape)), []
+    for scan, x in zip(scans, posterior_means(OverHalfTurns(denoiser), scans, report), strict=True):
+        found.append((scan.shell, twiced(x, scan.shell.residual(data, x), noise * scan.shell.level, inside)))
+    return np.asarray((scale * signals(found, at)).numpy())

@@ -18,7 +18,7 @@ from unfog.dmri.gradients import as_table
 from unfog.dmri.lowrank import Rule, hard_threshold, local_svd
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.noise_level import Noise, estimate_noise, gaussian_level
-from unfog.dmri.rician import koay_inversion
+from unfog.dmri.rician import koay_inversion, without_bias
 from unfog.errors import InputError
 from unfog.sampling.loop import Report
 
@@ -29,13 +29,15 @@ Array = NDArray[np.float32]
 class Denoised:
     """``signal`` (X, Y, Z, volumes); ``sigma`` (X, Y, Z) of the noise; ``expected_error`` (X, Y, Z), root mean square over volumes.
 
-    ``noise`` is what was found out about the noise of the magnitudes. Outside the mask the signal is the data's and the error sigma.
+    ``noise`` is what was found out about the noise of the magnitudes, and ``measured`` they themselves, less what noise adds to them
+    where that was taken from the signal. Outside the mask the signal is the data's and the error sigma.
     """
 
     signal: Array
     sigma: Array
     expected_error: Array
     noise: Noise
+    measured: Array
 
 
 def denoise(
@@ -54,9 +56,11 @@ def denoise(
     mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
     sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
     expected = np.where(inside.numpy(), sigma * (error * scores.shape[3] / y.shape[3]).sqrt().numpy(), sigma)
+    measured = y.numpy()
     if unbias:
         mean = np.where(inside.numpy()[..., None], koay_inversion(mean, sigma[..., None], coils), mean)
-    return Denoised(mean, sigma, expected.astype(np.float32), noise)
+        measured = without_bias(measured, mean, sigma[..., None], coils)
+    return Denoised(mean, sigma, expected.astype(np.float32), noise, measured)
 
 
 def _checked(data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None) -> tuple[torch.Tensor, torch.Tensor]:

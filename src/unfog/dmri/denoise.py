@@ -75,26 +75,20 @@ def measure(
     return [Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found], scale
 
 
-def posterior_mean(
-    denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
-    *, at: GradientTable | None = None, least: int | None = None, report: Report | None = None,
-) -> Array:  # fmt: skip
-    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z).
-
-    Every volume at b = 0 becomes the estimate of their mean. The volumes are those of the table ``at``, if one is given; ``least`` is
-    ``measure``'s. ``report(done, total)`` counts tiles.
-    """
-    measured, scale = measure(data, gradients, sigma, mask, least)
+def posterior_means(denoiser: Denoiser, measured: list[Measured], report: Report | None = None) -> list[Tensor]:
+    """The posterior mean of each shell's x, (16, X, Y, Z)."""
     with torch.no_grad():
-        found = [(scan.shell, blended(_means(denoiser, scan, part), data.shape[:3])) for scan, part in _parts(measured, report)]
-    return np.asarray((scale * signals(found, at or gradients)).numpy())
+        return [blended(_means(denoiser, scan, part), tuple(scan.level.shape)) for scan, part in _parts(measured, report)]
 
 
 def denoise(
     denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
     *, seed: int = 0, report: Report | None = None,
 ) -> Estimate:  # fmt: skip
-    """``posterior_mean`` and the error to be expected of it; ``seed`` draws the probes."""
+    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z), and its expected error.
+
+    Every volume at b = 0 becomes the estimate of their mean; ``seed`` draws the probes, and ``report(done, total)`` counts tiles.
+    """
     measured, scale = measure(data, gradients, sigma, mask)
     found, variance = [], []
     for scan, part in _parts(measured, report):

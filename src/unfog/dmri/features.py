@@ -82,6 +82,13 @@ class Shell:
         """x (16, ...) to the signal at b = 0, (...), and those of the shell's volumes, (..., N), or ``at`` harmonics (M, 15): (..., M)."""
         return x[0] / self.gain, x[1:].movedim(0, -1) @ (self.matrix if at is None else at).T.to(x)
 
+    def residual(self, signal: Tensor, x: Tensor) -> Tensor:
+        """What ``x`` (16, ...) leaves of signals (..., volumes of the scan), as an x; with enough directions, ``encode`` of them less x."""
+        s0, predicted = self.decode(x)
+        left = (signal[..., self.volumes] - predicted) @ self.inverse.T.to(signal)
+        b0 = signal[..., self.b0].mean(-1) - s0
+        return torch.cat([self.gain * b0[..., None], left], -1).movedim(-1, 0)
+
     def variance_at(self, at: Tensor, sigma: Tensor) -> Tensor:
         """What is not known of signals ``at`` harmonics (M, 15) where those measured have white errors ``sigma`` (...): (..., M).
 

@@ -26,7 +26,6 @@ from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count, degrees
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.orientation import Array, Orientation, orientation
-from unfog.dmri.rician import without_bias
 from unfog.dmri.simulate import ORDER
 from unfog.errors import InputError
 from unfog.sampling.loop import Report
@@ -57,7 +56,7 @@ def fod(
     table = as_table(gradients)
     volumes = chosen_shell(table)
     first = classical.denoise(data, table, mask, coils=coils)
-    return drawn(denoiser, data, first, table, volumes, mask, coils=coils, draws=draws, kept=kept, scales=scales, seed=seed, report=report)
+    return drawn(denoiser, first, table, volumes, mask, draws=draws, kept=kept, scales=scales, seed=seed, report=report)
 
 
 def chosen_shell(table: GradientTable) -> NDArray[np.int64]:
@@ -70,15 +69,14 @@ def chosen_shell(table: GradientTable) -> NDArray[np.int64]:
 
 
 def drawn(
-    denoiser: Denoiser, data: NDArray[Any], first: Denoised, table: GradientTable, volumes: NDArray[np.int64],
-    mask: NDArray[Any] | None = None, *, coils: int = 1, draws: int = 200, kept: int = 20, scales: Mapping[str, float] | None = None,
-    seed: int = 0, report: Report | None = None,
+    denoiser: Denoiser, first: Denoised, table: GradientTable, volumes: NDArray[np.int64], mask: NDArray[Any] | None = None,
+    *, draws: int = 200, kept: int = 20, scales: Mapping[str, float] | None = None, seed: int = 0, report: Report | None = None,
 ) -> Fod:  # fmt: skip
-    """The posterior from the ``volumes`` of raw ``data``, with the noise and the signal that low rank found."""
+    """The posterior from what was measured in ``volumes``, with the noise that low rank found."""
     if kept < 1:
         raise InputError(f"The response of one fibre is read from the draws that are kept, so keep 1 or more, not {kept}.")
     inside = voxels_inside(mask, first.sigma.shape)
-    y = without_bias(np.asarray(data[..., volumes], np.float32), first.signal[..., volumes], first.sigma[..., None], coils)
+    y = first.measured[..., volumes]
     level = np.maximum(first.noise.level.numpy(), 1e-6 * float(np.abs(y).max()))
     found = orientation(denoiser, y, table[volumes], level, inside, draws=draws, kept=kept, seed=seed, report=report)
     response = _response(found, inside)

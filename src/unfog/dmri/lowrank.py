@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,53 +40,18 @@ def denoise_matrices(x: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
     """Matrices ``x`` (batch, m, n) with white noise of deviation 1, each by its singular values; and the error to expect (batch,).
 
     The error is the mean square per entry that the best shrinkage leaves, from the singular values seen: sum (s^2 - eta^2) / m n,
-    s the signal's own. Signals too weak to show count as none. The matrices have a gradient, the error has none.
+    s the signal's own. Signals too weak to show count as none.
     """
-    tall = x if x.shape[1] > x.shape[2] else x.mT
-    smooth, y = _Spectral.apply(tall, rule)  # type: ignore[no-untyped-call]
-    beta = tall.shape[2] / tall.shape[1]
-    error = (_signal(y, beta) ** 2 - optimal_shrinkage(y, beta) ** 2).sum(1) / tall.shape[2]
-    return smooth if tall is x else smooth.mT, error
-
-
-class _Spectral(torch.autograd.Function):
-    """X -> X phi(X^T X) for X (batch, m, n), m >= n, with phi = eta(y) / y; and y (batch, n).
-
-    Its derivative is d(X phi) = dX phi + X V (Delta * V^T (dX^T X + X^T dX) V) V^T, Delta the divided differences of phi at the
-    eigenvalues (Daleckii & Krein 1965): finite where eigenvalues meet, as eigenvectors' own derivatives are not.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
-        values, vectors = torch.linalg.eigh(x.mT @ x)  # of the short side: its eigenvectors are all that is needed
-        phi = partial(_shrinking, rule, x.shape[1], x.shape[2] / x.shape[1])
-        ctx.save_for_backward(x, values, vectors)
-        ctx.phi = phi
-        y = (values.clamp(min=0) / x.shape[1]).sqrt()
-        ctx.mark_non_differentiable(y)
-        return (x @ (vectors * phi(values)[:, None])) @ vectors.mT, y
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        x, values, vectors = ctx.saved_tensors
-        given = gradients[0]
-        inner = (vectors.mT @ x.mT) @ (given @ vectors)
-        inner = divided_differences(ctx.phi, values) * (inner + inner.mT)
-        return ((given @ vectors) * ctx.phi(values)[:, None] + (x @ vectors) @ inner) @ vectors.mT, None
-
-
-def _shrinking(rule: Rule, samples: int, beta: float, values: Tensor) -> Tensor:
-    """phi of eigenvalues: what ``rule`` makes of their singular values, over those."""
-    y = (values.clamp(min=0) / samples).sqrt()
-    return rule(y, beta) / y.clamp(min=1e-12)
-
-
-def divided_differences(f: Callable[[Tensor], Tensor], at: Tensor, near: float = 1e-3) -> Tensor:
-    """(f(a) - f(b)) / (a - b) of every two entries of ``at`` (batch, n): (batch, n, n); over a share ``near`` of them where they meet."""
-    a, b = at[:, :, None], at[:, None, :]
-    middle, gap = (a + b) / 2, (a - b).abs()
-    width = torch.maximum(gap, near * middle.abs().clamp(min=1e-6))
-    return (f(middle + width / 2) - f(middle - width / 2)) / width
+    m, n = x.shape[1:]
+    small, large = min(m, n), max(m, n)
+    gram = x @ x.mT if m <= n else x.mT @ x  # of the short side: its eigenvectors are all that is needed
+    values, vectors = torch.linalg.eigh(gram)
+    y, beta = (values.clamp(min=0) / large).sqrt(), small / large
+    factor = rule(y, beta) / y.clamp(min=1e-12)
+    kept = vectors * factor[:, None]
+    smooth = kept @ (vectors.mT @ x) if m <= n else (x @ kept) @ vectors.mT
+    eta, signal = optimal_shrinkage(y, beta), _signal(y, beta)
+    return smooth, (signal**2 - eta**2).sum(1) / small
 
 
 def _signal(y: Tensor, beta: float) -> Tensor:

@@ -25,22 +25,13 @@ class Detail(nn.Module):
 
     data: Tensor
 
-    def __init__(self, sigma_data: float | Sequence[float]) -> None:
+    def __init__(self, sigma_data: float | Sequence[float], dims: int) -> None:
         super().__init__()
+        self.pool = _POOLS[dims]
         self.register_buffer("data", torch.as_tensor(sigma_data, dtype=torch.float32), persistent=False)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        noise = noise_of(label, self.data)
-        return torch.asinh((x - local_mean(x)) / noise.view(*noise.shape, *(1,) * (x.ndim - 2)))
-
-
-def noise_of(label: Tensor, data: Tensor) -> Tensor:
-    """The deviation of the noise in an input so scaled, whose power is 1: (batch, channels), or (batch, 1) for one ``data``."""
-    s = torch.exp(4 * label.float())[:, None]
-    return s * (data**2 + s**2).rsqrt()
-
-
-def local_mean(x: Tensor) -> Tensor:
-    """The mean of x (batch, channels, *space) over the 3^d neighbourhood; at the border its edge goes on."""
-    dims = x.ndim - 2
-    return _POOLS[dims](pad(x, (1, 1) * dims, mode="replicate"), 3, 1)
+        s = torch.exp(4 * label.float())[:, None]
+        noise = s * (self.data**2 + s**2).rsqrt()
+        around = self.pool(pad(x, (1, 1) * (x.ndim - 2), mode="replicate"), 3, 1)
+        return torch.asinh((x - around) / noise.view(*noise.shape, *(1,) * (x.ndim - 2)))

@@ -76,7 +76,7 @@ class UNet(nn.Module):
         width, volume = 4 * channels, patch**dims
         self.embedding = LabelEmbedding(channels, embedding_shift)
         self.vector = None if vector_width is None else nn.Linear(vector_width, width, bias=False)
-        self.detail = None if detail is None else Detail(detail)
+        self.detail = None if detail is None else Detail(detail, dims)
         entering = in_channels * (1 + (detail is not None)) + spatial_channels
         self.enter = convolution(dims, entering * volume + dims * (1 + 2 * octaves) * coordinates, channels)
 

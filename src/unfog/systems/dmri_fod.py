@@ -49,8 +49,8 @@ def fod_file(
     table = gradients[volumes]
     kept = int(np.clip(MOST // (15 * series.inside.size), 1, samples))
     found = drawn(
-        InBfloat16(run.denoiser), data, first, gradients, volumes, series.inside, coils=coils, draws=samples, kept=kept, scales=scales,
-        seed=seed, report=progress_line("drawing"),
+        InBfloat16(run.denoiser), first, gradients, volumes, series.inside, draws=samples, kept=kept, scales=scales, seed=seed,
+        report=progress_line("drawing"),
     )  # fmt: skip
     maps = _volumes(series, found)
     with new_folder(out) as folder:

@@ -6,9 +6,8 @@ Trained once it serves every scan: directions enter by the fit, b and the weight
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.dmri import network  # noqa: F401  (registers the network)
 from unfog.dmri.simulate import RMS  # and registers the simulation
-from unfog.systems.common import conditions, training
+from unfog.systems.common import conditions, training, unet
 from unfog.systems.config import Config
 from unfog.systems.registry import system
 
@@ -21,17 +20,17 @@ from unfog.systems.registry import system
 def dmri_prior(dataset: Dataset) -> Config:
     """EDM with unit variance in every channel; noise levels of single scans; posterior draws by the calibrated sampler."""
     data = list(RMS) if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
-    unet = {"name": "low-rank-unet", "channels": 24, "multipliers": [1, 2, 2], "blocks": 1, "groups": 8, "sigma_data": list(data)}
+    network = unet(dataset, 24, multipliers=[1, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8, detail=data)
     return {
         "process": {"name": "edm", "sigma_max": 4.0},
         "prediction": {"name": "edm", "sigma_data": list(data)},
         "label": {"name": "log-sigma"},
-        "network": unet,
+        "network": network,
         "conditions": conditions(dataset, drop=0.0),
         "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -3.7, "std": 1.1}, "weight": {"name": "simple"}},
         "augment": {"name": "none"},
         "training": training(
-            steps=6_000, batch=4, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500
+            steps=9_000, batch=2, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500
         ),
         "sampling": {"sampler": "calibrated-draws", "steps": 8, "grid": {"name": "log-snr", "sigma_min": 0.002}},
     }  # fmt: skip
