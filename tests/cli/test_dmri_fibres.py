@@ -146,3 +146,27 @@ def test_what_was_denoised_is_told(scan: Path, monkeypatch: pytest.MonkeyPatch, 
     told = " ".join(json.loads(stdout)["warnings"])
     assert "denoised already" in told
     assert "too narrow" in told
+
+
+@pytest.mark.slow
+def test_fibres_that_differ_from_voxel_to_voxel_are_told(tmp_path: Path) -> None:
+    """A fibre of its own in each voxel, as in no brain, gets a warning from what its draws leave; a ring of fibres doesn't."""
+    gradients, random, shape = real_gradients(), np.random.default_rng(0), (14, 14, 6)
+    own = random.standard_normal((*shape, 3))
+    own /= np.linalg.norm(own, axis=-1, keepdims=True)
+    along = (own @ gradients.directions.T) ** 2
+    alone = 1000 * np.exp(-gradients.bvals * 1e-3 * (0.3 + 1.4 * along))
+    scans = {"alone": alone, "ring": 1000 * make_ring(gradients, (30, 30, 6)).signal}
+    write_fsl(gradients, tmp_path / "dwi.bval", tmp_path / "dwi.bvec", AFFINE)
+    told = {}
+    for name, signal in scans.items():
+        y = with_noise(signal, 30.0)
+        write_nifti(tmp_path / f"{name}.nii.gz", y, new_volume(y, AFFINE))
+        write_nifti(tmp_path / f"{name}-mask.nii.gz", np.ones(y.shape[:3]), new_volume(y, AFFINE))
+        line = f"--bvals {tmp_path / 'dwi.bval'} --bvecs {tmp_path / 'dwi.bvec'} --mask {tmp_path / f'{name}-mask.nii.gz'}"
+        status, stdout, _ = invoke(f"dmri fod {tmp_path / f'{name}.nii.gz'} {line} --samples 30 --out {tmp_path / name} --json")
+        assert status == 0
+        told[name] = json.loads(stdout)
+    assert told["alone"]["misfit"][1] > 1.25 > 1.1 > told["ring"]["misfit"][1]
+    assert any("voxel to voxel" in text for text in told["alone"]["warnings"])
+    assert not any("voxel to voxel" in text for text in told["ring"]["warnings"])
