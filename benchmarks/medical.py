@@ -3,6 +3,7 @@ beside classical methods and deepinv.
 
     PYTHONPATH=PEERS python benchmarks/medical.py --out benchmarks/results/medical.json
     PYTHONPATH=PEERS python benchmarks/medical.py --modality ct --out benchmarks/results/medical_ct.json
+    PYTHONPATH=PEERS python benchmarks/medical.py --modality textures --slices 6 --out benchmarks/results/textures.json
 
 PEERS holds bm3d (with bm4d), pywavelets and deepinv (with einops, natsort, torchmetrics). Every method sees the same measurements.
 Classical methods have their parameters chosen on the truth of the very slices they are scored on, deepinv's on the truth of the first
@@ -36,6 +37,7 @@ from unfog.core.denoiser import Denoiser, InBfloat16, Posterior
 from unfog.core.random import generators, normal
 from unfog.data.head_ct import MATTER, HeadCT
 from unfog.data.mni import MniT1
+from unfog.data.textures import Textures
 from unfog.demo.main import GRID
 from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage, psnr, ssim
@@ -87,6 +89,14 @@ def mri_tasks(rows: int, columns: int) -> dict[str, Task]:
         "super-resolution 4x": Task(BlockAverage(4), 0.01),
         "deblurring": Task(Blur(gaussian_kernel(1.5)), 0.02),
     }
+
+
+def texture_tasks(rows: int, columns: int) -> dict[str, Task]:
+    same = mri_tasks(rows, columns)
+    return {
+        "denoising": Task(Identity(), 0.1), "inpainting": same["inpainting"],
+        "super-resolution 2x": Task(BlockAverage(2), 0.01), "deblurring": same["deblurring"],
+    }  # fmt: skip
 
 
 class Counted(Denoiser):
@@ -161,6 +171,12 @@ def ct_slab(split: str, count: int) -> Slab:
     return Slab(x, torch.from_numpy(np.stack([[binary_fill_holes(one[0])] for one in (x > MATTER).numpy()])))
 
 
+def texture_slab(split: str, count: int) -> Slab:
+    data = Textures(split)
+    x = data.batch(spread(count, len(data)))["x"]
+    return Slab(x, torch.ones_like(x, dtype=torch.bool))
+
+
 @dataclass(frozen=True)
 class Modality:
     """What is measured of which data, and the prior that goes with it."""
@@ -174,6 +190,7 @@ class Modality:
 MODALITIES = {
     "mri": Modality("t1-slices", "mni-t1 test slab, one average brain", mri_slab, mri_tasks),
     "ct": Modality("head-ct", "head-ct test slab, one head", ct_slab, ct_tasks),
+    "textures": Modality("textures", "textures, split test: strips of three photographs", texture_slab, texture_tasks),
 }
 
 

@@ -11,6 +11,9 @@ python benchmarks/medical.py --modality ct --prior runs/ct --slices 3 --calibrat
   --out benchmarks/results/medical_ct.json
 python benchmarks/ship_prior.py runs/ct --name head-ct --results benchmarks/results/medical_ct.json
 
+python benchmarks/medical.py --modality textures --prior runs/textures --slices 6 --out benchmarks/results/textures.json
+python benchmarks/ship_prior.py runs/textures --name textures --results benchmarks/results/textures.json
+
 python benchmarks/fashion_mnist.py all --work runs/fashion
 python benchmarks/ship_prior.py runs/fashion/ours/run --name fashion --results benchmarks/results/fashion_mnist.json \
   --set sampling.sampler=dpmpp-2m --set sampling.steps=20
@@ -61,6 +64,12 @@ FACTS = {
             "unfog train ct-prior --data head-ct --set data.oblique=400 --set data.tilt=8 --steps 8000 --out runs/ct",
         ],
         "licence": "Apache-2.0 for the weights; the CT they were trained on comes with InVesalius' examples under GPL-2",
+    },
+    "texture-prior": {
+        "data": "textures, split train: 5643 squares of 64 x 64 pixels, strips of three photographs (brick, grass, gravel) of scikit-image",
+        "held_out": "the strips of the splits validation and test, and 8 columns beside each",
+        "commands": ["unfog train texture-prior --data textures --steps 1600 --out runs/textures"],
+        "licence": "Apache-2.0 for the weights; the photographs are CC0",
     },
     "fashion": {
         "data": "fashion-mnist, split train: 60000 grey pictures of clothes, 28 x 28, without their classes",

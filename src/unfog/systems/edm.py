@@ -1,4 +1,4 @@
-"""EDM: the design space of diffusion models (Karras et al. 2022), and the small priors for T1 and head-CT slices built on it.
+"""EDM: the design space of diffusion models (Karras et al. 2022), and the small priors for T1 and head-CT slices and textures built on it.
 
 Noise is added, not mixed; the network's input and output have unit variance at every noise level; ln sigma is normal in training.
 """
@@ -51,3 +51,17 @@ def ct_prior(dataset: Dataset) -> Config:
     """As ``t1-prior``, with tones nearly kept: a grey level is a physical quantity here."""
     anatomy = {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.5, "gamma": 0.05, "knots": 7}
     return {**t1_prior(dataset), "prediction": {"name": "edm", "sigma_data": 0.5}, "augment": anatomy}
+
+
+@system("texture-prior", "a small EDM for squares of natural texture: the shipped prior", "Karras et al. 2022, arXiv:2206.00364")
+def texture_prior(dataset: Dataset) -> Config:
+    """EDM at full resolution without positions, so that it takes any size; mirrored pictures; ancestral sampling."""
+    return {
+        **edm(dataset),
+        "prediction": {"name": "edm", "sigma_data": 0.28},
+        "network": unet(dataset, 32, multipliers=[1, 2, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8),
+        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -0.8, "std": 1.4}, "weight": {"name": "simple"}},
+        "augment": {"name": "flip"},
+        "training": training(steps=3_000, batch=8, lr=1e-3, warmup=100, betas=[0.9, 0.99], ema=0.998, ema_power=17.0, checkpoint_every=250),
+        "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
+    }

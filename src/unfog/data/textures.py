@@ -1,0 +1,50 @@
+"""``textures``: brick, grass and gravel, the three photographs of natural textures that come with scikit-image, in squares of 64 pixels.
+
+Grey levels in [0, 1]. A photograph has 512 x 512 pixels, and its splits are strips of columns, with 8 pixels that nobody gets between them:
+
+    train  0 .. 319        validation  328 .. 399        test  408 .. 511
+
+Squares overlap in training, every 8 pixels; in validation and test none overlaps another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unfog.data.dataset import ArrayDataset, choose, datasets
+from unfog.errors import MissingExtra
+
+PHOTOGRAPHS = ("brick", "grass", "gravel")
+COLUMNS = {"train": (0, 320), "validation": (328, 400), "test": (408, 512)}
+SIDE, STRIDE = 64, 8
+
+
+@datasets.register("textures")
+class Textures(ArrayDataset):
+    """Squares (1, 64, 64); ``photograph`` (samples,) numbers the photograph of each."""
+
+    def __init__(self, split: str = "train") -> None:
+        choose("The split of textures", split, tuple(COLUMNS))
+        first, end = COLUMNS[split]
+        stride = STRIDE if split == "train" else SIDE
+        parts = [_squares(_photograph(name)[:, first:end], stride) for name in PHOTOGRAPHS]
+        self.photograph = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        x = np.concatenate(parts)[:, None].astype(np.float32) / 255
+        super().__init__("textures", x, {"name": "range", "low": 0, "high": 1}, options={"split": split})
+
+
+def _squares(strip: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
+    """(squares, 64, 64) of a strip of a photograph."""
+    found = np.lib.stride_tricks.sliding_window_view(strip, (SIDE, SIDE))[::stride, ::stride]
+    return np.ascontiguousarray(found.reshape(-1, SIDE, SIDE))
+
+
+def _photograph(name: str) -> NDArray[np.uint8]:
+    try:
+        from skimage import data_dir
+    except ImportError as error:
+        raise MissingExtra("demo", "scikit-image") from error
+    with Image.open(f"{data_dir}/{name}.png") as picture:
+        return np.asarray(picture.convert("L"))
