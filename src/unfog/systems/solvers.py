@@ -62,7 +62,7 @@ def calibrate_run(
     """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
 
     A run with classes is calibrated on some of them. Cost: about ``trajectories`` x
-    (60 + (25 + 7 ``iterations``) ``calls``) network calls.
+    (60 + (15 + 7 ``iterations``) ``calls``) network calls.
     """
     path = solver_path(run, calls)
     if path.exists() and not overwrite:
