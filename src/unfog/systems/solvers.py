@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +87,19 @@ def calibrate_run(
         "calls": calls, "started_from": {"sampler": found.sampler, "grid": found.grid}, **errors,
         "trajectories": trajectories, "iterations": iterations, "seed": seed,
     }  # fmt: skip
-    _save(path, found.solver, {**summary, "weights_sha256": run.weights_sha256}, overwrite)
+    save_solver(run, found.solver, summary, overwrite)
     return {"solver": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _save(path: Path, solver: LinearSolver, summary: dict[str, Any], overwrite: bool) -> None:
-    """The mean first, so that a record never lacks it."""
+def save_solver(run: Run, solver: LinearSolver, summary: Mapping[str, Any], overwrite: bool) -> None:
+    """Keep a solver with its run; the mean first, so that a record never lacks it."""
+    path = solver_path(run, solver.calls)
     path.parent.mkdir(exist_ok=True)
     if solver.mean is not None:
         tensors = {"mean": solver.mean.float().contiguous()}
         write_bytes(path.with_suffix(".safetensors"), safetensors.torch.save(tensors), overwrite=True)
-    record = {**summary, "mean": solver.mean is not None, **{name: getattr(solver, name).tolist() for name in COEFFICIENTS}}
+    known = {**summary, "weights_sha256": run.weights_sha256, "mean": solver.mean is not None}
+    record = {**known, **{name: getattr(solver, name).tolist() for name in COEFFICIENTS}}
     write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)
 
 
