@@ -15,6 +15,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,16 @@ def main() -> None:
         original = Run.open(options.run)
         shutil.copytree(original.path, Path(scratch) / "run")
         run = Run.open(Path(scratch) / "run")
-        results = measure(run, options)
-    known = {"run": original.name, "system": run.config["system"], "weights_sha256": run.weights_sha256, "feature_distance": NAME}
-    sizes = {"trajectories": options.n, "images": options.images}
-    write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out)
+        known = {"run": original.name, "system": run.config["system"], "weights_sha256": run.weights_sha256, "feature_distance": NAME}
+        sizes = {"trajectories": options.n, "images": options.images}
+        for results in measure(run, options):
+            if options.out is not None:  # a long run leaves what it has
+                write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out)
+    if options.out is None:
+        write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), None)
 
 
-def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
+def measure(run: Run, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Errors, and distances where pictures are asked for: ours by number of calls, the peers' also for twice as many."""
     first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
     with torch.no_grad():
@@ -116,7 +120,7 @@ def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
             nearest["distance"] = frechet(run, rivals[nearest["solver"]], calls, first, options.images, scored)
         found["peers"] = by_solver(rows)
         sys.stderr.write(f"{calls} calls: {json.dumps(found['best_peer'])}\n")
-    return results
+        yield results
 
 
 def real_pictures(images: int) -> tuple[Any, Any, Any]:

@@ -34,9 +34,11 @@ from unfog.sampling.samplers import samplers
 from unfog.sampling.trajectories import Trajectories
 
 FINE_STEPS = 60
-GRIDS, STARTS, ROUND = 3, 3, 4  # grids gone into; solvers in the race; iterations between two looks at the trajectories kept back
+GRIDS, FITTED, STARTS = 4, 5, 3  # grids gone into; solvers fitted to all trajectories; solvers in the race
+ROUND = 4  # iterations between two looks at the trajectories kept back
 STRETCH = 0.3  # the unit of log-gaps
 BETWEEN = tuple((low, share) for low in (0.01, 0.03) for share in (1 / 3, 2 / 3))  # of a log-SNR grid and the uniform one
+POWERS = (1.2, 1.4)  # of the uniform one's times
 
 Named = Any  # the name of a registry entry, or its config
 CLASSICAL: tuple[Named, ...] = (
@@ -78,7 +80,8 @@ def starting_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple[
                 inner = torch.exp(share * times[1:-1].log() + (1 - share) * uniform[1:-1].log())
                 label = {"name": "between", "grids": [other, name], "share": round(share, 3)}
                 between.append((label, torch.cat([times[:1], inner, times[-1:]])))
-    return [*others, (name, uniform), *between]
+    powers = [({"name": "power", "of": name, "exponent": power}, first * (uniform / first) ** power) for power in POWERS]
+    return [*others, (name, uniform), *between, *powers]
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,8 @@ def calibrate(
     """The best solver of ``calls`` network calls for these trajectories, of one model or of several alike.
 
     ``first`` is the time they start at. Starts are compared on the first set. The best classical one and the best of the fitted ones race
-    for the first quarter of the iterations, and the one ahead goes on alone. Cost: about 40 network calls for each trajectory of the
-    first set and call, then 4 network calls and 2 backward passes an iteration, trajectory and call.
+    for the first quarter of the iterations, and the one ahead goes on alone. Cost: about 70 network calls for each trajectory of the
+    first set and call, 10 for each other, and then 1 network call and 1 backward pass an iteration, trajectory and call.
     """
     if calls < 1:
         raise InputError(f"A calibrated solver needs at least one step, got {calls}.")
@@ -122,23 +125,33 @@ def calibrate(
     chosen = CalibratedSolver(classical[0].solver, classical[0].sampler, classical[0].grid, before, before)
     if not rounds:
         return chosen
-    refitted = [replace(one, solver=fit(training, one.solver.times, one.solver.mean)) for one in fitted[: STARTS - 1]]
-    starts = [classical[0], *refitted]
+    starts = [classical[0], *_refitted(training, fitted[:FITTED], best)[: STARTS - 1]]
+    return _race(training, validation, starts, best, chosen, rounds, report or (lambda done, total: None))
+
+
+def _race(
+    training: Sequence[Trajectories],
+    validation: Sequence[Trajectories],
+    starts: Sequence[Start],
+    best: Tensor,
+    chosen: CalibratedSolver,
+    rounds: int,
+    report: Report,
+) -> CalibratedSolver:
+    """Descends from all starts for a quarter of the rounds, then from the one ahead; what stood best on those kept back, or ``chosen``."""
     trial = max(1, rounds // 4)
     total, done = len(starts) * (trial + 1) + rounds - trial, 0
     race = [(start, _descend(training, start.solver, best)) for start in starts]
     for length in (trial + 1, rounds - trial):
         finish = []
         for start, descent in race:
-            score = math.inf
+            solver = start.solver
             for solver in islice(descent, length):
                 now, done = _stand(validation, solver), done + 1
-                score = _score(now, best)
-                if score < _score(chosen.after, best):
-                    chosen = CalibratedSolver(solver, start.sampler, start.grid, before, now)
-                if report is not None:
-                    report(done, total)
-            finish.append(score)
+                if _score(now, best) < _score(chosen.after, best):
+                    chosen = CalibratedSolver(solver, start.sampler, start.grid, chosen.before, now)
+                report(done, total)
+            finish.append(_score(_stand((*training, *validation), solver), best))
         race = [race[min(range(len(race)), key=finish.__getitem__)]]
     return chosen
 
@@ -173,6 +186,13 @@ def _starts(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[li
     pairs = [(name, grid, times) for grid, times in ahead for name in CLASSICAL]
     classical = [start(name, grid, LinearSolver.of(samplers.build(name), process, times)) for name, grid, times in pairs]
     return fitted, classical
+
+
+def _refitted(sets: Sequence[Trajectories], found: Sequence[Start], best: Tensor) -> list[Start]:
+    """These solvers fitted to all sets, the best first."""
+    solvers = [fit(sets, one.solver.times, one.solver.mean) for one in found]
+    starts = [replace(one, solver=solver, standing=_stand(sets, solver)) for one, solver in zip(found, solvers, strict=True)]
+    return sorted(starts, key=lambda one: _score(one.standing, best))
 
 
 def _descend(sets: Sequence[Trajectories], start: LinearSolver, best: Tensor) -> Iterator[LinearSolver]:

@@ -122,12 +122,19 @@ class Trajectories:
         return x, seen
 
     def errors(self, solver: LinearSolver) -> tuple[Tensor, Tensor]:
-        """Mean squared errors (n,) of the linear solver: of its ends, and of its estimates on the way, mean over the calls."""
+        """Mean squared errors (n,) of the linear solver: of its ends, and of its estimates on the way, mean over the angle.
+
+        A mean over the calls would make a grid worse for looking where estimates differ most.
+        """
         end, seen = self.solve(solver)
-        last, process = mean_per_sample((end - self.end).square()), self.denoiser.process
-        inner = zip(solver.times[1:-1], seen[1:], strict=True)
+        last, process, times = mean_per_sample((end - self.end).square()), self.denoiser.process, solver.times
+        inner = zip(times[1:-1], seen[1:], strict=True)
         way = [mean_per_sample((d - self.way.estimate(process, t)).square()) for t, d in inner]
-        return last, torch.stack(way or [last]).mean(0)
+        if not way:
+            return last, last
+        angles = torch.atan2(process.sigma(times), process.alpha(times)).detach()
+        spans = angles[:-2] - angles[2:]
+        return last, torch.einsum("i,in->n", (spans / spans.sum()).to(last), torch.stack(way))
 
     def standing(self, solver: LinearSolver) -> Tensor:
         """Logs (2,) of the linear solver's squared errors: their mean, that of the way included, and the middle half of the ends'.
