@@ -119,13 +119,13 @@ def calibrate(
     training, validation = zip(*(part.split() for part in sets), strict=True)
     fitted, classical = _starts(training, first, calls)
     best, rounds = torch.stack([one.standing for one in classical]).amin(0), iterations // ROUND
-    for some in (fitted, classical):
-        some.sort(key=lambda one: _score(one.standing, best))
+    classical.sort(key=lambda one: _score(one.standing, best))
+    fitted.sort(key=lambda one: float(one.standing[1]))
     before = _stand(validation, classical[0].solver)
     chosen = CalibratedSolver(classical[0].solver, classical[0].sampler, classical[0].grid, before, before)
     if not rounds:
         return chosen
-    starts = [classical[0], *_refitted(training, fitted[:FITTED], best)[: STARTS - 1]]
+    starts = [classical[0], *_refitted(training, fitted[:FITTED])[: STARTS - 1]]
     return _race(training, validation, starts, best, chosen, rounds, report or (lambda done, total: None))
 
 
@@ -179,7 +179,7 @@ def _starts(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[li
 
     plain = starting_grids(sets[0].denoiser, first, calls)
     fitted = [start("least-squares", grid, fit(part, times)) for grid, times in plain]
-    order = sorted(range(len(plain)), key=lambda index: float(fitted[index].standing.sum()))
+    order = sorted(range(len(plain)), key=lambda index: float(fitted[index].standing[1]))
     ahead = [plain[index] for index in order[:GRIDS]]
     knowing = [pair for pair in starting_grids(sets[0].denoiser, first, calls + 1) if pair[0] in [grid for grid, _ in ahead]]
     fitted += [start("least-squares from the mean", grid, fit(part, times, mean)) for grid, times in knowing]
@@ -188,11 +188,11 @@ def _starts(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[li
     return fitted, classical
 
 
-def _refitted(sets: Sequence[Trajectories], found: Sequence[Start], best: Tensor) -> list[Start]:
-    """These solvers fitted to all sets, the best first."""
+def _refitted(sets: Sequence[Trajectories], found: Sequence[Start]) -> list[Start]:
+    """These solvers fitted to all sets, the best first by the middle: the mean of so few is a matter of those that part."""
     solvers = [fit(sets, one.solver.times, one.solver.mean) for one in found]
     starts = [replace(one, solver=solver, standing=_stand(sets, solver)) for one, solver in zip(found, solvers, strict=True)]
-    return sorted(starts, key=lambda one: _score(one.standing, best))
+    return sorted(starts, key=lambda one: float(one.standing[1]))
 
 
 def _descend(sets: Sequence[Trajectories], start: LinearSolver, best: Tensor) -> Iterator[LinearSolver]:
