@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from unfog.core.oracle import MixtureDenoiser
+from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import Process, processes
 from unfog.errors import InputError
 from unfog.sampling.calibration import CLASSICAL, calibrate, classical_grids, fine
@@ -75,6 +77,15 @@ def test_one_call() -> None:
     learned = [fine(mixture(processes.build("ddpm-linear"), 1), noise(16, 1), FIRST, 100)]
     assert calibrate(learned, FIRST, 1, iterations=0).solver.weights.tolist() == [[1.0]]
     assert calibrate(learned, FIRST, 1, iterations=8).solver.calls == 1
+
+
+def test_a_calibration_finds_the_exact_solver_of_a_gaussian() -> None:
+    """Two calls are enough for two spreads, where the shares are free; no classical solver is near."""
+    mean = torch.tensor([0.5, -1.0]).double()
+    denoiser = gaussian_denoiser(processes.build("ddpm-linear"), mean, torch.tensor([0.09, 0.81]).double().diag())
+    found = calibrate([fine(denoiser, noise(32, 1), FIRST, 200)], FIRST, 2, iterations=4)
+    ours = fine(denoiser, noise(16, 2), FIRST, 200).errors(found.solver)[0].mean().log()
+    assert float(ours) < float(found.before[1]) - 2 * math.log(100)
 
 
 def test_bad_input() -> None:

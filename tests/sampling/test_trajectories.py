@@ -59,6 +59,19 @@ def test_one_call_has_no_way_but_its_end() -> None:
     assert torch.equal(once, same)
 
 
+def test_the_way_is_a_mean_over_the_angle() -> None:
+    """So a call that stands for a short stretch of the way has little say."""
+    found, process = gaussian("ddpm-linear"), processes.build("ddpm-linear")
+    times = torch.tensor([1.0, 0.6, 0.05, 0.0]).double()
+    solver = LinearSolver.of(samplers.build("ddim"), process, times)
+    seen = found.solve(solver)[1]
+    early, late = ((seen[i] - found.way.estimate(process, times[i])).square().mean(1) for i in (1, 2))
+    phi = torch.atan2(process.sigma(times), process.alpha(times))
+    share = (phi[0] - phi[2]) / (phi[0] - phi[2] + phi[1] - phi[3])
+    torch.testing.assert_close(found.errors(solver)[1], share * early + (1 - share) * late)
+    assert float((late.mean() / early.mean() - 1).abs()) > 0.5
+
+
 def test_the_way_tells_how_near_another_mode_was() -> None:
     """Of starts that end in the right mode, with hardly an error, those near the divide have the greater one on the way."""
     process, starts = processes.build("ddpm-linear"), torch.tensor([[0.3], [2.0]]).double()
