@@ -4,7 +4,8 @@
     python benchmarks/trained_networks.py --run t1-slices                     # trajectory errors
 
 The truth is the end of the same trajectory in 200 steps of third-order Adams. All solvers start from the same noise, none of it used in
-calibration. The peer of the pictures is the one of the least median error at that number of calls.
+calibration. The peers also have twice the calls of each calibrated solver; the peer of the pictures is the one of the least median error.
+k-diffusion joins in where it can be imported.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-from accuracy_per_call import by_solver, calibrated, cell, our_solvers, table
+from accuracy_per_call import by_solver, calibrated, cell, table
 from record import write_record
 from solver_peers import Solve, diffusers_solvers, edm_solvers, k_diffusion_solvers
 from torch import Tensor
@@ -74,54 +76,58 @@ def frechet(run: Run, solve: Solve, calls: int, first: Tensor, images: int, scor
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", required=True)
-    parser.add_argument("--calls", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--calls", type=int, nargs="+", default=[5, 10])
     parser.add_argument("--n", type=int, default=24, help="trajectories")
     parser.add_argument("--images", type=int, default=0, help="pictures for the feature distance, of a run on Fashion-MNIST")
     parser.add_argument("--iterations", type=int, default=24)
-    parser.add_argument("--trajectories", type=int, default=48)
+    parser.add_argument("--trajectories", type=int, default=64)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         original = Run.open(options.run)
         shutil.copytree(original.path, Path(scratch) / "run")
         run = Run.open(Path(scratch) / "run")
-        results = measure(run, options)
-    known = {"run": original.name, "system": run.config["system"], "weights_sha256": run.weights_sha256, "feature_distance": NAME}
-    sizes = {"trajectories": options.n, "images": options.images}
-    write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out)
+        known = {"run": original.name, "system": run.config["system"], "weights_sha256": run.weights_sha256, "feature_distance": NAME}
+        sizes = {"trajectories": options.n, "images": options.images}
+        for results in measure(run, options):
+            if options.out is not None:  # a long run leaves what it has
+                write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out)
+    if options.out is None:
+        write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), None)
 
 
-def measure(run: Run, options: argparse.Namespace) -> dict[str, Any]:
-    """Errors, and distances where pictures are asked for, by number of calls."""
+def measure(run: Run, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Errors, and distances where pictures are asked for: ours by number of calls, the peers' also for twice as many."""
     first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
     with torch.no_grad():
         truth = fine(Single(run.denoiser), normal((options.n, *run.shape), generators(SEED, range(options.n))).double(), first, TRUTH_STEPS)
-    scored = None
-    if options.images:
-        test = open_dataset("fashion-mnist", split="test").batch(torch.randperm(2 * HALF, generator=generator(0, "halves")))["x"] / 255
-        extractor = feature_network()
-        scored = (extractor, *(image_features(x, extractor) for x in (test[:HALF], test[HALF : HALF + options.images])))
-    results: dict[str, Any] = {}
-    for calls in options.calls:
-        made = calibrate_run(run, calls, trajectories=options.trajectories, iterations=options.iterations)
-        solvers = dict([("unfog calibrated", calibrated(load_solver(run, calls))), *our_solvers(), *peers(run)])
-        rows = cell(list(solvers.items()), truth, calls, first)
-        theirs = [row for row in rows if "rms" in row and not row["solver"].startswith("unfog")]
-        best = {key: min(theirs, key=lambda row: row[key]) for key in ("rms", "median")}
-        ours = next(row for row in rows if row["solver"] == "unfog calibrated")
-        results[str(calls)] = {
-            "ours": ours, "calibration_seconds": made["seconds"], "started_from": made["started_from"],
-            "best_peer": best, "all": by_solver(rows),
-            "ratio": {key: ours[key] / best[key][key] for key in best},
-        }  # fmt: skip
+    scored = real_pictures(options.images) if options.images else None
+    rivals, results = dict(peers(run)), dict[str, Any]()
+    for calls in sorted({count for ours in options.calls for count in (ours, 2 * ours)}):
+        found = results[str(calls)] = {}
+        if calls in options.calls:
+            made = calibrate_run(run, calls, trajectories=options.trajectories, iterations=options.iterations)
+            mine = calibrated(load_solver(run, calls))
+            found["ours"] = cell([("unfog calibrated", mine)], truth, calls, first)[0]
+            found |= {key: made[key] for key in ("seconds", "started_from", "error_before", "middle_error_before")}
+            if scored is not None:
+                found["ours"]["distance"] = frechet(run, mine, calls, first, options.images, scored)
+            sys.stderr.write(f"{calls} calls: {json.dumps(found)}\n")
+        rows = cell(list(rivals.items()), truth, calls, first)
+        found["best_peer"] = {key: min((row for row in rows if "rms" in row), key=lambda row: row[key]) for key in ("rms", "median")}
         if scored is not None:
-            pair = {"ours": "unfog calibrated", "best_peer": best["median"]["solver"]}
-            results[str(calls)]["distance"] = {
-                k: frechet(run, solvers[name], calls, first, options.images, scored) for k, name in pair.items()
-            }
-        told = {k: results[str(calls)].get(k) for k in ("ours", "best_peer", "ratio", "distance", "calibration_seconds")}
-        sys.stderr.write(f"{calls} calls: {json.dumps(told)}\n")
-    return results
+            nearest = found["best_peer"]["median"]
+            nearest["distance"] = frechet(run, rivals[nearest["solver"]], calls, first, options.images, scored)
+        found["peers"] = by_solver(rows)
+        sys.stderr.write(f"{calls} calls: {json.dumps(found['best_peer'])}\n")
+        yield results
+
+
+def real_pictures(images: int) -> tuple[Any, Any, Any]:
+    """The feature network, and the features of half of the test pictures and of ``images`` of the other half."""
+    test = open_dataset("fashion-mnist", split="test").batch(torch.randperm(2 * HALF, generator=generator(0, "halves")))["x"] / 255
+    extractor = feature_network()
+    return extractor, image_features(test[:HALF], extractor), image_features(test[HALF : HALF + images], extractor)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
-from unfog.core.oracle import MixtureDenoiser
+from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import Process, processes
 from unfog.errors import InputError
 from unfog.sampling.calibration import CLASSICAL, calibrate, classical_grids, fine
@@ -39,7 +41,7 @@ def test_every_classical_solver_is_a_member(name: object, process: str) -> None:
     first = FIRST * (0.999 if process == "flow" else 1)
     times = classical_grids(denoiser, first, 7)[0][1]
     sampler = samplers.build(name)
-    solver = LinearSolver(times, coefficients(sampler, denoiser.process, times))
+    solver = LinearSolver.of(sampler, denoiser.process, times)
     torch.testing.assert_close(solver.weights.sum(1), torch.ones(7, dtype=torch.float64), rtol=0, atol=1e-9)
     assert float(solver.weights.triu(1).abs().max()) == 0
     theirs = sample(denoiser, noise(16, 1), times, sampler, randomness=torch.Generator())
@@ -58,7 +60,7 @@ def test_calibration_beats_the_best_classical_solver_on_unseen_mixtures() -> Non
     ours = (solved(unseen.denoiser, noise(128, 9), found.solver) - unseen.end).square().mean(1)  # type: ignore[arg-type]
     for name in CLASSICAL:
         for _, times in classical_grids(unseen.denoiser, FIRST, calls):
-            theirs, _ = unseen.errors(times, coefficients(samplers.build(name), process, times))
+            theirs, _ = unseen.errors(LinearSolver.of(samplers.build(name), process, times))
             assert float(ours.median()) < 0.5 * float(theirs.median())
             assert float(ours.mean()) < float(theirs.mean())
 
@@ -73,7 +75,17 @@ def test_no_iterations_leave_the_best_classical_solver() -> None:
 
 def test_one_call() -> None:
     learned = [fine(mixture(processes.build("ddpm-linear"), 1), noise(16, 1), FIRST, 100)]
-    assert calibrate(learned, FIRST, 1).solver.weights.tolist() == [[1.0]]
+    assert calibrate(learned, FIRST, 1, iterations=0).solver.weights.tolist() == [[1.0]]
+    assert calibrate(learned, FIRST, 1, iterations=8).solver.calls == 1
+
+
+def test_a_calibration_finds_the_exact_solver_of_a_gaussian() -> None:
+    """Two calls are enough for two spreads, where the shares are free; no classical solver is near."""
+    mean = torch.tensor([0.5, -1.0]).double()
+    denoiser = gaussian_denoiser(processes.build("ddpm-linear"), mean, torch.tensor([0.09, 0.81]).double().diag())
+    found = calibrate([fine(denoiser, noise(32, 1), FIRST, 200)], FIRST, 2, iterations=4)
+    ours = fine(denoiser, noise(16, 2), FIRST, 200).errors(found.solver)[0].mean().log()
+    assert float(ours) < float(found.before[1]) - 2 * math.log(100)
 
 
 def test_bad_input() -> None:

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from unfog.cli.main import app
+from unfog.errors import InputError
+from unfog.sampling.linear import LinearSolver
+from unfog.systems.run import Run
+from unfog.systems.solvers import load_solver, save_solver
 from unfog.systems.train import train_system
 
 
@@ -58,6 +63,27 @@ def test_calibrate_then_sample_nearer_to_the_exact_samples(run: Path, tmp_path: 
     np.testing.assert_array_equal(x["auto"], x["calibrated"])
     error = {name: np.square(x[name] - x["exact"]).mean() for name in ("calibrated", "ddim")}
     assert error["calibrated"] < 0.5 * error["ddim"]
+
+
+def test_a_solver_comes_back_as_it_was_saved(run: Path) -> None:
+    opened = Run.open(run)
+    mean = torch.linspace(-1, 1, 64).view(opened.shape)
+    times, weights = torch.tensor([1.0, 0.7, 0.2, 0.0]).double(), torch.tensor([[1, 0, 0], [0.3, 0.7, 0], [0.1, -0.4, 1.3]]).double()
+    for given in (None, mean):
+        solver = LinearSolver(times, weights, torch.tensor([0.9, 0.3, 0.01]).double(), given)
+        save_solver(opened, solver, {}, overwrite=True)
+        found = load_solver(opened, 3 if given is None else 2)
+        for name in ("times", "weights", "shares"):
+            assert torch.equal(getattr(found, name), getattr(solver, name))
+        assert found.mean is None if given is None else torch.equal(found.mean, mean)  # type: ignore[arg-type]
+    told = call("sample", run, "-n", 2, "--sampler", "calibrated", "--steps", 2, "--out", run.parent / "from-mean")
+    assert told["steps"] == 2
+    path = run / "solvers/calls-0002.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "shares"}))
+    with pytest.raises(InputError, match="earlier version"):
+        load_solver(opened, 2)
+    for made in (run / "solvers").iterdir():
+        made.unlink()
 
 
 def test_bad_input(run: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from unfog.cli.options import AsJson, Run, Seed, emit
 def calibrate(
     run: Run,
     steps: Annotated[int, typer.Option(min=1, help="Network calls of the solver: one a step.")] = 8,
-    trajectories: Annotated[int, typer.Option(min=2, help="How many of the run's own trajectories to learn from.")] = 48,
+    trajectories: Annotated[int, typer.Option(min=2, help="How many of the run's own trajectories to learn from.")] = 64,
     iterations: Annotated[int, typer.Option(min=0, help="Iterations of L-BFGS.")] = 24,
     seed: Seed = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Learn a solver again that the run has already.")] = False,

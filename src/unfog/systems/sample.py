@@ -44,7 +44,7 @@ class Plan:
                     "A calibrated solver has times of its own, for samples from nothing: leave the grid out, or take another sampler."
                 )
             solver = solvers.load_solver(run, steps or section["steps"])
-            return cls(solver, solver.times, {"sampler": sampler, "steps": len(solver.weights), "grid": "calibrated"})
+            return cls(solver, solver.times, {"sampler": sampler, "steps": solver.calls, "grid": "calibrated"})
         names: dict[str, Any] = {
             "sampler": sampler or section["sampler"],
             "steps": steps or section["steps"],

@@ -1,7 +1,8 @@
 """Calibrated solvers of a run: ``unfog calibrate`` learns them, ``--sampler calibrated`` and ``--sampler auto`` use them.
 
 They lie in the run's folder, ``solvers/calls-0008.json``: times, coefficients, what they started from and the SHA-256 of the weights
-they were learned on, without which they are refused.
+they were learned on, without which they are refused; the data's mean, where a solver takes it for its first call, in
+``solvers/calls-0008.safetensors``.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -25,6 +28,7 @@ from unfog.sampling.linear import LinearSolver
 from unfog.sampling.loop import Report
 from unfog.systems.run import Run
 
+COEFFICIENTS = ("times", "weights", "shares")
 FOLDER, SETS, LONG = "solvers", 4, 20  # trajectories are held in so many sets; from so many calls on high order pays
 
 
@@ -50,7 +54,7 @@ def calibrate_run(
     run: Run,
     calls: int,
     *,
-    trajectories: int = 48,
+    trajectories: int = 64,
     iterations: int = 24,
     seed: int = 0,
     overwrite: bool = False,
@@ -59,7 +63,7 @@ def calibrate_run(
     """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
 
     A run with classes is calibrated on some of them. Cost: about ``trajectories`` x
-    (170 + (96 + 6 ``iterations``) ``calls``) network calls.
+    (60 + (15 + 7 ``iterations``) ``calls``) network calls.
     """
     path = solver_path(run, calls)
     if path.exists() and not overwrite:
@@ -83,12 +87,20 @@ def calibrate_run(
         "calls": calls, "started_from": {"sampler": found.sampler, "grid": found.grid}, **errors,
         "trajectories": trajectories, "iterations": iterations, "seed": seed,
     }  # fmt: skip
-    record = {
-        **summary, "weights_sha256": run.weights_sha256, "times": found.solver.times.tolist(), "weights": found.solver.weights.tolist(),
-    }  # fmt: skip
-    path.parent.mkdir(exist_ok=True)
-    write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)
+    save_solver(run, found.solver, summary, overwrite)
     return {"solver": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def save_solver(run: Run, solver: LinearSolver, summary: Mapping[str, Any], overwrite: bool) -> None:
+    """Keep a solver with its run; the mean first, so that a record never lacks it."""
+    path = solver_path(run, solver.calls)
+    path.parent.mkdir(exist_ok=True)
+    if solver.mean is not None:
+        tensors = {"mean": solver.mean.float().contiguous()}
+        write_bytes(path.with_suffix(".safetensors"), safetensors.torch.save(tensors), overwrite=True)
+    known = {**summary, "weights_sha256": run.weights_sha256, "mean": solver.mean is not None}
+    record = {**known, **{name: getattr(solver, name).tolist() for name in COEFFICIENTS}}
+    write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)
 
 
 def _conditioned(run: Run, index: int) -> Denoiser:
@@ -107,8 +119,11 @@ def load_solver(run: Run, calls: int) -> LinearSolver:
     record = json.loads(path.read_text())
     if record["weights_sha256"] != run.weights_sha256:
         raise InputError(f"{path.name} was calibrated on other weights than those of {run.name}; calibrate again with --overwrite.")
-    times, weights = (torch.tensor(record[key], dtype=torch.float64) for key in ("times", "weights"))
-    return LinearSolver(times, weights)
+    if not {*COEFFICIENTS, "mean"} <= record.keys():
+        raise InputError(f"{path.name} was made by an earlier version of unfog; calibrate again with --overwrite.")
+    times, weights, shares = (torch.tensor(record[name], dtype=torch.float64) for name in COEFFICIENTS)
+    mean = safetensors.torch.load(path.with_suffix(".safetensors").read_bytes())["mean"] if record["mean"] else None
+    return LinearSolver(times, weights, shares, mean)
 
 
 def solver_calls(run: Run) -> list[int]:
