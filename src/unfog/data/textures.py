@@ -9,6 +9,8 @@ Squares overlap in training, every 8 pixels; in validation and test none overlap
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -43,8 +45,8 @@ def _squares(strip: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
 
 def _photograph(name: str) -> NDArray[np.uint8]:
     try:
-        from skimage import data_dir
+        import skimage.data
     except ImportError as error:
         raise MissingExtra("demo", "scikit-image") from error
-    with Image.open(f"{data_dir}/{name}.png") as picture:
+    with Image.open(Path(skimage.data.__file__).with_name(f"{name}.png")) as picture:
         return np.asarray(picture.convert("L"))
