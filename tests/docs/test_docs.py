@@ -27,7 +27,8 @@ def test_links_lead_somewhere(page):
 def test_the_commands_of_the_readme_exist():
     from unfog.cli.main import app
 
-    known = {command.name or command.callback.__name__ for command in app.registered_commands} | {"data"}
+    groups = {group.typer_instance.info.name for group in app.registered_groups}
+    known = {command.name or command.callback.__name__ for command in app.registered_commands} | groups
     used = set(re.findall(r"\bunfog ([a-z]+)\b", "\n".join(re.findall(r"(?m)^(?:    |\$ ).*$", (ROOT / "README.md").read_text("utf-8")))))
     assert used <= known
 
