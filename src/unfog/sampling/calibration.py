@@ -111,8 +111,8 @@ def calibrate(
     """The best solver of ``calls`` network calls for these trajectories, of one model or of several alike.
 
     ``first`` is the time they start at. Starts are compared on the first set. The best classical one and the best of the fitted ones race
-    for the first quarter of the iterations, and the one ahead goes on alone. Cost: about 70 network calls for each trajectory of the
-    first set and call, 10 for each other, and then 1 network call and 1 backward pass an iteration, trajectory and call.
+    for the first quarter of the iterations, and the one ahead goes on alone. Cost: about 130 network calls for each trajectory of
+    the first set and call, 10 for each other, and then 1 network call and 1 backward pass an iteration, trajectory and call.
     """
     if calls < 1:
         raise InputError(f"A calibrated solver needs at least one step, got {calls}.")
@@ -171,7 +171,7 @@ def _stand(sets: Sequence[Trajectories], solver: LinearSolver) -> Tensor:
 
 
 def _starts(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[list[Start], list[Start]]:
-    """Solvers by least squares on every grid, and on the best of these those that know the data's mean and the classical ones."""
+    """Solvers by least squares and the classical ones on every grid, and on the best grids those that know the data's mean."""
     process, part, mean = sets[0].denoiser.process, sets[:1], torch.cat([one.end for one in sets]).mean(0)
 
     def start(sampler: Named, grid: Named, solver: LinearSolver) -> Start:
@@ -183,7 +183,7 @@ def _starts(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[li
     ahead = [plain[index] for index in order[:GRIDS]]
     knowing = [pair for pair in starting_grids(sets[0].denoiser, first, calls + 1) if pair[0] in [grid for grid, _ in ahead]]
     fitted += [start("least-squares from the mean", grid, fit(part, times, mean)) for grid, times in knowing]
-    pairs = [(name, grid, times) for grid, times in ahead for name in CLASSICAL]
+    pairs = [(name, grid, times) for grid, times in plain for name in CLASSICAL]  # with many calls these have other grids than the fitted
     classical = [start(name, grid, LinearSolver.of(samplers.build(name), process, times)) for name, grid, times in pairs]
     return fitted, classical
 
