@@ -78,6 +78,9 @@ def test_a_solver_comes_back_as_it_was_saved(run: Path) -> None:
         assert found.mean is None if given is None else torch.equal(found.mean, mean)  # type: ignore[arg-type]
     told = call("sample", run, "-n", 2, "--sampler", "calibrated", "--steps", 2, "--out", run.parent / "from-mean")
     assert told["steps"] == 2
+    (run / "solvers/calls-0002.safetensors").unlink()
+    with pytest.raises(InputError, match="is missing; calibrate again"):
+        load_solver(opened, 2)
     path = run / "solvers/calls-0002.json"
     path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "shares"}))
     with pytest.raises(InputError, match="earlier version"):

@@ -53,7 +53,7 @@ def ct_prior(dataset: Dataset) -> Config:
     return {**t1_prior(dataset), "prediction": {"name": "edm", "sigma_data": 0.5}, "augment": anatomy}
 
 
-@system("texture-prior", "a small EDM for squares of natural texture: the shipped prior", "Karras et al. 2022, arXiv:2206.00364")
+@system("texture-prior", "a small EDM for squares of natural texture", "Karras et al. 2022, arXiv:2206.00364")
 def texture_prior(dataset: Dataset) -> Config:
     """EDM at full resolution without positions, so that it takes any size; mirrored pictures; ancestral sampling."""
     return {

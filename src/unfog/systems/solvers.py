@@ -63,7 +63,7 @@ def calibrate_run(
     """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with the run.
 
     A run with classes is calibrated on some of them. Cost: about ``trajectories`` x
-    (60 + (15 + 7 ``iterations``) ``calls``) network calls.
+    (60 + (40 + 7 ``iterations``) ``calls``) network calls.
     """
     path = solver_path(run, calls)
     if path.exists() and not overwrite:
@@ -122,8 +122,14 @@ def load_solver(run: Run, calls: int) -> LinearSolver:
     if not {*COEFFICIENTS, "mean"} <= record.keys():
         raise InputError(f"{path.name} was made by an earlier version of unfog; calibrate again with --overwrite.")
     times, weights, shares = (torch.tensor(record[name], dtype=torch.float64) for name in COEFFICIENTS)
-    mean = safetensors.torch.load(path.with_suffix(".safetensors").read_bytes())["mean"] if record["mean"] else None
-    return LinearSolver(times, weights, shares, mean)
+    return LinearSolver(times, weights, shares, _mean(path.with_suffix(".safetensors")) if record["mean"] else None)
+
+
+def _mean(path: Path) -> Tensor:
+    """The data's mean that a solver takes for its first call."""
+    if not path.is_file():
+        raise InputError(f"{path.name}, which the solver needs, is missing; calibrate again with --overwrite.")
+    return safetensors.torch.load(path.read_bytes())["mean"]
 
 
 def solver_calls(run: Run) -> list[int]:
