@@ -4,8 +4,10 @@
     python benchmarks/accuracy_per_call.py --figure docs/accuracy-per-call.svg
 
 The denoiser is exact, so the only error is the solver's: the distance of x_0 from the end of the true trajectory, root mean square
-over dimensions; of 2048 trajectories of four mixtures the root mean square and the median. The calibrated solvers learned their times and
-coefficients on other mixtures (of as many modes, dimensions and on the same schedule) and other noise.
+over dimensions; of 16,384 trajectories of four mixtures the root mean square and the median. All solvers run on the first 2048, and those
+within 1.5 times the least error, of ours or of the peers', on all: the mean is a matter of the few trajectories that end in another mode.
+The calibrated solvers learned their times and coefficients on other mixtures (of as many modes, dimensions and on the same schedule) and
+other noise.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ OURS: list[Any] = [
     "ddim", "dpmpp-2m", "dpmpp-2m-heun", "dpmpp-3m", "unipc", "deis", *({"name": "adams", "order": o} for o in (2, 3, 4)), "heun",
 ]  # fmt: skip
 TRUTH_STEPS, FINE_STEPS = 2000, 500
+SCREEN, WITHIN = 2048, 1.5  # trajectories that all run on; a solver runs on all within so many times the least error
 
 
 class Mixtures(Denoiser):
@@ -59,12 +62,15 @@ class Mixtures(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         alpha, sigma = self.scales(t)
+        return Posterior(torch.cat([self._mean(part, alpha, sigma) for part in x_t.split(SCREEN)]))  # as much as a cache holds
+
+    def _mean(self, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         by_mode = x_t.view(-1, *self.means[:, :1].shape) - alpha * self.means  # (n, mixtures, modes, d)
         projected = self._turn(by_mode, self.axes)
         total = alpha**2 * self.variances + sigma**2
         log_weight = self.log_weights - 0.5 * (projected**2 / total + total.log()).sum(-1)
         means = self.means + self._turn(alpha * self.variances / total * projected, self.axes.mT)
-        return Posterior((torch.softmax(log_weight, 2)[..., None] * means).sum(2).view_as(x_t))
+        return (torch.softmax(log_weight, 2)[..., None] * means).sum(2).view_as(x_t)
 
     def _turn(self, x: Tensor, axes: Tensor) -> Tensor:
         return (x.flatten(1, 2).transpose(0, 1) @ axes).transpose(0, 1).view(x.shape)
@@ -129,34 +135,60 @@ def calibrated(solver: LinearSolver) -> Solve:
 
 def cell(solvers: list[tuple[str, Solve]], truth: Trajectories, calls: int, first: Tensor) -> list[dict[str, Any]]:
     """The errors of every solver, least root mean square first; one that fails or takes more calls is out."""
-    rows = []
-    for name, solve in solvers:
-        counted = Counted()
-        try:
-            with torch.no_grad():
-                x = solve(counted.watch(truth.denoiser), truth.start, calls, first)
-            error = mean_per_sample((x - truth.end).square())
-            if counted.calls > calls or not bool(error.isfinite().all()):
-                raise ValueError(f"{counted.calls} calls")
-        except Exception as reason:  # a peer's crash is a result, not ours to mend
-            rows.append({"solver": name, "failed": f"{type(reason).__name__}: {reason}"[:120]})
-            continue
-        rows.append({"solver": name, "calls": counted.calls, "rms": float(error.mean().sqrt()), "median": float(error.median().sqrt())})
+    screen = truth.part(slice(SCREEN))
+    rows = [judge(name, solve, screen, calls, first) for name, solve in solvers]
+    if len(truth.start) > SCREEN:
+        again = ahead([row for row in rows if is_ours(row)]) | ahead([row for row in rows if not is_ours(row)])
+        rows = [judge(row["solver"], dict(solvers)[row["solver"]], truth, calls, first) if row["solver"] in again else row for row in rows]
     return sorted(rows, key=lambda row: row.get("rms", math.inf))
 
 
+def is_ours(row: dict[str, Any]) -> bool:
+    return bool(row["solver"].startswith("unfog"))
+
+
+def ahead(rows: list[dict[str, Any]]) -> set[str]:
+    """The solvers near the least of either error."""
+    able = [row for row in rows if "rms" in row]
+    least = {key: min((row[key] for row in able), default=0.0) for key in ("rms", "median")}
+    return {row["solver"] for row in able if any(row[key] <= WITHIN * least[key] for key in least)}
+
+
+def judge(name: str, solve: Solve, truth: Trajectories, calls: int, first: Tensor) -> dict[str, Any]:
+    """The errors of a solver, or why it has none."""
+    counted = Counted()
+    try:
+        with torch.no_grad():
+            x = solve(counted.watch(truth.denoiser), truth.start, calls, first)
+        error = mean_per_sample((x - truth.end).square())
+        if counted.calls > calls or not bool(error.isfinite().all()):
+            raise ValueError(f"{counted.calls} calls")
+    except Exception as reason:  # a peer's crash is a result, not ours to mend
+        return {"solver": name, "failed": f"{type(reason).__name__}: {reason}"[:120]}
+    found = {"rms": float(error.mean().sqrt()), "median": float(error.median().sqrt())}
+    return {"solver": name, "calls": counted.calls, **found, "trajectories": len(error)}
+
+
 def by_solver(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each solver's least [root mean square, median] over its grids; what failed on all of them says why."""
+    """Each solver's least [root mean square, median, trajectories] over the grids it ran longest on; what failed on all says why."""
     found: dict[str, Any] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: -row.get("trajectories", 0)):
         name = row["solver"].split(" (")[0] + "".join(f" {part}" for part in row["solver"].split("(")[-1].rstrip(")").split(", ")[:-1])
         if "rms" in row:
             best = found.get(name)
-            pair = [float(f"{row[key]:.3g}") for key in ("rms", "median")]
-            found[name] = pair if not isinstance(best, list) else [min(a, b) for a, b in zip(pair, best, strict=True)]
+            now = [*(float(f"{row[key]:.3g}") for key in ("rms", "median")), row["trajectories"]]
+            if not isinstance(best, list) or best[2] == now[2]:
+                found[name] = now if not isinstance(best, list) else [min(a, b) for a, b in zip(now, best, strict=True)]
         else:
             found.setdefault(name, row["failed"])
     return found
+
+
+def least(rows: list[dict[str, Any]], key: str, ours: bool) -> dict[str, Any]:
+    """The solver of ours, or of the peers, of the least error, among those that ran longest."""
+    able = [row for row in rows if "rms" in row and is_ours(row) == ours]
+    longest = max(row["trajectories"] for row in able)
+    return min((row for row in able if row["trajectories"] == longest), key=lambda row: row[key])
 
 
 def target(dims: int, schedule: str, calls: list[int], n: int, work: int) -> dict[str, Any]:
@@ -172,12 +204,12 @@ def target(dims: int, schedule: str, calls: list[int], n: int, work: int) -> dic
         seconds = time.process_time() - begun
         solvers = [("unfog calibrated", calibrated(found.solver)), *our_solvers(), *diffusers_solvers(betas), *k_diffusion_solvers()]
         rows = cell(solvers, truth, count, first)
-        peers = [row for row in rows if "rms" in row and not row["solver"].startswith("unfog")]
+        best, family = ({key: least(rows, key, ours) for key in ("rms", "median")} for ours in (False, True))
         mine = next(row for row in rows if row["solver"] == "unfog calibrated")
-        best = {key: min(peers, key=lambda row: row[key]) for key in ("rms", "median")}
         cells[count] = {
             "ours": mine, "start": {"sampler": found.sampler, "grid": found.grid}, "calibration_cpu_seconds": round(seconds, 1),
-            "best_peer": best, "ratio": {key: mine[key] / best[key][key] for key in best}, "all": by_solver(rows),
+            "best_peer": best, "ratio": {key: mine[key] / best[key][key] for key in best},
+            "best_of_ours": family, "ratio_of_best": {key: family[key][key] / best[key][key] for key in best}, "all": by_solver(rows),
         }  # fmt: skip
         sys.stderr.write(f"{dims}-D {schedule} {count}: {json.dumps({k: cells[count][k] for k in ('ours', 'best_peer', 'ratio')})}\n")
     return cells
@@ -193,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, nargs="+", default=list(CALLS))
     parser.add_argument("--targets", nargs="*", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
-    parser.add_argument("--n", type=int, default=2048)
+    parser.add_argument("--n", type=int, default=8 * SCREEN)
     parser.add_argument("--work", type=int, default=1500, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
     parser.add_argument("--join", type=Path, nargs="*", default=[], help="results of other targets, run with the same settings")
     parser.add_argument("--out", type=Path)
@@ -215,8 +247,9 @@ def main() -> None:
 def write(results: dict[str, Any], options: argparse.Namespace) -> None:
     """What is known so far, as one JSON file or on standard output."""
     cells = [cell for target in results.values() for cell in target.values()]
-    first_in = {key: sum(cell["ratio"][key] < 1 for cell in cells) for key in ("rms", "median")}
-    figures = {"trajectories": options.n, "work": options.work, "first_in": first_in, "cells": len(cells), "results": results}
+    first_in, best_in = ({key: sum(cell[by][key] < 1 for cell in cells) for key in ("rms", "median")} for by in ("ratio", "ratio_of_best"))
+    counts = {"first_in": first_in, "best_of_ours_first_in": best_in, "cells": len(cells)}
+    figures = {"trajectories": options.n, "work": options.work, **counts, "results": results}
     write_record(figures, (unfog, torch, diffusers), options.out, **_k_version())
 
 

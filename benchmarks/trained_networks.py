@@ -39,7 +39,6 @@ from unfog.systems.run import Run
 from unfog.systems.solvers import calibrate_run, load_solver
 
 TRUTH_STEPS, BATCH, HALF = 200, 25, 5000
-SEED = 1  # calibration takes 0
 
 
 class Single(Denoiser):
@@ -60,11 +59,11 @@ def peers(run: Run) -> list[tuple[str, Solve]]:
     return [*diffusers_solvers(table(run.denoiser.process)), *k_diffusion_solvers()]
 
 
-def frechet(run: Run, solve: Solve, calls: int, first: Tensor, images: int, scored: Any) -> dict[str, Any]:
+def frechet(run: Run, solve: Solve, calls: int, first: Tensor, images: int, scored: Any, seed: int) -> dict[str, Any]:
     """FD-EffNetLite0 and KID of the pictures of a solver."""
     drawn = []
     for start in range(0, images, BATCH):
-        noise = normal((BATCH, *run.shape), generators(SEED, range(start, start + BATCH))).double()
+        noise = normal((BATCH, *run.shape), generators(seed, range(start, start + BATCH))).double()
         with torch.no_grad():
             drawn.append(run.codec.decode(solve(Single(run.denoiser), noise * run.denoiser.process.sigma(first), calls, first).float()))
     x = (torch.cat(drawn)[:images].clamp(0, 255).round() / 255).float()
@@ -78,6 +77,7 @@ def main() -> None:
     parser.add_argument("--run", required=True)
     parser.add_argument("--calls", type=int, nargs="+", default=[5, 10])
     parser.add_argument("--n", type=int, default=24, help="trajectories")
+    parser.add_argument("--seed", type=int, default=2, help="of the noise; calibration takes 0, and on 1 versions of it were compared")
     parser.add_argument("--images", type=int, default=0, help="pictures for the feature distance, of a run on Fashion-MNIST")
     parser.add_argument("--iterations", type=int, default=24)
     parser.add_argument("--trajectories", type=int, default=64)
@@ -88,7 +88,7 @@ def main() -> None:
         shutil.copytree(original.path, Path(scratch) / "run")
         run = Run.open(Path(scratch) / "run")
         known = {"run": original.name, "system": run.config["system"], "weights_sha256": run.weights_sha256, "feature_distance": NAME}
-        sizes = {"trajectories": options.n, "images": options.images}
+        sizes = {"trajectories": options.n, "images": options.images, "seed": options.seed}
         for results in measure(run, options):
             if options.out is not None:  # a long run leaves what it has
                 write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out)
@@ -100,7 +100,8 @@ def measure(run: Run, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Errors, and distances where pictures are asked for: ours by number of calls, the peers' also for twice as many."""
     first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
     with torch.no_grad():
-        truth = fine(Single(run.denoiser), normal((options.n, *run.shape), generators(SEED, range(options.n))).double(), first, TRUTH_STEPS)
+        noise = normal((options.n, *run.shape), generators(options.seed, range(options.n))).double()
+        truth = fine(Single(run.denoiser), noise, first, TRUTH_STEPS)
     scored = real_pictures(options.images) if options.images else None
     rivals, results = dict(peers(run)), dict[str, Any]()
     for calls in sorted({count for ours in options.calls for count in (ours, 2 * ours)}):
@@ -111,13 +112,13 @@ def measure(run: Run, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             found["ours"] = cell([("unfog calibrated", mine)], truth, calls, first)[0]
             found |= {key: made[key] for key in ("seconds", "started_from", "error_before", "middle_error_before")}
             if scored is not None:
-                found["ours"]["distance"] = frechet(run, mine, calls, first, options.images, scored)
+                found["ours"]["distance"] = frechet(run, mine, calls, first, options.images, scored, options.seed)
             sys.stderr.write(f"{calls} calls: {json.dumps(found)}\n")
         rows = cell(list(rivals.items()), truth, calls, first)
         found["best_peer"] = {key: min((row for row in rows if "rms" in row), key=lambda row: row[key]) for key in ("rms", "median")}
         if scored is not None:
             nearest = found["best_peer"]["median"]
-            nearest["distance"] = frechet(run, rivals[nearest["solver"]], calls, first, options.images, scored)
+            nearest["distance"] = frechet(run, rivals[nearest["solver"]], calls, first, options.images, scored, options.seed)
         found["peers"] = by_solver(rows)
         sys.stderr.write(f"{calls} calls: {json.dumps(found['best_peer'])}\n")
         yield results

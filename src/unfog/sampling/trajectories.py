@@ -107,9 +107,10 @@ class Trajectories:
         kept = max(1, round(VALIDATION * len(self.start)))
         if len(self.start) - kept < 1:
             raise InputError(f"A calibration needs at least 2 trajectories, got {len(self.start)}.")
-        return self._part(slice(kept, None)), self._part(slice(kept))
+        return self.part(slice(kept, None)), self.part(slice(kept))
 
-    def _part(self, samples: slice) -> Trajectories:
+    def part(self, samples: slice) -> Trajectories:
+        """Some of the trajectories."""
         way = Way(self.way.angles, self.way.states[:, samples], self.way.estimates[:, samples])
         return Trajectories(self.denoiser, self.start[samples], self.end[samples], way)
 
