@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--snr", type=float, nargs="+", default=[20])
     parser.add_argument("--directions", type=int, nargs="+", default=[12, 20, 32])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--prior", default="dmri", help="a run of dmri-prior, or a shipped prior")
+    parser.add_argument("--prior", default="dmri-refiner", help="a run of dmri-refiner, or a shipped prior")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     run = Run.open(options.prior)

@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--snr", type=float, default=20)
-    parser.add_argument("--prior", default="dmri")
+    parser.add_argument("--prior", default="dmri-refiner")
     options = parser.parse_args()
     from dipy.denoise.localpca import mppca
 

@@ -70,7 +70,7 @@ def main(snr: float) -> None:
     clean = phantom.signal.astype(np.float32)
     noise = add_magnitude_noise(torch.from_numpy(clean).movedim(3, 0), phantom.b0 / snr, generator(0, "noise"))
     noisy = noise.movedim(0, 3).contiguous().numpy()
-    denoised = denoise_blind(InBfloat16(Run.open("dmri").denoiser), noisy, phantom.gradients).signal
+    denoised = denoise_blind(InBfloat16(Run.open("dmri-refiner").denoiser), noisy, phantom.gradients).signal
     family = np.where(phantom.fractions[..., :FAMILIES].max(-1) > 0.6, phantom.fractions[..., :FAMILIES].argmax(-1), -1)
     seeds = np.argwhere(phantom.white & (family >= 0))[::4]
     of = family[tuple(seeds.T)]

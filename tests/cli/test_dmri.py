@@ -70,7 +70,7 @@ def test_a_scan_is_denoised(scan: Path, table: str, monkeypatch: pytest.MonkeyPa
     assert summary == {"out": str(out), **json.loads((out / "summary.json").read_text()), "seconds": summary["seconds"]}
     assert summary["noise"] == pytest.approx(SIGMA, rel=0.05)
     assert summary["shells"] == {"994": 34}
-    assert summary["prior"] == "dmri"
+    assert summary["prior"] == "dmri-refiner"
     assert summary["warnings"] == []
     clean = make_ring(real_gradients()[:40], (20, 20, 6)).signal * 1000
     images = {name: nib.load(out / f"{name}.nii.gz") for name in ("dwi_denoised", "noise", "residual", "expected_error", "mask")}

@@ -9,7 +9,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import EDM
 from unfog.dmri import classical, harmonics
 from unfog.dmri.beyond import beyond
-from unfog.dmri.blind import denoise_blind
+from unfog.dmri.blind import denoise_blind, refine
 from unfog.dmri.features import shells
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.twicing import twiced
@@ -55,3 +55,17 @@ def test_the_prior_gets_what_low_rank_leaves():
     s0, weighted = shell.decode(back)
     weighted = weighted + torch.from_numpy(beyond(first, shell, np.ones((side, side, side))))
     assert np.allclose(found.signal, torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1), atol=1e-5)
+
+
+def test_the_noise_outside_the_mask_is_not_told_inside():
+    """Air keeps its own noise, many times what low rank leaves in the head; a tile has one level, and it is the head's."""
+    table = GradientTable(np.r_[np.zeros(4), np.full(30, 1000.0)], np.concatenate([np.zeros((4, 3)), harmonics.fibonacci(60)[:30].numpy()]))
+    y = 0.5 + 0.05 * np.random.default_rng(0).standard_normal((12, 12, 12, 34)).astype(np.float32)
+    inside = np.zeros((12, 12, 12), bool)
+    inside[3:9] = True
+    first, listener = classical.denoise(y, table, inside), Listener()
+    denoised = refine(listener, first, table, inside)
+    scale = float(np.median(first.signal[inside][:, :4].mean(1)))
+    told = listener.heard[0] / shells(table)[0].level * scale
+    assert np.isclose(told, np.sqrt(np.mean(first.expected_error[inside] ** 2) * 2), rtol=1e-3)
+    assert np.array_equal(denoised.signal[~inside], first.signal[~inside])

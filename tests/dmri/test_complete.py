@@ -122,7 +122,7 @@ def test_bad_tables(measured, target, words):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("dmri" not in priors(), reason="no weights in this package")
+@pytest.mark.skipif("dmri-refiner" not in priors(), reason="no weights in this package")
 @pytest.mark.parametrize("count", [12, 24])
 def test_errors_are_as_large_as_they_are_said_to_be(count):
     """On a phantom that shares nothing with the simulation, for directions that were not measured."""
@@ -133,6 +133,6 @@ def test_errors_are_as_large_as_they_are_said_to_be(count):
     weighted = np.flatnonzero(~gradients.b0)
     chosen = np.append(np.flatnonzero(gradients.b0), weighted[well_spread(gradients.directions[weighted], count)])
     held = np.setdiff1d(weighted, chosen)
-    found = complete(InBfloat16(Run.open("dmri").denoiser), y[..., chosen], gradients[chosen], gradients, phantom.mask)
+    found = complete(InBfloat16(Run.open("dmri-refiner").denoiser), y[..., chosen], gradients[chosen], gradients, phantom.mask)
     z = ((found.signal - phantom.signal) / np.where(phantom.mask[..., None], found.std, 1))[phantom.mask][:, held]
     assert 0.8 < float(np.sqrt(np.mean(z**2))) < 1.3

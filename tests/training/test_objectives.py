@@ -43,10 +43,14 @@ def data(samples, shape=(1, 6, 6)):
 
 def expected(denoiser, t, weight):
     """w var(x_0 | x_t) / a^2: what the posterior leaves unknown, on the output's scale."""
+    a, _ = denoiser.prediction.rule(*denoiser.scales(t))
+    return weight(denoiser.process.log_snr(t), a) * variance(denoiser, t) / a**2
+
+
+def variance(denoiser, t):
+    """Of x_0 given x_t."""
     alpha, sigma = denoiser.scales(t)
-    variance = SPREAD**2 * sigma**2 / (alpha**2 * SPREAD**2 + sigma**2)
-    a, _ = denoiser.prediction.rule(alpha, sigma)
-    return weight(denoiser.process.log_snr(t), a) * variance / a**2
+    return SPREAD**2 * sigma**2 / (alpha**2 * SPREAD**2 + sigma**2)
 
 
 @pytest.mark.parametrize("weight", ["simple", "min-snr", "p2"])
@@ -99,6 +103,24 @@ def test_draws_do_not_depend_on_the_batch():
     twice = objective.example(denoiser, x[[5, 5]], [5, 5], 3, 7).noise
     assert torch.equal(twice[0], large.noise[5])
     assert not torch.equal(*twice)
+
+
+@pytest.mark.parametrize(("process", "prediction"), [("edm", "edm"), ("vp-linear", "v")])
+def test_given_noise_that_is_white_has_the_loss_of_drawn_noise(process, prediction):
+    denoiser, x, objective = ideal(process, prediction), data(8), denoising(times="log-normal")
+    example = objective.example(denoiser, x, range(8), 0, 1)
+    noisy = example.x_t / expand(denoiser.process.alpha(example.t), x)
+    batch = {"x": x, "noisy": noisy, "level": denoiser.process.noise_level(example.t), "inside": torch.ones_like(x)}
+    found = objectives.build("given-noise")
+    assert torch.allclose(found(denoiser, batch, range(8), 0, 1), objective(denoiser, {"x": x}, range(8), 0, 1), rtol=1e-6)
+    half = torch.zeros_like(x)
+    half[..., :3] = 1
+    noisy[..., 3:] = 1e3
+    squares = (denoiser(example.x_t, example.t).mean - x).square()[..., :3].flatten(1).mean(1)
+    scale = expected(denoiser, example.t, weights.build("simple")) / variance(denoiser, example.t)  # from x_0 to the output
+    assert torch.allclose(found(denoiser, {**batch, "noisy": noisy, "inside": half}, range(8), 0, 1), scale * squares, rtol=1e-5)
+    with pytest.raises(InputError, match="noise of their own"):
+        found(denoiser, {"x": x}, range(8), 0, 1)
 
 
 def test_conditions_are_dropped_as_often_as_asked(tiny):

@@ -55,7 +55,7 @@ def denoise(
     mask: Mask = None,
     coils: Coils = 1,
     unbias: Annotated[bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")] = True,
-    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")] = "dmri",
+    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")] = "dmri-refiner",
     method: Annotated[Method, typer.Option(help="Low rank and a prior, or a diffusion model learned from this scan alone.")] = Method.prior,
     steps: Annotated[int, typer.Option(min=10, help="Of ddm2: training steps of each of its two networks.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of ddm2: the same seed gives the same result.")] = 0,
@@ -74,7 +74,7 @@ def denoise(
     from unfog.systems.dmri_ddm2 import ddm2_file
 
     if method is Method.ddm2:
-        if prior != "dmri":
+        if prior != "dmri-refiner":
             raise InputError("The method ddm2 takes no prior; leave --prior out.")
         work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
     else:
@@ -96,7 +96,7 @@ def complete(
     target_grad: Annotated[Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")] = None,
     mask: Mask = None,
     coils: Coils = 1,
-    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that predicts.")] = "dmri",
+    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that predicts.")] = "dmri-refiner",
     subject: Subjects = None,
     session: Sessions = None,
     as_json: AsJson = False,

@@ -20,7 +20,7 @@ Prior = Denoiser | str  # a denoiser, or the name of a run
 
 
 def denoise(
-    data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1, prior: Prior = "dmri",
+    data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1, prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> classical.Denoised:  # fmt: skip
     """``signal``, ``sigma`` and ``expected_error``, by low rank and the prior; by low rank alone where a shell has under 15 directions."""
@@ -28,7 +28,7 @@ def denoise(
 
 
 def complete(
-    data: NDArray[Any], gradients: Any, target: Any, mask: NDArray[Any] | None = None, *, coils: int = 1, prior: Prior = "dmri",
+    data: NDArray[Any], gradients: Any, target: Any, mask: NDArray[Any] | None = None, *, coils: int = 1, prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> completion.Completed:  # fmt: skip
     """``signal`` and ``std`` of the volumes of a table ``target``."""

@@ -23,7 +23,7 @@ from unfog.core.denoiser import Denoiser
 from unfog.dmri import classical
 from unfog.dmri.beyond import beyond
 from unfog.dmri.classical import Array, Denoised
-from unfog.dmri.denoise import measure, posterior_means
+from unfog.dmri.denoise import Measured, measure, posterior_means
 from unfog.dmri.features import shells, signals
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
@@ -70,15 +70,22 @@ def in_harmonics(directions: int) -> float:
     return float(max(1.0, directions / count(ORDER)) ** 0.5)
 
 
+def handed_over(first: Denoised, table: GradientTable, mask: NDArray[Any] | None, least: int) -> tuple[list[Measured], float]:
+    """Low rank's answer as noisy shells, and the scale its signals were divided by; outside the mask it errs as inside on average."""
+    inside = voxels_inside(mask, first.sigma.shape)
+    most = max((len(volumes) for volumes in table.shells().values()), default=0)
+    level = first.expected_error * in_harmonics(most)
+    level = np.where(inside, level, np.sqrt(np.mean(np.square(level[inside]))))
+    level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior
+    return measure(first.signal, table, level, mask, least)
+
+
 def predict(
     denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
     *, least: int = count(ORDER), report: Report | None = None,
 ) -> Array:  # fmt: skip
     """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given low rank's answer and the data."""
-    most = max((len(volumes) for volumes in table.shells().values()), default=0)
-    level = first.expected_error * in_harmonics(most)
-    level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior
-    scans, scale = measure(first.signal, table, level, mask, least)
+    scans, scale = handed_over(first, table, mask, least)
     data, noise = torch.from_numpy(first.measured) / scale, first.noise.level / scale
     inside, found = torch.from_numpy(voxels_inside(mask, first.sigma.shape)), []
     for scan, x in zip(scans, posterior_means(OverHalfTurns(denoiser), scans, report), strict=True):

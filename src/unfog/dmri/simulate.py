@@ -48,10 +48,11 @@ class Patch:
     b: float
 
 
-def simulate(side: int, source: torch.Generator) -> Patch:
-    """One patch, a pure function of the generator's state."""
+def simulate(side: int, source: torch.Generator, b: float | None = None) -> Patch:
+    """One patch, a pure function of the generator's state; of the same tissue whichever ``b`` it is seen at, its own unless given."""
     space = Space(side, source)
-    b = float(space.log_uniform(*B_RANGE))
+    own = float(space.log_uniform(*B_RANGE))
+    b = own if b is None else b
     fractions = tissue.tissues(space)
     s0 = torch.tensor([1.0, space.number(0.7, 1.6), space.number(1, 3)])[:, None] * fractions
     white = white_matter(space, b)

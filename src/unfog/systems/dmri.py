@@ -26,7 +26,8 @@ from unfog.systems.dmri_report import report_page
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
 from unfog.systems.run import Run
 
-PRIOR = "dmri"
+REFINER = "dmri-refiner"  # what follows low rank
+PRIOR = "dmri"  # for raw signals, whose noise is white
 AIR = 0.3  # of the head's signal: air is darker
 STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
 
@@ -106,7 +107,7 @@ def sizes(gradients: GradientTable) -> dict[str, int]:
 
 
 def denoise_file(
-    dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True, prior: str = PRIOR
+    dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True, prior: str = REFINER
 ) -> dict[str, Any]:
     """Denoise a scan into the new folder ``out``, by low rank and then by a ``prior``, a run or ``none``.
 

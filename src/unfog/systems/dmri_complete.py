@@ -16,7 +16,7 @@ from unfog.dmri.classical import denoise
 from unfog.dmri.complete import check_target, completed
 from unfog.dmri.gradients import GradientTable, write_fsl
 from unfog.evaluation.report import Page, Row, colour, grey
-from unfog.systems.dmri import PRIOR, Series, Tables, sizes
+from unfog.systems.dmri import REFINER, Series, Tables, sizes
 from unfog.systems.dmri_report import cut, planes_of, provenance
 from unfog.systems.jobs import check_new, new_folder, progress_line, write_summary
 from unfog.systems.run import Run
@@ -26,7 +26,7 @@ FEW = "A shell has fewer than 15 directions: what they leave open of its harmoni
 
 
 def complete_file(
-    dwi: Path, tables: Tables, out: Path, *, target: Tables, mask: Path | None = None, coils: int = 1, prior: str = PRIOR
+    dwi: Path, tables: Tables, out: Path, *, target: Tables, mask: Path | None = None, coils: int = 1, prior: str = REFINER
 ) -> dict[str, Any]:
     """The volumes of the ``target`` tables into the new folder ``out``: dwi_completed and its table, std, report.html, summary.json."""
     check_new(out)

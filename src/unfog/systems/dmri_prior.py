@@ -6,6 +6,7 @@ Trained once it serves every scan: directions enter by the fit, b and the weight
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
+from unfog.dmri import pairs  # noqa: F401  (registers the data of the refiner)
 from unfog.dmri.simulate import RMS  # and registers the simulation
 from unfog.systems.common import conditions, training, unet
 from unfog.systems.config import Config
@@ -34,3 +35,14 @@ def dmri_prior(dataset: Dataset) -> Config:
         ),
         "sampling": {"sampler": "calibrated-draws", "steps": 8, "grid": {"name": "log-snr", "sigma_min": 0.002}},
     }  # fmt: skip
+
+
+@system(
+    "dmri-refiner",
+    "the same network for what low rank leaves of the noise, learned from pairs",
+    "Karras et al. 2022, arXiv:2206.00364",
+)
+def dmri_refiner(dataset: Dataset) -> Config:
+    """As ``dmri-prior``, whose weights it starts from; the noise is what low rank left of a simulated scan's."""
+    steps = training(steps=12_000, batch=2, lr=1e-3, warmup=100, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500)
+    return {**dmri_prior(dataset), "objective": {"name": "given-noise"}, "training": steps}

@@ -98,6 +98,25 @@ class DenoisingObjective:
         return Example(x0, x_t.to(x0.dtype), t, target.to(x0.dtype), noise)
 
 
+@dataclass(frozen=True)
+class GivenNoise:
+    """For data that bring their own noise, not Gaussian or not white: ``batch["noisy"]`` is x_t at the noise level ``batch["level"]``
+    (batch,), and the error of the output counts where ``batch["inside"]`` (batch, 1, *space) is 1."""
+
+    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
+        """The loss of each sample (batch,)."""
+        if not {"noisy", "level", "inside"} <= batch.keys():
+            raise InputError("The objective 'given-noise' needs data that bring noise of their own, such as dmri-low-rank.")
+        t = denoiser.process.t_of_noise_level(batch["level"].double())
+        alpha, sigma = denoiser.scales(t)
+        clean, inside = batch["x"].double(), batch["inside"]
+        x_t = expand(alpha, clean) * batch["noisy"].double()
+        target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma).to(batch["x"])
+        out = denoiser.output(x_t.to(batch["x"]), t, denoiser.conditioner(batch["x"], given(denoiser, batch), {}))
+        squares = inside * (out.to(target) - target).square()
+        return squares.flatten(1).sum(1) / (inside.flatten(1).sum(1) * clean.shape[1]).clamp(min=1)
+
+
 objectives: Registry[Objective] = Registry("objective")
 Named = str | Mapping[str, Any]
 Drops = Mapping[str, float] | None
@@ -107,6 +126,14 @@ Drops = Mapping[str, float] | None
 def denoising(times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Drops = None) -> DenoisingObjective:
     """Weighted squared error of the network's output."""
     return DenoisingObjective(time_distributions.build(times), Denoising(weights.build(weight)), uniforms.build(draws), Drop(drop or {}))
+
+
+@objectives.register("given-noise")
+def given_noise(drop: Drops = None) -> GivenNoise:
+    """Squared error of the network's output where the data bring noisy states of their own."""
+    if any((drop or {}).values()):
+        raise InputError("The objective 'given-noise' hides no conditions; set their drop to 0.")
+    return GivenNoise()
 
 
 @objectives.register("learned-weight")
