@@ -19,7 +19,7 @@ from unfog.systems.sample import Plan, draw
 from unfog.systems.train import configure, train_config
 
 PAGE = Path(__file__).with_name("systems.md")
-OWN = {"dmri-refiner": {"name": "dmri-low-rank", "side": 8, "around": 12, "scans": 4}}  # for a system that takes no other data
+OWN = {"dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4}}  # for a system that takes no other data
 SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.checkpoint_every=8"]
 HEAD = """# Systems
 
