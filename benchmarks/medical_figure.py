@@ -35,7 +35,7 @@ def main(source: Path, out: Path) -> None:
     record = json.loads(source.read_text())
     figure, (above, below) = plt.subplots(2, 1, figsize=(2 + 1.8 * len(record["results"]), 6), sharex=True, layout="constrained")
     panel(above, record["results"], "psnr")
-    above.set_ylabel("PSNR in the brain or head, dB")
+    above.set_ylabel("PSNR, dB")
     above.set_ylim(bottom=10)
     panel(below, record["results"], "covered")
     below.axhline(record["level"], color="black", lw=0.8, ls="--")
