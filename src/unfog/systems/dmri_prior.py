@@ -44,5 +44,5 @@ def dmri_prior(dataset: Dataset) -> Config:
 )
 def dmri_refiner(dataset: Dataset) -> Config:
     """As ``dmri-prior``, whose weights it starts from; the noise is what low rank left of a simulated scan's."""
-    steps = training(steps=12_000, batch=2, lr=1e-3, warmup=100, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500)
+    steps = training(steps=4_000, batch=2, lr=1e-3, warmup=100, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500)
     return {**dmri_prior(dataset), "objective": {"name": "given-noise"}, "training": steps}
