@@ -42,6 +42,13 @@ class Dataset(ABC):
     def batch(self, ids: Ids) -> dict[str, Tensor]:
         """``"x"`` (batch, channels, *space) float32 in natural units, and each condition under its name."""
 
+    def index(self, ids: Ids) -> NDArray[np.int64]:
+        """Sample numbers as an array; ``InputError`` where one is of no sample."""
+        index = np.asarray(ids, dtype=np.int64)
+        if index.size and (index.min() < 0 or index.max() >= len(self)):
+            raise InputError(f"The data set {self.name!r} has samples 0 to {len(self) - 1}, not {int(index.min())} to {int(index.max())}.")
+        return index
+
 
 class ArrayDataset(Dataset):
     """A data set held in memory, in the type it came in (a byte stays a byte until it is asked for).
@@ -68,9 +75,7 @@ class ArrayDataset(Dataset):
         return len(self._arrays["x"])
 
     def batch(self, ids: Ids) -> dict[str, Tensor]:
-        index = np.asarray(ids, dtype=np.int64)
-        if index.size and (index.min() < 0 or index.max() >= len(self)):
-            raise InputError(f"The data set {self.name!r} has samples 0 to {len(self) - 1}, not {int(index.min())} to {int(index.max())}.")
+        index = self.index(ids)
         return {key: _tensor(value[index]) for key, value in self._arrays.items()}
 
 

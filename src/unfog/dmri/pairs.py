@@ -117,10 +117,7 @@ class AfterLowRank(Dataset):
 
     def batch(self, ids: Ids) -> dict[str, Tensor]:
         """``x`` and ``noisy`` (batch, 16, side, side, side), ``shell`` (batch, 2), ``level`` (batch,), ``inside`` (batch, 1, side, ...)."""
-        index = np.asarray(ids, dtype=np.int64)
-        if index.size and (index.min() < 0 or index.max() >= self.count):
-            raise InputError(f"The data set {self.name!r} has samples 0 to {self.count - 1}, not {int(index.min())} to {int(index.max())}.")
-        crops = [self._crop(int(i)) for i in index]
+        crops = [self._crop(int(i)) for i in self.index(ids)]
         return {name: torch.cat([crop[name] for crop in crops]) for name in crops[0]}
 
     def _crop(self, i: int) -> dict[str, Tensor]:

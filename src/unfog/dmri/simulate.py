@@ -19,7 +19,6 @@ import hashlib
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -140,10 +139,7 @@ class Simulation(Dataset):
 
     def batch(self, ids: Ids) -> dict[str, Tensor]:
         """``x`` (batch, 16, side, side, side) and ``shell`` (batch, 2), see ``shell_vector``."""
-        index = np.asarray(ids, dtype=np.int64)
-        if index.size and (index.min() < 0 or index.max() >= self.count):
-            raise InputError(f"The data set {self.name!r} has samples 0 to {self.count - 1}, not {int(index.min())} to {int(index.max())}.")
-        patches, shells = zip(*(self._one(int(i)) for i in index), strict=True)
+        patches, shells = zip(*(self._one(int(i)) for i in self.index(ids)), strict=True)
         return {"x": torch.stack(patches), "shell": torch.stack(shells)}
 
     def _one(self, i: int) -> tuple[Tensor, Tensor]:
