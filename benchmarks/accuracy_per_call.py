@@ -32,11 +32,11 @@ import unfog
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import Process, processes
 from unfog.core.shapes import mean_per_sample
-from unfog.sampling.calibration import calibrate, classical_grids, fine
-from unfog.sampling.linear import LinearSolver
+from unfog.sampling.calibration.calibrate import calibrate, classical_grids, fine
+from unfog.sampling.calibration.solver import LinearSolver
+from unfog.sampling.calibration.trajectories import Trajectories
 from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
-from unfog.sampling.trajectories import Trajectories
 
 MODES, TARGETS, CALLS = 6, [(d, s) for d in (2, 64) for s in ("ddpm-linear", "ddpm-cosine")], (5, 10, 20, 50)
 TEST_MIXTURES = range(4)

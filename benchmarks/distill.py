@@ -26,9 +26,9 @@ from unfog.core.random import generator
 from unfog.data.dataset import open_dataset
 from unfog.evaluation.distances import compare
 from unfog.evaluation.features import NAME, feature_network, image_features
-from unfog.systems.distill import distill_run
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan, draw
+from unfog.runs.distill import distill_run
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan, draw
 
 HALF = 5000
 

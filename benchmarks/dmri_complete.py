@@ -25,14 +25,14 @@ from record import write_record
 
 import unfog
 from unfog.core.denoiser import InBfloat16
-from unfog.dmri.complete import complete
+from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.denoising.complete import complete
+from unfog.dmri.denoising.noise_level import gaussian_level
 from unfog.dmri.gradients import GradientTable, well_spread
-from unfog.dmri.measures import axis_angle
-from unfog.dmri.noise_level import gaussian_level
-from unfog.dmri.phantom import Phantom, make_phantom, real_gradients
 from unfog.dmri.rician import koay_inversion
+from unfog.dmri.simulation.phantom import Phantom, make_phantom, real_gradients
 from unfog.dmri.tensor import fit_tensors
-from unfog.systems.run import Run
+from unfog.runs.run import Run
 
 Array = Any
 ORDERS, SMOOTHING = (4, 6), np.logspace(-4, 0, 7)

@@ -37,17 +37,17 @@ import unfog
 from unfog.core.denoiser import InBfloat16
 from unfog.core.random import generator
 from unfog.dmri import harmonics
-from unfog.dmri.anatomy import mni_anatomy
-from unfog.dmri.blind import denoise_blind
-from unfog.dmri.classical import denoise
+from unfog.dmri.checks.measures import Measures, measure
+from unfog.dmri.denoising.blind import denoise_blind
+from unfog.dmri.denoising.classical import denoise
+from unfog.dmri.denoising.low_rank import optimal_shrinkage
+from unfog.dmri.denoising.noise_level import gaussian_level
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.lowrank import optimal_shrinkage
-from unfog.dmri.measures import Measures, measure
-from unfog.dmri.noise import add_magnitude_noise
-from unfog.dmri.noise_level import gaussian_level
-from unfog.dmri.phantom import Phantom, make_phantom, real_gradients
 from unfog.dmri.rician import koay_inversion
-from unfog.systems.run import Run
+from unfog.dmri.simulation.anatomy import mni_anatomy
+from unfog.dmri.simulation.noise import add_magnitude_noise
+from unfog.dmri.simulation.phantom import Phantom, make_phantom, real_gradients
+from unfog.runs.run import Run
 
 Array = Any
 OPTIONAL = "dwidenoise"  # of MRtrix, no Python package

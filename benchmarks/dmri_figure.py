@@ -16,11 +16,11 @@ import numpy as np
 from dmri_denoise import noisy, single_shell
 
 from unfog.core.denoiser import InBfloat16
-from unfog.dmri.blind import denoise_blind
-from unfog.dmri.measures import axis_angle
-from unfog.dmri.phantom import Phantom
+from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.denoising.blind import denoise_blind
+from unfog.dmri.simulation.phantom import Phantom
 from unfog.dmri.tensor import Tensors, fit_tensors
-from unfog.systems.run import Run
+from unfog.runs.run import Run
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

@@ -2,7 +2,7 @@
 
     python benchmarks/dmri_intervals.py --prior dmri --keep     # writes uncertainty/fod-{cone,fa,md}.json beside the prior's weights
 
-Each simulated scan (``unfog.dmri.simulate``, seeds that training never draws) has a b of its own from 700 to 3000 s/mm^2, 20 to 90
+Each simulated scan (``unfog.dmri.simulation.simulate``, seeds that training never draws) has a b of its own from 700 to 3000 s/mm^2, 20 to 90
 directions, and Rician noise of SNR 10 to 30 that nothing is told of. In fibrous voxels (FA above .2) each error is divided by its claim:
 the angle to the true axis by the 95 % cone, errors of FA and MD by 1.96 deviations. The factor is the 95 % quantile of that ratio in the
 median scan, so that a typical scan is covered; the one in fourteen whose fibres differ from voxel to voxel at random does not decide.
@@ -23,16 +23,17 @@ from record import write_record
 import unfog
 from unfog.core.denoiser import InBfloat16
 from unfog.core.random import generator
-from unfog.data.output import write_bytes
-from unfog.dmri import classical, harmonics
-from unfog.dmri.features import basis
-from unfog.dmri.fod import drawn
+from unfog.dmri import harmonics
+from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.denoising import classical
+from unfog.dmri.fibres.fod import drawn
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.measures import axis_angle
-from unfog.dmri.noise import add_magnitude_noise
-from unfog.dmri.simulate import simulate
+from unfog.dmri.shells import basis
+from unfog.dmri.simulation.noise import add_magnitude_noise
+from unfog.dmri.simulation.simulate import simulate
 from unfog.dmri.tensor import fit_tensors
-from unfog.systems.run import Run
+from unfog.files.output import write_bytes
+from unfog.runs.run import Run
 
 SIDE, SEED, FIBROUS, FEWEST = 16, 2**32, 0.2, 200
 LEVEL, NORMAL = 0.95, 1.96

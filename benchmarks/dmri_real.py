@@ -27,11 +27,11 @@ import torch
 from record import write_record
 
 import unfog
-from unfog.data.nifti import Volume, read_nifti, write_nifti
 from unfog.dmri import harmonics
 from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
 from unfog.dmri.rician import magnitude_mean
-from unfog.systems.dmri import Tables, denoise_file
+from unfog.dmri.workflows.denoise import Tables, denoise_file
+from unfog.files.nifti import Volume, read_nifti, write_nifti
 
 Array = Any
 ORDER, FOLDS, LAMBDAS = 4, 5, (0.0, 0.002, 0.006)

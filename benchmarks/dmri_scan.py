@@ -27,10 +27,10 @@ from record import write_record
 
 import unfog
 from unfog.core.random import generator
-from unfog.data.nifti import new_volume, write_nifti
 from unfog.dmri.gradients import write_fsl
-from unfog.dmri.noise import add_magnitude_noise
-from unfog.dmri.phantom import make_phantom, real_gradients
+from unfog.dmri.simulation.noise import add_magnitude_noise
+from unfog.dmri.simulation.phantom import make_phantom, real_gradients
+from unfog.files.nifti import new_volume, write_nifti
 
 SHAPE, SNR = (96, 96, 60), 20.0
 MPPCA = "import sys, numpy as np; from dipy.denoise.localpca import mppca; mppca(np.load(sys.argv[1]))"

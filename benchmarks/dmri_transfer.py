@@ -33,10 +33,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import unfog
-from unfog.data.nifti import read_nifti
 from unfog.dmri.gradients import GradientTable, read_fsl
-from unfog.systems.dmri import Tables, denoise_file
-from unfog.systems.dmri_synthesize import synthesize_files
+from unfog.dmri.workflows.denoise import Tables, denoise_file
+from unfog.dmri.workflows.synthesize import synthesize_files
+from unfog.files.nifti import read_nifti
 
 Array = Any
 FOLDS, MOST = 5, 20_000  # synthetic voxels

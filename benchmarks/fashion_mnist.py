@@ -36,14 +36,14 @@ from unfog.core.random import generator
 from unfog.data.dataset import open_dataset
 from unfog.evaluation.distances import compare
 from unfog.evaluation.features import NAME, feature_network, image_features
-from unfog.systems.build import build
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan, draw
-from unfog.systems.train import configure, objective_of, train_config
+from unfog.progress import progress
+from unfog.runs.build import build
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan, draw
+from unfog.runs.train import configure, objective_of, train_config
 from unfog.training.feed import Feed
 from unfog.training.learner import Learner
 from unfog.training.order import ids
-from unfog.training.progress import progress
 from unfog.training.settings import TrainSettings
 
 CHANNELS, MULTIPLIERS, BLOCKS, GROUPS, BATCH = 32, (1, 2, 2), 1, 8, 32

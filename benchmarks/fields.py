@@ -40,17 +40,17 @@ from unfog.core.codec import codecs
 from unfog.core.oracle import StationaryDenoiser
 from unfog.core.process import EDM
 from unfog.core.random import generator, generators
+from unfog.data.builtin.random_field import RandomField
 from unfog.data.dataset import Dataset, open_dataset
-from unfog.data.random_field import RandomField
 from unfog.evaluation.conformal import conformal_scale
 from unfog.evaluation.images import coverage
 from unfog.evaluation.kriging import Kriging
 from unfog.evaluation.spectrum import radial_spectrum, spectrum_distance
 from unfog.physics.noise import add_gaussian
 from unfog.physics.operators import Mask
-from unfog.systems.restore import Restored, restore
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan
+from unfog.runs.restore import Restored, restore
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan
 
 SETS, SHARES, NOISE = ("random-field", "turbulence"), (0.05, 0.02), 0.02
 NETWORK, GAUSSIAN = "unfog, network", "unfog, Gaussian denoiser"

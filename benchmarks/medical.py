@@ -35,9 +35,9 @@ from torch import Tensor
 import unfog
 from unfog.core.denoiser import Denoiser, InBfloat16, Posterior
 from unfog.core.random import generators, normal
-from unfog.data.head_ct import MATTER, HeadCT
-from unfog.data.mni import MniT1
-from unfog.data.textures import Textures
+from unfog.data.builtin.head_ct import MATTER, HeadCT
+from unfog.data.builtin.mni import MniT1
+from unfog.data.builtin.textures import Textures
 from unfog.demo.main import GRID
 from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage, psnr, ssim
@@ -45,13 +45,13 @@ from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.coils import birdcage
 from unfog.physics.exposure import Gain
 from unfog.physics.fourier import Coils, ComplexOf, Fourier
+from unfog.physics.kspace_masks import random_lines
 from unfog.physics.linear import Operator
-from unfog.physics.lines import random_lines
 from unfog.physics.operators import BlockAverage, Identity, Mask
 from unfog.physics.radon import ParallelBeam
-from unfog.systems.restore import Restored, restore
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan
+from unfog.runs.restore import Restored, restore
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan
 
 COILS, LONGEST = 8, 30.0  # the sum along a ray through the middle of a head, in pixels times units
 

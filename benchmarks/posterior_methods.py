@@ -22,21 +22,21 @@ from unfog.core.denoiser import Denoiser
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import EDM
 from unfog.evaluation.law import affine_law
-from unfog.guidance.ddnm import DDNM
-from unfog.guidance.ddrm import DDRM, DDRMSteps
-from unfog.guidance.diffpir import DiffPIR
-from unfog.guidance.dps import DPS
-from unfog.guidance.gdp import GDP
-from unfog.guidance.mmps import MMPS
-from unfog.guidance.particles import ParticleFilter, calibrated
-from unfog.guidance.pigdm import PiGDM
-from unfog.guidance.projection import Projection
-from unfog.guidance.repaint import RePaint
-from unfog.guidance.tmpd import TMPD
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Mask
 from unfog.physics.spectral import Tight
+from unfog.posterior.ddnm import DDNM
+from unfog.posterior.ddrm import DDRM, DDRMSteps
+from unfog.posterior.diffpir import DiffPIR
+from unfog.posterior.dps import DPS
+from unfog.posterior.gdp import GDP
+from unfog.posterior.mmps import MMPS
+from unfog.posterior.particles import ParticleFilter, calibrated
+from unfog.posterior.pigdm import PiGDM
+from unfog.posterior.projection import Projection
+from unfog.posterior.repaint import RePaint
+from unfog.posterior.tmpd import TMPD
 from unfog.sampling.ancestral import DDPM
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, sample

@@ -34,8 +34,8 @@ from typing import Any
 import torch
 
 import unfog
-from unfog.systems.config import apply_overrides
-from unfog.systems.run import CARD, Run, export, write_run
+from unfog.runs.config import apply_overrides
+from unfog.runs.run import CARD, Run, export, write_run
 
 PRIORS = Path(unfog.__file__).parent / "priors"
 FACTS = {
@@ -54,14 +54,14 @@ FACTS = {
     },
     "dmri-prior": {
         "data": "dmri-simulation: random tissue, fibres and kernels of one shell, b = 500 to 3000 s/mm^2; no scan of anybody",
-        "held_out": "the phantom of unfog.dmri.phantom and the scans that come with DIPY: neither shares code or data with the simulation",
+        "held_out": "the phantom of unfog.dmri.simulation.phantom and the scans that come with DIPY: neither shares code or data with the simulation",
         "input": "harmonics to order 4 of a shell and the mean at b = 0, with white noise of .002 to .2 of b = 0 in the coefficients",
         "commands": ["unfog train dmri-prior --data dmri-simulation --out runs/dmri"],
         "licence": "Apache-2.0",
     },
     "dmri-refiner": {
         "data": "dmri-simulation and, of the same tissue, dmri-low-rank: simulated scans after low rank; no scan of anybody",
-        "held_out": "the phantom of unfog.dmri.phantom and the scans that come with DIPY: neither shares code or data with the simulation",
+        "held_out": "the phantom of unfog.dmri.simulation.phantom and the scans that come with DIPY: neither shares code or data with the simulation",
         "input": "harmonics to order 4 of a shell and the mean at b = 0, after low rank, with the error to expect of it",
         "commands": [
             "unfog train dmri-prior --data dmri-simulation --start dmri --steps 27000 --seed 1 --out runs/dmri-long",

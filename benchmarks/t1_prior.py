@@ -24,8 +24,8 @@ import unfog
 from unfog.demo.main import GRID
 from unfog.demo.restore import Outcome, calibrate, restore_slab
 from unfog.demo.tasks import Slab, tasks
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan
 
 
 def figures(outcome: Outcome) -> dict[str, Any]:

@@ -33,10 +33,10 @@ from unfog.core.random import generator, generators, normal
 from unfog.data.dataset import open_dataset
 from unfog.evaluation.distances import compare
 from unfog.evaluation.features import NAME, feature_network, image_features
-from unfog.sampling.calibration import fine
+from unfog.runs.calibrate import calibrate_run, load_solver
+from unfog.runs.run import Run
+from unfog.sampling.calibration.calibrate import fine
 from unfog.sampling.grids import grids
-from unfog.systems.run import Run
-from unfog.systems.solvers import calibrate_run, load_solver
 
 TRUTH_STEPS, BATCH, HALF = 200, 25, 5000
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from unfog.data.dataset import open_dataset
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan, draw
+from unfog.runs.train import configure, train_config
 from unfog.systems import get, names
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan, draw
-from unfog.systems.train import configure, train_config
 
 PAGE = Path(__file__).with_name("systems.md")
 OWN = {"dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4}}  # for a system that takes no other data

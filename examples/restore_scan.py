@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from unfog.core.random import generators
-from unfog.data.mni import slab_nifti
-from unfog.data.nifti import new_volume, read_nifti, write_nifti
+from unfog.data.builtin.mni import slab_nifti
+from unfog.files.nifti import new_volume, read_nifti, write_nifti
 from unfog.physics.noise import add_rician
-from unfog.systems.jobs import restore_file
+from unfog.workflows.restore import restore_file
 
 
 def noisy_slab(path: Path, slices: int = 2, sigma: float = 0.08) -> Path:

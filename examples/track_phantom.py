@@ -21,11 +21,11 @@ from dipy.tracking.streamline import set_number_of_points
 
 from unfog.core.denoiser import InBfloat16
 from unfog.core.random import generator
-from unfog.dmri.anatomy import mni_anatomy
-from unfog.dmri.blind import denoise_blind
-from unfog.dmri.noise import add_magnitude_noise
-from unfog.dmri.phantom import FAMILIES, Phantom, make_phantom, real_gradients
-from unfog.systems.run import Run
+from unfog.dmri.denoising.blind import denoise_blind
+from unfog.dmri.simulation.anatomy import mni_anatomy
+from unfog.dmri.simulation.noise import add_magnitude_noise
+from unfog.dmri.simulation.phantom import FAMILIES, Phantom, make_phantom, real_gradients
+from unfog.runs.run import Run
 
 BUNDLES = ("callosal", "corticospinal", "association")
 POINTS = 20  # of a streamline when two are compared

@@ -122,7 +122,7 @@ def test_the_real_program_prints_no_traceback(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    from unfog.systems import inspect
+    from unfog.workflows import inspect
 
     def interrupted(path: Path) -> None:
         raise KeyboardInterrupt

@@ -15,10 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unfog.cli.main import app
-from unfog.systems import train
-from unfog.systems.jobs import _write_samples
-from unfog.systems.run import Run
+from unfog.runs import train
+from unfog.runs.run import Run
 from unfog.training.guard import Interrupted
+from unfog.workflows.restore import _write_samples
 
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 0, 3.0, -20], [0, 2.0, 0, 10], [0, 0, 0, 1]])  # axes not in the usual order
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from commands import invoke
-from rings import make_ring, with_noise
+from support.commands import invoke
+from support.rings import make_ring, with_noise
 
-from unfog.data.nifti import new_volume, write_nifti
 from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl, write_mrtrix
-from unfog.dmri.phantom import real_gradients
+from unfog.dmri.simulation.phantom import real_gradients
+from unfog.files.nifti import new_volume, write_nifti
 
 AFFINE = np.array([[-2.0, 0, 0.1, 20], [0, 2, 0, -30], [0.1, 0, 2, 5], [0, 0, 0, 1]])
 SIGMA = 50.0
@@ -209,7 +209,7 @@ def test_a_scan_is_synthesized(scan: Path, source: str, monkeypatch: pytest.Monk
 
 def test_what_is_synthesized_can_be_denoised(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On an oblique grid too the table that is written turns with the affine: directions fitted lie along the truth."""
-    from unfog.dmri.measures import axis_angle
+    from unfog.dmri.checks.measures import axis_angle
     from unfog.dmri.tensor import fit_tensors
 
     monkeypatch.chdir(tmp_path)
@@ -242,7 +242,7 @@ def test_without_the_extra(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_failure_on_the_way_leaves_nothing(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from unfog.systems import dmri
+    from unfog.dmri.workflows import denoise as dmri
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "residual.nii.gz")

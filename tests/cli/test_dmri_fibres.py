@@ -8,12 +8,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from commands import invoke
-from rings import make_ring, with_noise
+from support.commands import invoke
+from support.rings import make_ring, with_noise
 
-from unfog.data.nifti import new_volume, write_nifti
 from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl, write_mrtrix
-from unfog.dmri.phantom import real_gradients
+from unfog.dmri.simulation.phantom import real_gradients
+from unfog.files.nifti import new_volume, write_nifti
 
 AFFINE = np.array([[-2.0, 0, 0.1, 20], [0, 2, 0, -30], [0.1, 0, 2, 5], [0, 0, 0, 1]])
 SIGMA, MEASURED = 50.0, 36

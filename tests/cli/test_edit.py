@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import invoke
 from PIL import Image
+from support.commands import invoke
 
-from unfog.data.output import write_image
 from unfog.errors import InputError
-from unfog.systems.edit import told_conditions
-from unfog.systems.run import Run
+from unfog.files.output import write_image
+from unfog.runs.run import Run
+from unfog.workflows.edit import told_conditions
 
 
 @pytest.fixture

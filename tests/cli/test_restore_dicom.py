@@ -8,10 +8,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from commands import invoke
-from dicom_files import NAME, headers, write
+from support.commands import invoke
+from support.dicom_files import NAME, headers, write
 
-from unfog.data.dicom import read_dicom
+from unfog.files.dicom import read_dicom
 
 pytest.importorskip("pydicom")
 AXES = np.array([[0.8, 0.6, 0], [-0.6, 0.8, 0]])  # turned by 37 degrees about the head

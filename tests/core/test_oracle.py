@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from priors import PROCESSES, gaussian, mixture
+from support.priors import PROCESSES, gaussian, mixture
 
 from unfog.core.oracle import StationaryDenoiser, gaussian_denoiser
 

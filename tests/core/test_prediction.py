@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from priors import PROCESSES, gaussian
+from support.priors import PROCESSES, gaussian
 
 from unfog.core.conditioning import Conditioner
 from unfog.core.denoiser import NetworkDenoiser, labels

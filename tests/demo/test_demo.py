@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from unfog.data.packages import is_fetched
+from unfog.data.builtin.packages import is_fetched
 from unfog.demo.main import MADE_BY, PRIOR, run_demo
 from unfog.demo.tasks import Inpaint, Slab, Superres
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
-from unfog.systems.run import priors
+from unfog.runs.run import priors
 
 needs_data = pytest.mark.skipif(not is_fetched("nilearn"), reason="mni-t1 is not fetched: unfog data fetch mni-t1")
 

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from unfog.errors import InputError
-from unfog.evaluation.report import Line, Page, Row, colour, grey, mosaic, png
-from unfog.evaluation.report.chart import log_ticks, ticks
+from unfog.report import Line, Page, Row, colour, grey, mosaic, png
+from unfog.report.chart import log_ticks, ticks
 
 NASTY = "<script>alert('x')</script> & \"quoted\""
 

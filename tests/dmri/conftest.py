@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from rings import Ring, make_ring
+from support.rings import Ring, make_ring
 
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.phantom import real_gradients
+from unfog.dmri.simulation.phantom import real_gradients
 
 
 @pytest.fixture(scope="session")

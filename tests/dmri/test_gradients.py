@@ -8,10 +8,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from rings import Ring, with_noise
+from support.rings import Ring, with_noise
 
+from unfog.dmri.checks.measures import axis_angle
 from unfog.dmri.gradients import GradientTable, as_table, fsl_to_world, read_fsl, read_mrtrix, write_fsl, write_mrtrix
-from unfog.dmri.measures import axis_angle
 from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
 

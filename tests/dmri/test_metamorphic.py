@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from rings import with_noise
+from support.rings import with_noise
 from typer.testing import CliRunner
 
 from unfog.cli.main import app
-from unfog.data.nifti import new_volume, read_nifti, write_nifti
 from unfog.dmri import harmonics
-from unfog.dmri.anatomy import mni_anatomy
-from unfog.dmri.features import shells
+from unfog.dmri.checks.measures import axis_angle
 from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
-from unfog.dmri.measures import axis_angle
-from unfog.dmri.phantom import make_phantom, real_gradients
+from unfog.dmri.shells import shells
+from unfog.dmri.simulation.anatomy import mni_anatomy
+from unfog.dmri.simulation.phantom import make_phantom, real_gradients
 from unfog.dmri.tensor import fit_tensors
-from unfog.systems.run import priors
+from unfog.files.nifti import new_volume, read_nifti, write_nifti
+from unfog.runs.run import priors
 
 pytestmark = pytest.mark.skipif("dmri" not in priors(), reason="no weights in this package")
 

@@ -9,8 +9,8 @@ from scipy import stats
 from scipy.special import hyp1f1
 
 from unfog.core.random import generator
-from unfog.dmri.noise import add_magnitude_noise, correlated_normal
 from unfog.dmri.rician import koay_inversion, magnitude_bias, magnitude_error, magnitude_mean, noise_magnitude, variance_share, without_bias
+from unfog.dmri.simulation.noise import add_magnitude_noise, correlated_normal
 from unfog.errors import InputError
 
 NU = np.array([0.0, 0.05, 0.3, 1.0, 2.5, 7.0, 30.0])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rings import Ring, with_noise
+from support.rings import Ring, with_noise
 
+from unfog.dmri.checks.measures import axis_angle
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.measures import axis_angle
 from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
 

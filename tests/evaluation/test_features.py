@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from unfog.core.random import generator
-from unfog.data.packages import is_fetched
+from unfog.data.builtin.packages import is_fetched
 from unfog.errors import InputError, MissingExtra
 from unfog.evaluation import features
 from unfog.evaluation.distances import frechet_distance

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unfog.data.random_field import coloured, power_law
+from unfog.data.builtin.random_field import coloured, power_law
 from unfog.errors import InputError
 from unfog.evaluation.kriging import Kriging
 from unfog.evaluation.spectrum import radial_spectrum, spectrum_distance

@@ -4,13 +4,12 @@ import math
 
 import pytest
 import torch
-from priors import spread
+from support.priors import spread
 
 from unfog.core.bound import Bins
 from unfog.core.codec import Identity, Range
-from unfog.core.families import RectifiedFlow, SubVariancePreserving, VarianceExploding
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
-from unfog.core.process import VPLinear, ddpm_linear
+from unfog.core.process import RectifiedFlow, SubVariancePreserving, VarianceExploding, VPLinear, ddpm_linear
 from unfog.errors import InputError
 from unfog.evaluation.likelihood import bits_per_dim, dequantise, log_likelihood
 from unfog.evaluation.variational import variational_bound

@@ -1,7 +1,7 @@
 """Classifier-free guidance on per-class Gaussians, whose guided denoiser is affine and exact."""
 
 import torch
-from priors import gaussian
+from support.priors import gaussian
 
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import VPLinear

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from priors import PROCESSES, gaussian
+from support.priors import PROCESSES, gaussian
 
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.oracle import MixtureDenoiser

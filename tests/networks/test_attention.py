@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from unfog.networks.attention import attend
-from unfog.networks.patches import positions, shuffle, unshuffle
+from unfog.networks.layers.attention import attend
+from unfog.networks.layers.patches import positions, shuffle, unshuffle
 
 
 @pytest.mark.parametrize("heads", [1, 3])

@@ -221,7 +221,7 @@ def test_a_context_it_was_not_built_for_is_refused() -> None:
 def test_detail_is_the_noise_in_its_own_units():
     """White noise on a constant gives d = n - mean(n), whatever the constant, the level and the channel's scale."""
     from unfog.core.prediction import EDMF
-    from unfog.networks.detail import Detail
+    from unfog.networks.layers.detail import Detail
 
     data, sigma = [1.5, 0.02], torch.tensor([0.01, 0.3], dtype=torch.float64)
     noise = torch.randn(2, 2, 9, 9, generator=torch.Generator().manual_seed(0))

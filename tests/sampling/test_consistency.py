@@ -6,10 +6,9 @@ import math
 
 import pytest
 import torch
-from priors import PROCESSES, ExactJump, flow_map, gaussian
+from support.priors import PROCESSES, ExactJump, flow_map, gaussian
 
-from unfog.core.families import RectifiedFlow
-from unfog.core.process import EDM, VPLinear, ddpm_linear
+from unfog.core.process import EDM, RectifiedFlow, VPLinear, ddpm_linear
 from unfog.errors import InputError
 from unfog.sampling.consistency import Consistency
 from unfog.sampling.grids import angle, check_grid

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from priors import gaussian
+from support.priors import gaussian
 
 from unfog.core.denoiser import Denoiser, Posterior
-from unfog.core.families import RectifiedFlow
-from unfog.core.process import EDM, VPLinear
+from unfog.core.process import EDM, RectifiedFlow, VPLinear
 from unfog.core.random import generators
 from unfog.errors import InputError
-from unfog.guidance.projection import Projection
 from unfog.physics.operators import Mask
+from unfog.posterior.projection import Projection
 from unfog.sampling import grids
-from unfog.sampling.calibrated import Calibrated
+from unfog.sampling.covariance import Calibrated
 from unfog.sampling.inversion import invert_and_edit
 from unfog.sampling.ode import Heun
 from unfog.sampling.samplers import samplers

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from k_diffusion_reference import CASES, FIXTURE, LEVELS, SEED, X, denoised, load, run
 from safetensors.torch import load_file
+from support.k_diffusion_reference import CASES, FIXTURE, LEVELS, SEED, X, denoised, load, run
 
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import EDM

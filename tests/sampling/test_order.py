@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from priors import PROCESSES, mixture
+from support.priors import PROCESSES, mixture
 
 from unfog.core.process import EDM, VPLinear, ddpm_linear
 from unfog.core.random import generators, normal
@@ -116,7 +116,7 @@ def test_ddpm_reaches_the_mixture(variance):
 
 def test_posterior_variance_beats_small_at_few_steps():
     """What the learned variance is for: ten ancestral steps of a Gaussian keep its spread."""
-    from priors import gaussian
+    from support.priors import gaussian
 
     process = ddpm_linear()
     oracle, _, covariance = gaussian(process, 2)

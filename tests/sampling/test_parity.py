@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior, labels
-from unfog.core.families import RectifiedFlow
 from unfog.core.prediction import Flow, Noise
-from unfog.core.process import ddpm_linear
+from unfog.core.process import RectifiedFlow, ddpm_linear
 from unfog.core.variance import LearnedRange
 from unfog.sampling.ancestral import DDIM, DDPM, large, posterior, small
 from unfog.sampling.grids import grids

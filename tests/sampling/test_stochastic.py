@@ -5,11 +5,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from priors import mixture
+from support.priors import mixture
 
-from unfog.core.families import RectifiedFlow, SubVariancePreserving, VarianceExploding
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
-from unfog.core.process import EDM, VPLinear, ddpm_linear
+from unfog.core.process import EDM, RectifiedFlow, SubVariancePreserving, VarianceExploding, VPLinear, ddpm_linear
 from unfog.core.random import generators
 from unfog.errors import InputError
 from unfog.sampling.ancestral import DDIM, DDPM

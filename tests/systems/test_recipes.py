@@ -11,13 +11,13 @@ from unfog.core.random import generators
 from unfog.core.variance import LearnedRange
 from unfog.data.dataset import ArrayDataset
 from unfog.errors import InputError
+from unfog.runs.build import build
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan, draw, run_plan
+from unfog.runs.train import configure, objective_of, train_config
 from unfog.sampling.grids import grids
 from unfog.sampling.samplers import samplers
-from unfog.systems.build import build
-from unfog.systems.ema import average_run
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan, draw, run_plan
-from unfog.systems.train import configure, objective_of, train_config
+from unfog.workflows.average import average_run
 
 SMALL = ["training.steps=4", "training.batch=4", "training.warmup=1", "network.channels=8", "network.groups=4", "training.precision=fp32"]
 NEW = ["improved-ddpm", "ncsn", "rectified-flow", "score-sde-subvp", "score-sde-ve", "score-sde-vp"]

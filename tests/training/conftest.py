@@ -24,7 +24,7 @@ from unfog.core.process import processes
 from unfog.data.dataset import ArrayDataset
 from unfog.training import checkpoint
 from unfog.training.loop import TrainResult, train
-from unfog.training.objectives import objectives
+from unfog.training.objectives.denoising import objectives
 from unfog.training.settings import TrainSettings
 
 CONFIG = {"system": "tiny", "training": {}}

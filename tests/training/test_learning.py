@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unfog.errors import InputError
+from unfog.progress import progress
 from unfog.training import checkpoint
 from unfog.training.ema import EMA, power_ramp, warm_up
 from unfog.training.loop import train
-from unfog.training.objectives import objectives
+from unfog.training.objectives.denoising import objectives
 from unfog.training.order import ids
-from unfog.training.progress import progress
 from unfog.training.settings import TrainSettings
 
 

@@ -43,11 +43,11 @@ def calibrate_uncertainty(
 
     It is saved with the run, for each task, and `unfog restore RUN` applies it. Raw data of scanners are simulated from the images.
     """
-    from unfog.systems import uncertainty
-    from unfog.systems.jobs import progress_line, require_noise, require_posterior_mean
-    from unfog.systems.measured import task_operator
-    from unfog.systems.run import Run as Opened
-    from unfog.systems.simulated import simulated_ct, simulated_mri
+    from unfog.runs import uncertainty
+    from unfog.runs.run import Run as Opened
+    from unfog.runs.simulated import simulated_ct, simulated_mri
+    from unfog.workflows.problem import task_operator
+    from unfog.workflows.restore import progress_line, require_noise, require_posterior_mean
 
     require_noise(str(noise))
     opened = Opened.open(run)

@@ -16,7 +16,7 @@ data = typer.Typer(name="data", help="List the built-in data sets, or fetch one.
 def catalogue(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the built-in data sets, or fetch one."""
     if ctx.invoked_subcommand is None:
-        from unfog.data.catalogue import listing
+        from unfog.data.builtin.catalogue import listing
 
         emit(listing(), as_json)
 
@@ -28,6 +28,6 @@ def fetch(
     as_json: AsJson = False,
 ) -> None:
     """Fetch a data set into the cache, once."""
-    from unfog.data.catalogue import fetch_dataset
+    from unfog.data.builtin.catalogue import fetch_dataset
 
     emit({"name": name, "folder": fetch_dataset(name, source)}, as_json)

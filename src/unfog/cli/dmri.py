@@ -69,9 +69,9 @@ def denoise(
     summary.json with warnings in words. The method ddm2 learns from the scan alone, for hours on a whole head, and writes no error and no
     report.
     """
-    from unfog.systems.dmri import Tables, denoise_file
-    from unfog.systems.dmri_bids import each_scan
-    from unfog.systems.dmri_ddm2 import ddm2_file
+    from unfog.dmri.workflows.bids import each_scan
+    from unfog.dmri.workflows.ddm2 import ddm2_file
+    from unfog.dmri.workflows.denoise import Tables, denoise_file
 
     if method is Method.ddm2:
         if prior != "dmri-refiner":
@@ -106,9 +106,9 @@ def complete(
     Writes dwi_completed with its table, std (the standard deviation to expect of each volume's error), report.html and summary.json.
     Every shell of the target must have been measured, in 6 directions or more.
     """
-    from unfog.systems.dmri import Tables
-    from unfog.systems.dmri_bids import each_scan
-    from unfog.systems.dmri_complete import complete_file
+    from unfog.dmri.workflows.bids import each_scan
+    from unfog.dmri.workflows.complete import complete_file
+    from unfog.dmri.workflows.denoise import Tables
 
     target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-")
     work = partial(complete_file, target=target, mask=mask, coils=coils, prior=prior)
@@ -139,9 +139,9 @@ def fod(
     one draw after the other, 15 coefficients each as MRtrix has them), report.html and summary.json. Of several shells it takes the one
     with most directions between b = 700 and 3000.
     """
-    from unfog.systems.dmri import Tables
-    from unfog.systems.dmri_bids import each_scan
-    from unfog.systems.dmri_fod import fod_file
+    from unfog.dmri.workflows.bids import each_scan
+    from unfog.dmri.workflows.denoise import Tables
+    from unfog.dmri.workflows.fod import fod_file
 
     work = partial(fod_file, mask=mask, coils=coils, samples=samples, prior=prior, seed=seed)
     tables = Tables(bvals, bvecs, grad, layout.value)
@@ -168,8 +168,8 @@ def synthesize(
 
     Writes dwi and its table, dwi_noisefree, the directions and fractions of three fibre families, the mask, and summary.json.
     """
-    from unfog.systems.dmri import Tables
-    from unfog.systems.dmri_synthesize import synthesize_files
+    from unfog.dmri.workflows.denoise import Tables
+    from unfog.dmri.workflows.synthesize import synthesize_files
 
     tables = Tables(bvals, bvecs, grad, layout.value)
     emit(synthesize_files(tables, out, snr=snr, coils=coils, tissue=tissue, like=like, seed=seed), as_json)
@@ -183,6 +183,6 @@ def report(
 
     One page that needs no other file: before, after, what was removed, noise, directions, warnings.
     """
-    from unfog.systems.dmri_report import write_report
+    from unfog.dmri.workflows.report import write_report
 
     emit(write_report(folder), as_json)

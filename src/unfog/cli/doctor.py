@@ -71,7 +71,7 @@ def _seconds(work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def _cache() -> dict[str, Any]:
-    from unfog.data.packages import PACKAGES, cache_folder, is_fetched
+    from unfog.data.builtin.packages import PACKAGES, cache_folder, is_fetched
 
     folder = cache_folder()
     there = next(p for p in (folder, *folder.parents) if p.exists())

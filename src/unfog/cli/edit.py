@@ -45,7 +45,7 @@ def edit(
 
     Writes the edits in the input's own format (.nii.gz for DICOM) and summary.json.
     """
-    from unfog.systems.edit import edit_file
+    from unfog.workflows.edit import edit_file
 
     result = edit_file(
         run, source, method.value, out, strength=strength, before=before or (), after=after or (), guidance=guidance, mask=mask,

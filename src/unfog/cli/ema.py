@@ -20,6 +20,6 @@ def ema(
 
     Written is a run to sample from or to restore with.
     """
-    from unfog.systems.ema import average_run
+    from unfog.workflows.average import average_run
 
     emit(average_run(run, length, out), as_json)

@@ -18,6 +18,6 @@ def inspect(
 
     A run: configuration, parameters, step and verified hashes. A file: shape, affine, units and warnings.
     """
-    from unfog.systems.inspect import inspect_path
+    from unfog.workflows.inspect import inspect_path
 
     emit(inspect_path(path), as_json)

@@ -78,8 +78,8 @@ def restore(
     Writes the mean, the standard deviation and the samples in the input's own format (.nii.gz for DICOM, .npy for k-space and
     sinograms), summary.json with a check of the data's consistency, and report.html.
     """
-    from unfog.systems.jobs import restore_file
-    from unfog.systems.relight import relight_files
+    from unfog.workflows.low_light import relight_files
+    from unfog.workflows.restore import restore_file
 
     methods = {"--sampler": sampler, "--method": None if method == "auto" else method}
     _check(task, source, {**methods, "--sensitivities": sensitivities})

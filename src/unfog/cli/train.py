@@ -23,7 +23,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a system on a data set or on your own files."""
-    from unfog.systems.train import train_system
+    from unfog.runs.train import train_system
     from unfog.training.guard import Interrupted
 
     short = {"training.steps": steps, "training.seed": seed}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.core.registry import Registry
-from unfog.data.dicom import is_dicom
 from unfog.errors import InputError
+from unfog.files.dicom import is_dicom
 
 Ids = Sequence[int] | Tensor | NDArray[Any]
 Config = dict[str, Any]

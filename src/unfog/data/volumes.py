@@ -17,10 +17,10 @@ from nibabel.orientations import inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
-from unfog.data.dicom import read_every_series
-from unfog.data.nifti import Volume, read_nifti
-from unfog.data.slices import to_slices
 from unfog.errors import InputError
+from unfog.files.dicom import read_every_series
+from unfog.files.nifti import Volume, read_nifti
+from unfog.files.slices import to_slices
 
 PERCENTILE = 99.5
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])

@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from unfog.demo.restore import Outcome
-from unfog.evaluation.report import colour, grey
-from unfog.evaluation.report.pictures import Picture
+from unfog.report import colour, grey
+from unfog.report.pictures import Picture
 
 COLUMNS = ("measured", "best baseline", "restored", "truth", "uncertainty")
 TOP, LEFT, GAP, SCALE, SMALL = 40, 180, 10, 3, 2  # pixels; a small slice is of those in the row of samples

@@ -14,7 +14,6 @@ import torch
 
 import unfog
 from unfog.data.dataset import open_dataset
-from unfog.data.output import write_bytes, write_image
 from unfog.demo import report
 from unfog.demo.figure import lead_figure, row_of
 from unfog.demo.live import Live, train_live
@@ -23,10 +22,11 @@ from unfog.demo.restore import Outcome, calibrate, restore_slab
 from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
-from unfog.evaluation.report import grey, mosaic
-from unfog.systems.jobs import new_folder
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan
+from unfog.files.output import write_bytes, write_image
+from unfog.report import grey, mosaic
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan
+from unfog.workflows.restore import new_folder
 
 PRIOR = "t1-slices"
 GRID = {"name": "karras", "sigma_max": 3.0}  # lower than restoration's own, for speed: about .2 dB less in stripes

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from unfog.data.mni import GAP, SLABS
+from unfog.data.builtin.mni import GAP, SLABS
 from unfog.demo.figure import COLUMNS, row_of, spread
 from unfog.demo.live import Live
 from unfog.demo.prior import Drawn, Strip
 from unfog.demo.restore import Outcome
 from unfog.demo.tasks import Slab
 from unfog.evaluation.conformal import LEVEL
-from unfog.evaluation.report import Line, Page, Row, colour, grey
-from unfog.evaluation.report.pictures import Picture
+from unfog.report import Line, Page, Row, colour, grey
+from unfog.report.pictures import Picture
 
 LEAD = "A diffusion model learned, drew new slices of a brain, and restored slices it had never seen, on this machine."
 

@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unfog.data.nifti import Volume, write_nifti
-from unfog.data.slices import to_volume
 from unfog.demo.tasks import Inpaint, Slab, Superres, Task
 from unfog.evaluation.baselines import Best
 from unfog.evaluation.conformal import LEVEL, conformal_scale
 from unfog.evaluation.images import coverage, psnr, ssim
+from unfog.files.nifti import Volume, write_nifti
+from unfog.files.scans import read_scan
+from unfog.files.slices import to_volume
+from unfog.runs.restore import Restored, restore
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan
 from unfog.sampling.loop import Report
-from unfog.systems.restore import Restored, restore
-from unfog.systems.run import Run
-from unfog.systems.sample import Plan
-from unfog.systems.scans import read_scan
 
 
 @dataclass(frozen=True)

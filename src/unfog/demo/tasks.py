@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from unfog.core.random import generators
-from unfog.data.mni import MniT1
-from unfog.data.nifti import Volume, new_volume
-from unfog.data.slices import to_volume
+from unfog.data.builtin.mni import MniT1
 from unfog.evaluation.baselines import Best, best_denoiser, best_inpainter, best_upsampler
+from unfog.files.nifti import Volume, new_volume
+from unfog.files.slices import to_volume
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_rician
 from unfog.physics.operators import BlockAverage, Identity, Mask
-from unfog.systems.measured import LEAST_NOISE
-from unfog.systems.restore import noise_models
-from unfog.systems.run import Run
+from unfog.runs.restore import noise_models
+from unfog.runs.run import Run
+from unfog.workflows.problem import LEAST_NOISE
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser, InBfloat16
-from unfog.dmri import blind, classical
-from unfog.dmri import complete as completion
-from unfog.dmri import fod as orientations
+from unfog.dmri.denoising import blind, classical
+from unfog.dmri.denoising import complete as completion
+from unfog.dmri.fibres import fod as orientations
 from unfog.sampling.loop import Report
 
 Prior = Denoiser | str  # a denoiser, or the name of a run
@@ -47,13 +47,13 @@ def fod(
 
 
 def _denoiser(prior: Prior) -> Denoiser:
-    from unfog.systems.run import Run  # the one place where this floor asks the one above: for a network by its name
+    from unfog.runs.run import Run  # the one place where this floor asks the one above: for a network by its name
 
     return prior if isinstance(prior, Denoiser) else InBfloat16(Run.open(prior).denoiser)
 
 
 def _scales(prior: Prior) -> dict[str, float]:
-    from unfog.systems.run import Run
-    from unfog.systems.uncertainty import fod_scales
+    from unfog.runs.run import Run
+    from unfog.runs.uncertainty import fod_scales
 
     return {} if isinstance(prior, Denoiser) else fod_scales(Run.open(prior))

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.data.output import write_bytes
 from unfog.errors import InputError
+from unfog.files.output import write_bytes
 
 Array = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from unfog.data.packages import member
+from unfog.data.builtin.packages import member
 from unfog.errors import InputError, MissingExtra
 
 NAME = "FD-EffNetLite0"

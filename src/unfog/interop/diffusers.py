@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
-from unfog.networks.attention import SelfAttention
-from unfog.networks.blocks import AddBlock, ScaleShiftBlock
+from unfog.networks.layers.attention import SelfAttention
+from unfog.networks.layers.blocks import AddBlock, ScaleShiftBlock
 from unfog.networks.unet import UNet
 
 Config = Mapping[str, Any]

@@ -18,12 +18,12 @@ from torch.nn.functional import silu
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
-from unfog.networks.attention import Attention, CrossAttention, SelfAttention
-from unfog.networks.blocks import Ascent, Descent, Downsample, ResidualBlock, Stage, Upsample, convolution, modulations
-from unfog.networks.detail import Detail
-from unfog.networks.embedding import LabelEmbedding
-from unfog.networks.normalisation import GroupNorm
-from unfog.networks.patches import crop, pad_to_multiple, positions, shuffle, unshuffle
+from unfog.networks.layers.attention import Attention, CrossAttention, SelfAttention
+from unfog.networks.layers.blocks import Ascent, Descent, Downsample, ResidualBlock, Stage, Upsample, convolution, modulations
+from unfog.networks.layers.detail import Detail
+from unfog.networks.layers.embedding import LabelEmbedding
+from unfog.networks.layers.normalisation import GroupNorm
+from unfog.networks.layers.patches import crop, pad_to_multiple, positions, shuffle, unshuffle
 from unfog.networks.registry import networks
 
 _NOTHING = Context()
@@ -37,9 +37,9 @@ class UNet(nn.Module):
     at ``attention_levels`` and, if ``middle_attention``, at the bottom, in heads of ``head_dim`` channels (None: one head).
     ``modulation``, "add" or "scale-shift", is how the label enters a block. Of the context it takes a vector of ``vector_width``,
     ``spatial_channels`` on the grid of x, and tokens of ``token_width`` by cross-attention; all that it is built for must be given.
-    ``detail``, the data's standard deviation, adds each channel's `unfog.networks.detail` in units of the noise.
+    ``detail``, the data's standard deviation, adds each channel's `unfog.networks.layers.detail` in units of the noise.
     ``patch`` moves patches into channels first; ``coordinates`` adds a position channel per axis, and waves of so many ``octaves``.
-    ``downsample_padding`` 0 pads as DDPM's authors do; ``embedding_shift`` is that of `unfog.networks.embedding.sinusoids`.
+    ``downsample_padding`` 0 pads as DDPM's authors do; ``embedding_shift`` is that of `unfog.networks.layers.embedding.sinusoids`.
     It starts as the zero function.
     """
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from unfog.core.registry import Registry
 from unfog.sampling.ancestral import DDIM, DDPM, variances
-from unfog.sampling.calibrated import Calibrated
 from unfog.sampling.churn import Churn
 from unfog.sampling.consistency import Consistency
+from unfog.sampling.covariance import Calibrated
 from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import Sampler
 from unfog.sampling.multistep import DEIS, Corrected, Multistep, exact, halved, midpoint, published_third

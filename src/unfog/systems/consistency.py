@@ -2,14 +2,14 @@
 
 ``consistency`` is trained from data alone (improved consistency training: Song & Dhariwal 2024; easy consistency tuning: Geng et al. 2025)
 with EDM's network. Its knots double every ``objective.every`` steps, so a run of another length wants another number there.
-Distillation of a trained run is ``systems.distill``.
+Distillation of a trained run is ``runs.distill``.
 """
 
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
+from unfog.runs.config import Config
 from unfog.systems.common import training
-from unfog.systems.config import Config
 from unfog.systems.edm import edm
 from unfog.systems.registry import system
 

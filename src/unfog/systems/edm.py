@@ -6,8 +6,8 @@ Noise is added, not mixed; the network's input and output have unit variance at 
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
+from unfog.runs.config import Config
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.config import Config
 from unfog.systems.registry import system
 
 

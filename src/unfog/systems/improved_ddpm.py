@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
+from unfog.runs.config import Config
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.config import Config
 from unfog.systems.registry import system
 
 STEPS = 1000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unfog.core.registry import unknown
 from unfog.data.dataset import Dataset
-from unfog.systems.config import Config
+from unfog.runs.config import Config
 
 Recipe = Callable[[Dataset], Config]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.errors import InputError
 from unfog.training.ema import EMA, power_function, power_ramp, warm_up
-from unfog.training.losses import Losses
+from unfog.training.objectives.losses import Losses
 from unfog.training.settings import TrainSettings
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")

@@ -29,7 +29,7 @@ from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
 from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
-from unfog.training.objectives import Objective
+from unfog.training.objectives.denoising import Objective
 from unfog.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,56 @@
+r"""Zero terminal SNR: a table stretched until its last knot is noise alone (Lin et al. 2024, algorithm 1).
+
+    alpha'_k = (alpha_k - alpha_T) alpha_1 / (alpha_1 - alpha_T),   k = 1 .. T,
+
+so that alpha'_T = 0 while alpha'_1 = alpha_1. The noise says nothing about x_0 where alpha is 0: such a process takes a network that
+predicts x_0, v or the flow, and ``NetworkDenoiser`` refuses the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.process.variance_preserving import Tabulated, VariancePreserving, processes
+from unfog.errors import InputError
+
+
+@dataclass(frozen=True)
+class ZeroTerminalSNR(VariancePreserving):
+    """``table`` with its alpha moved and scaled from the first knot on; before that knot it is the table's own."""
+
+    table: Tabulated
+
+    def integrated_beta(self, t: Tensor) -> Tensor:
+        first, last, scale = self._ends(t)
+        b, alpha = self.table.integrated_beta(t), self.table.alpha(t)
+        return torch.where(alpha >= first, b, -2 * torch.log((scale * (alpha - last)).clamp(min=0)))
+
+    def t_of_integrated_beta(self, b: Tensor) -> Tensor:
+        first, last, scale = self._ends(b)
+        alpha = torch.exp(-0.5 * b)
+        return self.table.t_of_integrated_beta(torch.where(alpha >= first, b, -2 * torch.log(alpha / scale + last)))
+
+    def beta(self, t: Tensor) -> Tensor:
+        first, last, _ = self._ends(t)
+        beta, alpha = self.table.beta(t), self.table.alpha(t)
+        return torch.where(alpha >= first, beta, beta * alpha / (alpha - last))
+
+    def _ends(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """alpha at the first and the last knot, and the scale between them."""
+        knots = torch.tensor([1 / self.table.steps, 1.0], dtype=torch.float64, device=like.device)
+        first, last = self.table.alpha(knots)
+        return first, last, first / (first - last)
+
+
+@processes.register("zero-snr")
+def zero_snr(table: Mapping[str, Any] | str = "ddpm-scaled-linear") -> ZeroTerminalSNR:
+    """The table of this name, rescaled."""
+    process = processes.build(table)
+    if not isinstance(process, Tabulated):
+        raise InputError(f"Zero terminal SNR is for a table such as ddpm-linear, not for {table!r}.")
+    return ZeroTerminalSNR(process)

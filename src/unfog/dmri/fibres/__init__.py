@@ -1,0 +1,1 @@
+"""Fibre orientations with their uncertainty."""

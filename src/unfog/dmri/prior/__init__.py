@@ -1,0 +1,1 @@
+"""The prior for diffusion MRI: its recipe and its training pairs."""

@@ -1,0 +1,1 @@
+"""Simulated diffusion MRI with known truth: tissue, anatomy, phantoms, noise."""

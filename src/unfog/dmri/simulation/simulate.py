@@ -1,0 +1,155 @@
+r"""Simulated diffusion MRI without end: the training data of the prior, noise-free, as spherical harmonics.
+
+A patch mixes white matter, grey matter, cerebrospinal fluid and lesions, each with its own b = 0 signal S0 and response,
+
+    S(u) = sum_tissues fraction S0 E(u),   E_white = sum_p w_p K_p(u . n_p),   E_grey, E_fluid, E_lesion isotropic,
+
+times texture and a slow bias; air has none. One shell a patch: b is drawn anew each time, and several shells are several patches.
+Everything is isotropic in distribution, so turned patches need no augmentation. Widths and ranges are wide on purpose: a prior is only as
+good as its least usual training patch (Billot et al. 2023 for contrasts).
+
+The sample is x = (g S0, c_00, c_2m, c_4m): in the orthonormal basis the coefficients of N well spread directions have noise of variance
+4 pi sigma^2 / N, and g brings that of the b = 0 mean (n images) to the same: g^2 = 4 pi n / N. So x has white noise. A network is told
+b and g.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unfog.core.random import generator
+from unfog.data.dataset import Dataset, Ids, datasets
+from unfog.dmri import harmonics
+from unfog.dmri.simulation import tissue
+from unfog.dmri.simulation.kernels import along, dispersed, zonal
+from unfog.dmri.simulation.tissue import Space
+from unfog.errors import InputError
+
+ORDER = 4
+CHANNELS = 1 + harmonics.count(ORDER)
+B_RANGE, GAIN_RANGE = (0.5, 3.0), (0.4, 2.2)  # ms/um^2;  g of a b = 0 image for each 75 directions, up to one for each 2.6
+# Root mean squares of b = 0 and of each order's coefficients over patches: equal within an order, as rotations mix them.
+RMS = (1.46, 1.49, *(0.138,) * 5, *(0.025,) * 9)
+Y00 = math.sqrt(4 * math.pi)  # the coefficient of the constant 1
+VERSION = 1  # counts changes of what is drawn
+
+
+@dataclass(frozen=True)
+class Patch:
+    """``b0`` (side, side, side), ``coefficients`` (15, side, side, side) of the shell ``b`` in ms/um^2; white-matter b0 is near 1."""
+
+    b0: Tensor
+    coefficients: Tensor
+    b: float
+
+
+def simulate(side: int, source: torch.Generator, b: float | None = None) -> Patch:
+    """One patch, a pure function of the generator's state; of the same tissue whichever ``b`` it is seen at, its own unless given."""
+    space = Space(side, source)
+    own = float(space.log_uniform(*B_RANGE))
+    b = own if b is None else b
+    fractions = tissue.tissues(space)
+    s0 = torch.tensor([1.0, space.number(0.7, 1.6), space.number(1, 3)])[:, None] * fractions
+    white = white_matter(space, b)
+    isotropic = s0[1] * grey_matter(space, b) + s0[2] * torch.exp(-b * space.varying(2.6, 3.2, 1)[0])
+    b0, coefficients = s0.sum(0), s0[0] * white
+    coefficients[0] += Y00 * isotropic
+    if space.happens(0.4):
+        b0, coefficients = _with_lesions(space, b, b0, coefficients)
+    gain = _intensity(space)
+    shape = (side, side, side)
+    return Patch((gain * b0).view(shape), (gain * coefficients).view(-1, *shape), b)
+
+
+def white_matter(space: Space, b: float) -> Tensor:
+    """The response of fibre populations, (15, voxels), 1 at b = 0."""
+    found = tissue.fibres(space)
+    count = len(found.weights)
+    kernel = _stick_and_zeppelin(space, b, count) if space.happens(0.5) else _any_compartments(space, b, count)
+    kappa = space.varying(1.2, 4.5, count, 0.2).exp()
+    coefficients = (found.weights * along(dispersed(kernel, kappa), found.directions)).sum(1)
+    if space.happens(0.15):  # water that does not move in any direction seen
+        dot = space.varying(0, 0.15, 1)[0]
+        coefficients *= 1 - dot
+        coefficients[0] += Y00 * dot
+    return coefficients
+
+
+def _stick_and_zeppelin(space: Space, b: float, count: int) -> Tensor:
+    """Zonal coefficients (3, populations, voxels); perpendicular diffusivity by tortuosity, up to a fifth off."""
+    inside, outside = space.varying(1.2, 2.8, count), space.varying(1.0, 2.6, count)
+    fraction = space.varying(0.25, 0.85, count)
+    across = ((1 - fraction) * outside * space.varying(0.8, 1.2, count)).clamp(max=2.6)
+    k = zonal(torch.stack([inside, outside]), torch.stack([torch.zeros_like(across), across]), b, ORDER)
+    return fraction * k[:, 0] + (1 - fraction) * k[:, 1]
+
+
+def _any_compartments(space: Space, b: float, count: int) -> Tensor:
+    """Zonal coefficients (3, populations, voxels) of one to three axisymmetric compartments."""
+    parts = 1 + int(space.uniform(0, 3))
+    along_fibre = torch.stack([space.varying(0.6, 2.8, count) for _ in range(parts)])
+    across = torch.stack([space.varying(0, 0.9, count) for _ in range(parts)]) * along_fibre
+    share = torch.softmax(space.normal(parts, 1, 1) + space.smooth(parts, 3.0)[:, None] * space.number(0, 0.5), 0)
+    return (share * zonal(along_fibre, across, b, ORDER)).sum(1)
+
+
+def grey_matter(space: Space, b: float) -> Tensor:
+    """The isotropic response exp(-bD + K (bD)^2 / 6) of grey matter, (voxels,), kurtosis K, stopped before it would rise again."""
+    d, kurtosis = b * space.varying(0.5, 1.3, 1)[0], space.number(0, 0.8)
+    d = d if kurtosis == 0 else d.clamp(max=3 / kurtosis)
+    return torch.exp(-d + kurtosis * d**2 / 6)
+
+
+def _with_lesions(space: Space, b: float, b0: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """Blobs in turn replace part of what is there by an isotropic signal."""
+    for share in tissue.blobs(space):
+        s0, d = space.number(0.6, 2.2), space.number(0.8, 3)
+        b0 = (1 - share) * b0 + share * s0
+        coefficients = (1 - share) * coefficients
+        coefficients[0] += Y00 * share * s0 * math.exp(-b * d)
+    return b0, coefficients
+
+
+def _intensity(space: Space) -> Tensor:
+    """What multiplies every signal of a voxel, (voxels,): scale, texture of a voxel's size, slow bias, and no signal in air."""
+    texture = 1 + space.number(0, 0.08) * space.smooth(1, space.number(0.3, 1.2))[0]
+    bias = torch.exp(space.number(0, 0.15) * space.smooth(1, space.log_uniform(5, 15))[0])
+    return space.uniform(0.7, 1.35) * texture.clamp(min=0.5) * bias * tissue.presence(space)
+
+
+@datasets.register("dmri-simulation")
+class Simulation(Dataset):
+    """``count`` patches of ``side`` voxels, made when asked for: patch i depends on (seed, i) alone."""
+
+    def __init__(self, side: int = 16, count: int = 1_000_000, seed: int = 0) -> None:
+        if side < 4 or count < 1:
+            raise InputError(f"Simulated patches need a side of at least 4 voxels and a count of at least 1, got {side} and {count}.")
+        self.name, self.shape = "dmri-simulation", (CHANNELS, side, side, side)
+        self.side, self.count, self.seed = side, count, seed
+        self.codec = {"name": "identity"}
+        self.conditions = {"shell": {"name": "vector", "size": 2}}
+        self.fingerprint = hashlib.sha256(f"{self.name} {VERSION} {side} {count} {seed}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, ids: Ids) -> dict[str, Tensor]:
+        """``x`` (batch, 16, side, side, side) and ``shell`` (batch, 2), see ``shell_vector``."""
+        patches, shells = zip(*(self._one(int(i)) for i in self.index(ids)), strict=True)
+        return {"x": torch.stack(patches), "shell": torch.stack(shells)}
+
+    def _one(self, i: int) -> tuple[Tensor, Tensor]:
+        source = generator(self.seed, self.name, i)
+        patch = simulate(self.side, source)
+        gain = float(Space(1, source).log_uniform(*GAIN_RANGE))
+        return torch.cat([gain * patch.b0[None], patch.coefficients]), shell_vector(patch.b, gain)
+
+
+def shell_vector(b: float, gain: float) -> Tensor:
+    """What a network is told of a shell, (2,): b in ms/um^2 and ln g."""
+    return torch.tensor([b, math.log(gain)])

@@ -1,0 +1,1 @@
+"""Diffusion MRI from files to files: what ``unfog dmri`` does."""

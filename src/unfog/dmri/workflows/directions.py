@@ -1,0 +1,60 @@
+"""Directions of fibres as pictures: colours, and sticks or cones over FA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.dmri.gradients import GradientTable, world_of_voxels
+from unfog.dmri.tensor import fit_tensors
+from unfog.report import Axis, grey
+from unfog.report.pictures import Picture
+
+Array = NDArray[np.floating[Any]]
+LEAST_FA, MOST = 0.2, 3000  # of a voxel with a stick, and sticks a picture
+
+
+@dataclass(frozen=True)
+class Directions:
+    """``axis`` (X, Y, Z, 3) unit vectors in world axes; ``fa`` and ``cone`` (X, Y, Z), the cone's half-angle in degrees, 0 without one."""
+
+    axis: Array
+    fa: Array
+    cone: Array
+
+    def along(self, affine: NDArray[np.float64]) -> tuple[Array, Array, Array]:
+        """The maps, with axes along those of a volume with ``affine`` (4, 4)."""
+        return self.axis @ world_of_voxels(affine), self.fa, self.cone
+
+
+def directions_of(data: Array, inside: NDArray[np.bool_], gradients: GradientTable) -> Directions:
+    """By a tensor fit to ``data`` (X, Y, Z, volumes) in the voxels ``inside``; 0 elsewhere."""
+    found = fit_tensors(data[inside], gradients)
+    axis, fa = np.zeros((*inside.shape, 3), np.float32), np.zeros(inside.shape, np.float32)
+    axis[inside], fa[inside] = found.direction, found.fa
+    return Directions(axis, fa, np.zeros_like(fa))
+
+
+def coloured(fa: Array, axis: Array) -> Picture:
+    """A slice (rows, columns) as colours: red to the side, green to the front, blue upwards, as bright as FA."""
+    return np.asarray(np.rint(255 * (np.abs(axis) * fa[..., None]).clip(0, 1)), dtype=np.uint8)
+
+
+def sticks(axis: Array, fa: Array, cone: Array) -> tuple[Picture, list[Axis]]:
+    """An axial slice (rows, columns) of FA in grey with the axes of its fibrous voxels, every other one where there are too many."""
+    where = np.argwhere(fa > LEAST_FA)
+    step = 1 + int(len(where) > MOST)
+    axes = [
+        Axis(int(r), int(c), float(axis[r, c, 0]), float(axis[r, c, 1]), _bright(axis[r, c]), float(cone[r, c]))
+        for r, c in where
+        if r % step == 0 and c % step == 0
+    ]
+    return grey(fa), axes
+
+
+def _bright(axis: Array) -> tuple[int, int, int]:
+    x, y, z = (int(v) for v in np.rint(255 * np.abs(axis) / max(float(np.abs(axis).max()), 1e-6)))
+    return x, y, z

@@ -1,0 +1,62 @@
+"""Raw data of scanners: named arrays of real or complex numbers in .npy, .npz or HDF5 (ISMRMRD among them), all finite."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.data.arrays import MEMORY_CAP, npz_array, npz_names, require_finite
+from unfog.errors import InputError, MissingExtra
+from unfog.files.ismrmrd import read_ismrmrd
+
+Raw = dict[str, NDArray[Any]]
+HDF5 = (".h5", ".hdf5", ".mrd")
+NUMBERS = "biufc"  # NumPy's kinds of real and complex numbers
+
+
+def read_raw(path: Path, alone: str) -> Raw:
+    """The arrays of a file by name; the array of a .npy, or of an .npz that holds one, is called ``alone``."""
+    kind = path.suffix.lower()
+    if not path.is_file():
+        raise InputError(f"There is no file {path}; give a .npy, .npz or .h5 file.")
+    if kind not in (".npy", ".npz", *HDF5):
+        raise InputError(f"{path.name} is of no known type; give a .npy, .npz or .h5 file.")
+    return _hdf5(path) if kind in HDF5 else _numpy(path, alone)
+
+
+def _numpy(path: Path, alone: str) -> Raw:
+    try:
+        if path.suffix.lower() == ".npy":
+            return {alone: require_finite(path, alone, np.load(path, mmap_mode="r", allow_pickle=False), NUMBERS)}
+        names = npz_names(path)
+        return {alone if len(names) == 1 else name: npz_array(path, name, NUMBERS) for name in names}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path.name} is truncated, damaged or holds Python objects; save it again with numpy.save or savez.") from error
+
+
+def _hdf5(path: Path) -> Raw:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtra("mri", "h5py") from error
+    try:
+        with h5py.File(path, "r") as file:
+            acquisitions = "dataset" in file and "data" in file["dataset"]
+            found = {name: _array(path, name, part) for name, part in file.items() if isinstance(part, h5py.Dataset)}
+        return {"kspace": require_finite(path, "kspace", read_ismrmrd(path), NUMBERS)} if acquisitions else found
+    except (OSError, RuntimeError, TypeError) as error:
+        raise InputError(f"{path.name} is not a readable HDF5 file; copy it again.") from error
+
+
+def _array(path: Path, name: str, part: Any) -> NDArray[Any]:
+    if math.prod(part.shape) * part.dtype.itemsize > MEMORY_CAP:
+        raise InputError(f"{path.name} needs more than {MEMORY_CAP >> 30} GB in {name}; split it.")
+    return require_finite(path, name, np.asarray(part[()]), NUMBERS)

@@ -1,0 +1,96 @@
+r"""Denoising diffusion restoration models, DDRM (Kawar, Elad, Ermon & Song 2022): a step for each singular vector of A.
+
+With u = x / alpha, k = sigma / alpha, and y_i the measurement along singular vector i, whose own noise is q_i = sigma_y / s_i, a step draws
+
+    not measured        u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / k_t) (u_t,i - D_i),     eta^2 k_s^2)
+    q_i above k_s       u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / q_i) (y_i - D_i),       eta^2 k_s^2)
+    q_i up to k_s       u_s,i ~ N((1 - eta_b) D_i + eta_b y_i,                         k_s^2 - eta_b^2 q_i^2).
+
+``DDRMSteps`` is this sampler. ``DDRM`` is a denoiser with the mean of the last two, at k_t, in the place of D: the paper's mean where a
+sampler renews all noise, and under other samplers a method of its own kin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.denoiser import Denoiser, Posterior
+from unfog.core.random import Randomness, normal_like
+from unfog.core.shapes import expand
+from unfog.errors import InputError
+from unfog.physics.linear import Operator, gram_function, inverse
+from unfog.posterior.linear import Measured
+from unfog.sampling.loop import Condition, History
+
+ETA, ETA_MEASURED = 0.85, 1.0  # the paper's for all its tasks
+
+
+def trust(e: Tensor, level: Tensor, sigma: float, eta: float, eta_measured: float) -> Tensor:
+    """The weight of y_i against D_i where A A* has eigenvalue e = s_i^2, 0 where that is 0."""
+    ratio = level * e.sqrt() / sigma if sigma > 0 else torch.where(e > 0, torch.inf, 0.0)  # k / q_i
+    return torch.where(ratio >= 1, eta_measured, (1 - eta**2) ** 0.5 * ratio)
+
+
+class DDRM(Measured):
+    """One network call, and no product with its Jacobian; the operator's spectrum is needed."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        operator: Operator,
+        measurement: Tensor,
+        sigma: float,
+        eta: float = ETA,
+        eta_measured: float = ETA_MEASURED,
+    ) -> None:
+        super().__init__(denoiser, operator, measurement, sigma)
+        self.eta, self.eta_measured = eta, eta_measured
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        x0: Tensor = self.denoiser(x_t, t, **condition).mean
+        residual = self.residual(x0)
+        level = expand(self.process.noise_level(t), residual)
+        weight = lambda e: trust(e, level, self.sigma, self.eta, self.eta_measured) * inverse(e)  # noqa: E731
+        return Posterior(x0 + self.operator.filtered(weight, residual))
+
+
+@dataclass(frozen=True)
+class DDRMSteps:
+    """The paper's sampler, for a prior's own denoiser: ``measurement`` for the batch, one network call a step."""
+
+    operator: Operator
+    measurement: Tensor
+    sigma: float
+    eta: float = ETA
+    eta_measured: float = ETA_MEASURED
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.eta <= 1 and 0 <= self.eta_measured <= 1 and self.sigma >= 0):
+            raise InputError("DDRM's shares eta and eta_measured are from 0 to 1, and its noise is not below zero.")
+
+    def step(
+        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+    ) -> tuple[Tensor, History]:
+        process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
+        kt, ks = (expand(process.noise_level(time), x_t) for time in (t, s))
+        noise = normal_like(x_t, randomness)
+
+        def toward(e: Tensor) -> Tensor:
+            return trust(e, ks, self.sigma, self.eta, self.eta_measured) * inverse(e)
+
+        def kept(e: Tensor) -> Tensor:
+            return torch.where(e > 0, 0.0, (1 - self.eta**2) ** 0.5 * ks / kt)
+
+        def deviation(e: Tensor) -> Tensor:
+            own = self.sigma**2 * inverse(e)
+            certain = (e > 0) & (own <= ks**2)
+            return torch.where(certain, (ks**2 - self.eta_measured**2 * own).clamp(min=0), self.eta**2 * ks**2).sqrt()
+
+        measured = x0 + self.operator.filtered(toward, self.measurement - self.operator(x0))
+        free = gram_function(self.operator, kept, x_t / expand(process.alpha(t), x_t) - x0)
+        fresh = gram_function(self.operator, deviation, noise)
+        return expand(process.alpha(s), x_t) * (measured + free + fresh), ()

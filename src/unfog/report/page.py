@@ -1,0 +1,165 @@
+"""A page of sections, pictures, charts and tables that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from unfog.report.chart import Line, line_chart
+from unfog.report.glyphs import Axis, axes_over
+from unfog.report.pictures import Picture, enlarge, png
+
+# The browser itself then refuses whatever is not in this file, and any script but the one whose hash is added.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of pictures: a name at its side and, where given, a caption under each."""
+
+    name: str
+    pictures: Sequence[Picture]
+    captions: Sequence[str] = ()
+
+
+class Page:
+    """Builds one HTML file from top to bottom; every text is escaped."""
+
+    def __init__(self, title: str, lead: str = "") -> None:
+        self.title = title
+        self._script = ""
+        self._body = [f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p></header>']
+
+    def section(self, title: str, *paragraphs: str) -> None:
+        """A heading and its first paragraphs."""
+        self._body.append(f"<h2>{escape(title)}</h2>")
+        self.text(*paragraphs)
+
+    def text(self, *paragraphs: str, quiet: bool = False) -> None:
+        """Paragraphs, small ones where ``quiet``."""
+        opening = '<p class="quiet">' if quiet else "<p>"
+        self._body += [f"{opening}{escape(p)}</p>" for p in paragraphs]
+
+    def warning(self, title: str, *paragraphs: str) -> None:
+        """A box a reader must not miss."""
+        inside = "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
+        self._body.append(f'<aside class="warning"><strong>{escape(title)}</strong>{inside}</aside>')
+
+    def facts(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Figures to see first: (value, what it is)."""
+        cards = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(label)}</dt></div>" for value, label in facts)
+        self._body.append(f'<dl class="facts">{cards}</dl>')
+
+    def provenance(self, values: Mapping[str, Any], caption: str) -> None:
+        """The section that says how a result was made."""
+        self.section("How this was made")
+        self.table(["", ""], [[key, _plain(value)] for key, value in values.items()], caption)
+
+    def pictures(self, rows: Sequence[Row], caption: str, columns: Sequence[str] = (), largest: int = 200) -> None:
+        """Rows of pictures under column names, each at most ``largest`` pixels wide on the page."""
+        count = max(len(row.pictures) for row in rows)
+        side = "minmax(4.5rem, max-content) " if any(row.name for row in rows) else ""
+        cells = [f'<span class="column">{escape(c)}</span>' for c in (["", *columns] if side and columns else columns)]
+        for row in rows:
+            cells += [f'<span class="row">{escape(row.name)}</span>'] if side else []
+            cells += [_tile(row, i, columns) for i in range(count)]
+        style = f"grid-template-columns: {side}repeat({count}, minmax(2.5rem, {largest}px))"
+        self._figure(f'<div class="tiles" style="{style}">{"".join(cells)}</div>', caption)
+
+    def flicker(self, before: Row, after: Row, caption: str, largest: int = 200) -> None:
+        """Two rows of pictures in one place: a reader sees the first, the second, or each in turn, without a script."""
+        name, count = f"flicker{len(self._body)}", len(before.pictures)
+        choices = (("first", before.name), ("second", after.name), ("turns", "in turn"))
+        inputs = "".join(
+            f'<input type="radio" class="see-{kind}" name="{name}" id="{name}-{kind}"{" checked" * (kind == "second")}>'
+            f'<label for="{name}-{kind}">{escape(text)}</label>'
+            for kind, text in choices
+        )
+        pairs = "".join(f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>' for i in range(count))
+        style = f"grid-template-columns: repeat({count}, minmax(2.5rem, {largest}px))"
+        self._figure(f'<div class="flicker">{inputs}<div class="tiles" style="{style}">{pairs}</div></div>', caption)
+
+    def wipe(self, before: Row, after: Row, caption: str, largest: int = 320) -> None:
+        """Pairs of pictures in one place with a slider from the first to the second; side by side where no script runs."""
+        count, self._script = len(before.pictures), _file("wipe.js")
+        pairs = "".join(f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>' for i in range(count))
+        slider = f'<input type="range" value="50" aria-label="{escape(f"from {before.name} to {after.name}")}">'
+        label = f"<label><span>{escape(before.name)}</span>{slider}<span>{escape(after.name)}</span></label>"
+        style = f"grid-template-columns: repeat({count}, minmax(2.5rem, {largest}px))"
+        self._figure(f'<div class="wipe"><div class="tiles" style="{style}">{pairs}</div>{label}</div>', caption)
+
+    def glyphs(self, pictures: Sequence[tuple[Picture, Sequence[Axis]]], alt: str, caption: str, largest: int = 420) -> None:
+        """Pictures with axes over them."""
+        style = f"grid-template-columns: repeat({len(pictures)}, minmax(2.5rem, {largest}px))"
+        drawn = "".join(axes_over(picture, axes, f"{alt}, picture {k + 1}") for k, (picture, axes) in enumerate(pictures))
+        self._figure(f'<div class="tiles" style="{style}">{drawn}</div>', caption)
+
+    def chart(
+        self, lines: Sequence[Line], x_label: str, y_label: str, caption: str, log: bool = False, marks: Sequence[tuple[float, str]] = ()
+    ) -> None:
+        """A line chart."""
+        self._figure(line_chart(lines, x_label, y_label, caption, log, marks), caption)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str, best: Collection[tuple[int, int]] = ()) -> None:
+        """A table; ``best`` holds the (row, column) of the cells to stress."""
+        head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
+        body = "".join(f"<tr>{''.join(_cell(text, c, (r, c) in best) for c, text in enumerate(row))}</tr>" for r, row in enumerate(rows))
+        self._figure(f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>', caption)
+
+    def html(self) -> str:
+        """The whole page."""
+        digest = base64.b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
+        policy = f"{POLICY}; script-src 'sha256-{digest}'" if self._script else POLICY
+        script = f"<script>{self._script}</script>\n" if self._script else ""
+        head = (
+            '<meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+            f"<title>{escape(self.title)}</title>\n<style>\n{_file('style.css')}</style>"
+        )
+        body = "\n".join(self._body)
+        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
+
+    def write(self, path: Path) -> Path:
+        """Write the page whole or not at all."""
+        part = path.with_name(path.name + ".part")
+        part.write_text(self.html(), "utf-8")
+        return part.replace(path)
+
+    def _figure(self, inside: str, caption: str) -> None:
+        self._body.append(f"<figure>{inside}<figcaption>{escape(caption)}</figcaption></figure>")
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _tile(row: Row, index: int, columns: Sequence[str]) -> str:
+    """One picture of a row, or an empty place."""
+    if index >= len(row.pictures):
+        return "<span></span>"
+    caption = row.captions[index] if index < len(row.captions) else ""
+    column = columns[index] if index < len(columns) else f"picture {index + 1}"
+    alt = ", ".join(part for part in (row.name, column, caption) if part)
+    data = base64.b64encode(png(enlarge(row.pictures[index]))).decode()
+    small = f"<small>{escape(caption)}</small>" if caption else ""
+    return f'<span class="tile"><img alt="{escape(alt)}" src="data:image/png;base64,{data}">{small}</span>'
+
+
+def _cell(text: str, column: int, best: bool) -> str:
+    """A table cell; the first of a row is its heading."""
+    if column == 0:
+        return f'<th scope="row">{escape(text)}</th>'
+    return f'<td class="best">{escape(text)}</td>' if best else f"<td>{escape(text)}</td>"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
+    return ", ".join(map(_plain, value)) if isinstance(value, list) else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,1 @@
+"""A trained model in a folder, and the verbs on arrays: train, sample, restore, edit, distil, calibrate."""

@@ -1,0 +1,70 @@
+"""From a config to its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from unfog.core.codec import Codec, codecs
+from unfog.core.conditioning import Condition, Conditioner, conditions
+from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.prediction import predictions
+from unfog.core.process import processes
+from unfog.core.random import seed_of
+from unfog.core.variance import variances
+from unfog.networks import networks
+from unfog.runs.config import Config
+
+TOKEN_WIDTH = 256
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A denoiser, the codec of its data, and the shape (channels, *space) of a sample."""
+
+    denoiser: NetworkDenoiser
+    codec: Codec
+    shape: tuple[int, ...]
+
+
+def build(config: Config) -> Parts:
+    """Build what a config describes; initial weights are a function of the training seed alone."""
+    shape, network = tuple(config["shape"]), dict(config["network"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
+        parts, widths = _conditions(config.get("conditions") or {}, 4 * network.get("channels", 128))
+        variance = variances.build(config["variance"]) if config.get("variance") else None
+        channels = {"in_channels": shape[0], "out_channels": shape[0] if variance is None else 2 * shape[0]}
+        built = networks.build({**network, **widths}, **channels)
+        denoiser = NetworkDenoiser(
+            built,
+            processes.build(config["process"]),
+            predictions.build(config["prediction"]),
+            labels.build(config["label"]),
+            Conditioner(parts),
+            variance,
+        )
+    return Parts(denoiser, codecs.build(config["codec"]), shape)
+
+
+def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Config]:
+    """The condition embedders, and the network's parameters that follow from them."""
+    parts: dict[str, Condition] = {}
+    widths: Config = {}
+    for name, section in sections.items():
+        settings = {key: value for key, value in section.items() if key != "drop"}
+        kind = settings["name"]
+        if kind == "spatial":
+            widths["spatial_channels"] = widths.get("spatial_channels", 0) + settings["channels"] + 1
+        elif kind == "tokens":
+            widths["token_width"] = settings["width"] = settings.get("width", TOKEN_WIDTH)
+        else:
+            widths["vector_width"] = settings["width"] = width
+        parts[name] = conditions.build(settings)
+    return parts, widths
+
+
+def drops(config: Config) -> dict[str, float]:
+    """The probability with which training drops each condition."""
+    return {name: float(section.get("drop", 0.0)) for name, section in (config.get("conditions") or {}).items()}

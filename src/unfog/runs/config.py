@@ -1,0 +1,144 @@
+"""Configs: what a run is made of, as plain data; see docs/design.md for an example.
+
+A config is a mapping of sections. Most sections name a part, ``{name: unet, channels: 64}``, whose other keys are the
+parameters of that part, so a key can be checked, and corrected, before anything is built.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unfog.core.bound import decoders
+from unfog.core.codec import codecs
+from unfog.core.denoiser import labels
+from unfog.core.prediction import predictions
+from unfog.core.process import processes
+from unfog.core.registry import Registry, unknown
+from unfog.core.variance import variances
+from unfog.data import datasets
+from unfog.data.augment import augmentations
+from unfog.errors import InputError
+from unfog.files import yaml
+from unfog.networks import networks
+from unfog.sampling import grids, samplers
+from unfog.training.objectives import (
+    adversarial,  # noqa: F401  registers its objective
+    consistency,
+)
+from unfog.training.objectives.denoising import objectives
+from unfog.training.objectives.losses import weights
+from unfog.training.objectives.times import times, uniforms
+from unfog.training.settings import TrainSettings
+
+Config = dict[str, Any]
+
+SECTIONS = (
+    "system", "data", "shape", "codec", "process", "prediction", "variance", "label", "network", "conditions", "objective", "augment",
+    "training", "sampling", "teacher", "start",
+)  # fmt: skip
+
+_PARTS: dict[str, Registry[Any]] = {
+    "data": datasets, "codec": codecs, "process": processes, "prediction": predictions, "variance": variances, "label": labels,
+    "network": networks, "objective": objectives, "objective.times": times, "objective.weight": weights, "objective.draws": uniforms,
+    "objective.decoder": decoders, "objective.descent": consistency.descents,
+    "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
+}  # fmt: skip
+_GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop"}  # filled in by the build, never by a config
+_FIXED = {"system", "shape", *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256"))}  # follow from what is given
+
+
+def load_config(path: Path) -> Config:
+    """The config in a YAML file, its sections checked."""
+    config = yaml.read(path)
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is not a config: it must be a mapping of sections, like 'training: {{steps: 100}}'.")
+    for section in config:
+        if section not in SECTIONS:
+            raise unknown(f"section in {path}", section, SECTIONS)
+    return config
+
+
+def save_config(config: Mapping[str, Any], path: Path) -> None:
+    """Write a config as YAML."""
+    path.write_text(yaml.dump(dict(config)), encoding="utf-8")
+
+
+def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
+    """The config with ``key=value`` pairs applied; a key is dotted, a value is YAML.
+
+    A new name starts its section afresh, since another part takes other keys; names are therefore set first.
+
+    >>> apply_overrides({"training": {"batch": 128, "lr": 2.0e-4}}, ["training.batch=32"])
+    {'training': {'batch': 32, 'lr': 0.0002}}
+    """
+    result: Config = copy.deepcopy(dict(config))
+    for key, value in sorted(map(_parse, pairs), key=lambda pair: not pair[0].endswith(".name")):
+        known = {name: value for name, value in settings(result).items() if name not in _FIXED}
+        if key not in known:
+            raise unknown("setting", key, [name for name in known if name.endswith(f".{key}")] or known)
+        *parents, last = key.split(".")
+        section = result
+        for name in parents:
+            section = section[name]
+        value = _typed(key, value, known[key])
+        if last == "name" and value != section["name"]:
+            section.clear()
+        section[last] = value
+    settings(result)  # a name that no part has is an error now, not after the data is read
+    return result
+
+
+def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every dotted key that can be set, with its present value: the keys of the config and the other parameters of its parts."""
+    found: dict[str, Any] = {}
+    for key, default in _parameters(config, prefix).items():
+        found[f"{prefix}.{key}"] = default
+    for key, value in config.items():
+        path = f"{prefix}.{key}" if prefix else key
+        if isinstance(value, dict):
+            found |= settings(value, path)
+        else:
+            found[path] = value
+            if path in _PARTS:
+                _PARTS[path].get(value)  # a bare name
+    return found
+
+
+def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The parameters that the part at ``path`` may be given, with their defaults (None where there is none)."""
+    if path == "training":
+        factory: Callable[..., Any] = TrainSettings
+    elif path in _PARTS and "name" in section:
+        factory = _PARTS[path].get(section["name"])
+    else:
+        return {}
+    parameters = inspect.signature(factory).parameters.values()
+    return {p.name: None if p.default is p.empty else p.default for p in parameters if p.name not in _GIVEN}
+
+
+def _parse(pair: str) -> tuple[str, Any]:
+    key, equals, text = pair.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"A setting is key=value, like training.batch=32, not {pair!r}.")
+    return key.strip(), yaml.parse(text, f"The value of {key.strip()}")
+
+
+def _typed(key: str, value: Any, present: Any) -> Any:
+    """``value`` if it is of the kind of ``present``, whole and real numbers being one kind where nothing is lost."""
+    if present is None or value is None:
+        return value  # the part itself knows whether it can do without
+    if isinstance(present, bool) or isinstance(value, bool):
+        fits = isinstance(present, bool) and isinstance(value, bool)
+    elif isinstance(present, int) and isinstance(value, float):
+        fits, value = value.is_integer(), int(value) if value.is_integer() else value
+    elif isinstance(present, float) and isinstance(value, int):
+        fits, value = True, float(value)
+    else:
+        fits = isinstance(value, type(present)) or (isinstance(present, tuple) and isinstance(value, list))
+    if not fits or value != value:  # NaN is no setting
+        raise InputError(f"{key} takes a value like {present!r}, not {value!r}.")
+    return value

@@ -1,0 +1,117 @@
+"""A run: a trained model in a folder, or one of the priors in the package, opened by path or by name.
+
+A training run holds ``config.yaml`` and ``checkpoints/``; an exported one (as the shipped priors are) ``config.yaml``,
+``weights.safetensors`` (averaged weights) and ``manifest.json`` with the SHA-256 of both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+from torch import Tensor
+
+from unfog.core.codec import Codec
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.errors import InputError
+from unfog.runs.build import build
+from unfog.runs.config import Config, load_config, save_config
+from unfog.training.checkpoint import load_ema
+
+WEIGHTS, CONFIG, MANIFEST, CARD = "weights.safetensors", "config.yaml", "manifest.json", "card.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained denoiser with what is needed to use it; ``card`` holds the figures measured on it, if any."""
+
+    path: Path
+    config: Config
+    denoiser: NetworkDenoiser
+    codec: Codec
+    shape: tuple[int, ...]
+    card: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, source: str | Path) -> Run:
+        """The run at a path, or the shipped prior of that name; verified by hash."""
+        path = locate(source)
+        config = load_config(path / CONFIG)
+        parts = build(config)
+        try:
+            parts.denoiser.load_state_dict(_weights(path))
+        except RuntimeError as error:
+            raise InputError(f"The weights in {path.name} do not fit their {CONFIG}; restore both from one source.") from error
+        parts.denoiser.eval().requires_grad_(False)
+        card = json.loads((path / CARD).read_text()) if (path / CARD).is_file() else {}
+        return cls(path, config, parts.denoiser, parts.codec, parts.shape, card)
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def weights_sha256(self) -> str:
+        """The identity of the weights: names, types, shapes and bytes, whatever file they lie in."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.denoiser.state_dict().items()):
+            array = np.ascontiguousarray(value.detach().cpu().numpy())
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode() + array.tobytes())
+        return digest.hexdigest()
+
+
+def priors() -> list[str]:
+    """Names of the priors in the package."""
+    root = Path(str(files("unfog"))) / "priors"
+    return sorted(p.name for p in root.iterdir() if (p / CONFIG).is_file()) if root.is_dir() else []
+
+
+def locate(source: str | Path) -> Path:
+    """The folder of a run or of a shipped prior."""
+    path = Path(source)
+    if not path.exists() and str(source) in priors():
+        return Path(str(files("unfog"))) / "priors" / str(source)
+    if not (path / CONFIG).is_file():
+        shipped = ", ".join(priors()) or "none"
+        raise InputError(f"{source} is not a run: there is no {CONFIG} in it; give a trained run's folder or a shipped prior ({shipped}).")
+    return path
+
+
+def export(source: str | Path, out: Path) -> Path:
+    """Write a training run's averaged weights and config as an exported run."""
+    path = locate(source)
+    if out.exists():
+        raise InputError(f"{out} exists; choose another folder.")
+    return write_run(out, _weights(path), load_config(path / CONFIG))
+
+
+def write_run(out: Path, weights: Mapping[str, Tensor], config: Config) -> Path:
+    """Write weights and config as an exported run into the folder ``out``, which may be there already."""
+    out.mkdir(parents=True, exist_ok=True)
+    safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, out / WEIGHTS)
+    save_config(config, out / CONFIG)
+    manifest = {name: _sha256(out / name) for name in (WEIGHTS, CONFIG)}
+    (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    return out
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    if (path / "checkpoints").is_dir():
+        return load_ema(path)
+    if not (path / MANIFEST).is_file() or not (path / WEIGHTS).is_file():
+        raise InputError(f"{path} holds neither checkpoints nor {WEIGHTS} with its {MANIFEST}; train it first.")
+    for name, expected in json.loads((path / MANIFEST).read_text()).items():
+        if _sha256(path / name) != expected:
+            raise InputError(f"{name} in {path.name} is not as it was written (its SHA-256 differs); restore it.")
+    return safetensors.torch.load_file(path / WEIGHTS)

@@ -1,0 +1,1 @@
+"""Solvers learned from a model's own trajectories."""

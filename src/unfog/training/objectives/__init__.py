@@ -1,0 +1,1 @@
+"""Training objectives. Importing this package registers them all."""

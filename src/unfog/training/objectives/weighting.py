@@ -1,0 +1,61 @@
+r"""A learned weight for every noise level (Karras et al. 2024, "EDM2"; after Kendall et al. 2018).
+
+    loss' = loss / exp(u) + u,      u = head(ln(sigma / alpha)).
+
+At its minimum exp(u) is the mean of the loss at that noise level, so that every level pulls alike on the network, however large its loss.
+The head serves training only.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.random import generator
+from unfog.errors import InputError
+from unfog.training.objectives.losses import Example, Loss
+
+CLEANEST, NOISIEST = 1e-5, 1e5  # where sigma / alpha is 0 or infinite, the head is asked for its nearest
+
+
+class LogVariance(nn.Module):
+    """u of ln(sigma / alpha): a linear function of random Fourier features of a quarter of it; it starts at 0."""
+
+    frequencies: Tensor
+    phases: Tensor
+
+    def __init__(self, channels: int = 128) -> None:
+        super().__init__()
+        if channels < 1:
+            raise InputError(f"The learned weight needs at least one channel, got {channels}.")
+        draw = generator("log-variance")
+        self.register_buffer("frequencies", 2 * math.pi * torch.randn(channels, generator=draw))
+        self.register_buffer("phases", 2 * math.pi * torch.rand(channels, generator=draw))
+        self.linear = nn.Linear(channels, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, level: Tensor) -> Tensor:
+        """``level`` (batch,), sigma / alpha, to u (batch,)."""
+        c = 0.25 * level.clamp(CLEANEST, NOISIEST).log().to(self.frequencies)
+        features = math.sqrt(2) * torch.cos(c[:, None] * self.frequencies + self.phases)
+        with torch.autocast(features.device.type, enabled=False):
+            u: Tensor = self.linear(features)[:, 0] / math.sqrt(len(self.frequencies))
+        return u
+
+
+class LearnedWeight(nn.Module):
+    """Another loss, weighted as the head has learned."""
+
+    def __init__(self, loss: Loss, channels: int = 128) -> None:
+        super().__init__()
+        self.loss, self.head = loss, LogVariance(channels)
+
+    def forward(self, denoiser: NetworkDenoiser, example: Example, out: Tensor) -> Tensor:
+        losses = self.loss(denoiser, example, out)
+        u = self.head(denoiser.process.noise_level(example.t)).to(losses)
+        weighted: Tensor = losses * torch.exp(-u) + u
+        return weighted

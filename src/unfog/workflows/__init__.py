@@ -1,0 +1,1 @@
+"""From files to files: what each command does, one file a command."""

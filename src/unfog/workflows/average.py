@@ -1,0 +1,22 @@
+"""Another average of a run's weights, made from its snapshots: what ``unfog ema`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from unfog.runs.config import load_config
+from unfog.runs.run import CONFIG, locate, write_run
+from unfog.training.posthoc import reconstruct
+from unfog.training.snapshots import stored
+from unfog.workflows.restore import check_new, new_folder
+
+
+def average_run(source: str | Path, length: float, out: Path) -> dict[str, Any]:
+    """Write the run ``out`` whose weights are those of ``source`` averaged by the power function of ``length``; the facts about it."""
+    check_new(out)
+    path = locate(source)
+    weights, facts = reconstruct(stored(path), length)
+    with new_folder(out) as folder:
+        write_run(folder, weights, load_config(path / CONFIG))
+    return {"out": str(out), "run": path.name, **facts}

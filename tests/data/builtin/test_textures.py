@@ -1,0 +1,32 @@
+"""Squares of the photographs: strips that share nothing, and every square in its place."""
+
+import numpy as np
+import pytest
+
+from unfog.data.builtin.textures import Textures
+from unfog.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("split", "first", "stride", "count"), [("train", 0, 8, 57 * 33), ("validation", 328, 64, 8), ("test", 408, 64, 8)]
+)
+def test_squares_lie_where_they_should(split, first, stride, count):
+    from skimage import data
+
+    found = Textures(split)
+    assert len(found) == 3 * count
+    x = found.batch(range(len(found)))["x"]
+    assert x.shape[1:] == (1, 64, 64)
+    across = count // (1 + (512 - 64) // stride)
+    for number, name in enumerate(("brick", "grass", "gravel")):
+        k = count - 1  # the last square of a photograph: the lowest row, furthest right
+        row, column = k // across * stride, first + k % across * stride
+        square = 255 * x[number * count + k, 0].numpy()
+        np.testing.assert_allclose(square, getattr(data, name)()[row : row + 64, column : column + 64], atol=1e-4)
+        assert column + 64 <= {"train": 320, "validation": 400, "test": 512}[split]
+    assert found.photograph.tolist() == sorted(found.photograph.tolist())
+
+
+def test_a_split_that_is_none_is_refused():
+    with pytest.raises(InputError, match="split of textures"):
+        Textures("all")

@@ -1,0 +1,44 @@
+"""Training that starts from the weights of another run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from unfog.errors import InputError
+from unfog.runs.run import Run
+from unfog.runs.train import train_system
+
+pytest.importorskip("sklearn")
+
+SMALL = ["network.channels=8", "network.multipliers=[1,2]", "network.blocks=1", "network.groups=4", "training.batch=4", "training.warmup=1"]
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("start") / "first"
+    train_system("edm", "digits", out, [*SMALL, "training.steps=5", "training.lr=0.01"])
+    return out
+
+
+def test_it_goes_on_from_the_averaged_weights(first: Path, tmp_path: Path) -> None:
+    still = [*SMALL, "training.steps=1", "training.lr=1e-12", "training.seed=3"]
+    train_system("edm", "digits", tmp_path / "second", still, start=first)
+    before, after = Run.open(first), Run.open(tmp_path / "second")
+    for name, value in before.denoiser.state_dict().items():
+        torch.testing.assert_close(after.denoiser.state_dict()[name], value, rtol=0, atol=1e-8)
+    assert after.config["start"] == {"run": "first", "sha256": before.weights_sha256}
+    train_system("edm", "digits", tmp_path / "alone", still)
+    assert Run.open(tmp_path / "alone").weights_sha256 != after.weights_sha256
+
+
+def test_what_does_not_fit_is_refused_and_nothing_written(first: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="another network"):
+        train_system("edm", "digits", tmp_path / "wide", [*SMALL, "network.channels=16"], start=first)
+    with pytest.raises(InputError, match="is not a run"):
+        train_system("edm", "digits", tmp_path / "none", SMALL, start=tmp_path / "missing")
+    with pytest.raises(InputError, match="leave out --start"):
+        train_system("edm", "digits", first, resume=True, start=first)
+    assert list(tmp_path.iterdir()) == []
