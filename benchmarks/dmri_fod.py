@@ -27,12 +27,11 @@ import unfog
 from unfog.core.denoiser import InBfloat16
 from unfog.dmri.checks.measures import axis_angle
 from unfog.dmri.denoising import classical
-from unfog.dmri.fibres.fod import chosen_shell, drawn
+from unfog.dmri.fibres.fod import chosen_shell, drawn, fod_scales
 from unfog.dmri.fibres.orientation import cone
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulation.phantom import Phantom
 from unfog.runs.run import Run
-from unfog.runs.uncertainty import fod_scales
 
 Array = Any
 BLOCK, NORMAL = {"single-shell": (slice(0, 18), slice(18, 30))}, 1.96

@@ -30,7 +30,8 @@ import unfog
 from unfog.dmri import harmonics
 from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
 from unfog.dmri.rician import magnitude_mean
-from unfog.dmri.workflows.denoise import Tables, denoise_file
+from unfog.dmri.workflows.denoise import denoise_file
+from unfog.dmri.workflows.scan import Tables
 from unfog.files.nifti import Volume, read_nifti, write_nifti
 
 Array = Any

@@ -34,7 +34,8 @@ from sklearn.preprocessing import StandardScaler
 
 import unfog
 from unfog.dmri.gradients import GradientTable, read_fsl
-from unfog.dmri.workflows.denoise import Tables, denoise_file
+from unfog.dmri.workflows.denoise import denoise_file
+from unfog.dmri.workflows.scan import Tables
 from unfog.dmri.workflows.synthesize import synthesize_files
 from unfog.files.nifti import read_nifti
 

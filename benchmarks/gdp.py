@@ -34,8 +34,8 @@ from unfog.physics.exposure import Exposure
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Identity, Points
 from unfog.physics.saturation import saturated_line
+from unfog.runs.low_light import relight
 from unfog.runs.run import Run
-from unfog.workflows.low_light import relight
 
 RUNS = {"t1-slices": ("mni-t1", 4), "fashion": ("fashion-mnist", 8)}  # and their data, and how many pictures
 DARK, NOISE = (0.25, 0.1), 0.01  # f, m and the noise, of a range of 1

@@ -12,6 +12,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+Report = Callable[[int, int], None]  # told (done, in all)
 EVERY = 10.0  # seconds between plain lines
 
 
@@ -47,5 +48,21 @@ def _lines(total: int, stream: TextIO) -> Callable[[int, float, float], None]:
         if now - told >= EVERY or step == total:
             told = now
             print(f"step {step} of {total}: {summary(step, total, loss, rate)}", file=stream, flush=True)
+
+    return tell
+
+
+def progress_line(what: str) -> Report:
+    """Steps done, on standard error: a line that changes on a terminal, a plain line every ten seconds elsewhere."""
+    terminal, told = sys.stderr.isatty(), time.monotonic()
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if terminal:
+            sys.stderr.write(f"\r{what}: step {done} of {total}" + "\n" * (done == total))
+        elif now - told >= 10:
+            told = now
+            sys.stderr.write(f"{what}: step {done} of {total}\n")
 
     return tell

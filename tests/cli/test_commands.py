@@ -18,7 +18,7 @@ from unfog.cli.main import app
 from unfog.runs import train
 from unfog.runs.run import Run
 from unfog.training.guard import Interrupted
-from unfog.workflows.restore import _write_samples
+from unfog.workflows.sample import _write_samples
 
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 0, 3.0, -20], [0, 2.0, 0, 10], [0, 0, 0, 1]])  # axes not in the usual order
 

@@ -13,8 +13,8 @@ from support.commands import invoke
 
 from unfog.errors import InputError
 from unfog.files.output import write_image
+from unfog.runs.edit import told_conditions
 from unfog.runs.run import Run
-from unfog.workflows.edit import told_conditions
 
 
 @pytest.fixture

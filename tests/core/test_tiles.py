@@ -6,9 +6,9 @@ import torch
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
+from unfog.core.tiles import Tiled
 from unfog.errors import InputError
 from unfog.evaluation.law import affine_law
-from unfog.guidance.tiles import Tiled
 from unfog.physics.operators import Mask
 from unfog.posterior.mmps import MMPS
 from unfog.sampling.ancestral import DDPM

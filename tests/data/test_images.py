@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from unfog.data import open_dataset
-from unfog.data.images import read_image
 from unfog.errors import InputError
 from unfog.files.output import write_image
+from unfog.files.pictures import read_image
 
 RNG = np.random.default_rng(0)
 

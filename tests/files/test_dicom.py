@@ -12,10 +12,11 @@ import pytest
 from support.dicom_files import NAME, SLOPE, enhanced, field, headers, write
 
 from unfog.data.dataset import open_dataset
-from unfog.data.volumes import scaled, upright
+from unfog.data.volumes import scaled
 from unfog.errors import InputError, MissingExtra
 from unfog.files.dicom import read_dicom
 from unfog.files.nifti import Volume, read_nifti, write_nifti
+from unfog.files.orientation import upright
 
 pytest.importorskip("pydicom")
 AXIAL = np.eye(3)[:2]

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unfog.data import open_dataset
-from unfog.data.volumes import upright
 from unfog.errors import InputError
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
+from unfog.files.orientation import upright
 
 FIELDS = (
     "pixdim",

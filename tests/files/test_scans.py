@@ -12,7 +12,7 @@ import pytest
 
 from unfog.files.nifti import new_volume
 from unfog.files.scans import NiftiScan, PictureScan, read_scan
-from unfog.workflows.restore import contact_sheet
+from unfog.workflows.sample import contact_sheet
 
 ORIENTATIONS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
 

@@ -9,10 +9,10 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.oracle import MixtureDenoiser
 from unfog.core.process import EDM, VPLinear
 from unfog.core.random import generators, normal
+from unfog.core.tiles import Tiled
 from unfog.errors import InputError
 from unfog.evaluation.law import affine_law
 from unfog.guidance.preferences import Preferring, colour_constancy
-from unfog.guidance.tiles import Tiled
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.exposure import Exposure, smooth_offset
 from unfog.physics.operators import BlockAverage, Grey, Points

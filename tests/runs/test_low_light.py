@@ -9,8 +9,8 @@ from unfog.core.oracle import MixtureDenoiser
 from unfog.core.process import EDM
 from unfog.physics.exposure import Exposure
 from unfog.physics.operators import BlockAverage, Points
+from unfog.runs.low_light import relight
 from unfog.runs.run import Run
-from unfog.workflows.low_light import relight
 
 SHAPE = (1, 32, 32)
 PATTERN = torch.sin(torch.arange(1024) / 5.0)[None]

@@ -12,9 +12,9 @@ from unfog.core.codec import Range
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
+from unfog.core.tiles import Tiled
 from unfog.errors import InputError
 from unfog.evaluation.law import affine_law
-from unfog.guidance.tiles import Tiled
 from unfog.physics.operators import Identity, Mask
 from unfog.posterior.mmps import MMPS
 from unfog.runs.memory import Room, out_of_memory, within_memory

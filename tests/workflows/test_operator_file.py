@@ -6,7 +6,8 @@ import torch
 from unfog.errors import InputError
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.operators import BlockAverage, Grey, Identity
-from unfog.physics.registry import operators, read_operator
+from unfog.physics.registry import operators
+from unfog.workflows.operator_file import read_operator
 
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

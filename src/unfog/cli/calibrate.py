@@ -22,9 +22,9 @@ def calibrate(
 
     They are saved with the run: `unfog sample RUN --sampler calibrated --steps K` then comes nearest to the exact samples in K calls.
     """
+    from unfog.progress import progress_line
     from unfog.runs.calibrate import calibrate_run
     from unfog.runs.run import Run as Opened
-    from unfog.workflows.restore import progress_line
 
     report = progress_line("calibrating")
     emit(

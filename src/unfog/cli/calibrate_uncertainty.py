@@ -43,11 +43,13 @@ def calibrate_uncertainty(
 
     It is saved with the run, for each task, and `unfog restore RUN` applies it. Raw data of scanners are simulated from the images.
     """
+    from unfog.progress import progress_line
     from unfog.runs import uncertainty
     from unfog.runs.run import Run as Opened
+    from unfog.runs.run import require_posterior_mean
     from unfog.runs.simulated import simulated_ct, simulated_mri
     from unfog.workflows.problem import task_operator
-    from unfog.workflows.restore import progress_line, require_noise, require_posterior_mean
+    from unfog.workflows.restore import require_noise
 
     require_noise(str(noise))
     opened = Opened.open(run)

@@ -27,6 +27,7 @@ def distill(
 
     It is trained on the data of RUN, which must still be there, and `unfog sample NEWRUN` needs no further options.
     """
+    import unfog.builtin  # noqa: F401  (registers every name)
     from unfog.runs.distill import distill_run
     from unfog.training.guard import Interrupted
 

@@ -71,7 +71,8 @@ def denoise(
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.ddm2 import ddm2_file
-    from unfog.dmri.workflows.denoise import Tables, denoise_file
+    from unfog.dmri.workflows.denoise import denoise_file
+    from unfog.dmri.workflows.scan import Tables
 
     if method is Method.ddm2:
         if prior != "dmri-refiner":
@@ -108,7 +109,7 @@ def complete(
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.complete import complete_file
-    from unfog.dmri.workflows.denoise import Tables
+    from unfog.dmri.workflows.scan import Tables
 
     target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-")
     work = partial(complete_file, target=target, mask=mask, coils=coils, prior=prior)
@@ -140,8 +141,8 @@ def fod(
     with most directions between b = 700 and 3000.
     """
     from unfog.dmri.workflows.bids import each_scan
-    from unfog.dmri.workflows.denoise import Tables
     from unfog.dmri.workflows.fod import fod_file
+    from unfog.dmri.workflows.scan import Tables
 
     work = partial(fod_file, mask=mask, coils=coils, samples=samples, prior=prior, seed=seed)
     tables = Tables(bvals, bvecs, grad, layout.value)
@@ -168,7 +169,7 @@ def synthesize(
 
     Writes dwi and its table, dwi_noisefree, the directions and fractions of three fibre families, the mask, and summary.json.
     """
-    from unfog.dmri.workflows.denoise import Tables
+    from unfog.dmri.workflows.scan import Tables
     from unfog.dmri.workflows.synthesize import synthesize_files
 
     tables = Tables(bvals, bvecs, grad, layout.value)

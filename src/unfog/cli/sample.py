@@ -26,7 +26,7 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers.
     """
-    from unfog.workflows.restore import sample_run
+    from unfog.workflows.sample import sample_run
 
     result = sample_run(
         run, count, out, sampler=sampler, steps=steps, grid=grid, seed=seed, label=label, guidance=guidance, seamless=seamless

@@ -23,6 +23,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a system on a data set or on your own files."""
+    import unfog.builtin  # noqa: F401  (registers every name)
     from unfog.runs.train import train_system
     from unfog.training.guard import Interrupted
 

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
 from unfog.errors import InputError
-
-MEMORY_CAP = 8 << 30  # bytes of one array
-REAL = "biuf"  # NumPy's kinds of real numbers
+from unfog.files.numpy_files import npz_array, npz_names, require_finite
 
 
 @datasets.register("arrays")
@@ -64,44 +62,6 @@ def _from_npz(file: Path, key: str | None, default: str) -> NDArray[Any]:
     if chosen not in names:
         raise InputError(f"{file.name} holds no array {chosen!r}; it holds: {', '.join(names)}.")
     return npz_array(file, chosen)
-
-
-def npz_names(file: Path) -> list[str]:
-    """Of the arrays in an .npz."""
-    with zipfile.ZipFile(file) as bundle:
-        return [name.removesuffix(".npy") for name in bundle.namelist()]
-
-
-def npz_array(file: Path, name: str, kinds: str = REAL) -> NDArray[Any]:
-    """One array of an .npz, of one of NumPy's ``kinds`` of numbers, finite."""
-    with zipfile.ZipFile(file) as bundle:
-        info = bundle.getinfo(f"{name}.npy")
-        with bundle.open(info) as stream:
-            _check_header(file, stream, info.file_size)
-        with bundle.open(info) as stream:
-            return require_finite(file, name, np.lib.format.read_array(stream, allow_pickle=False), kinds)
-
-
-def _check_header(file: Path, stream: Any, size: int) -> None:
-    """Refuse a header that claims more than its member holds, before NumPy makes room for it."""
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if claimed > min(size, MEMORY_CAP):
-        raise InputError(f"{file.name} claims {claimed} bytes in its header and holds {size}, of which {MEMORY_CAP >> 30} GB are read.")
-
-
-def require_finite(file: Path, name: str, array: NDArray[Any], kinds: str = REAL) -> NDArray[Any]:
-    """The array, read into memory, where it is of one of NumPy's ``kinds`` of numbers, not too large and finite."""
-    if array.dtype.kind not in kinds:
-        raise InputError(f"{file.name} has type {array.dtype} in {name}; save {'real ' if kinds == REAL else ''}numbers.")
-    if array.nbytes > MEMORY_CAP:
-        raise InputError(f"{file.name} needs more than {MEMORY_CAP >> 30} GB; split it.")
-    array = np.array(array)
-    if array.dtype.kind in "fc" and (bad := int((~np.isfinite(array)).sum())):
-        raise InputError(f"{file.name} has {bad} non-finite values of {array.size} in {name}; mend or mask them first.")
-    return array
 
 
 def _samples(file: Path, x: NDArray[Any], dims: int) -> NDArray[Any]:

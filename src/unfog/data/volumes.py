@@ -7,23 +7,18 @@ and what lies above is cut, so that one bright vessel doesn't darken a head. A c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.orientations import inv_ornt_aff, ornt_transform
 from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
 from unfog.errors import InputError
 from unfog.files.dicom import read_every_series
 from unfog.files.nifti import Volume, read_nifti
+from unfog.files.orientation import PERCENTILE, upright
 from unfog.files.slices import to_slices
-
-PERCENTILE = 99.5
-_RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
 class Volumes(ArrayDataset):
@@ -78,25 +73,6 @@ def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.f
         return data[None, None]
     slices: NDArray[np.float32] = to_slices(data, axis)
     return np.asarray(slices[(slices > 0.1).mean((1, 2, 3)) >= least])
-
-
-def upright(volume: Volume) -> NDArray[np.float32]:
-    """The data (X, Y, Z[, T]) with its axes reordered and flipped to the nearest right, anterior, superior."""
-    turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
-    return np.asarray(nib.apply_orientation(volume.data, turn), dtype=np.float32)  # type: ignore[no-untyped-call]
-
-
-def as_stored(data: NDArray[Any], volume: Volume) -> NDArray[Any]:
-    """Upright ``data`` (X, Y, Z[, T]) on the grid of its ``volume`` again: the inverse of ``upright``."""
-    back = ornt_transform(_RAS, nib.io_orientation(volume.affine))  # type: ignore[no-untyped-call]
-    return np.asarray(nib.apply_orientation(data, back))  # type: ignore[no-untyped-call]
-
-
-def standing(volume: Volume) -> Volume:
-    """The volume with its data ``upright`` and the affine of that; its header stays that of the file."""
-    turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
-    affine = volume.affine @ inv_ornt_aff(turn, volume.data.shape)  # type: ignore[no-untyped-call]
-    return replace(volume, data=np.ascontiguousarray(upright(volume)), affine=affine)
 
 
 def scaled(data: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from unfog.data.dataset import open_dataset
 from unfog.demo.terminal import Show
+from unfog.progress import Report
 from unfog.report import grey
-from unfog.runs.config import Config
 from unfog.runs.run import Run, export
 from unfog.runs.sample import Plan, draw
 from unfog.runs.train import configure, rate, train_config
-from unfog.sampling.loop import Report
+from unfog.systems.registry import Config
 
 SYSTEM = "t1-prior"
 DATA: Config = {"name": "mni-t1", "resolution": 4.0}  # 48 x 40: a quarter of the pixels learns in a quarter of the time

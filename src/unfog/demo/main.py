@@ -22,11 +22,11 @@ from unfog.demo.restore import Outcome, calibrate, restore_slab
 from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
+from unfog.files.folder import new_folder
 from unfog.files.output import write_bytes, write_image
 from unfog.report import grey, mosaic
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
-from unfog.workflows.restore import new_folder
 
 PRIOR = "t1-slices"
 GRID = {"name": "karras", "sigma_max": 3.0}  # lower than restoration's own, for speed: about .2 dB less in stripes

@@ -11,9 +11,10 @@ from torch import Tensor
 from unfog.core.random import generator, generators, normal, normal_like
 from unfog.core.shapes import expand
 from unfog.data.dataset import Dataset
+from unfog.progress import Report
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
-from unfog.sampling.loop import Report, trajectory
+from unfog.sampling.loop import trajectory
 
 LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 20.0)  # sigma / alpha
 

@@ -17,10 +17,10 @@ from unfog.evaluation.images import coverage, psnr, ssim
 from unfog.files.nifti import Volume, write_nifti
 from unfog.files.scans import read_scan
 from unfog.files.slices import to_volume
+from unfog.progress import Report
 from unfog.runs.restore import Restored, restore
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
-from unfog.sampling.loop import Report
 
 
 @dataclass(frozen=True)

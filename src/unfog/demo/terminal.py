@@ -14,8 +14,8 @@ from rich.segment import Segment
 from rich.segment import Segments as Picture
 from rich.style import Style
 
+from unfog.progress import Report
 from unfog.report import pictures
-from unfog.sampling.loop import Report
 
 EVERY = 10.0  # seconds between plain lines
 

@@ -14,7 +14,7 @@ from unfog.core.denoiser import Denoiser, InBfloat16
 from unfog.dmri.denoising import blind, classical
 from unfog.dmri.denoising import complete as completion
 from unfog.dmri.fibres import fod as orientations
-from unfog.sampling.loop import Report
+from unfog.progress import Report
 
 Prior = Denoiser | str  # a denoiser, or the name of a run
 
@@ -53,7 +53,7 @@ def _denoiser(prior: Prior) -> Denoiser:
 
 
 def _scales(prior: Prior) -> dict[str, float]:
+    from unfog.dmri.fibres.fod import fod_scales
     from unfog.runs.run import Run
-    from unfog.runs.uncertainty import fod_scales
 
     return {} if isinstance(prior, Denoiser) else fod_scales(Run.open(prior))

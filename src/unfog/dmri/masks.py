@@ -8,7 +8,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unfog.dmri.gradients import GradientTable
+from unfog.errors import MissingExtra
+from unfog.files.nifti import Volume
+
+AIR = 0.3  # of the head's signal: air is darker
+STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
+
 
 def voxels_inside(mask: NDArray[Any] | None, space: Sequence[int]) -> NDArray[np.bool_]:
     """``space`` bool: where ``mask`` is above 0, or everywhere without one."""
     return np.ones(tuple(space), bool) if mask is None else np.asarray(mask) > 0
+
+
+def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
+    """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none.
+
+    Everything, where what that leaves out is not as dark as air, or is darker with diffusion weighting, which air is not: a crop
+    inside a head has no air, and Otsu would part its fluid from its tissue.
+    """
+    try:
+        from dipy.segment.mask import median_otsu
+    except ImportError as error:
+        raise MissingExtra("dmri", "DIPY") from error
+    shown = gradients.b0 if gradients.b0.any() else ~gradients.b0
+    mean, weighted = volume.data[..., shown].mean(-1), volume.data[..., ~gradients.b0].mean(-1)
+    everything = np.ones(mean.shape, bool)
+    if float(mean.max()) == float(mean.min()):
+        return everything
+    inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
+    if not inside.any() or inside.all():
+        return everything
+    outside = np.median(mean[~inside])
+    dark, still = outside < AIR * np.median(mean[inside]), outside <= STILL * np.median(weighted[~inside])
+    return inside if dark and still else everything

@@ -24,8 +24,11 @@ from torch import Tensor
 
 from unfog.dmri import harmonics
 from unfog.dmri.gradients import SHELL_GAP, GradientTable
-from unfog.dmri.simulation.simulate import ORDER, RMS, shell_vector
 from unfog.errors import InputError
+
+ORDER = 4
+# Root mean squares of b = 0 and of each order's coefficients over patches: equal within an order, as rotations mix them.
+RMS = (1.46, 1.49, *(0.138,) * 5, *(0.025,) * 9)
 
 
 @dataclass(frozen=True)
@@ -149,3 +152,8 @@ def signals(found: Sequence[tuple[Shell, Tensor]], at: GradientTable) -> Tensor:
 def basis(directions: NDArray[np.float64]) -> Tensor:
     """The harmonics of the prior at unit ``directions`` (N, 3): (N, 15)."""
     return harmonics.design(torch.from_numpy(directions), ORDER)
+
+
+def shell_vector(b: float, gain: float) -> Tensor:
+    """What a network is told of a shell, (2,): b in ms/um^2 and ln g."""
+    return torch.tensor([b, math.log(gain)])

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.data.arrays import MEMORY_CAP
 from unfog.errors import InputError, MissingExtra
+from unfog.files.numpy_files import MEMORY_CAP
 
 NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30, 31)  # flags of noise, calibration alone, navigation, phase correction and the like
 ONE = ("contrast", "phase", "set", "kspace_encode_step_2")  # counters that tell images apart, and the third dimension

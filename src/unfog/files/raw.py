@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.data.arrays import MEMORY_CAP, npz_array, npz_names, require_finite
 from unfog.errors import InputError, MissingExtra
 from unfog.files.ismrmrd import read_ismrmrd
+from unfog.files.numpy_files import MEMORY_CAP, npz_array, npz_names, require_finite
 
 Raw = dict[str, NDArray[Any]]
 HDF5 = (".h5", ".hdf5", ".mrd")

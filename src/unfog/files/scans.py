@@ -6,25 +6,21 @@ way it is written on the grid it came on.
 
 from __future__ import annotations
 
-import io
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation
-from numpy.typing import NDArray
 
-from unfog.data.images import read_image
-from unfog.data.volumes import PERCENTILE, as_stored, upright
 from unfog.errors import InputError
 from unfog.files.dicom import is_dicom, read_dicom
 from unfog.files.nifti import Volume, new_volume, read_nifti, write_nifti
-from unfog.files.output import write_bytes, write_image
+from unfog.files.numpy_files import Array, read_array, write_array
+from unfog.files.orientation import PERCENTILE, as_stored, upright
+from unfog.files.output import write_image
+from unfog.files.pictures import read_image
 from unfog.files.slices import to_slices, to_volume
-
-Array = NDArray[np.float32]
 
 
 class Scan(ABC):
@@ -158,21 +154,3 @@ def _array(path: Path, dims: int) -> ArrayScan:
     if not dims <= data.ndim <= dims + 2:
         raise InputError(f"{path.name} has {data.ndim} axes; give (n, channels, *space) with {dims} of space, or one sample of it.")
     return ArrayScan(data.reshape((1,) * (dims + 2 - data.ndim) + data.shape), data.ndim)
-
-
-def read_array(path: Path) -> Array:
-    """A .npy of finite real numbers; never a pickle."""
-    try:
-        data: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)  # a map is checked against the file's length
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path.name} is not a readable .npy of numbers; save it with numpy.save.") from error
-    if not isinstance(data, np.ndarray) or data.dtype.kind not in "uifb" or data.size == 0 or not np.isfinite(data).all():
-        raise InputError(f"{path.name} must hold real, finite numbers.")
-    return np.array(data, dtype=np.float32)
-
-
-def write_array(path: Path, data: Array) -> Path:
-    """A .npy, written atomically."""
-    content = io.BytesIO()
-    np.save(content, data, allow_pickle=False)
-    return write_bytes(path, content.getvalue())

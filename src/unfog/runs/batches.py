@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from unfog.progress import Report
 from unfog.runs.memory import Room, within_memory
-from unfog.sampling.loop import Report
 
 Job = tuple[int, int]  # image, draw of it
 Work = Callable[[list[Job], Room, Report], Tensor]  # some draws (jobs, ...), telling (step, steps)

@@ -14,7 +14,7 @@ from unfog.core.process import processes
 from unfog.core.random import seed_of
 from unfog.core.variance import variances
 from unfog.networks import networks
-from unfog.runs.config import Config
+from unfog.systems.registry import Config
 
 TOKEN_WIDTH = 256
 

@@ -22,11 +22,11 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.random import generators, normal
 from unfog.errors import InputError
 from unfog.files.output import write_bytes
+from unfog.progress import Report
 from unfog.runs.run import Run
 from unfog.sampling.calibration.calibrate import calibrate, fine
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.grids import grids
-from unfog.sampling.loop import Report
 
 COEFFICIENTS = ("times", "weights", "shares")
 FOLDER, SETS, LONG = "solvers", 4, 20  # trajectories are held in so many sets; from so many calls on high order pays

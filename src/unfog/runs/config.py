@@ -25,16 +25,11 @@ from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.networks import networks
 from unfog.sampling import grids, samplers
-from unfog.training.objectives import (
-    adversarial,  # noqa: F401  registers its objective
-    consistency,
-)
-from unfog.training.objectives.denoising import objectives
+from unfog.systems.registry import Config
+from unfog.training.objectives import consistency, objectives
 from unfog.training.objectives.losses import weights
 from unfog.training.objectives.times import times, uniforms
 from unfog.training.settings import TrainSettings
-
-Config = dict[str, Any]
 
 SECTIONS = (
     "system", "data", "shape", "codec", "process", "prediction", "variance", "label", "network", "conditions", "objective", "augment",

@@ -18,11 +18,12 @@ from unfog.core.process import VariancePreserving
 from unfog.core.registry import Registry
 from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
-from unfog.runs.config import Config, apply_overrides, load_config
+from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
 from unfog.runs.train import rate, train_config
 from unfog.systems.common import training
 from unfog.systems.consistency import sampling
+from unfog.systems.registry import Config
 
 SYSTEM, MOST_STEPS, SCALE = "distilled", 16, 0.5
 KNOTS = 8  # in all: as many midpoint steps of the teacher come as near to its flow as 50 of DDIM

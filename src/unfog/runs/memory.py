@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from unfog.core.denoiser import Denoiser
+from unfog.core.tiles import Tiled
 from unfog.errors import InputError
-from unfog.guidance.tiles import Tiled
 
 LEAST_TILE = 8  # pixels
 _SAYINGS = ("not enough memory", "can't allocate memory", "out of memory")  # of torch, where it has no error of its own for it

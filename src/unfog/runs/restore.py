@@ -34,11 +34,11 @@ from unfog.posterior.gdp import GDP
 from unfog.posterior.mmps import MMPS
 from unfog.posterior.pigdm import PiGDM
 from unfog.posterior.tmpd import TMPD
+from unfog.progress import Report
 from unfog.runs.batches import Job, in_batches
 from unfog.runs.memory import Room, within_memory
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, run_plan
-from unfog.sampling.loop import Report
 
 tasks: Registry[Operator] = Registry("task")
 tasks.register("denoise")(Identity)

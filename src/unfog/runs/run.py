@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from unfog.core.codec import Codec
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.errors import InputError
 from unfog.runs.build import build
-from unfog.runs.config import Config, load_config, save_config
+from unfog.runs.config import load_config, save_config
+from unfog.systems.registry import Config
 from unfog.training.checkpoint import load_ema
 
 WEIGHTS, CONFIG, MANIFEST, CARD = "weights.safetensors", "config.yaml", "manifest.json", "card.json"
@@ -115,3 +117,18 @@ def _weights(path: Path) -> dict[str, Tensor]:
         if _sha256(path / name) != expected:
             raise InputError(f"{name} in {path.name} is not as it was written (its SHA-256 differs); restore it.")
     return safetensors.torch.load_file(path / WEIGHTS)
+
+
+def require_posterior_mean(run: Run) -> None:
+    """``InputError`` for a run that restores nothing."""
+    name = run.config.get("objective", {}).get("name", "")
+    if any(jumping in name for jumping in ("consistency", "adversarial")):
+        raise InputError(
+            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore or invert; use the run it was distilled from."
+        )
+
+
+def data_range(run: Run) -> tuple[float, float]:
+    """The smallest and largest value of the data a run was trained on."""
+    low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
+    return low, high

@@ -14,11 +14,12 @@ from unfog.core.random import generators, normal
 from unfog.core.seamless import Seamless
 from unfog.errors import InputError
 from unfog.guidance.classifier_free import ClassifierFree
+from unfog.progress import Report
 from unfog.runs import calibrate as solvers
 from unfog.runs.build import drops
 from unfog.runs.run import Run
 from unfog.sampling.grids import grids
-from unfog.sampling.loop import Report, Sampler, solve
+from unfog.sampling.loop import Sampler, solve
 from unfog.sampling.samplers import samplers
 
 

@@ -17,9 +17,10 @@ from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
 from unfog.runs.build import build, drops
-from unfog.runs.config import Config, apply_overrides, load_config
+from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
 from unfog.systems import registry
+from unfog.systems.registry import Config
 from unfog.training.feed import Feed
 from unfog.training.learner import Learner
 from unfog.training.loop import Callback, TrainResult, train

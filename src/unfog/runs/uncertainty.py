@@ -22,10 +22,10 @@ from unfog.evaluation.images import coverage
 from unfog.files.output import write_bytes
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
+from unfog.progress import Report
 from unfog.runs.restore import GRID, measured_where, restore
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
-from unfog.sampling.loop import Report
 
 FOLDER = "uncertainty"
 
@@ -39,11 +39,6 @@ def interval_scale(run: Run, task: str) -> float:
     if record["weights_sha256"] != run.weights_sha256:
         raise InputError(f"{FOLDER}/{path.name} was learned on other weights than those of {run.name}; calibrate again with --overwrite.")
     return float(record["scale"])
-
-
-def fod_scales(run: Run) -> dict[str, float]:
-    """The factors on cones and on the deviations of FA and MD (``benchmarks/dmri_intervals.py`` learns them), or 1."""
-    return {name: interval_scale(run, f"fod-{name}") for name in ("cone", "fa", "md")}
 
 
 def calibrate_uncertainty(

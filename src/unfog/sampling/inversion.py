@@ -18,9 +18,10 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.shapes import expand
+from unfog.progress import Report
 from unfog.sampling.ancestral import DDIM
 from unfog.sampling.grids import check_grid, require_signal
-from unfog.sampling.loop import Condition, Report, solve
+from unfog.sampling.loop import Condition, solve
 
 
 @torch.no_grad()

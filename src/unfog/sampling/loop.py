@@ -5,7 +5,7 @@ A sampler's ``step`` takes x_t at t to x_s at s < t; what it must remember betwe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Protocol
@@ -15,11 +15,11 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import Randomness
+from unfog.progress import Report
 from unfog.sampling.grids import check_grid
 
 History = tuple[Any, ...]
 Condition = Mapping[str, Any]
-Report = Callable[[int, int], None]  # told (done, in all)
 
 
 class Sampler(Protocol):

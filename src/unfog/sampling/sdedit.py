@@ -14,8 +14,9 @@ from unfog.core.denoiser import Denoiser
 from unfog.core.random import Randomness, normal_like
 from unfog.core.shapes import expand
 from unfog.errors import InputError
+from unfog.progress import Report
 from unfog.sampling.grids import check_grid
-from unfog.sampling.loop import Condition, Report, Sampler, solve
+from unfog.sampling.loop import Condition, Sampler, solve
 
 
 def last_share(grid: Tensor, strength: float) -> Tensor:

@@ -1,7 +1,17 @@
-"""Named systems: recipes over the parts below. Importing this package registers them all."""
+"""Named systems: recipes over the parts below. Importing this package registers those of images; ``unfog.builtin`` registers all."""
 
-from unfog.dmri.prior import recipe as dmri_prior
-from unfog.systems import consistency, ddpm, edm, fields, improved_ddpm, ncsn, rectified_flow, score_sde
+from unfog.systems import consistency, ddpm, edm, improved_ddpm, ncsn, priors, rectified_flow, score_sde
 from unfog.systems.registry import get, names
 
-__all__ = ["consistency", "ddpm", "dmri_prior", "edm", "fields", "get", "improved_ddpm", "names", "ncsn", "rectified_flow", "score_sde"]
+__all__ = [
+    "consistency",
+    "ddpm",
+    "edm",
+    "get",
+    "improved_ddpm",
+    "names",
+    "ncsn",
+    "priors",
+    "rectified_flow",
+    "score_sde",
+]

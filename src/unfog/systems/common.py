@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unfog.data.dataset import Dataset
-from unfog.runs.config import Config
+from unfog.systems.registry import Config
 
 TRAINING: Config = {
     "steps": 20_000, "batch": 64, "lr": 2e-4, "warmup": 500, "decay": "cosine", "weight_decay": 0.0, "betas": [0.9, 0.999], "clip": 1.0,

@@ -8,10 +8,9 @@ Distillation of a trained run is ``runs.distill``.
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.runs.config import Config
 from unfog.systems.common import training
 from unfog.systems.edm import edm
-from unfog.systems.registry import system
+from unfog.systems.registry import Config, system
 
 
 def sampling(segments: int, steps: int, scale: float) -> Config:

@@ -6,9 +6,8 @@ beta linear from 1e-4 to 0.02 over 1000 steps, noise prediction, the simple loss
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.runs.config import Config
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.registry import system
+from unfog.systems.registry import Config, system
 
 
 @system("ddpm", "noise prediction on DDPM's 1000-step table, ancestral sampling", "Ho, Jain & Abbeel 2020, arXiv:2006.11239")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.runs.config import Config
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.registry import system
+from unfog.systems.registry import Config, system
 
 STEPS = 1000
 

@@ -7,9 +7,8 @@ is hardest to tell, is seen most.
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.runs.config import Config
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.registry import system
+from unfog.systems.registry import Config, system
 
 
 @system(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from unfog.core.registry import unknown
 from unfog.data.dataset import Dataset
-from unfog.runs.config import Config
 
+Config = dict[str, Any]
 Recipe = Callable[[Dataset], Config]
 
 
@@ -49,3 +50,6 @@ def get(name: str) -> System:
     if name not in _systems:
         raise unknown("system", name, _systems)
     return _systems[name]
+
+
+Config = dict[str, Any]

@@ -7,9 +7,8 @@ one are sampled by reverse diffusion with a Langevin corrector, the sub-variance
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.runs.config import Config
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.registry import system
+from unfog.systems.registry import Config, system
 
 PAPER = "Song et al. 2021, arXiv:2011.13456"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from unfog.files.folder import check_new, new_folder
 from unfog.runs.config import load_config
 from unfog.runs.run import CONFIG, locate, write_run
 from unfog.training.posthoc import reconstruct
 from unfog.training.snapshots import stored
-from unfog.workflows.restore import check_new, new_folder
 
 
 def average_run(source: str | Path, length: float, out: Path) -> dict[str, Any]:

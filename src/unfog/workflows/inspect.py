@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from unfog.data.images import read_image
 from unfog.errors import InputError
 from unfog.files.nifti import read_nifti
-from unfog.files.scans import read_array
+from unfog.files.numpy_files import read_array
+from unfog.files.pictures import read_image
 from unfog.runs.run import Run, priors
 from unfog.training.checkpoint import fault, newest_verified
 

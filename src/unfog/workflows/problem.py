@@ -15,9 +15,9 @@ from unfog.files.scans import NiftiScan, Scan, read_scan
 from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask
-from unfog.physics.registry import read_operator
 from unfog.runs.restore import tasks
-from unfog.runs.run import Run
+from unfog.runs.run import Run, data_range
+from unfog.workflows.operator_file import read_operator
 
 LEAST_NOISE = 0.005  # of the data's range: a measurement is never taken for exact
 
@@ -48,12 +48,6 @@ class Measured:
     noise: Callable[[Tensor], float]
     unit: float
     warnings: list[str] = field(default_factory=list)
-
-
-def data_range(run: Run) -> tuple[float, float]:
-    """The smallest and largest value of the data a run was trained on."""
-    low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
-    return low, high
 
 
 def measured_scan(run: Run, path: Path, task: str, options: Options) -> Measured:

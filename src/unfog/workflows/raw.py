@@ -34,8 +34,8 @@ from unfog.physics.linear import Operator, require_adjoint
 from unfog.physics.noise import estimate_edge_sigma, estimate_ray_sigma
 from unfog.physics.operators import Mask, Weights
 from unfog.physics.radon import FanBeam, ParallelBeam
-from unfog.runs.run import Run
-from unfog.workflows.problem import Measured, Options, data_range
+from unfog.runs.run import Run, data_range
+from unfog.workflows.problem import Measured, Options
 
 Array = NDArray[Any]
 TOP = 99.5  # percentile of an image of unknown units that stands for the largest value of the data

@@ -13,11 +13,10 @@ from unfog.dmri import harmonics
 from unfog.dmri.denoising.blind import denoise_blind
 from unfog.dmri.denoising.complete import complete
 from unfog.dmri.gradients import GradientTable, well_spread
-from unfog.dmri.shells import basis, shells
+from unfog.dmri.shells import RMS, basis, shells
 from unfog.dmri.simulation.anatomy import mni_anatomy
 from unfog.dmri.simulation.noise import add_magnitude_noise
 from unfog.dmri.simulation.phantom import make_phantom, real_gradients
-from unfog.dmri.simulation.simulate import RMS
 from unfog.errors import InputError
 from unfog.runs.run import Run, priors
 

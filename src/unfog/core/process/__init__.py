@@ -1,20 +1,10 @@
 """The forward process, one equation a class; importing this package registers every schedule by name."""
 
-from unfog.core.process.flow import RectifiedFlow, SubVariancePreserving, VarianceExploding
-from unfog.core.process.variance_preserving import (
-    EDM,
-    Process,
-    Tabulated,
-    VariancePreserving,
-    VPCosine,
-    VPLinear,
-    VPScaledLinear,
-    ddpm_cosine,
-    ddpm_linear,
-    ddpm_scaled_linear,
-    processes,
-    require_growth,
-)
+from unfog.core.process.additive import EDM, VarianceExploding
+from unfog.core.process.base import Process, processes, require_growth
+from unfog.core.process.flow import RectifiedFlow
+from unfog.core.process.tabulated import Tabulated, ddpm_cosine, ddpm_linear, ddpm_scaled_linear
+from unfog.core.process.variance_preserving import SubVariancePreserving, VariancePreserving, VPCosine, VPLinear, VPScaledLinear
 from unfog.core.process.zero_snr import zero_snr
 
 __all__ = [

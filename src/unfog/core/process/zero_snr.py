@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfog.core.process.variance_preserving import Tabulated, VariancePreserving, processes
+from unfog.core.process.base import processes
+from unfog.core.process.tabulated import Tabulated
+from unfog.core.process.variance_preserving import VariancePreserving
 from unfog.errors import InputError
 
 

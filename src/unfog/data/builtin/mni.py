@@ -33,8 +33,6 @@ GAP = 6  # mm on each side of a slab that are in no split
 LEAST_BRAIN, LEAST_OBLIQUE = 0.05, 0.4  # of the field of view, in axial slices and in oblique planes
 _FIELD = (160.0, 192.0, 160.0)  # mm in x, y, z
 _CENTRE = (-0.5, -16.5, 4.5)  # mm: the brain's, such that cells of 2 mm hold whole voxels
-
-
 _SPLITTING = Slabs(SLABS, GAP)
 split_of = _SPLITTING.split_of
 

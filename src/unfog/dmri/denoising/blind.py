@@ -29,9 +29,8 @@ from unfog.dmri.denoising.twicing import twiced
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.masks import voxels_inside
-from unfog.dmri.shells import shells, signals
-from unfog.dmri.simulation.simulate import ORDER
-from unfog.sampling.loop import Report
+from unfog.dmri.shells import ORDER, shells, signals
+from unfog.progress import Report
 
 
 def enough(table: GradientTable) -> bool:

@@ -20,7 +20,7 @@ from unfog.dmri.gradients import as_table
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.rician import koay_inversion, without_bias
 from unfog.errors import InputError
-from unfog.sampling.loop import Report
+from unfog.progress import Report
 
 Array = NDArray[np.float32]
 

@@ -29,7 +29,7 @@ from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.shells import basis, same_shells, shells
-from unfog.sampling.loop import Report
+from unfog.progress import Report
 
 FEWEST = count(2)  # directions in a shell: what determines order 2
 LEFT = 0.91  # by the prior, of the error that low rank expects: the median over 22 simulated scans of what was found over what was said

@@ -29,12 +29,13 @@ from unfog.core.shapes import expand
 from unfog.data.dataset import Dataset, Ids, fingerprint
 from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
+from unfog.progress import Report
 from unfog.runs.build import build
-from unfog.runs.config import Config
 from unfog.sampling.grids import uniform
-from unfog.sampling.loop import Report, solve
+from unfog.sampling.loop import solve
 from unfog.sampling.samplers import samplers
 from unfog.systems.common import conditions, training, unet
+from unfog.systems.registry import Config
 from unfog.training.loop import train
 from unfog.training.objectives.denoising import Objective
 from unfog.training.objectives.times import Stratified

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.dmri import harmonics
-from unfog.dmri.simulation.simulate import ORDER
+from unfog.dmri.shells import ORDER
 
 HALF_TURNS = tuple(torch.diag(torch.tensor(signs, dtype=torch.float64)) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)))
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from unfog.sampling.loop import Report
+from unfog.progress import Report
 
 Rule = Callable[[Tensor, float], Tensor]  # (singular values over sigma sqrt n, beta) -> what they become
 

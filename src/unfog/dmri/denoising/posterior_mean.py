@@ -27,7 +27,7 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import voxels_inside
 from unfog.dmri.shells import Shell, shells, signals
 from unfog.errors import InputError
-from unfog.sampling.loop import Report
+from unfog.progress import Report
 
 SIDE, OVERLAP = 32, 8
 PROBES = 1

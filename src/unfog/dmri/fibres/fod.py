@@ -25,10 +25,11 @@ from unfog.dmri.fibres.orientation import Array, Orientation, orientation
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count, degrees
 from unfog.dmri.masks import voxels_inside
-from unfog.dmri.shells import basis
-from unfog.dmri.simulation.simulate import ORDER
+from unfog.dmri.shells import ORDER, basis
 from unfog.errors import InputError
-from unfog.sampling.loop import Report
+from unfog.progress import Report
+from unfog.runs.run import Run
+from unfog.runs.uncertainty import interval_scale
 
 B_RANGE = 700.0, 3000.0  # s/mm^2 where a shell shows directions
 SINGLE = 300  # voxels of highest FA whose response is that of one fibre
@@ -104,3 +105,8 @@ def deconvolved(coefficients: NDArray[np.floating], response: NDArray[np.float64
     shown = np.abs(response) > FLAT * abs(response[0])
     gain = np.where(shown, 1 / np.where(shown, response, 1), 0)
     return np.asarray(coefficients * gain[degrees(ORDER).numpy() // 2][:, None], dtype=np.float32)
+
+
+def fod_scales(run: Run) -> dict[str, float]:
+    """The factors on cones and on the deviations of FA and MD (``benchmarks/dmri_intervals.py`` learns them), or 1."""
+    return {name: interval_scale(run, f"fod-{name}") for name in ("cone", "fa", "md")}

@@ -37,11 +37,11 @@ from unfog.dmri.denoising.posterior_mean import OVERLAP, SIDE, Measured, measure
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count, degrees
 from unfog.dmri.masks import voxels_inside
-from unfog.dmri.simulation.simulate import ORDER
+from unfog.dmri.shells import ORDER
 from unfog.dmri.tensor import Tensors, fit_tensors
 from unfog.errors import InputError
+from unfog.progress import Report
 from unfog.sampling.lanczos import function_of
-from unfog.sampling.loop import Report
 
 PRODUCTS, PROBES = 2, 4  # with the covariance: so many find the polynomial, from so many probes, and one fewer make a draw
 

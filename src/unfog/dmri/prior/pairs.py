@@ -24,8 +24,9 @@ from unfog.dmri.denoising.blind import handed_over
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.half_turns import turned
 from unfog.dmri.gradients import GradientTable
+from unfog.dmri.shells import ORDER
 from unfog.dmri.simulation.noise import add_magnitude_noise
-from unfog.dmri.simulation.simulate import B_RANGE, CHANNELS, ORDER, simulate
+from unfog.dmri.simulation.simulate import B_RANGE, CHANNELS, simulate
 from unfog.dmri.simulation.tissue import Space
 from unfog.errors import InputError
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from unfog.data.dataset import Dataset
 from unfog.dmri.prior import pairs  # noqa: F401  (registers the data of the refiner)
-from unfog.dmri.simulation.simulate import RMS  # and registers the simulation
-from unfog.runs.config import Config
+from unfog.dmri.shells import RMS  # and registers the simulation
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.registry import system
+from unfog.systems.registry import Config, system
 
 
 @system(

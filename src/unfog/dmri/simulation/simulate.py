@@ -25,16 +25,14 @@ from torch import Tensor
 from unfog.core.random import generator
 from unfog.data.dataset import Dataset, Ids, datasets
 from unfog.dmri import harmonics
+from unfog.dmri.shells import ORDER, shell_vector
 from unfog.dmri.simulation import tissue
 from unfog.dmri.simulation.kernels import along, dispersed, zonal
 from unfog.dmri.simulation.tissue import Space
 from unfog.errors import InputError
 
-ORDER = 4
 CHANNELS = 1 + harmonics.count(ORDER)
 B_RANGE, GAIN_RANGE = (0.5, 3.0), (0.4, 2.2)  # ms/um^2;  g of a b = 0 image for each 75 directions, up to one for each 2.6
-# Root mean squares of b = 0 and of each order's coefficients over patches: equal within an order, as rotations mix them.
-RMS = (1.46, 1.49, *(0.138,) * 5, *(0.025,) * 9)
 Y00 = math.sqrt(4 * math.pi)  # the coefficient of the constant 1
 VERSION = 1  # counts changes of what is drawn
 
@@ -148,8 +146,3 @@ class Simulation(Dataset):
         patch = simulate(self.side, source)
         gain = float(Space(1, source).log_uniform(*GAIN_RANGE))
         return torch.cat([gain * patch.b0[None], patch.coefficients]), shell_vector(patch.b, gain)
-
-
-def shell_vector(b: float, gain: float) -> Tensor:
-    """What a network is told of a shell, (2,): b in ms/um^2 and ln g."""
-    return torch.tensor([b, math.log(gain)])

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from unfog import __version__
-from unfog.dmri.workflows.denoise import Tables
+from unfog.dmri.workflows.scan import Tables
 from unfog.errors import InputError
 from unfog.files.bids import DESCRIPTION, DataSet, Scan, read_bids
+from unfog.files.folder import check_new, new_folder
 from unfog.files.output import write_bytes
-from unfog.workflows.restore import check_new, new_folder, progress_line
+from unfog.progress import progress_line
 
 T = TypeVar("T")
 Work = Callable[[Path, Tables, Path], dict[str, Any]]  # a scan, its tables and a new folder -> the summary of what was written there

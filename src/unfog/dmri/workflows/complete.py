@@ -14,12 +14,13 @@ from unfog.dmri.denoising.blind import enough
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.complete import check_target, completed
 from unfog.dmri.gradients import GradientTable, write_fsl
-from unfog.dmri.workflows.denoise import REFINER, Series, Tables, sizes
 from unfog.dmri.workflows.report import cut, planes_of, provenance
+from unfog.dmri.workflows.scan import REFINER, Series, Tables, sizes
+from unfog.files.folder import check_new, new_folder, write_summary
 from unfog.files.nifti import Volume
+from unfog.progress import progress_line
 from unfog.report import Page, Row, colour, grey
 from unfog.runs.run import Run
-from unfog.workflows.restore import check_new, new_folder, progress_line, write_summary
 
 LEAD = "A diffusion scan with the volumes of another gradient table: those measured denoised, the others predicted."
 FEW = "A shell has fewer than 15 directions: what they leave open of its harmonics is the prior's."

@@ -12,8 +12,9 @@ from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.ddm2 import Settings, ddm2, neighbours
 from unfog.dmri.gradients import write_fsl
 from unfog.dmri.rician import koay_inversion
-from unfog.dmri.workflows.denoise import Series, Tables
-from unfog.workflows.restore import check_new, new_folder, progress_line, write_summary
+from unfog.dmri.workflows.scan import Series, Tables
+from unfog.files.folder import check_new, new_folder, write_summary
+from unfog.progress import progress_line
 
 ALONE = "Learned from this scan alone, with nothing else to go by: compare it with the residual before you trust fine detail."
 

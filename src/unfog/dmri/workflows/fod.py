@@ -11,15 +11,15 @@ import numpy as np
 
 from unfog.core.denoiser import InBfloat16
 from unfog.dmri.denoising.classical import denoise
-from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn
-from unfog.dmri.workflows.denoise import PRIOR, Series, Tables
+from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales
 from unfog.dmri.workflows.directions import Directions, coloured, sticks
 from unfog.dmri.workflows.report import cut, planes_of, provenance
+from unfog.dmri.workflows.scan import PRIOR, Series, Tables
+from unfog.files.folder import check_new, new_folder, write_summary
 from unfog.files.nifti import Volume
+from unfog.progress import progress_line
 from unfog.report import Page, Row, colour
 from unfog.runs.run import Run
-from unfog.runs.uncertainty import fod_scales
-from unfog.workflows.restore import check_new, new_folder, progress_line, write_summary
 
 LEAD = "Where the fibres of a diffusion scan point, and how surely: draws of the posterior, summed up voxel by voxel."
 BRIGHT = {"cone95": 30.0, "fa_mean": 1.0, "fa_std": 0.1}  # of the report

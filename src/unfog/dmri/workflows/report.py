@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.data.volumes import standing
 from unfog.dmri.gradients import GradientTable, read_fsl
 from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti
+from unfog.files.orientation import standing
 from unfog.files.slices import to_slices
 from unfog.report import Line, Page, Row, colour, grey
 

@@ -11,13 +11,14 @@ import torch
 from unfog import __version__
 from unfog.core.random import generator
 from unfog.dmri.gradients import GradientTable, write_fsl
+from unfog.dmri.masks import brain_mask
 from unfog.dmri.simulation.anatomy import Anatomy, anatomy_like, anatomy_of_maps, mni_anatomy
 from unfog.dmri.simulation.noise import add_magnitude_noise
 from unfog.dmri.simulation.phantom import make_phantom
-from unfog.dmri.workflows.denoise import Tables, brain_mask, read_series
+from unfog.dmri.workflows.scan import Tables, read_series
 from unfog.errors import InputError
+from unfog.files.folder import check_new, new_folder, write_summary
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
-from unfog.workflows.restore import check_new, new_folder, write_summary
 
 WHITE = 1000.0  # what white matter's signal without weighting is written as
 

@@ -26,11 +26,11 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.errors import InputError
+from unfog.progress import Report
 from unfog.sampling.calibration.fitting import directions, fit, root
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.calibration.trajectories import Trajectories
 from unfog.sampling.grids import grids
-from unfog.sampling.loop import Report
 from unfog.sampling.samplers import samplers
 
 FINE_STEPS = 60

@@ -1,1 +1,6 @@
-"""Training objectives. Importing this package registers them all."""
+"""Training objectives: what a step minimises. Importing this package registers them all."""
+
+from unfog.training.objectives import adversarial, consistency, denoising
+from unfog.training.objectives.denoising import Objective, objectives
+
+__all__ = ["Objective", "adversarial", "consistency", "denoising", "objectives"]

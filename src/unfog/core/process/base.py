@@ -1,0 +1,79 @@
+r"""The forward process: how data turns into noise.
+
+    x_t = alpha(t) x_0 + sigma(t) noise,   t in [0, 1],   log-SNR(t) = 2 log(alpha / sigma)
+
+with the log-SNR strictly decreasing, so t = 0 is clean data (sigma = 0). Times are float64 tensors:
+near t = 0 the log-SNR needs the digits. The same marginals are those of the SDE
+
+    dx = f(t) x dt + g(t) dW,   f = d log alpha / dt,   g^2 = -sigma^2 d log-SNR / dt
+
+(Song et al. 2021; Kingma et al. 2021). Each schedule is a class of its own in this folder.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from unfog.core.registry import Registry
+from unfog.errors import InputError
+
+processes: Registry[Process] = Registry("process")
+
+
+class Process(ABC):
+    """Schedules alpha and sigma of t; every method maps a float64 tensor of any shape to one of the same shape."""
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """Scale of the data."""
+
+    @abstractmethod
+    def sigma(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise."""
+
+    @abstractmethod
+    def t_of(self, log_snr: Tensor) -> Tensor:
+        """The time at which the log-SNR has this value: the inverse of ``log_snr``."""
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """2 log(alpha / sigma); +inf at t = 0."""
+        return 2 * (self.alpha(t).log() - self.sigma(t).log())
+
+    def noise_level(self, t: Tensor) -> Tensor:
+        """sigma / alpha: the noise on the data's own scale."""
+        return self.sigma(t) / self.alpha(t)
+
+    def t_of_noise_level(self, level: Tensor) -> Tensor:
+        """The time at which sigma / alpha has this value."""
+        return self.t_of(-2 * torch.as_tensor(level, dtype=torch.float64).log())
+
+    def drift(self, t: Tensor) -> Tensor:
+        """f(t) of dx = f x dt + g dW, for 0 < t < 1."""
+        return _slope(lambda time: self.alpha(time).log(), t)
+
+    def diffusion(self, t: Tensor) -> Tensor:
+        """g^2(t) of dx = f x dt + g dW, for 0 < t < 1."""
+        return -(self.sigma(t) ** 2) * _slope(self.log_snr, t)
+
+
+def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
+    """d function / dt, elementwise."""
+    with torch.enable_grad():
+        time = t.detach().clone().requires_grad_()
+        value = function(time)
+        if not value.requires_grad:  # a constant, such as alpha where noise is only added
+            return torch.zeros_like(t)
+        (slope,) = torch.autograd.grad(value.sum(), time)
+    return slope
+
+
+def require_growth(schedule: str, **rates: float) -> None:
+    """``InputError`` unless all are above zero, without which the noise of a schedule would not grow."""
+    for name, rate in rates.items():
+        if not 0 < rate < math.inf:
+            raise InputError(f"The noise of {schedule} must grow with time: its {name} must be above zero, got {rate}.")
