@@ -1,13 +1,16 @@
-"""Accuracy per network call: every deterministic sampler of unfog, diffusers and k-diffusion on Gaussian mixtures, in one run.
+"""Accuracy per network call: every deterministic sampler of unfog, diffusers and k-diffusion on
+Gaussian mixtures, in one run.
 
-    python benchmarks/accuracy_per_call.py                       # k-diffusion joins in where it can be imported
+    python benchmarks/accuracy_per_call.py
+    # k-diffusion joins in where it can be imported
     python benchmarks/accuracy_per_call.py --figure docs/accuracy-per-call.svg
 
-The denoiser is exact, so the only error is the solver's: the distance of x_0 from the end of the true trajectory, root mean square
-over dimensions; of 16,384 trajectories of four mixtures the root mean square and the median. All solvers run on the first 2048, and those
-within 1.5 times the least error, of ours or of the peers', on all: the mean is a matter of the few trajectories that end in another mode.
-The calibrated solvers learned their times and coefficients on other mixtures (of as many modes, dimensions and on the same schedule) and
-other noise.
+The denoiser is exact, so the only error is the solver's: the distance of x_0 from the end of the
+true trajectory, root mean square over dimensions; of 16,384 trajectories of four mixtures the root
+mean square and the median. All solvers run on the first 2048, and those within 1.5 times the least
+error, of ours or of the peers', on all: the mean is a matter of the few trajectories that end in
+another mode. The calibrated solvers learned their times and coefficients on other mixtures (of as
+many modes, dimensions and on the same schedule) and other noise.
 """
 
 from __future__ import annotations
@@ -38,34 +41,55 @@ from unfog.sampling.calibration.trajectories import Trajectories
 from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
 
-MODES, TARGETS, CALLS = 6, [(d, s) for d in (2, 64) for s in ("ddpm-linear", "ddpm-cosine")], (5, 10, 20, 50)
+MODES, TARGETS, CALLS = (
+    6,
+    [(d, s) for d in (2, 64) for s in ("ddpm-linear", "ddpm-cosine")],
+    (5, 10, 20, 50),
+)
 TEST_MIXTURES = range(4)
-LEARNED_MIXTURES = {2: range(10, 266), 64: range(10, 74)}  # in few dimensions mixtures differ more from one another
+# in few dimensions mixtures differ more from one another
+LEARNED_MIXTURES = {2: range(10, 266), 64: range(10, 74)}
 LEARNED = {2: 4096, 64: 1024}  # trajectories; in many dimensions each says more
 MOST_ITERATIONS = 80
 OURS: list[Any] = [
-    "ddim", "dpmpp-2m", "dpmpp-2m-heun", "dpmpp-3m", "unipc", "deis", *({"name": "adams", "order": o} for o in (2, 3, 4)), "heun",
-]  # fmt: skip
+    "ddim",
+    "dpmpp-2m",
+    "dpmpp-2m-heun",
+    "dpmpp-3m",
+    "unipc",
+    "deis",
+    *({"name": "adams", "order": o} for o in (2, 3, 4)),
+    "heun",
+]
 TRUTH_STEPS, FINE_STEPS = 2000, 500
-SCREEN, WITHIN = 2048, 1.5  # trajectories that all run on; a solver runs on all within so many times the least error
+# trajectories that all run on; a solver runs on all within so many times the least error
+SCREEN, WITHIN = (2048, 1.5)
 
 
 class Mixtures(Denoiser):
-    """The exact denoisers of several mixtures at once: sample i is of mixture i modulo their number. The mean alone, for speed."""
+    """The exact denoisers of several mixtures at once: sample i is of mixture i modulo their
+    number. The mean alone, for speed.
+    """
 
     def __init__(self, process: Process, dims: int, seeds: Iterable[int]) -> None:
         super().__init__()
         self.process, self.dims = process, dims
-        weights, means, axes, spread = (torch.stack(part) for part in zip(*(mixture(dims, seed) for seed in seeds), strict=True))
+        weights, means, axes, spread = (
+            torch.stack(part) for part in zip(*(mixture(dims, seed) for seed in seeds), strict=True)
+        )
         self.log_weights, self.means = (weights / weights.sum(1, keepdim=True)).log(), means
-        self.axes, self.variances = axes.flatten(0, 1), spread**2  # (mixtures * modes, d, d), (mixtures, modes, d)
+        # (mixtures * modes, d, d), (mixtures, modes, d)
+        self.axes, self.variances = (axes.flatten(0, 1), spread**2)
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         alpha, sigma = self.scales(t)
-        return Posterior(torch.cat([self._mean(part, alpha, sigma) for part in x_t.split(SCREEN)]))  # as much as a cache holds
+        return Posterior(
+            torch.cat([self._mean(part, alpha, sigma) for part in x_t.split(SCREEN)])
+        )  # as much as a cache holds
 
     def _mean(self, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        by_mode = x_t.view(-1, *self.means[:, :1].shape) - alpha * self.means  # (n, mixtures, modes, d)
+        # (n, mixtures, modes, d)
+        by_mode = x_t.view(-1, *self.means[:, :1].shape) - alpha * self.means
         projected = self._turn(by_mode, self.axes)
         total = alpha**2 * self.variances + sigma**2
         log_weight = self.log_weights - 0.5 * (projected**2 / total + total.log()).sum(-1)
@@ -77,12 +101,19 @@ class Mixtures(Denoiser):
 
 
 def mixture(dims: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Weights, means, axes and deviations of six modes: standard normal means, deviations .05 to .3 along random axes."""
+    """Weights, means, axes and deviations of six modes: standard normal means, deviations .05 to .3
+    along random axes.
+    """
     g = torch.Generator().manual_seed(seed)
     weights = torch.rand(MODES, generator=g, dtype=torch.float64) + 0.3
     means = torch.randn(MODES, dims, generator=g, dtype=torch.float64)
     axes = torch.linalg.qr(torch.randn(MODES, dims, dims, generator=g, dtype=torch.float64))[0]
-    return weights, means, axes, 0.05 + 0.25 * torch.rand(MODES, dims, generator=g, dtype=torch.float64)
+    return (
+        weights,
+        means,
+        axes,
+        0.05 + 0.25 * torch.rand(MODES, dims, generator=g, dtype=torch.float64),
+    )
 
 
 def noise(n: int, dims: int, seed: int) -> Tensor:
@@ -121,7 +152,13 @@ def _ours(name: Any, index: int) -> Solve:
     def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
         steps = (calls + 1) // 2 if name == "heun" else calls
         grids = classical_grids(denoiser, first, steps)
-        return sample(denoiser, x_t / denoiser.process.sigma(first), grids[index][1], samplers.build(name), randomness=torch.Generator())
+        return sample(
+            denoiser,
+            x_t / denoiser.process.sigma(first),
+            grids[index][1],
+            samplers.build(name),
+            randomness=torch.Generator(),
+        )
 
     return solve
 
@@ -129,17 +166,32 @@ def _ours(name: Any, index: int) -> Solve:
 def calibrated(solver: LinearSolver) -> Solve:
     """A calibrated solver as one of the others."""
     return lambda denoiser, x_t, calls, first: sample(
-        denoiser, x_t / denoiser.process.sigma(first), solver.times, solver, randomness=torch.Generator()
+        denoiser,
+        x_t / denoiser.process.sigma(first),
+        solver.times,
+        solver,
+        randomness=torch.Generator(),
     )
 
 
-def cell(solvers: list[tuple[str, Solve]], truth: Trajectories, calls: int, first: Tensor) -> list[dict[str, Any]]:
-    """The errors of every solver, least root mean square first; one that fails or takes more calls is out."""
+def cell(
+    solvers: list[tuple[str, Solve]], truth: Trajectories, calls: int, first: Tensor
+) -> list[dict[str, Any]]:
+    """The errors of every solver, least root mean square first; one that fails or takes more calls
+    is out.
+    """
     screen = truth.part(slice(SCREEN))
     rows = [judge(name, solve, screen, calls, first) for name, solve in solvers]
     if len(truth.start) > SCREEN:
-        again = ahead([row for row in rows if is_ours(row)]) | ahead([row for row in rows if not is_ours(row)])
-        rows = [judge(row["solver"], dict(solvers)[row["solver"]], truth, calls, first) if row["solver"] in again else row for row in rows]
+        again = ahead([row for row in rows if is_ours(row)]) | ahead(
+            [row for row in rows if not is_ours(row)]
+        )
+        rows = [
+            judge(row["solver"], dict(solvers)[row["solver"]], truth, calls, first)
+            if row["solver"] in again
+            else row
+            for row in rows
+        ]
     return sorted(rows, key=lambda row: row.get("rms", math.inf))
 
 
@@ -154,7 +206,9 @@ def ahead(rows: list[dict[str, Any]]) -> set[str]:
     return {row["solver"] for row in able if any(row[key] <= WITHIN * least[key] for key in least)}
 
 
-def judge(name: str, solve: Solve, truth: Trajectories, calls: int, first: Tensor) -> dict[str, Any]:
+def judge(
+    name: str, solve: Solve, truth: Trajectories, calls: int, first: Tensor
+) -> dict[str, Any]:
     """The errors of a solver, or why it has none."""
     counted = Counted()
     try:
@@ -170,15 +224,23 @@ def judge(name: str, solve: Solve, truth: Trajectories, calls: int, first: Tenso
 
 
 def by_solver(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Each solver's least [root mean square, median, trajectories] over the grids it ran longest on; what failed on all says why."""
+    """Each solver's least [root mean square, median, trajectories] over the grids it ran longest
+    on; what failed on all says why.
+    """
     found: dict[str, Any] = {}
     for row in sorted(rows, key=lambda row: -row.get("trajectories", 0)):
-        name = row["solver"].split(" (")[0] + "".join(f" {part}" for part in row["solver"].split("(")[-1].rstrip(")").split(", ")[:-1])
+        name = row["solver"].split(" (")[0] + "".join(
+            f" {part}" for part in row["solver"].split("(")[-1].rstrip(")").split(", ")[:-1]
+        )
         if "rms" in row:
             best = found.get(name)
             now = [*(float(f"{row[key]:.3g}") for key in ("rms", "median")), row["trajectories"]]
             if not isinstance(best, list) or best[2] == now[2]:
-                found[name] = now if not isinstance(best, list) else [min(a, b) for a, b in zip(now, best, strict=True)]
+                found[name] = (
+                    now
+                    if not isinstance(best, list)
+                    else [min(a, b) for a, b in zip(now, best, strict=True)]
+                )
         else:
             found.setdefault(name, row["failed"])
     return found
@@ -195,23 +257,43 @@ def target(dims: int, schedule: str, calls: list[int], n: int, work: int) -> dic
     """All cells of one target."""
     process, first = processes.build(schedule), torch.ones((), dtype=torch.float64)
     truth = fine(Mixtures(process, dims, TEST_MIXTURES), noise(n, dims, 1), first, TRUTH_STEPS)
-    learned = fine(Mixtures(process, dims, LEARNED_MIXTURES[dims]), noise(LEARNED[dims], dims, 2), first, FINE_STEPS)
+    learned = fine(
+        Mixtures(process, dims, LEARNED_MIXTURES[dims]),
+        noise(LEARNED[dims], dims, 2),
+        first,
+        FINE_STEPS,
+    )
     betas = table(process)
     cells = {}
     for count in calls:
         begun = time.process_time()
         found = calibrate([learned], first, count, iterations=min(MOST_ITERATIONS, work // count))
         seconds = time.process_time() - begun
-        solvers = [("unfog calibrated", calibrated(found.solver)), *our_solvers(), *diffusers_solvers(betas), *k_diffusion_solvers()]
+        solvers = [
+            ("unfog calibrated", calibrated(found.solver)),
+            *our_solvers(),
+            *diffusers_solvers(betas),
+            *k_diffusion_solvers(),
+        ]
         rows = cell(solvers, truth, count, first)
-        best, family = ({key: least(rows, key, ours) for key in ("rms", "median")} for ours in (False, True))
+        best, family = (
+            {key: least(rows, key, ours) for key in ("rms", "median")} for ours in (False, True)
+        )
         mine = next(row for row in rows if row["solver"] == "unfog calibrated")
         cells[count] = {
-            "ours": mine, "start": {"sampler": found.sampler, "grid": found.grid}, "calibration_cpu_seconds": round(seconds, 1),
-            "best_peer": best, "ratio": {key: mine[key] / best[key][key] for key in best},
-            "best_of_ours": family, "ratio_of_best": {key: family[key][key] / best[key][key] for key in best}, "all": by_solver(rows),
-        }  # fmt: skip
-        sys.stderr.write(f"{dims}-D {schedule} {count}: {json.dumps({k: cells[count][k] for k in ('ours', 'best_peer', 'ratio')})}\n")
+            "ours": mine,
+            "start": {"sampler": found.sampler, "grid": found.grid},
+            "calibration_cpu_seconds": round(seconds, 1),
+            "best_peer": best,
+            "ratio": {key: mine[key] / best[key][key] for key in best},
+            "best_of_ours": family,
+            "ratio_of_best": {key: family[key][key] / best[key][key] for key in best},
+            "all": by_solver(rows),
+        }
+        sys.stderr.write(
+            f"{dims}-D {schedule} {count}: "
+            f"{json.dumps({k: cells[count][k] for k in ('ours', 'best_peer', 'ratio')})}\n"
+        )
     return cells
 
 
@@ -222,12 +304,30 @@ def table(process: Process) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--calls", type=int, nargs="+", default=list(CALLS))
-    parser.add_argument("--targets", nargs="*", default=[f"{d}-{s}" for d, s in TARGETS], help="such as 2-ddpm-linear")
+    parser.add_argument(
+        "--targets",
+        nargs="*",
+        default=[f"{d}-{s}" for d, s in TARGETS],
+        help="such as 2-ddpm-linear",
+    )
     parser.add_argument("--n", type=int, default=8 * SCREEN)
-    parser.add_argument("--work", type=int, default=1500, help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls")
-    parser.add_argument("--join", type=Path, nargs="*", default=[], help="results of other targets, run with the same settings")
+    parser.add_argument(
+        "--work",
+        type=int,
+        default=1500,
+        help=f"of a calibration: iterations (at most {MOST_ITERATIONS}) times calls",
+    )
+    parser.add_argument(
+        "--join",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="results of other targets, run with the same settings",
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     results: dict[str, Any] = {}
@@ -238,7 +338,9 @@ def main() -> None:
         results |= other["results"]
     for dims, schedule in TARGETS:
         if f"{dims}-{schedule}" in options.targets:
-            results[f"{dims}-D {schedule}"] = target(dims, schedule, options.calls, options.n, options.work)
+            results[f"{dims}-D {schedule}"] = target(
+                dims, schedule, options.calls, options.n, options.work
+            )
             write(results, options)
     if options.join:
         write(results, options)
@@ -247,7 +349,10 @@ def main() -> None:
 def write(results: dict[str, Any], options: argparse.Namespace) -> None:
     """What is known so far, as one JSON file or on standard output."""
     cells = [cell for target in results.values() for cell in target.values()]
-    first_in, best_in = ({key: sum(cell[by][key] < 1 for cell in cells) for key in ("rms", "median")} for by in ("ratio", "ratio_of_best"))
+    first_in, best_in = (
+        {key: sum(cell[by][key] < 1 for cell in cells) for key in ("rms", "median")}
+        for by in ("ratio", "ratio_of_best")
+    )
     counts = {"first_in": first_in, "best_of_ours_first_in": best_in, "cells": len(cells)}
     figures = {"trajectories": options.n, "work": options.work, **counts, "results": results}
     write_record(figures, (unfog, torch, diffusers), options.out, **_k_version())

@@ -1,9 +1,14 @@
-"""Classical reconstruction from any linear measurement, for benchmarks: total variation, wavelets, and denoisers plugged in.
+"""Classical reconstruction from any linear measurement, for benchmarks: total variation, wavelets,
+and denoisers plugged in.
 
-    total variation   argmin |A x - y|^2 / 2 + w TV(x),  by the primal-dual iteration (Chambolle & Pock 2011)
-    wavelets          argmin |A x - y|^2 / 2 + w |W x|_1, by FISTA (Beck & Teboulle 2009) over randomly shifted grids (compressed sensing:
+    total variation
+    argmin |A x - y|^2 / 2 + w TV(x),  by the primal-dual iteration (Chambolle & Pock 2011)
+    wavelets          argmin |A x - y|^2 / 2 + w |W x|_1, by FISTA (Beck & Teboulle 2009) over
+                      randomly shifted grids (compressed sensing:
                       Lustig et al. 2007; cycle spinning: Coifman & Donoho 1995)
-    plugged in        z <- denoise(x, s_k), x <- argmin |A x - y|^2 + w_k |x - z|^2, s_k falling (Venkatakrishnan et al. 2013)
+    plugged in
+    z <- denoise(x, s_k), x <- argmin |A x - y|^2 + w_k |x - z|^2, s_k falling (Venkatakrishnan et
+    al. 2013)
 
 Images are (n, 1, rows, columns) in [0, 1].
 """
@@ -77,18 +82,31 @@ def wavelets(operator: Operator, y: Tensor, weight: float, iterations: int = 60)
     for _ in range(iterations):
         point = (ahead - step * operator.adjoint(operator(ahead) - y)).numpy()
         shift = random.integers(0, 8, 2)
-        following = torch.from_numpy(np.stack([[shrunk(image[0], weight * step, shift)] for image in point])).float()
+        following = torch.from_numpy(
+            np.stack([[shrunk(image[0], weight * step, shift)] for image in point])
+        ).float()
         rise = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
         ahead, x, momentum = following + (momentum - 1) / rise * (following - x), following, rise
     return x
 
 
-def plugged_in(operator: Operator, y: Tensor, sigma: float, denoise: Denoise, strength: float, iterations: int = 2) -> Tensor:
-    """Half-quadratic splitting from total variation; the denoiser's level falls from 0.05 to ``strength`` of the measurement's noise."""
+def plugged_in(
+    operator: Operator,
+    y: Tensor,
+    sigma: float,
+    denoise: Denoise,
+    strength: float,
+    iterations: int = 2,
+) -> Tensor:
+    """Half-quadratic splitting from total variation; the denoiser's level falls from 0.05 to
+    ``strength`` of the measurement's noise.
+    """
     x = total_variation(operator, y, 0.3 * max(sigma, 0.01))
     last = strength * max(sigma, 0.01)
     for level in np.geomspace(max(0.05, last), last, iterations):
-        z = torch.from_numpy(np.stack([[denoise(image[0], float(level))] for image in x.numpy()])).float()
+        z = torch.from_numpy(
+            np.stack([[denoise(image[0], float(level))] for image in x.numpy()])
+        ).float()
         x = z + operator.tikhonov(y - operator(z), torch.tensor((sigma / level) ** 2 + 1e-6))
     return z
 
@@ -96,7 +114,9 @@ def plugged_in(operator: Operator, y: Tensor, sigma: float, denoise: Denoise, st
 def nl_means(image: np.ndarray, level: float) -> np.ndarray:
     from skimage.restoration import denoise_nl_means
 
-    return np.asarray(denoise_nl_means(image, patch_size=5, patch_distance=7, h=0.7 * level, sigma=level))
+    return np.asarray(
+        denoise_nl_means(image, patch_size=5, patch_distance=7, h=0.7 * level, sigma=level)
+    )
 
 
 def bm3d(image: np.ndarray, level: float) -> np.ndarray:
@@ -110,12 +130,18 @@ def filtered_back_projections(y: Tensor, angles: Tensor) -> Iterator[Candidate]:
     from skimage.transform import iradon
 
     for name in ("ramp", "cosine", "hann"):
-        views = [iradon(one[0].T.numpy(), theta=angles.numpy(), filter_name=name) for one in y.double()]
+        views = [
+            iradon(one[0].T.numpy(), theta=angles.numpy(), filter_name=name) for one in y.double()
+        ]
         yield {"filter": name}, torch.from_numpy(np.stack(views))[:, None].float()
 
 
-def candidates(operator: Operator, y: Tensor, sigma: float, direct: bool) -> dict[str, Iterator[Candidate]]:
-    """Each method over its parameters; ``direct`` where the measurement is a noisy image, which a denoiser takes as it is."""
+def candidates(
+    operator: Operator, y: Tensor, sigma: float, direct: bool
+) -> dict[str, Iterator[Candidate]]:
+    """Each method over its parameters; ``direct`` where the measurement is a noisy image, which a
+    denoiser takes as it is.
+    """
     scale = max(sigma, 0.005)
 
     def plugged(denoise: Denoise) -> Iterator[Candidate]:
@@ -123,14 +149,25 @@ def candidates(operator: Operator, y: Tensor, sigma: float, direct: bool) -> dic
             if direct:
                 yield (
                     {"level / sigma": strength},
-                    torch.from_numpy(np.stack([[denoise(x[0], strength * sigma)] for x in y.numpy()])).float(),
+                    torch.from_numpy(
+                        np.stack([[denoise(x[0], strength * sigma)] for x in y.numpy()])
+                    ).float(),
                 )
             else:
-                yield {"last level / sigma": strength}, plugged_in(operator, y, sigma, denoise, strength)
+                yield (
+                    {"last level / sigma": strength},
+                    plugged_in(operator, y, sigma, denoise, strength),
+                )
 
     return {
-        "total variation": (({"weight / sigma": w}, total_variation(operator, y, w * scale)) for w in (0.01, 0.03, 0.1, 0.3, 0.6, 1.0)),
-        "wavelets": (({"weight / sigma": w}, wavelets(operator, y, w * scale)) for w in (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)),
+        "total variation": (
+            ({"weight / sigma": w}, total_variation(operator, y, w * scale))
+            for w in (0.01, 0.03, 0.1, 0.3, 0.6, 1.0)
+        ),
+        "wavelets": (
+            ({"weight / sigma": w}, wavelets(operator, y, w * scale))
+            for w in (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)
+        ),
         "non-local means": plugged(nl_means),
         "BM3D": plugged(bm3d),
     }

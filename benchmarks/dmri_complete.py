@@ -1,11 +1,13 @@
-"""Directions that were not measured: predicted from 12, 20 and 32 of 64, beside DIPY's MPPCA with spherical harmonics or a tensor.
+"""Directions that were not measured: predicted from 12, 20 and 32 of 64, beside DIPY's MPPCA with
+spherical harmonics or a tensor.
 
     python benchmarks/dmri_complete.py --prior dmri
     python benchmarks/dmri_complete.py --snr 10 20 --directions 12 --seeds 2
 
-Everything is measured on the anatomical phantom, whose truth is exact. Every baseline is tuned on that truth, once for each figure:
-with and without Koay's inversion, harmonics of order 4 and 6 under Laplace-Beltrami smoothing of seven strengths, or a weighted tensor.
-The measured directions are those of the table that repel each other best, taken one by one.
+Everything is measured on the anatomical phantom, whose truth is exact. Every baseline is tuned on
+that truth, once for each figure: with and without Koay's inversion, harmonics of order 4 and 6
+under Laplace-Beltrami smoothing of seven strengths, or a weighted tensor. The measured directions
+are those of the table that repel each other best, taken one by one.
 """
 
 from __future__ import annotations
@@ -38,8 +40,12 @@ Array = Any
 ORDERS, SMOOTHING = (4, 6), np.logspace(-4, 0, 7)
 
 
-def harmonics(y: Array, gradients: GradientTable, target: GradientTable, order: int, smoothing: float) -> Array:
-    """DIPY's basis and Laplace-Beltrami smoothing (Descoteaux et al. 2007): the volumes of the target."""
+def harmonics(
+    y: Array, gradients: GradientTable, target: GradientTable, order: int, smoothing: float
+) -> Array:
+    """DIPY's basis and Laplace-Beltrami smoothing (Descoteaux et al. 2007): the volumes of the
+    target.
+    """
     from dipy.core.geometry import cart2sphere
     from dipy.reconst.shm import real_sh_descoteaux, smooth_pinv
 
@@ -59,7 +65,9 @@ def tensor(y: Array, gradients: GradientTable, target: GradientTable) -> Array:
 
     s0 = y[..., gradients.b0].mean(-1)
     fitted = TensorModel(dipy_table(gradients)).fit(np.maximum(y, 1e-4))
-    return _with_b0(y, gradients, target, fitted.predict(dipy_table(target), S0=s0)[..., ~target.b0])
+    return _with_b0(
+        y, gradients, target, fitted.predict(dipy_table(target), S0=s0)[..., ~target.b0]
+    )
 
 
 def _with_b0(y: Array, gradients: GradientTable, target: GradientTable, weighted: Array) -> Array:
@@ -70,7 +78,9 @@ def _with_b0(y: Array, gradients: GradientTable, target: GradientTable, weighted
 
 @dataclass(frozen=True)
 class Judge:
-    """What estimates (voxels of the mask, volumes) are held to; ``held`` are the volumes that were not measured."""
+    """What estimates (voxels of the mask, volumes) are held to; ``held`` are the volumes that were
+    not measured.
+    """
 
     phantom: Phantom
     held: Array
@@ -78,13 +88,23 @@ class Judge:
     @cached_property
     def direction(self) -> Array:
         """Of white matter, (voxels, 3)."""
-        return fit_tensors(self.phantom.signal[self.phantom.white], self.phantom.gradients).direction
+        return fit_tensors(
+            self.phantom.signal[self.phantom.white], self.phantom.gradients
+        ).direction
 
     def __call__(self, estimate: Array) -> dict[str, float]:
-        """RMSE of the held volumes in % of white matter's b0, and the mean angle from all volumes, in degrees."""
-        error = 100 / self.phantom.b0 * (estimate - self.phantom.signal[self.phantom.mask])[:, self.held]
+        """RMSE of the held volumes in % of white matter's b0, and the mean angle from all volumes,
+        in degrees.
+        """
+        error = (
+            100
+            / self.phantom.b0
+            * (estimate - self.phantom.signal[self.phantom.mask])[:, self.held]
+        )
         white = self.phantom.white[self.phantom.mask]
-        angle = axis_angle(fit_tensors(estimate[white], self.phantom.gradients).direction, self.direction)
+        angle = axis_angle(
+            fit_tensors(estimate[white], self.phantom.gradients).direction, self.direction
+        )
         return {"rmse": float(np.sqrt(np.mean(error**2))), "angle": float(angle.mean())}
 
 
@@ -98,7 +118,9 @@ def baselines(y: Array, table: GradientTable, judge: Judge) -> dict[str, dict[st
     found: dict[str, dict[str, float]] = {}
     for name, volumes in (("mppca", clean), ("mppca + koay", koay_inversion(clean, sigma))):
         rows = volumes[inside]
-        tried = [judge(harmonics(rows, table, target, order, s)) for order in ORDERS for s in SMOOTHING]
+        tried = [
+            judge(harmonics(rows, table, target, order, s)) for order in ORDERS for s in SMOOTHING
+        ]
         found[f"{name}, harmonics"] = {key: min(one[key] for one in tried) for key in tried[0]}
         found[f"{name}, tensor"] = judge(tensor(rows, table, target))
     return found
@@ -110,7 +132,11 @@ def ours(denoiser: Any, y: Array, table: GradientTable, judge: Judge) -> dict[st
     found = complete(denoiser, y, table, phantom.gradients, phantom.mask)
     seconds = cpu() - begun
     z = ((found.signal - phantom.signal)[phantom.mask] / found.std[phantom.mask])[:, judge.held]
-    return {**judge(found.signal[phantom.mask]), "z_deviation": float(np.sqrt(np.mean(z**2))), "cpu_seconds": seconds}
+    return {
+        **judge(found.signal[phantom.mask]),
+        "z_deviation": float(np.sqrt(np.mean(z**2))),
+        "cpu_seconds": seconds,
+    }
 
 
 def compare(denoiser: Any, snr: float, count: int, seeds: int) -> dict[str, Any]:
@@ -127,17 +153,33 @@ def compare(denoiser: Any, snr: float, count: int, seeds: int) -> dict[str, Any]
         for name, row in rows.items():
             sys.stderr.write(f"SNR {snr:g}, {count} directions, seed {seed}, {name}: {row}\n")
         runs.append(rows)
-    mean = {name: {key: round(float(np.mean([rows[name][key] for rows in runs])), 4) for key in runs[0][name]} for name in runs[0]}
-    best = {key: min(row[key] for name, row in mean.items() if name != "unfog") for key in ("rmse", "angle")}
-    return {**mean, "ratio_to_best": {key: round(mean["unfog"][key] / value, 4) for key, value in best.items()}}
+    mean = {
+        name: {
+            key: round(float(np.mean([rows[name][key] for rows in runs])), 4)
+            for key in runs[0][name]
+        }
+        for name in runs[0]
+    }
+    best = {
+        key: min(row[key] for name, row in mean.items() if name != "unfog")
+        for key in ("rmse", "angle")
+    }
+    return {
+        **mean,
+        "ratio_to_best": {key: round(mean["unfog"][key] / value, 4) for key, value in best.items()},
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--snr", type=float, nargs="+", default=[20])
     parser.add_argument("--directions", type=int, nargs="+", default=[12, 20, 32])
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--prior", default="dmri-refiner", help="a run of dmri-refiner, or a shipped prior")
+    parser.add_argument(
+        "--prior", default="dmri-refiner", help="a run of dmri-refiner, or a shipped prior"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     run = Run.open(options.prior)
@@ -148,11 +190,22 @@ def main() -> None:
         for count in options.directions
     }
     head = {
-        "data": "anatomical phantom, 48 x 48 x 24, some of 64 directions of small_64D measured, b = 1000, 6 b0, white Rician noise",
-        "units": {"rmse": "of directions not measured, % of white-matter b0", "angle": "mean, degrees", "z_deviation": "of error / std"},
-        "prior": run.name, "prior_sha256": run.weights_sha256, "seeds": options.seeds,
-    }  # fmt: skip
-    write_record({**head, "goal": {"rmse": 0.80, "angle": 0.78}, "results": results}, (unfog, torch, np, dipy), options.out)
+        "data": "anatomical phantom, 48 x 48 x 24, some of 64 directions of small_64D measured, "
+        "b = 1000, 6 b0, white Rician noise",
+        "units": {
+            "rmse": "of directions not measured, % of white-matter b0",
+            "angle": "mean, degrees",
+            "z_deviation": "of error / std",
+        },
+        "prior": run.name,
+        "prior_sha256": run.weights_sha256,
+        "seeds": options.seeds,
+    }
+    write_record(
+        {**head, "goal": {"rmse": 0.80, "angle": 0.78}, "results": results},
+        (unfog, torch, np, dipy),
+        options.out,
+    )
 
 
 if __name__ == "__main__":

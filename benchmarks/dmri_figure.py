@@ -1,8 +1,10 @@
-"""The picture of docs/dmri.md: one plane of a phantom, noisy, after DIPY's MPPCA, after unfog, and the truth.
+"""The picture of docs/dmri.md: one plane of a phantom, noisy, after DIPY's MPPCA, after unfog, and
+the truth.
 
     python benchmarks/dmri_figure.py docs/dmri.png
 
-A weighted volume; fibre directions coloured by axis, as bright as FA; how far white matter's principal direction is off, to 10 degrees.
+A weighted volume; fibre directions coloured by axis, as bright as FA; how far white matter's
+principal direction is off, to 10 degrees.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ def off(found: Tensors, truth: Tensors, phantom: Phantom) -> tuple[Any, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("out", type=Path)
     parser.add_argument("--snr", type=float, default=20)
     parser.add_argument("--prior", default="dmri-refiner")
@@ -58,19 +62,42 @@ def main() -> None:
 
     phantom = single_shell(0)
     y = noisy(phantom, options.snr, "white", 0)
-    ours = denoise_blind(InBfloat16(Run.open(options.prior).denoiser), y, phantom.gradients, phantom.mask).signal
-    scans = {f"as acquired, SNR {options.snr:g}": y, "DIPY's MPPCA": mppca(y, mask=phantom.mask), "unfog": ours, "truth": phantom.signal}
+    ours = denoise_blind(
+        InBfloat16(Run.open(options.prior).denoiser), y, phantom.gradients, phantom.mask
+    ).signal
+    scans = {
+        f"as acquired, SNR {options.snr:g}": y,
+        "DIPY's MPPCA": mppca(y, mask=phantom.mask),
+        "unfog": ours,
+        "truth": phantom.signal,
+    }
     truth = phantom.tensors()
     figure, axes = plt.subplots(3, 4, figsize=(10, 7.7), layout="constrained")
     for column, (name, scan) in zip(axes.T, scans.items(), strict=True):
         found = fit_tensors(np.asarray(scan)[phantom.mask], phantom.gradients)
         angle, mean = off(found, truth, phantom)
-        error = 100 / phantom.b0 * float(np.sqrt(np.mean((scan - phantom.signal)[phantom.mask][:, ~phantom.gradients.b0] ** 2)))
-        column[0].imshow(plane(scan[..., VOLUME]), cmap="gray", vmin=0, vmax=float(np.quantile(phantom.signal[..., VOLUME], 0.995)))
+        error = (
+            100
+            / phantom.b0
+            * float(
+                np.sqrt(
+                    np.mean((scan - phantom.signal)[phantom.mask][:, ~phantom.gradients.b0] ** 2)
+                )
+            )
+        )
+        column[0].imshow(
+            plane(scan[..., VOLUME]),
+            cmap="gray",
+            vmin=0,
+            vmax=float(np.quantile(phantom.signal[..., VOLUME], 0.995)),
+        )
         column[0].set_title(name, fontsize=10)
         column[1].imshow(coloured(found, phantom))
         shown = column[2].imshow(angle, cmap="magma", vmin=0, vmax=OFF)
-        for ax, text in ((column[0], f"error {error:.2f} % of b0"), (column[2], f"{mean:.2f} degrees off")):
+        for ax, text in (
+            (column[0], f"error {error:.2f} % of b0"),
+            (column[2], f"{mean:.2f} degrees off"),
+        ):
             ax.set_xlabel(text if name != "truth" else "", fontsize=9)
         for ax in column:
             ax.set_xticks([])

@@ -1,13 +1,16 @@
-"""Cones of uncertainty and intervals of FA: how often they hold the truth, beside the residual bootstrap of DIPY's tensor.
+"""Cones of uncertainty and intervals of FA: how often they hold the truth, beside the residual
+bootstrap of DIPY's tensor.
 
     python benchmarks/dmri_fod.py                     # SNR 20
     python benchmarks/dmri_fod.py --snr 10 20 --draws 200 --voxels 2000
     python benchmarks/dmri_fod.py --scan multi-tensor force    # simulators of others
 
-Both see the same raw Rician noise on the anatomical phantom, whose truth is exact, and are told nothing of it. Voxels are drawn from the
-white matter of a block of which one tile of the prior holds all. The factors of the intervals are those beside the
-prior's weights (``dmri_intervals.py``), learned on simulation; coverage is given without them too. The bootstrap (Jones 2008) fits a
-weighted tensor, draws its residuals, each over sqrt(1 - leverage), anew for every volume, and fits again.
+Both see the same raw Rician noise on the anatomical phantom, whose truth is exact, and are told
+nothing of it. Voxels are drawn from the white matter of a block of which one tile of the prior
+holds all. The factors of the intervals are those beside the prior's weights
+(``dmri_intervals.py``), learned on simulation; coverage is given without them too. The bootstrap
+(Jones 2008) fits a weighted tensor, draws its residuals, each over sqrt(1 - leverage), anew for
+every volume, and fits again.
 """
 
 from __future__ import annotations
@@ -62,7 +65,9 @@ def bootstrap(y: Array, gradients: GradientTable, draws: int) -> dict[str, Array
     table, random = dipy_table(gradients), np.random.default_rng(0)
     model = TensorModel(table, fit_method="WLS")
     fitted = model.fit(np.maximum(y, 1e-4))
-    mean = fitted.predict(table, S0=fitted.S0_hat if fitted.S0_hat is not None else _s0(y, gradients, fitted))
+    mean = fitted.predict(
+        table, S0=fitted.S0_hat if fitted.S0_hat is not None else _s0(y, gradients, fitted)
+    )
     design = model.design_matrix
     weighted = mean[:, :, None] * design  # each volume's row over the deviation of its logarithm
     inverse = np.linalg.pinv(weighted.transpose(0, 2, 1) @ weighted, hermitian=True)
@@ -76,12 +81,22 @@ def bootstrap(y: Array, gradients: GradientTable, draws: int) -> dict[str, Array
         fa.append(again.fa)
         md.append(again.md)
     axis, quantile = cone(np.stack(axes))
-    found = axis, quantile(0.95), quantile(0.5), np.mean(fa, 0), np.std(fa, 0), np.mean(md, 0), np.std(md, 0)
+    found = (
+        axis,
+        quantile(0.95),
+        quantile(0.5),
+        np.mean(fa, 0),
+        np.std(fa, 0),
+        np.mean(md, 0),
+        np.std(md, 0),
+    )
     return dict(zip(FIELDS, found, strict=True))
 
 
 def _s0(y: Array, gradients: GradientTable, fitted: Any) -> Array:
-    """The signal without weighting that goes with a fitted tensor: the least squares of S = S_0 E."""
+    """The signal without weighting that goes with a fitted tensor: the least squares of S = S_0
+    E.
+    """
     shape = fitted.predict(dipy_table(gradients), S0=1.0)
     return (y * shape).sum(1) / (shape**2).sum(1)
 
@@ -90,12 +105,19 @@ def covered(found: dict[str, Array], truth: Any, scales: dict[str, float]) -> di
     """Shares of the truth inside the cones and intervals, and their mean sizes."""
     angle = axis_angle(found["direction"], truth.direction)
     figures = {
-        "cone95": (angle <= scales["cone"] * found["cone95"]).mean(), "cone50": (angle <= scales["cone"] * found["cone50"]).mean(),
-        "fa95": (np.abs(found["fa_mean"] - truth.fa) <= NORMAL * scales["fa"] * found["fa_std"]).mean(),
-        "md95": (np.abs(found["md_mean"] - truth.md) <= NORMAL * scales["md"] * found["md_std"]).mean(),
-        "mean_cone95": scales["cone"] * found["cone95"].mean(), "mean_fa_std": scales["fa"] * found["fa_std"].mean(),
-        "fa_bias": (found["fa_mean"] - truth.fa).mean(), "angle": angle.mean(),
-    }  # fmt: skip
+        "cone95": (angle <= scales["cone"] * found["cone95"]).mean(),
+        "cone50": (angle <= scales["cone"] * found["cone50"]).mean(),
+        "fa95": (
+            np.abs(found["fa_mean"] - truth.fa) <= NORMAL * scales["fa"] * found["fa_std"]
+        ).mean(),
+        "md95": (
+            np.abs(found["md_mean"] - truth.md) <= NORMAL * scales["md"] * found["md_std"]
+        ).mean(),
+        "mean_cone95": scales["cone"] * found["cone95"].mean(),
+        "mean_fa_std": scales["fa"] * found["fa_std"].mean(),
+        "fa_bias": (found["fa_mean"] - truth.fa).mean(),
+        "angle": angle.mean(),
+    }
     return {key: round(float(value), 4) for key, value in figures.items()}
 
 
@@ -107,20 +129,29 @@ def compare(run: Run, scan: str, snr: float, draws: int, count: int, seed: int) 
     rows, none = {}, dict.fromkeys(("cone", "fa", "md"), 1.0)
     begun = cpu()
     found = ours(InBfloat16(run.denoiser), y, phantom, some, draws)
-    rows["unfog"] = {**covered(found, truth, fod_scales(run)), "cpu_seconds": round(cpu() - begun, 1)}
+    rows["unfog"] = {
+        **covered(found, truth, fod_scales(run)),
+        "cpu_seconds": round(cpu() - begun, 1),
+    }
     rows["unfog"]["misfit_of_order_2"] = round(float(found["misfit"][1]), 3)
     rows["unfog, no factors"] = covered(found, truth, none)
     begun = cpu()
-    rows["bootstrap"] = covered(bootstrap(y[some].astype(np.float64), gradients, draws), truth, none)
+    rows["bootstrap"] = covered(
+        bootstrap(y[some].astype(np.float64), gradients, draws), truth, none
+    )
     rows["bootstrap"]["cpu_seconds"] = round(cpu() - begun, 1)
-    rows["ratio_of_cones"] = {"mean_cone95": round(rows["unfog"]["mean_cone95"] / rows["bootstrap"]["mean_cone95"], 4)}
+    rows["ratio_of_cones"] = {
+        "mean_cone95": round(rows["unfog"]["mean_cone95"] / rows["bootstrap"]["mean_cone95"], 4)
+    }
     for name, row in rows.items():
         sys.stderr.write(f"{scan} SNR {snr:g} {name}: {row}\n")
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--snr", type=float, nargs="+", default=[20])
     parser.add_argument("--scan", nargs="+", choices=[*SCANS], default=["single-shell"])
     parser.add_argument("--draws", type=int, default=200)
@@ -136,12 +167,24 @@ def main() -> None:
         for snr in options.snr
     }
     head = {
-        "data": {scan: (SCANS[scan].__doc__ or "").strip().splitlines()[0] for scan in options.scan},
-        "noise": "white, Rician", "voxels": options.voxels,
-        "units": {"cone95": "share", "mean_cone95": "degrees", "angle": "mean, degrees"}, "draws": options.draws, "seed": options.seed,
-        "prior": run.name, "prior_sha256": run.weights_sha256, "factors": fod_scales(run),
-        "goal": {"cone95": [0.93, 0.97], "cone50": [0.46, 0.54], "fa95": [0.93, 0.97], "ratio_of_cones": 0.85},
-    }  # fmt: skip
+        "data": {
+            scan: (SCANS[scan].__doc__ or "").strip().splitlines()[0] for scan in options.scan
+        },
+        "noise": "white, Rician",
+        "voxels": options.voxels,
+        "units": {"cone95": "share", "mean_cone95": "degrees", "angle": "mean, degrees"},
+        "draws": options.draws,
+        "seed": options.seed,
+        "prior": run.name,
+        "prior_sha256": run.weights_sha256,
+        "factors": fod_scales(run),
+        "goal": {
+            "cone95": [0.93, 0.97],
+            "cone50": [0.46, 0.54],
+            "fa95": [0.93, 0.97],
+            "ratio_of_cones": 0.85,
+        },
+    }
     write_record({**head, "results": results}, (unfog, torch, np, dipy), options.out)
 
 

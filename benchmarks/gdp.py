@@ -1,11 +1,13 @@
-"""GDP on real pictures: low light, HDR and joint tasks, the exposure hidden from the call, beside doing nothing and equalisation.
+"""GDP on real pictures: low light, HDR and joint tasks, the exposure hidden from the call, beside
+doing nothing and equalisation.
 
     python benchmarks/gdp.py --runs t1-slices --out benchmarks/results/gdp.json
     python benchmarks/gdp.py --runs fashion --out benchmarks/results/gdp_fashion.json
 
-Of held-out pictures x in [0, 1] (split test, evenly spaced) the call sees y = f x + m + noise alone, and for HDR three exposures that are
-clipped to [0, 1]. The first guess is the exposure that would make y of a picture that fills the range or, in one row, f = 1 and m = 0. What
-is found is read as ``unfog restore`` reads it, by fitting the restored picture to y.
+Of held-out pictures x in [0, 1] (split test, evenly spaced) the call sees y = f x + m + noise
+alone, and for HDR three exposures that are clipped to [0, 1]. The first guess is the exposure that
+would make y of a picture that fills the range or, in one row, f = 1 and m = 0. What is found is
+read as ``unfog restore`` reads it, by fitting the restored picture to y.
 """
 
 from __future__ import annotations
@@ -37,10 +39,15 @@ from unfog.physics.saturation import saturated_line
 from unfog.runs.low_light import relight
 from unfog.runs.run import Run
 
-RUNS = {"t1-slices": ("mni-t1", 4), "fashion": ("fashion-mnist", 8)}  # and their data, and how many pictures
+# and their data, and how many pictures
+RUNS = {"t1-slices": ("mni-t1", 4), "fashion": ("fashion-mnist", 8)}
 DARK, NOISE = (0.25, 0.1), 0.01  # f, m and the noise, of a range of 1
-BRACKET, BRACKET_NOISE = ((0.4, 0.5), (0.9, 0.1), (1.8, -0.4)), 0.03  # one exposure clips at no end, the others lights or shadows
-EQUALISATIONS: dict[str, Callable[[Any], Any]] = {"equalize_hist": equalize_hist, "equalize_adapthist": equalize_adapthist}
+# one exposure clips at no end, the others lights or shadows
+BRACKET, BRACKET_NOISE = (((0.4, 0.5), (0.9, 0.1), (1.8, -0.4)), 0.03)
+EQUALISATIONS: dict[str, Callable[[Any], Any]] = {
+    "equalize_hist": equalize_hist,
+    "equalize_adapthist": equalize_adapthist,
+}
 Truth = tuple[float, float]
 
 
@@ -63,32 +70,52 @@ class Bench:
     def exposed(self, truth: Truth, noise: float, stream: str, operator: Operator) -> Tensor:
         """f A x + m + noise."""
         seen = operator(self.x)
-        return truth[0] * seen + truth[1] + noise * normal(seen.shape, generators(0, range(len(seen)), stream))
+        return (
+            truth[0] * seen
+            + truth[1]
+            + noise * normal(seen.shape, generators(0, range(len(seen)), stream))
+        )
 
-    def relit(self, measurements: list[Tensor], operator: Operator, **options: Any) -> tuple[Tensor, Tensor]:
+    def relit(
+        self, measurements: list[Tensor], operator: Operator, **options: Any
+    ) -> tuple[Tensor, Tensor]:
         """GDP's mean and samples, in [0, 1]."""
-        found = relight(self.run, measurements, operator, samples=self.samples, steps=self.steps, **options)
-        return (self.run.codec.encode(found.mean) + 1) / 2, (self.run.codec.encode(found.samples) + 1) / 2
+        found = relight(
+            self.run, measurements, operator, samples=self.samples, steps=self.steps, **options
+        )
+        return (self.run.codec.encode(found.mean) + 1) / 2, (
+            self.run.codec.encode(found.samples) + 1
+        ) / 2
 
     def low_light(self, operator: Operator, **options: Any) -> dict[str, Any]:
         """One dark picture."""
         y, begun = self.exposed(DARK, NOISE, "dark", operator), time.perf_counter()
         mean, samples = self.relit([y], operator, **options)
-        factors = torch.stack([Exposure.fitted(operator(picture), y).factor for picture in samples.unbind(1)])
+        factors = torch.stack(
+            [Exposure.fitted(operator(picture), y).factor for picture in samples.unbind(1)]
+        )
         return {
-            "psnr": score(mean, self.x), "exposure": errors(Exposure.fitted(operator(mean), y), DARK),
-            "spread of ln f over the samples": float(factors.log().std(0).mean()), "seconds": round(time.perf_counter() - begun, 1),
-        }  # fmt: skip
+            "psnr": score(mean, self.x),
+            "exposure": errors(Exposure.fitted(operator(mean), y), DARK),
+            "spread of ln f over the samples": float(factors.log().std(0).mean()),
+            "seconds": round(time.perf_counter() - begun, 1),
+        }
 
     def hdr(self) -> dict[str, Any]:
         """Three exposures."""
-        shots = [self.exposed(truth, BRACKET_NOISE, f"shot-{k}", Identity()).clamp(0, 1) for k, truth in enumerate(BRACKET)]
+        shots = [
+            self.exposed(truth, BRACKET_NOISE, f"shot-{k}", Identity()).clamp(0, 1)
+            for k, truth in enumerate(BRACKET)
+        ]
         begun = time.perf_counter()
         mean, _ = self.relit(shots, Identity())
         fit = saturated_line(0.0, 1.0)
         return {
             "psnr": score(mean, self.x),
-            "exposures": [errors(fit(mean, y).exposure, truth) for y, truth in zip(shots, BRACKET, strict=True)],
+            "exposures": [
+                errors(fit(mean, y).exposure, truth)
+                for y, truth in zip(shots, BRACKET, strict=True)
+            ],
             "untreated": [untreated(y, self.x) for y in shots],
             "seconds": round(time.perf_counter() - begun, 1),
         }
@@ -114,14 +141,19 @@ def exposure_of_unit(exposure: Exposure) -> Exposure:
 
 def holes(shape: torch.Size) -> Tensor:
     """True where the picture is seen: a third of its blocks of 2 x 2 are holes."""
-    seen = torch.rand([-(-n // 2) for n in shape], generator=torch.Generator().manual_seed(0)) > 1 / 3
+    seen = (
+        torch.rand([-(-n // 2) for n in shape], generator=torch.Generator().manual_seed(0)) > 1 / 3
+    )
     return seen.repeat_interleave(2, 0).repeat_interleave(2, 1)[: shape[0], : shape[1]]
 
 
 def untreated(y: Tensor, x: Tensor) -> dict[str, float]:
     """PSNR of y as it is and after scikit-image's equalisations."""
     pictures = y.clamp(0, 1)[:, 0].double().numpy()
-    better = {name: torch.from_numpy(np.stack([equalise(p) for p in pictures]))[:, None] for name, equalise in EQUALISATIONS.items()}
+    better = {
+        name: torch.from_numpy(np.stack([equalise(p) for p in pictures]))[:, None]
+        for name, equalise in EQUALISATIONS.items()
+    }
     return {"nothing": score(y, x), **{name: score(picture, x) for name, picture in better.items()}}
 
 
@@ -130,7 +162,9 @@ def score(found: Tensor, x: Tensor) -> float:
 
 
 def errors(exposure: Exposure, truth: Truth) -> dict[str, Any]:
-    """How far f and m are off, of their truth: the mean, the mean size, the largest and the share of pictures within 5 %."""
+    """How far f and m are off, of their truth: the mean, the mean size, the largest and the share
+    of pictures within 5 %.
+    """
     off = {"f": exposure.factor / truth[0] - 1, "m": exposure.offset / truth[1] - 1}
     return {name: summary(value) for name, value in off.items()}
 
@@ -138,11 +172,18 @@ def errors(exposure: Exposure, truth: Truth) -> dict[str, Any]:
 def summary(off: Tensor) -> dict[str, float]:
     size = off.abs()
     within = float((size <= 0.05).float().mean())
-    return {"mean": float(off.mean()), "size": float(size.mean()), "largest": float(size.max()), "within 5 %": within}
+    return {
+        "mean": float(off.mean()),
+        "size": float(size.mean()),
+        "largest": float(size.max()),
+        "within 5 %": within,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", nargs="+", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--steps", type=int, default=16)
@@ -152,9 +193,22 @@ def main() -> None:
     for name in options.runs:
         results[name] = Bench.of(name, options.samples, options.steps).figures()
         sys.stderr.write(f"{name}: {json.dumps(results[name], indent=1)}\n")
-    known = {"low light": {"f": DARK[0], "m": DARK[1], "noise": NOISE}, "hdr": {"exposures": BRACKET, "noise": BRACKET_NOISE}, "seed": 0}
-    known |= {"pictures": {name: {"data": RUNS[name][0], "split": "test", "count": RUNS[name][1]} for name in options.runs}}
-    write_record({**known, "samples": options.samples, "steps": options.steps, "results": results}, (unfog, torch, skimage), options.out)
+    known = {
+        "low light": {"f": DARK[0], "m": DARK[1], "noise": NOISE},
+        "hdr": {"exposures": BRACKET, "noise": BRACKET_NOISE},
+        "seed": 0,
+    }
+    known |= {
+        "pictures": {
+            name: {"data": RUNS[name][0], "split": "test", "count": RUNS[name][1]}
+            for name in options.runs
+        }
+    }
+    write_record(
+        {**known, "samples": options.samples, "steps": options.steps, "results": results},
+        (unfog, torch, skimage),
+        options.out,
+    )
 
 
 if __name__ == "__main__":

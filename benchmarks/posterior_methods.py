@@ -1,9 +1,12 @@
-"""How far each posterior method's draws lie from the true posterior: a Gaussian prior, three linear measurements, 20 and 100 steps.
+"""How far each posterior method's draws lie from the true posterior: a Gaussian prior, three linear
+measurements, 20 and 100 steps.
 
-    python benchmarks/posterior_methods.py --out benchmarks/results/posterior_methods.json --page docs/posterior-methods.md
+    python benchmarks/posterior_methods.py --out benchmarks/results/posterior_methods.json --page
+    docs/posterior-methods.md
 
-Every method but the particle filter is affine here, so the law of what it returns is exact (``unfog.evaluation.law``); the filter's is
-that of 8192 particles. GDP's step of steepest descent is a number only where A A* is one: under the blur its law is that of 8192 draws.
+Every method but the particle filter is affine here, so the law of what it returns is exact
+(``unfog.evaluation.law``); the filter's is that of 8192 particles. GDP's step of steepest descent
+is a number only where A A* is one: under the blur its law is that of 8192 draws.
 """
 
 from __future__ import annotations
@@ -44,8 +47,10 @@ from unfog.sampling.ode import Heun
 
 D, SIGMA, DRAWS = 16, 0.3, 8192
 OPERATORS: dict[str, Operator] = {
-    "half the values": Mask(torch.arange(D) % 4 < 2), "means of 4": BlockAverage(4), "blur": Blur(gaussian_kernel(1.0, 1)),
-}  # fmt: skip
+    "half the values": Mask(torch.arange(D) % 4 < 2),
+    "means of 4": BlockAverage(4),
+    "blur": Blur(gaussian_kernel(1.0, 1)),
+}
 Law = tuple[Tensor, Tensor]
 METHODS: dict[str, Callable[[Denoiser, Operator, Tensor], tuple[Denoiser, Sampler]]] = {
     "MMPS, Heun": lambda prior, op, y: (MMPS(prior, op, y, SIGMA, D, 0), Heun()),
@@ -63,16 +68,20 @@ METHODS: dict[str, Callable[[Denoiser, Operator, Tensor], tuple[Denoiser, Sample
 }
 HEAD = f"""# Posterior methods and the true posterior
 
-Made by `python benchmarks/posterior_methods.py` ([results](../benchmarks/results/posterior_methods.json)). Prior: a correlated Gaussian in
-{D} dimensions, its denoiser exact. Measurement: y = A x + {SIGMA} noise. Each cell is **the error of the mean** (root mean square, in
-posterior standard deviations) **/ the error of the covariance** (relative, Frobenius) of what the method draws: 0 / 0 is the truth.
+Made by `python benchmarks/posterior_methods.py`
+([results](../benchmarks/results/posterior_methods.json)). Prior: a correlated Gaussian in {D}
+dimensions, its denoiser exact. Measurement: y = A x + {SIGMA} noise. Each cell is **the error of
+the mean** (root mean square, in posterior standard deviations) **/ the error of the covariance**
+(relative, Frobenius) of what the method draws: 0 / 0 is the truth.
 
-Every method but the particle filter is affine here and its law exact; the filter's is that of {DRAWS} particles, with their scatter, as is
-GDP's under the blur, where its step of steepest descent depends on the gradient. The sampler is DDPM on a Karras grid from 80 to 0.02,
-unless the method brings its own. MMPS is exact for a Gaussian, so its rows show what the sampler alone leaves: DDPM too little spread at
-few steps, Heun next to nothing. Projection, RePaint and GDP are made for measurements without noise, and take the noise of this one for
-signal: worst where the pseudo-inverse magnifies it, as of a blur, which GDP does without. Their pseudo-inverse is exact, as is the spectrum
-that DDNM+ and DDRM use. RePaint makes 4 network calls a step, Heun 2, the others 1.
+Every method but the particle filter is affine here and its law exact; the filter's is that of
+{DRAWS} particles, with their scatter, as is GDP's under the blur, where its step of steepest
+descent depends on the gradient. The sampler is DDPM on a Karras grid from 80 to 0.02, unless the
+method brings its own. MMPS is exact for a Gaussian, so its rows show what the sampler alone leaves:
+DDPM too little spread at few steps, Heun next to nothing. Projection, RePaint and GDP are made for
+measurements without noise, and take the noise of this one for signal: worst where the
+pseudo-inverse magnifies it, as of a blur, which GDP does without. Their pseudo-inverse is exact, as
+is the spectrum that DDNM+ and DDRM use. RePaint makes 4 network calls a step, Heun 2, the others 1.
 
 A method's distance here is no rank: on other priors, noise levels and tunings the order changes.
 
@@ -82,7 +91,9 @@ A method's distance here is no rank: on other priors, noise levels and tunings t
 def prior() -> tuple[MixtureDenoiser, Tensor, Tensor]:
     """A Gaussian whose neighbours are correlated, with a variance of 1 and a mean that is not 0."""
     place = torch.arange(D, dtype=torch.float64)
-    covariance = torch.exp(-((place[:, None] - place[None]) ** 2) / 8) + 0.05 * torch.eye(D, dtype=torch.float64)
+    covariance = torch.exp(-((place[:, None] - place[None]) ** 2) / 8) + 0.05 * torch.eye(
+        D, dtype=torch.float64
+    )
     mean = torch.sin(place)
     return gaussian_denoiser(EDM(80.0), mean, covariance), mean, covariance
 
@@ -97,7 +108,13 @@ def truth(operator: Operator, y: Tensor, mean: Tensor, covariance: Tensor) -> La
 def drawn(denoiser: Denoiser, sampler: Sampler, grid: Tensor) -> Law:
     """The law of a result by drawing it."""
     g = torch.Generator().manual_seed(0)
-    x = sample(denoiser, torch.randn(DRAWS, 1, D, generator=g, dtype=torch.float64), grid, sampler, randomness=g)[:, 0]
+    x = sample(
+        denoiser,
+        torch.randn(DRAWS, 1, D, generator=g, dtype=torch.float64),
+        grid,
+        sampler,
+        randomness=g,
+    )[:, 0]
     return x.mean(0), x.T.cov()
 
 
@@ -121,12 +138,19 @@ def figures() -> dict[str, Any]:
         x = denoiser.draw(1, g)[:, None]
         y = operator(x)
         noise = SIGMA * torch.randn(y.shape, generator=g, dtype=torch.float64)
-        y = y + (operator(noise) if isinstance(operator, Mask) else noise)  # a mask's y is zero where nothing is measured
+        y = y + (
+            operator(noise) if isinstance(operator, Mask) else noise
+        )  # a mask's y is zero where nothing is measured
         exact = truth(operator, y, mean, covariance)
         for steps in (20, 100):
             grid = grids.build({"name": "karras", "sigma_min": 0.02})(denoiser.process, steps)
-            found = {method: distance(law(*build(denoiser, operator, y), grid), exact) for method, build in METHODS.items()}
-            particles = ParticleFilter(operator, y.expand(DRAWS, 1, -1), SIGMA, DRAWS, calibrated(4))
+            found = {
+                method: distance(law(*build(denoiser, operator, y), grid), exact)
+                for method, build in METHODS.items()
+            }
+            particles = ParticleFilter(
+                operator, y.expand(DRAWS, 1, -1), SIGMA, DRAWS, calibrated(4)
+            )
             found["particle filter"] = distance(drawn(denoiser, particles, grid), exact)
             results.setdefault(name, {})[str(steps)] = found
     return results
@@ -135,7 +159,10 @@ def figures() -> dict[str, Any]:
 def page(results: dict[str, Any]) -> str:
     """The table."""
     columns = [(name, steps) for name in results for steps in results[name]]
-    rows = ["| method | " + " | ".join(f"{name}, {steps} steps" for name, steps in columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    rows = [
+        "| method | " + " | ".join(f"{name}, {steps} steps" for name, steps in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for method in ["particle filter", *METHODS]:
         cells = ("{:.3f} / {:.3f}".format(*results[name][steps][method]) for name, steps in columns)
         rows.append(f"| {method} | " + " | ".join(cells) + " |")
@@ -143,7 +170,9 @@ def page(results: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path)
     parser.add_argument("--page", type=Path)
     options = parser.parse_args()
@@ -151,7 +180,14 @@ def main() -> None:
     if options.page is not None:
         options.page.write_text(page(results))
     write_record(
-        {"prior": f"a Gaussian in {D} dimensions", "sigma": SIGMA, "particles": DRAWS, "results": results}, (unfog, torch), options.out
+        {
+            "prior": f"a Gaussian in {D} dimensions",
+            "sigma": SIGMA,
+            "particles": DRAWS,
+            "results": results,
+        },
+        (unfog, torch),
+        options.out,
     )
 
 

@@ -17,9 +17,14 @@ def command() -> str:
     return f"python benchmarks/{Path(sys.argv[0]).name} " + " ".join(told)
 
 
-def write_record(figures: Mapping[str, Any], modules: tuple[ModuleType, ...], out: Path | None, **versions: str) -> None:
+def write_record(
+    figures: Mapping[str, Any], modules: tuple[ModuleType, ...], out: Path | None, **versions: str
+) -> None:
     """Write to the file ``out``, or to standard output."""
-    known = {"versions": {**{module.__name__: module.__version__ for module in modules}, **versions}, "python": platform.python_version()}
+    known = {
+        "versions": {**{module.__name__: module.__version__ for module in modules}, **versions},
+        "python": platform.python_version(),
+    }
     text = json.dumps({"command": command(), **figures, **known}, indent=1) + "\n"
     if out is None:
         sys.stdout.write(text)

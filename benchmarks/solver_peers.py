@@ -1,7 +1,9 @@
-"""The deterministic samplers of diffusers and k-diffusion, each run on an exact denoiser with the noise level it believes in.
+"""The deterministic samplers of diffusers and k-diffusion, each run on an exact denoiser with the
+noise level it believes in.
 
-A scheduler that works in continuous noise levels is given the denoiser at its own sigma, not at the rounded time its network would
-see, so rounding never counts against it. Calls are counted, not taken from the name.
+A scheduler that works in continuous noise levels is given the denoiser at its own sigma, not at the
+rounded time its network would see, so rounding never counts against it. Calls are counted, not
+taken from the name.
 """
 
 from __future__ import annotations
@@ -22,17 +24,28 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser
 
 diffusers.utils.logging.set_verbosity_error()
-Solve = Callable[[Denoiser, Tensor, int, Tensor], Tensor]  # (denoiser, x_T, calls allowed, time of x_T) -> x_0
+Solve = Callable[
+    [Denoiser, Tensor, int, Tensor], Tensor
+]  # (denoiser, x_T, calls allowed, time of x_T) -> x_0
 SPACINGS: dict[str, dict[str, Any]] = {
-    "linspace": {"timestep_spacing": "linspace"}, "trailing": {"timestep_spacing": "trailing"}, "karras": {"use_karras_sigmas": True},
-    "exponential": {"use_exponential_sigmas": True}, "lu": {"use_lu_lambdas": True},
-}  # fmt: skip
+    "linspace": {"timestep_spacing": "linspace"},
+    "trailing": {"timestep_spacing": "trailing"},
+    "karras": {"use_karras_sigmas": True},
+    "exponential": {"use_exponential_sigmas": True},
+    "lu": {"use_lu_lambdas": True},
+}
 MULTISTEP: dict[str, list[dict[str, Any]]] = {
-    "DPMSolverMultistepScheduler": [{"solver_order": o, "solver_type": s} for o in (2, 3) for s in ("midpoint", "heun")],
+    "DPMSolverMultistepScheduler": [
+        {"solver_order": o, "solver_type": s} for o in (2, 3) for s in ("midpoint", "heun")
+    ],
     "DPMSolverSinglestepScheduler": [{"solver_order": o} for o in (2, 3)],
-    "UniPCMultistepScheduler": [{"solver_order": o, "solver_type": s} for o in (2, 3) for s in ("bh1", "bh2")],
+    "UniPCMultistepScheduler": [
+        {"solver_order": o, "solver_type": s} for o in (2, 3) for s in ("bh1", "bh2")
+    ],
     "DEISMultistepScheduler": [{"solver_order": o} for o in (2, 3)],
-    "SASolverScheduler": [{"predictor_order": o, "corrector_order": o, "tau_func": lambda t: 0} for o in (2, 3)],
+    "SASolverScheduler": [
+        {"predictor_order": o, "corrector_order": o, "tau_func": lambda t: 0} for o in (2, 3)
+    ],
     "EulerDiscreteScheduler": [{}],
     "LMSDiscreteScheduler": [{}],
     "HeunDiscreteScheduler": [{}],
@@ -40,7 +53,13 @@ MULTISTEP: dict[str, list[dict[str, Any]]] = {
     "PNDMScheduler": [{"skip_prk_steps": True}],
     "DDIMScheduler": [{"clip_sample": False}],
 }
-NOISE_UNITS = ("EulerDiscreteScheduler", "LMSDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2DiscreteScheduler")  # x / alpha
+# x / alpha
+NOISE_UNITS = (
+    "EulerDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+)
 TWO_CALLS = ("HeunDiscreteScheduler", "KDPM2DiscreteScheduler")
 KNOTS = 1000
 
@@ -53,7 +72,16 @@ def diffusers_solvers(betas: Tensor) -> Iterator[tuple[str, Solve]]:
         for options, (spacing, more) in product(variants, SPACINGS.items()):
             if not more.keys() <= taken.keys():
                 continue
-            label = ", ".join([*(str(v) for k, v in options.items() if k in ("solver_order", "solver_type", "predictor_order")), spacing])
+            label = ", ".join(
+                [
+                    *(
+                        str(v)
+                        for k, v in options.items()
+                        if k in ("solver_order", "solver_type", "predictor_order")
+                    ),
+                    spacing,
+                ]
+            )
             config = {"trained_betas": betas.numpy(), **options, **more}
             yield f"diffusers {name.removesuffix('Scheduler')} ({label})", _diffusers(cls, config)
 
@@ -81,13 +109,22 @@ def _diffusers(cls: type, config: dict[str, Any]) -> Solve:
 
 
 def edm_solvers(low: float = 0.002, data: float = 0.5) -> Iterator[tuple[str, Solve]]:
-    """diffusers' schedulers for EDM's process, to the last noise level ``low``; ``data`` is their sigma_data and cancels out."""
+    """diffusers' schedulers for EDM's process, to the last noise level ``low``; ``data`` is their
+    sigma_data and cancels out.
+    """
     variants: list[tuple[str, dict[str, Any]]] = [("EDMEulerScheduler", {})]
-    variants += [("EDMDPMSolverMultistepScheduler", {"solver_order": o, "solver_type": s}) for o in (2, 3) for s in ("midpoint", "heun")]
+    variants += [
+        ("EDMDPMSolverMultistepScheduler", {"solver_order": o, "solver_type": s})
+        for o in (2, 3)
+        for s in ("midpoint", "heun")
+    ]
     for (name, options), schedule in product(variants, ("karras", "exponential")):
         label = ", ".join([*map(str, options.values()), schedule])
         config = {**options, "sigma_schedule": schedule, "sigma_min": low, "sigma_data": data}
-        yield f"diffusers {name.removesuffix('Scheduler')} ({label})", _edm(getattr(diffusers, name), config, data)
+        yield (
+            f"diffusers {name.removesuffix('Scheduler')} ({label})",
+            _edm(getattr(diffusers, name), config, data),
+        )
 
 
 def _edm(cls: type, config: dict[str, Any], data: float) -> Solve:
@@ -108,29 +145,47 @@ def _edm(cls: type, config: dict[str, Any], data: float) -> Solve:
 
 
 K_METHODS: dict[str, dict[str, Any]] = {
-    "sample_euler": {}, "sample_heun": {}, "sample_dpm_2": {}, "sample_lms": {}, "sample_dpmpp_2m": {},
-    "sample_dpmpp_2s_ancestral": {"eta": 0.0}, "sample_dpmpp_2m_sde": {"eta": 0.0}, "sample_dpmpp_3m_sde": {"eta": 0.0},
-}  # fmt: skip
+    "sample_euler": {},
+    "sample_heun": {},
+    "sample_dpm_2": {},
+    "sample_lms": {},
+    "sample_dpmpp_2m": {},
+    "sample_dpmpp_2s_ancestral": {"eta": 0.0},
+    "sample_dpmpp_2m_sde": {"eta": 0.0},
+    "sample_dpmpp_3m_sde": {"eta": 0.0},
+}
 K_TWO_CALLS = ("sample_heun", "sample_dpm_2", "sample_dpmpp_2s_ancestral")
 
 
 def k_diffusion_solvers() -> Iterator[tuple[str, Solve]]:
-    """The deterministic samplers of k-diffusion on its own spacings and several last noise levels; none where it is not installed."""
+    """The deterministic samplers of k-diffusion on its own spacings and several last noise levels;
+    none where it is not installed.
+    """
     sampling = k_sampling()
     if sampling is None:
         return
     spacings: dict[str, Callable[[int, float, float], Tensor]] = {
-        "karras": sampling.get_sigmas_karras, "exponential": sampling.get_sigmas_exponential,
-        "polyexponential": lambda n, low, high: sampling.get_sigmas_polyexponential(n, low, high, rho=1.5),
-    }  # fmt: skip
-    for (method, options), (spacing, sigmas), low in product(K_METHODS.items(), spacings.items(), (0.002, 0.01, 0.03)):
-        yield f"k-diffusion {method.removeprefix('sample_')} ({spacing} to {low})", _k_diffusion(sampling, method, options, sigmas, low)
+        "karras": sampling.get_sigmas_karras,
+        "exponential": sampling.get_sigmas_exponential,
+        "polyexponential": lambda n, low, high: sampling.get_sigmas_polyexponential(
+            n, low, high, rho=1.5
+        ),
+    }
+    for (method, options), (spacing, sigmas), low in product(
+        K_METHODS.items(), spacings.items(), (0.002, 0.01, 0.03)
+    ):
+        yield (
+            f"k-diffusion {method.removeprefix('sample_')} ({spacing} to {low})",
+            _k_diffusion(sampling, method, options, sigmas, low),
+        )
     yield "k-diffusion dpm_fast", _k_fast(sampling)
 
 
 @functools.cache
 def k_sampling() -> Any:
-    """k_diffusion/sampling.py without the rest of its package, which wants torchvision; None where it is not installed."""
+    """k_diffusion/sampling.py without the rest of its package, which wants torchvision; None where
+    it is not installed.
+    """
     found = importlib.util.find_spec("k_diffusion")
     if found is None:
         return None
@@ -151,12 +206,16 @@ def _k_model(denoiser: Denoiser) -> Callable[..., Tensor]:
     return model
 
 
-def _k_diffusion(sampling: Any, method: str, options: dict[str, Any], sigmas: Callable[..., Tensor], low: float) -> Solve:
+def _k_diffusion(
+    sampling: Any, method: str, options: dict[str, Any], sigmas: Callable[..., Tensor], low: float
+) -> Solve:
     def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
         steps = (calls + 1) // 2 if method in K_TWO_CALLS else calls  # the last step takes one call
         levels = sigmas(steps, low, float(denoiser.process.noise_level(first))).double()
         x = x_t / denoiser.process.alpha(first)
-        result: Tensor = getattr(sampling, method)(_k_model(denoiser), x, levels, disable=True, **options)
+        result: Tensor = getattr(sampling, method)(
+            _k_model(denoiser), x, levels, disable=True, **options
+        )
         return result
 
     return solve
@@ -165,7 +224,9 @@ def _k_diffusion(sampling: Any, method: str, options: dict[str, Any], sigmas: Ca
 def _k_fast(sampling: Any) -> Solve:
     def solve(denoiser: Denoiser, x_t: Tensor, calls: int, first: Tensor) -> Tensor:
         high = float(denoiser.process.noise_level(first))
-        result: Tensor = sampling.sample_dpm_fast(_k_model(denoiser), x_t / denoiser.process.alpha(first), 0.01, high, calls, disable=True)
+        result: Tensor = sampling.sample_dpm_fast(
+            _k_model(denoiser), x_t / denoiser.process.alpha(first), 0.01, high, calls, disable=True
+        )
         return result
 
     return solve

@@ -1,9 +1,12 @@
-"""The T1 prior on the slab no training has seen: PSNR and SSIM inside the brain beside baselines tuned on the truth, and coverage.
+"""The T1 prior on the slab no training has seen: PSNR and SSIM inside the brain beside baselines
+tuned on the truth, and coverage.
 
-    python benchmarks/t1_prior.py                    # the shipped prior, all 10 slices, as many samples as the demo draws
+    python benchmarks/t1_prior.py
+    # the shipped prior, all 10 slices, as many samples as the demo draws
     python benchmarks/t1_prior.py --run runs/mine --slices 4 --samples 8
 
-The factor on the standard deviation is learned on the validation slab; the intervals are then scored on the test slab.
+The factor on the standard deviation is learned on the validation slab; the intervals are then
+scored on the test slab.
 """
 
 from __future__ import annotations
@@ -31,19 +34,29 @@ from unfog.runs.sample import Plan
 def figures(outcome: Outcome) -> dict[str, Any]:
     """The numbers of a task."""
     return {
-        "psnr": float(outcome.ours.psnr.mean()), "psnr_gain": outcome.gain, "ssim": float(outcome.ours.ssim.mean()),
+        "psnr": float(outcome.ours.psnr.mean()),
+        "psnr_gain": outcome.gain,
+        "ssim": float(outcome.ours.ssim.mean()),
         "least_gain_of_a_slice": float((outcome.ours.psnr - outcome.baseline.psnr).min()),
-        "baseline": outcome.best.name, "baseline_parameters": outcome.best.params, "baseline_psnr": float(outcome.baseline.psnr.mean()),
-        "baseline_ssim": float(outcome.baseline.ssim.mean()), "interval_scale": outcome.scale, "coverage_of_90": outcome.covered,
-    }  # fmt: skip
+        "baseline": outcome.best.name,
+        "baseline_parameters": outcome.best.params,
+        "baseline_psnr": float(outcome.baseline.psnr.mean()),
+        "baseline_ssim": float(outcome.baseline.ssim.mean()),
+        "interval_scale": outcome.scale,
+        "coverage_of_90": outcome.covered,
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", default="t1-slices")
     parser.add_argument("--slices", type=int, default=10)
     parser.add_argument("--calibration", type=int, default=10)
-    parser.add_argument("--samples", type=int, help="of each slice, instead of the task's own number")
+    parser.add_argument(
+        "--samples", type=int, help="of each slice, instead of the task's own number"
+    )
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--sampler")
     parser.add_argument("--out", type=Path)
@@ -55,13 +68,25 @@ def main() -> None:
         for task in tasks(slab):
             samples = options.samples or task.samples
             scale = calibrate(run, task, other, samples, plan, lambda done, total: None)
-            outcome = restore_slab(run, task, slab, scale, samples, plan, Path(scratch) / task.name, lambda done, total: None)
+            outcome = restore_slab(
+                run,
+                task,
+                slab,
+                scale,
+                samples,
+                plan,
+                Path(scratch) / task.name,
+                lambda done, total: None,
+            )
             results[task.name] = {"samples": samples, **figures(outcome)}
             sys.stderr.write(f"{task.name}: {json.dumps(results[task.name])}\n")
     figures_of_all = {
-        "data": "mni-t1 test slab, one average brain", "seed": 0, "slices": options.slices, **plan.names,
+        "data": "mni-t1 test slab, one average brain",
+        "seed": 0,
+        "slices": options.slices,
+        **plan.names,
         "results": results,
-    }  # fmt: skip
+    }
     write_record(figures_of_all, (unfog, torch, skimage, scipy), options.out)
 
 

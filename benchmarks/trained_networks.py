@@ -1,11 +1,14 @@
-"""Accuracy per network call on trained networks: calibrated solvers beside every deterministic one of diffusers, on the same weights.
+"""Accuracy per network call on trained networks: calibrated solvers beside every deterministic one
+of diffusers, on the same weights.
 
-    python benchmarks/trained_networks.py --run runs/fashion --images 1000    # trajectory errors, and FD-EffNetLite0 of the pictures
+    python benchmarks/trained_networks.py --run runs/fashion --images 1000
+    # trajectory errors, and FD-EffNetLite0 of the pictures
     python benchmarks/trained_networks.py --run t1-slices                     # trajectory errors
 
-The truth is the end of the same trajectory in 200 steps of third-order Adams. All solvers start from the same noise, none of it used in
-calibration. The peers also have twice the calls of each calibrated solver; the peer of the pictures is the one of the least median error.
-k-diffusion joins in where it can be imported.
+The truth is the end of the same trajectory in 200 steps of third-order Adams. All solvers start
+from the same noise, none of it used in calibration. The peers also have twice the calls of each
+calibrated solver; the peer of the pictures is the one of the least median error. k-diffusion joins
+in where it can be imported.
 """
 
 from __future__ import annotations
@@ -59,13 +62,24 @@ def peers(run: Run) -> list[tuple[str, Solve]]:
     return [*diffusers_solvers(table(run.denoiser.process)), *k_diffusion_solvers()]
 
 
-def frechet(run: Run, solve: Solve, calls: int, first: Tensor, images: int, scored: Any, seed: int) -> dict[str, Any]:
+def frechet(
+    run: Run, solve: Solve, calls: int, first: Tensor, images: int, scored: Any, seed: int
+) -> dict[str, Any]:
     """FD-EffNetLite0 and KID of the pictures of a solver."""
     drawn = []
     for start in range(0, images, BATCH):
         noise = normal((BATCH, *run.shape), generators(seed, range(start, start + BATCH))).double()
         with torch.no_grad():
-            drawn.append(run.codec.decode(solve(Single(run.denoiser), noise * run.denoiser.process.sigma(first), calls, first).float()))
+            drawn.append(
+                run.codec.decode(
+                    solve(
+                        Single(run.denoiser),
+                        noise * run.denoiser.process.sigma(first),
+                        calls,
+                        first,
+                    ).float()
+                )
+            )
     x = (torch.cat(drawn)[:images].clamp(0, 255).round() / 255).float()
     extractor, reference, real = scored
     found = compare(image_features(x, extractor), reference, real)
@@ -73,12 +87,24 @@ def frechet(run: Run, solve: Solve, calls: int, first: Tensor, images: int, scor
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", required=True)
     parser.add_argument("--calls", type=int, nargs="+", default=[5, 10])
     parser.add_argument("--n", type=int, default=24, help="trajectories")
-    parser.add_argument("--seed", type=int, default=2, help="of the noise; calibration takes 0, and on 1 versions of it were compared")
-    parser.add_argument("--images", type=int, default=0, help="pictures for the feature distance, of a run on Fashion-MNIST")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=2,
+        help="of the noise; calibration takes 0, and on 1 versions of it were compared",
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=0,
+        help="pictures for the feature distance, of a run on Fashion-MNIST",
+    )
     parser.add_argument("--iterations", type=int, default=24)
     parser.add_argument("--trajectories", type=int, default=64)
     parser.add_argument("--out", type=Path)
@@ -87,17 +113,26 @@ def main() -> None:
         original = Run.open(options.run)
         shutil.copytree(original.path, Path(scratch) / "run")
         run = Run.open(Path(scratch) / "run")
-        known = {"run": original.name, "system": run.config["system"], "weights_sha256": run.weights_sha256, "feature_distance": NAME}
+        known = {
+            "run": original.name,
+            "system": run.config["system"],
+            "weights_sha256": run.weights_sha256,
+            "feature_distance": NAME,
+        }
         sizes = {"trajectories": options.n, "images": options.images, "seed": options.seed}
         for results in measure(run, options):
             if options.out is not None:  # a long run leaves what it has
-                write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out)
+                write_record(
+                    {**known, **sizes, "results": results}, (unfog, torch, diffusers), options.out
+                )
     if options.out is None:
         write_record({**known, **sizes, "results": results}, (unfog, torch, diffusers), None)
 
 
 def measure(run: Run, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Errors, and distances where pictures are asked for: ours by number of calls, the peers' also for twice as many."""
+    """Errors, and distances where pictures are asked for: ours by number of calls, the peers' also
+    for twice as many.
+    """
     first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
     with torch.no_grad():
         noise = normal((options.n, *run.shape), generators(options.seed, range(options.n))).double()
@@ -107,28 +142,51 @@ def measure(run: Run, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for calls in sorted({count for ours in options.calls for count in (ours, 2 * ours)}):
         found = results[str(calls)] = {}
         if calls in options.calls:
-            made = calibrate_run(run, calls, trajectories=options.trajectories, iterations=options.iterations)
+            made = calibrate_run(
+                run, calls, trajectories=options.trajectories, iterations=options.iterations
+            )
             mine = calibrated(load_solver(run, calls))
             found["ours"] = cell([("unfog calibrated", mine)], truth, calls, first)[0]
-            found |= {key: made[key] for key in ("seconds", "started_from", "error_before", "middle_error_before")}
+            found |= {
+                key: made[key]
+                for key in ("seconds", "started_from", "error_before", "middle_error_before")
+            }
             if scored is not None:
-                found["ours"]["distance"] = frechet(run, mine, calls, first, options.images, scored, options.seed)
+                found["ours"]["distance"] = frechet(
+                    run, mine, calls, first, options.images, scored, options.seed
+                )
             sys.stderr.write(f"{calls} calls: {json.dumps(found)}\n")
         rows = cell(list(rivals.items()), truth, calls, first)
-        found["best_peer"] = {key: min((row for row in rows if "rms" in row), key=lambda row: row[key]) for key in ("rms", "median")}
+        found["best_peer"] = {
+            key: min((row for row in rows if "rms" in row), key=lambda row: row[key])
+            for key in ("rms", "median")
+        }
         if scored is not None:
             nearest = found["best_peer"]["median"]
-            nearest["distance"] = frechet(run, rivals[nearest["solver"]], calls, first, options.images, scored, options.seed)
+            nearest["distance"] = frechet(
+                run, rivals[nearest["solver"]], calls, first, options.images, scored, options.seed
+            )
         found["peers"] = by_solver(rows)
         sys.stderr.write(f"{calls} calls: {json.dumps(found['best_peer'])}\n")
         yield results
 
 
 def real_pictures(images: int) -> tuple[Any, Any, Any]:
-    """The feature network, and the features of half of the test pictures and of ``images`` of the other half."""
-    test = open_dataset("fashion-mnist", split="test").batch(torch.randperm(2 * HALF, generator=generator(0, "halves")))["x"] / 255
+    """The feature network, and the features of half of the test pictures and of ``images`` of the
+    other half.
+    """
+    test = (
+        open_dataset("fashion-mnist", split="test").batch(
+            torch.randperm(2 * HALF, generator=generator(0, "halves"))
+        )["x"]
+        / 255
+    )
     extractor = feature_network()
-    return extractor, image_features(test[:HALF], extractor), image_features(test[HALF : HALF + images], extractor)
+    return (
+        extractor,
+        image_features(test[:HALF], extractor),
+        image_features(test[HALF : HALF + images], extractor),
+    )
 
 
 if __name__ == "__main__":

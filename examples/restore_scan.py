@@ -1,9 +1,12 @@
 """Denoise a magnitude MRI volume and keep its uncertainty: file in, files out.
 
-    python examples/restore_scan.py noisy.nii.gz restored     # your own volume: axial slices near 2 mm, one brain
-    python examples/restore_scan.py                           # makes its own noisy volume from the held-out slab
+    python examples/restore_scan.py noisy.nii.gz restored
+    # your own volume: axial slices near 2 mm, one brain
+    python examples/restore_scan.py
+    # makes its own noisy volume from the held-out slab
 
-The same from the shell: unfog restore t1-slices noisy.nii.gz --task denoise --noise-model rician --samples 8 --out restored
+The same from the shell: unfog restore t1-slices noisy.nii.gz --task denoise --noise-model rician
+--samples 8 --out restored
 """
 
 import sys
@@ -24,7 +27,9 @@ def noisy_slab(path: Path, slices: int = 2, sigma: float = 0.08) -> Path:
     """A few slices of the slab no training has seen, with Rician noise."""
     image = slab_nifti("test")
     clean = torch.from_numpy(np.array(image.dataobj[:, :, 8 : 8 + slices], dtype=np.float32))
-    volume = new_volume(add_rician(clean[None], sigma, generators(0, [0]))[0].numpy(), image.affine, code="mni")
+    volume = new_volume(
+        add_rician(clean[None], sigma, generators(0, [0]))[0].numpy(), image.affine, code="mni"
+    )
     return write_nifti(path, volume.data, like=volume)
 
 
@@ -32,7 +37,10 @@ def main(source: Path, out: Path) -> None:
     """Restore ``source`` into the new folder ``out``."""
     summary = restore_file("t1-slices", source, "denoise", out, noise_model="rician", samples=8)
     mean, std = read_nifti(out / "mean.nii.gz"), read_nifti(out / "std.nii.gz")
-    sys.stdout.write(f"noise {summary['noise']:.3f}, restored {mean.data.shape}, mean uncertainty {std.data.mean():.4f}, in {out.name}\n")
+    sys.stdout.write(
+        f"noise {summary['noise']:.3f}, restored {mean.data.shape}, mean uncertainty "
+        f"{std.data.mean():.4f}, in {out.name}\n"
+    )
 
 
 if __name__ == "__main__":

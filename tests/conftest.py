@@ -1,4 +1,6 @@
-"""Small files to read: a NIfTI volume with everything a header can say, and its bytes to be damaged."""
+"""Small files to read: a NIfTI volume with everything a header can say, and its bytes to be
+damaged.
+"""
 
 from __future__ import annotations
 

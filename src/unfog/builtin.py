@@ -1,7 +1,8 @@
-"""Everything that ships, imported, so that every name is registered: data sets, systems, objectives, samplers, methods.
+"""Everything that ships, imported, so that every name is registered: data sets, systems,
+objectives, samplers, methods.
 
-Who looks a name up that a person wrote (a command, ``unfog.load``) imports this first. A new modality
-or system adds its line here.
+Who looks a name up that a person wrote (a command, ``unfog.load``) imports this first. A new
+modality or system adds its line here.
 """
 
 from __future__ import annotations

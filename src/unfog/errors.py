@@ -1,4 +1,6 @@
-"""Errors that are the user's to mend: one sentence that names the thing and the remedy; the command line exits with 2."""
+"""Errors that are the user's to mend: one sentence that names the thing and the remedy; the command
+line exits with 2.
+"""
 
 from __future__ import annotations
 
@@ -11,4 +13,6 @@ class MissingExtra(InputError):
     """An optional dependency is not installed."""
 
     def __init__(self, extra: str, package: str) -> None:
-        super().__init__(f"{package} is not installed; it comes with an extra: pip install 'unfog[{extra}]'.")
+        super().__init__(
+            f"{package} is not installed; it comes with an extra: pip install 'unfog[{extra}]'."
+        )

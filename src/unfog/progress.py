@@ -1,4 +1,6 @@
-"""Progress of a training run, on standard error: a bar on a terminal, a plain line every ten seconds elsewhere."""
+"""Progress of a training run, on standard error: a bar on a terminal, a plain line every ten
+seconds elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,27 @@ def summary(step: int, total: int, loss: float, rate: float) -> str:
 
 
 @contextmanager
-def progress(total: int, stream: TextIO | None = None) -> Iterator[Callable[[int, float, float], None]]:
-    """A callback for ``train`` that shows the step out of ``total``, the loss, the rate and the time left."""
+def progress(
+    total: int, stream: TextIO | None = None
+) -> Iterator[Callable[[int, float, float], None]]:
+    """A callback for ``train`` that shows the step out of ``total``, the loss, the rate and the
+    time left.
+    """
     stream = stream or sys.stderr
     if not stream.isatty():
         yield _lines(total, stream)
         return
-    columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+    )
     with Progress(*columns, console=Console(file=stream), refresh_per_second=4) as bar:
         task = bar.add_task("", total=total)
-        yield lambda step, loss, rate: bar.update(task, completed=step, description=summary(step, total, loss, rate))
+        yield lambda step, loss, rate: bar.update(
+            task, completed=step, description=summary(step, total, loss, rate)
+        )
 
 
 def _lines(total: int, stream: TextIO) -> Callable[[int, float, float], None]:
@@ -47,13 +60,19 @@ def _lines(total: int, stream: TextIO) -> Callable[[int, float, float], None]:
         now = time.monotonic()
         if now - told >= EVERY or step == total:
             told = now
-            print(f"step {step} of {total}: {summary(step, total, loss, rate)}", file=stream, flush=True)
+            print(
+                f"step {step} of {total}: {summary(step, total, loss, rate)}",
+                file=stream,
+                flush=True,
+            )
 
     return tell
 
 
 def progress_line(what: str) -> Report:
-    """Steps done, on standard error: a line that changes on a terminal, a plain line every ten seconds elsewhere."""
+    """Steps done, on standard error: a line that changes on a terminal, a plain line every ten
+    seconds elsewhere.
+    """
     terminal, told = sys.stderr.isatty(), time.monotonic()
 
     def tell(done: int, total: int) -> None:

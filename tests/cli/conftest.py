@@ -16,6 +16,8 @@ TINY = ["--set", "training.batch=4", "--set", "network.channels=8", "--set", "ne
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An EDM of 8 x 8 digits; what it learned does not matter."""
     folder = tmp_path_factory.mktemp("cli") / "digits"
-    result = CliRunner().invoke(app, ["train", "edm", "--data", "digits", "--out", str(folder), "--steps", "2", *TINY])
+    result = CliRunner().invoke(
+        app, ["train", "edm", "--data", "digits", "--out", str(folder), "--steps", "2", *TINY]
+    )
     assert result.exit_code == 0, result.output
     return folder

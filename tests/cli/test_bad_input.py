@@ -54,7 +54,10 @@ DENOISE = "--task denoise --out new"
         ("distill run --out new --steps 17", "1 to 16 steps"),
         ("distill run --out new --resume", "does not exist"),
         ("distill damaged --out new", "verifies"),
-        ("distill run --out new --method consistency --set objective.knotz=3", "did you mean 'objective.knots'?"),
+        (
+            "distill run --out new --method consistency --set objective.knotz=3",
+            "did you mean 'objective.knots'?",
+        ),
         ("distill run --out new --method adversrial", "did you mean 'adversarial'?"),
         ("sample nowhere --out new", "nowhere is not a run"),
         ("sample damaged --out new", "verifies"),
@@ -92,7 +95,9 @@ DENOISE = "--task denoise --out new"
         ("data fetch mni-t1 --from nowhere.whl", "nowhere.whl"),
     ],
 )
-def test_refused_in_one_sentence(place: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_in_one_sentence(
+    place: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("UNFOG_CACHE", str(place / "cache"))
     before = sorted(place.rglob("*"))
     result = CliRunner().invoke(app, line.split())
@@ -105,7 +110,14 @@ def test_refused_in_one_sentence(place: Path, line: str, words: str, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "line", ["frobnicate", "train", "sample run", "restore run good.png --task mend --out new", "sample run -n 0 --out new"]
+    "line",
+    [
+        "frobnicate",
+        "train",
+        "sample run",
+        "restore run good.png --task mend --out new",
+        "sample run -n 0 --out new",
+    ],
 )
 def test_usage_errors_exit_with_2_as_well(place: Path, line: str) -> None:
     result = CliRunner().invoke(app, line.split())
@@ -115,7 +127,13 @@ def test_usage_errors_exit_with_2_as_well(place: Path, line: str) -> None:
 
 
 def test_the_real_program_prints_no_traceback(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-m", "unfog", "inspect", "nowhere"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "unfog", "inspect", "nowhere"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("unfog: ")
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,6 @@
-"""``unfog dmri``: files in and out, and every fault of a table or a scan refused in one sentence with nothing written."""
+"""``unfog dmri``: files in and out, and every fault of a table or a scan refused in one sentence
+with nothing written.
+"""
 
 from __future__ import annotations
 
@@ -61,19 +63,28 @@ FSL = "--bvals dwi.bval --bvecs dwi.bvec"
 
 
 @pytest.mark.parametrize("table", [FSL, "--grad dwi.b"], ids=["fsl", "mrtrix"])
-def test_a_scan_is_denoised(scan: Path, table: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_scan_is_denoised(
+    scan: Path, table: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(scan)
     out = tmp_path / "new"
     status, stdout, stderr = invoke(f"dmri denoise dwi.nii.gz {table} --out {out} --json")
     assert (status, stderr) == (0, "")
     summary = json.loads(stdout)
-    assert summary == {"out": str(out), **json.loads((out / "summary.json").read_text()), "seconds": summary["seconds"]}
+    assert summary == {
+        "out": str(out),
+        **json.loads((out / "summary.json").read_text()),
+        "seconds": summary["seconds"],
+    }
     assert summary["noise"] == pytest.approx(SIGMA, rel=0.05)
     assert summary["shells"] == {"994": 34}
     assert summary["prior"] == "dmri-refiner"
     assert summary["warnings"] == []
     clean = make_ring(real_gradients()[:40], (20, 20, 6)).signal * 1000
-    images = {name: nib.load(out / f"{name}.nii.gz") for name in ("dwi_denoised", "noise", "residual", "expected_error", "mask")}
+    images = {
+        name: nib.load(out / f"{name}.nii.gz")
+        for name in ("dwi_denoised", "noise", "residual", "expected_error", "mask")
+    }
     for image in images.values():
         np.testing.assert_allclose(image.affine, AFFINE)
         assert image.get_data_dtype() == np.float32
@@ -90,22 +101,32 @@ def test_a_scan_is_denoised(scan: Path, table: str, monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(again.directions, real_gradients()[:40].directions, atol=1e-8)
 
 
-def test_a_volume_that_dropped_out_is_told_of(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_volume_that_dropped_out_is_told_of(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(scan)
     y = nib.load("dwi.nii.gz").get_fdata(dtype=np.float32)
     y[..., 20] *= 0.5
     dropped = write_nifti(tmp_path / "dropped.nii.gz", y, new_volume(y, AFFINE))
-    status, stdout, _ = invoke(f"dmri denoise {dropped} {FSL} --mask mask.nii.gz --out {tmp_path / 'new'} --json")
+    status, stdout, _ = invoke(
+        f"dmri denoise {dropped} {FSL} --mask mask.nii.gz --out {tmp_path / 'new'} --json"
+    )
     assert status == 0
-    assert any("More was removed than noise" in text for text in json.loads(stdout)["warnings"]), json.loads(stdout)["warnings"]
+    assert any("More was removed than noise" in text for text in json.loads(stdout)["warnings"]), (
+        json.loads(stdout)["warnings"]
+    )
 
 
 def test_a_crop_without_air_is_all_head(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """DIPY's small_64D, a crop of white matter about a ventricle: Otsu would keep the fluid alone."""
+    """DIPY's small_64D, a crop of white matter about a ventricle: Otsu would keep the fluid
+    alone.
+    """
     from dipy.data import get_fnames
 
     dwi, bvals, bvecs = get_fnames(name="small_64D")
-    status, stdout, _ = invoke(f"dmri denoise {dwi} --bvals {bvals} --bvecs {bvecs} --out {tmp_path / 'new'} --json")
+    status, stdout, _ = invoke(
+        f"dmri denoise {dwi} --bvals {bvals} --bvecs {bvecs} --out {tmp_path / 'new'} --json"
+    )
     assert status == 0
     summary = json.loads(stdout)
     assert summary["voxels"] == 1000
@@ -114,14 +135,24 @@ def test_a_crop_without_air_is_all_head(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "The noise is correlated between neighbours" in text
 
 
-def test_the_mask_and_the_bias_are_the_users(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_mask_and_the_bias_are_the_users(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(scan)
     means = []
     for option in ("--unbias", "--keep-bias"):
-        assert invoke(f"dmri denoise dwi.nii.gz {FSL} --mask mask.nii.gz {option} --out {tmp_path / option}")[0] == 0
+        assert (
+            invoke(
+                f"dmri denoise dwi.nii.gz {FSL} --mask mask.nii.gz {option} --out "
+                f"{tmp_path / option}"
+            )[0]
+            == 0
+        )
         summary = json.loads((tmp_path / option / "summary.json").read_text())
         assert summary["voxels"] == 20 * 20 * 6
-        means.append(nib.load(tmp_path / option / "dwi_denoised.nii.gz").get_fdata()[2:22, 2:22].mean())
+        means.append(
+            nib.load(tmp_path / option / "dwi_denoised.nii.gz").get_fdata()[2:22, 2:22].mean()
+        )
     assert means[0] < means[1]
 
 
@@ -135,15 +166,24 @@ DENOISE, SYNTHESIZE = "dmri denoise dwi.nii.gz --out new", "dmri synthesize --ou
         (f"{DENOISE} --bvals dwi.bval", "give --bvals and --bvecs, or --grad"),
         (f"{DENOISE} {FSL} --grad dwi.b", "not both"),
         (f"{DENOISE} --bvals nothing.bval --bvecs dwi.bvec", "nothing.bval cannot be read"),
-        (f"{DENOISE} --bvals short.bval --bvecs dwi.bvec", "short.bval has 39 b-values and dwi.bvec 40 vectors"),
-        (f"{DENOISE} --bvals short.bval --bvecs short.bvec", "describes 39 volumes and the scan has 40"),
+        (
+            f"{DENOISE} --bvals short.bval --bvecs dwi.bvec",
+            "short.bval has 39 b-values and dwi.bvec 40 vectors",
+        ),
+        (
+            f"{DENOISE} --bvals short.bval --bvecs short.bvec",
+            "describes 39 volumes and the scan has 40",
+        ),
         (f"{DENOISE} --bvals dwi.bval --bvecs nan.bvec", "non-finite"),
         (f"{DENOISE} --bvals dwi.bval --bvecs long.bvec", "of length"),
         (f"{DENOISE} --bvals dwi.bval --bvecs zero.bvec", "a vector that is zero"),
         (f"{DENOISE} --bvals negative.bval --bvecs dwi.bvec", "b-value of -1000"),
         (f"{DENOISE} --bvals nan.bval --bvecs dwi.bvec", "b-value of nan"),
         (f"{DENOISE} --bvals dwi.bval --bvecs dwi.nii.gz", "not a text file of numbers"),
-        ("dmri denoise three.nii.gz --out new --bvals three.bval --bvecs three.bvec", "say the layout, rows or columns"),
+        (
+            "dmri denoise three.nii.gz --out new --bvals three.bval --bvecs three.bvec",
+            "say the layout, rows or columns",
+        ),
         (f"dmri denoise nothing.nii.gz {FSL} --out new", "nothing.nii.gz"),
         (f"dmri denoise cut.nii.gz {FSL} --out new", "cut.nii.gz is truncated"),
         (f"dmri denoise one.nii.gz {FSL} --out new", "one.nii.gz has one volume"),
@@ -157,15 +197,28 @@ DENOISE, SYNTHESIZE = "dmri denoise dwi.nii.gz --out new", "dmri synthesize --ou
         (f"{SYNTHESIZE} {FSL} --snr nan", "above 0, not nan"),
         (f"{SYNTHESIZE} --bvals nan.bval --bvecs dwi.bvec", "b-value of nan"),
         (f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz one.nii.gz mask.nii.gz", "rescale them"),
-        (f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz elsewhere.nii.gz mask.nii.gz", "not on one grid"),
+        (
+            f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz elsewhere.nii.gz mask.nii.gz",
+            "not on one grid",
+        ),
         (f"{SYNTHESIZE} {FSL} --tissue nobody.nii.gz nobody.nii.gz nobody.nii.gz", "no brain"),
-        (f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz nobody.nii.gz nobody.nii.gz --like dwi.nii.gz", "not both"),
-        (f"{SYNTHESIZE} --bvals weighted.bval --bvecs weighted.bvec --tissue mask.nii.gz nobody.nii.gz nobody.nii.gz", "no b0"),
+        (
+            f"{SYNTHESIZE} {FSL} --tissue mask.nii.gz nobody.nii.gz nobody.nii.gz --like "
+            "dwi.nii.gz",
+            "not both",
+        ),
+        (
+            f"{SYNTHESIZE} --bvals weighted.bval --bvecs weighted.bvec --tissue mask.nii.gz "
+            "nobody.nii.gz nobody.nii.gz",
+            "no b0",
+        ),
         ("dmri report full", "full lacks dwi_denoised.nii.gz"),
         ("dmri report nowhere", "nowhere lacks dwi_denoised.nii.gz"),
     ],
 )
-def test_refused_in_one_sentence(scan: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_in_one_sentence(
+    scan: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(scan)
     before = sorted(scan.rglob("*"))
     status, stdout, stderr = invoke(line)
@@ -176,7 +229,9 @@ def test_refused_in_one_sentence(scan: Path, line: str, words: str, monkeypatch:
     assert sorted(scan.rglob("*")) == before
 
 
-def test_a_report_is_written_again(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_report_is_written_again(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     table = f"--bvals {scan / 'dwi.bval'} --bvecs {scan / 'dwi.bvec'}"
     assert invoke(f"dmri denoise {scan / 'dwi.nii.gz'} {table} --out new")[0] == 0
@@ -190,25 +245,48 @@ def test_a_report_is_written_again(scan: Path, monkeypatch: pytest.MonkeyPatch, 
     assert "summary.json is not that of a denoised scan" in stderr
 
 
-@pytest.mark.parametrize("source", ["--tissue mask.nii.gz nobody.nii.gz nobody.nii.gz", "--like dwi.nii.gz"], ids=["maps", "like"])
-def test_a_scan_is_synthesized(scan: Path, source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "source",
+    ["--tissue mask.nii.gz nobody.nii.gz nobody.nii.gz", "--like dwi.nii.gz"],
+    ids=["maps", "like"],
+)
+def test_a_scan_is_synthesized(
+    scan: Path, source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(scan)
     out = tmp_path / "new"
     status, stdout, _ = invoke(f"dmri synthesize {FSL} {source} --snr 25 --out {out} --json")
     assert status == 0
-    summary, read = json.loads(stdout), {path.name[:-7]: nib.load(path).get_fdata() for path in out.glob("*.nii.gz")}
+    summary, read = (
+        json.loads(stdout),
+        {path.name[:-7]: nib.load(path).get_fdata() for path in out.glob("*.nii.gz")},
+    )
     assert summary["noise"] == 40
-    shapes = {"dwi": (40,), "dwi_noisefree": (40,), "directions": (9,), "fractions": (6,), "mask": ()}
-    assert {name: data.shape for name, data in read.items()} == {name: (24, 24, 6, *last) for name, last in shapes.items()}
+    shapes = {
+        "dwi": (40,),
+        "dwi_noisefree": (40,),
+        "directions": (9,),
+        "fractions": (6,),
+        "mask": (),
+    }
+    assert {name: data.shape for name, data in read.items()} == {
+        name: (24, 24, 6, *last) for name, last in shapes.items()
+    }
     inside = read["mask"] > 0
-    assert float(np.sqrt(np.mean((read["dwi"] - read["dwi_noisefree"])[inside] ** 2))) == pytest.approx(40, rel=0.05)
+    assert float(
+        np.sqrt(np.mean((read["dwi"] - read["dwi_noisefree"])[inside] ** 2))
+    ) == pytest.approx(40, rel=0.05)
     np.testing.assert_allclose(read["fractions"][inside].sum(1), 1, atol=1e-5)
     assert invoke(f"dmri synthesize {FSL} {source} --snr 25 --out {tmp_path / 'again'}")[0] == 0
     assert (out / "dwi.nii.gz").read_bytes() == (tmp_path / "again/dwi.nii.gz").read_bytes()
 
 
-def test_what_is_synthesized_can_be_denoised(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """On an oblique grid too the table that is written turns with the affine: directions fitted lie along the truth."""
+def test_what_is_synthesized_can_be_denoised(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On an oblique grid too the table that is written turns with the affine: directions fitted lie
+    along the truth.
+    """
     from unfog.dmri.checks.measures import axis_angle
     from unfog.dmri.tensor import fit_tensors
 
@@ -216,18 +294,32 @@ def test_what_is_synthesized_can_be_denoised(scan: Path, monkeypatch: pytest.Mon
     maps = " ".join(str(scan / f"{name}.nii.gz") for name in ("mask", "nobody", "nobody"))
     table = f"--bvals {scan / 'dwi.bval'} --bvecs {scan / 'dwi.bvec'}"
     assert invoke(f"dmri synthesize {table} --tissue {maps} --out made")[0] == 0
-    assert invoke("dmri denoise made/dwi.nii.gz --bvals made/dwi.bval --bvecs made/dwi.bvec --mask made/mask.nii.gz --out done")[0] == 0
-    gradients = read_fsl("done/dwi_denoised.bval", "done/dwi_denoised.bvec", nib.load("done/dwi_denoised.nii.gz").affine)
+    assert (
+        invoke(
+            "dmri denoise made/dwi.nii.gz --bvals made/dwi.bval --bvecs made/dwi.bvec --mask "
+            "made/mask.nii.gz --out done"
+        )[0]
+        == 0
+    )
+    gradients = read_fsl(
+        "done/dwi_denoised.bval",
+        "done/dwi_denoised.bvec",
+        nib.load("done/dwi_denoised.nii.gz").affine,
+    )
     fractions = nib.load("made/fractions.nii.gz").get_fdata()
     family = fractions[..., :3].argmax(-1)
     alone = fractions[..., :3].max(-1) > 0.97
     directions = nib.load("made/directions.nii.gz").get_fdata().reshape(*family.shape, 3, 3)
     truth = np.take_along_axis(directions, family[..., None, None], 3)[:, :, :, 0][alone]
-    found = fit_tensors(nib.load("done/dwi_denoised.nii.gz").get_fdata()[alone], gradients).direction
+    found = fit_tensors(
+        nib.load("done/dwi_denoised.nii.gz").get_fdata()[alone], gradients
+    ).direction
     assert np.median(axis_angle(found, truth)) < 3
 
 
-def test_three_volumes_with_their_layout(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_three_volumes_with_their_layout(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(scan)
     table = "--bvals three.bval --bvecs three.bvec --layout rows"
     assert invoke(f"dmri denoise three.nii.gz {table} --out {tmp_path / 'new'}")[0] == 0
@@ -237,11 +329,16 @@ def test_without_the_extra(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(scan)
     monkeypatch.setitem(sys.modules, "dipy.segment.mask", None)
     status, _, stderr = invoke(f"{DENOISE} {FSL}")
-    assert (status, stderr) == (2, "unfog: DIPY is not installed; it comes with an extra: pip install 'unfog[dmri]'.\n")
+    assert (status, stderr) == (
+        2,
+        "unfog: DIPY is not installed; it comes with an extra: pip install 'unfog[dmri]'.\n",
+    )
     assert not Path("new").exists()
 
 
-def test_a_failure_on_the_way_leaves_nothing(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failure_on_the_way_leaves_nothing(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from unfog.dmri.workflows import denoise as dmri
 
     def full(*_: object) -> None:
@@ -255,7 +352,9 @@ def test_a_failure_on_the_way_leaves_nothing(scan: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("fill", [0.0, 7.0, np.nan], ids=["zeros", "constant", "nan"])
-def test_odd_scans_give_defined_answers(tmp_path: Path, fill: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_scans_give_defined_answers(
+    tmp_path: Path, fill: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Constant, and one slice with voxels that are not finite: masked, counted, reported."""
     monkeypatch.chdir(tmp_path)
     table: GradientTable = real_gradients()[:12]
@@ -266,4 +365,6 @@ def test_odd_scans_give_defined_answers(tmp_path: Path, fill: float, monkeypatch
     status, stdout, _ = invoke(f"dmri denoise dwi.nii.gz {FSL} --out new --json")
     assert status == 0
     assert json.loads(stdout)["warnings"]
-    assert all(np.isfinite(nib.load(path).get_fdata()).all() for path in Path("new").glob("*.nii.gz"))
+    assert all(
+        np.isfinite(nib.load(path).get_fdata()).all() for path in Path("new").glob("*.nii.gz")
+    )

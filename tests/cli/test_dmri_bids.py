@@ -35,15 +35,24 @@ def data(tmp_path: Path) -> Path:
         y = with_noise(clean, 40.0, seed)
         write_nifti(root / f"{place}_dwi.nii.gz", y, new_volume(y, AFFINE))
     write_nifti(root / f"{STILL}_dwi.nii.gz", y[..., :2], new_volume(y[..., :2], AFFINE))
-    write_fsl(GradientTable(np.zeros(2), np.zeros((2, 3))), root / f"{STILL}_dwi.bval", root / f"{STILL}_dwi.bvec", AFFINE)
+    write_fsl(
+        GradientTable(np.zeros(2), np.zeros((2, 3))),
+        root / f"{STILL}_dwi.bval",
+        root / f"{STILL}_dwi.bvec",
+        AFFINE,
+    )
     write_fsl(table(), root / "dwi.bval", root / "dwi.bvec", AFFINE)
     (root / "dwi.json").write_text(json.dumps({"EchoTime": 0.09, "PatientName": "nobody"}))
-    (root / "dataset_description.json").write_text(json.dumps({"Name": "tiny", "BIDSVersion": "1.9.0", "DatasetDOI": "doi:10.1/2"}))
+    (root / "dataset_description.json").write_text(
+        json.dumps({"Name": "tiny", "BIDSVersion": "1.9.0", "DatasetDOI": "doi:10.1/2"})
+    )
     return root
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
 
 
 def test_denoised_derivatives(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,11 +63,18 @@ def test_denoised_derivatives(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     told, out = json.loads(stdout), data / "derivatives/unfog"
     assert (told["scans"], told["left out"]) == (2, ["sub-01_dir-PA"])
     maps = ("noise", "residual", "expectederror")
-    ends = [f"desc-denoised_dwi.{kind}" for kind in ("nii.gz", "bval", "bvec", "json")] + [f"desc-{name}_dwimap.nii.gz" for name in maps]
+    ends = [f"desc-denoised_dwi.{kind}" for kind in ("nii.gz", "bval", "bvec", "json")] + [
+        f"desc-{name}_dwimap.nii.gz" for name in maps
+    ]
     ends += ["dwimap.json", "report.html", "desc-brain_mask.nii.gz", "desc-brain_mask.json"]
-    names = {f"{place}_{end}" for place in PLACES for end in ends} | {"dataset_description.json", ".bidsignore"}
+    names = {f"{place}_{end}" for place in PLACES for end in ends} | {
+        "dataset_description.json",
+        ".bidsignore",
+    }
     assert set(tree(out)) == names
-    assert {name: text for name, text in tree(data).items() if not name.startswith("derivatives")} == before
+    assert {
+        name: text for name, text in tree(data).items() if not name.startswith("derivatives")
+    } == before
     said = json.loads((out / "dataset_description.json").read_text())
     assert said["DatasetType"] == "derivative"
     assert said["GeneratedBy"][0]["Name"] == "unfog"
@@ -71,17 +87,31 @@ def test_denoised_derivatives(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert sidecar["unfog"]["noise"] == pytest.approx(40, rel=0.15)
         image = nib.load(out / f"{place}_desc-denoised_dwi.nii.gz")
         np.testing.assert_allclose(image.affine, AFFINE)
-        again = read_fsl(*(out / f"{place}_desc-denoised_dwi.{kind}" for kind in ("bval", "bvec")), AFFINE, VOLUMES)
+        again = read_fsl(
+            *(out / f"{place}_desc-denoised_dwi.{kind}" for kind in ("bval", "bvec")),
+            AFFINE,
+            VOLUMES,
+        )
         np.testing.assert_allclose(again.directions, table().directions, atol=1e-8)
-    assert [scan.stem for scan in read_bids(out).scans] == [f"{Path(place).name}_desc-denoised" for place in PLACES]
+    assert [scan.stem for scan in read_bids(out).scans] == [
+        f"{Path(place).name}_desc-denoised" for place in PLACES
+    ]
 
 
 def test_a_subject_as_a_scan_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(data.parent)
     assert invoke("dmri denoise raw --prior none --subject sub-02 --session 1 --out some")[0] == 0
     assert not (Path("some") / PLACES[0]).parent.exists()
-    assert "DatasetLinks" not in json.loads(Path("some/dataset_description.json").read_text())  # where the data are is nobody's business
-    assert invoke(f"dmri denoise raw/{PLACES[1]}_dwi.nii.gz --prior none --bvals raw/dwi.bval --bvecs raw/dwi.bvec --out one")[0] == 0
+    assert "DatasetLinks" not in json.loads(
+        Path("some/dataset_description.json").read_text()
+    )  # where the data are is nobody's business
+    assert (
+        invoke(
+            f"dmri denoise raw/{PLACES[1]}_dwi.nii.gz --prior none --bvals raw/dwi.bval --bvecs "
+            "raw/dwi.bvec --out one"
+        )[0]
+        == 0
+    )
     one, same = Path("one/dwi_denoised.nii.gz"), Path(f"some/{PLACES[1]}_desc-denoised_dwi.nii.gz")
     assert one.read_bytes() == same.read_bytes()
 
@@ -104,14 +134,19 @@ def test_completed_and_fibres(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("line", "words"),
     [
         ("dmri denoise raw --out new --bvals raw/dwi.bval", "brings its own tables"),
-        ("dmri denoise raw --out new --subject 07", "no diffusion scan of sub-07; it has sub-01, sub-02"),
+        (
+            "dmri denoise raw --out new --subject 07",
+            "no diffusion scan of sub-07; it has sub-01, sub-02",
+        ),
         ("dmri denoise raw/sub-01 --out new", "without dataset_description.json"),
         ("dmri denoise raw --out raw", "exists and is not empty"),
         ("dmri denoise raw/sub-01/dwi/sub-01_dwi.nii.gz --out new --subject 01", "is one scan"),
         ("dmri fod raw --out new --subject 01 --prior nowhere", "nowhere is not a run"),
     ],
 )
-def test_refused_in_one_sentence(data: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_in_one_sentence(
+    data: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(data.parent)
     before = tree(data.parent)
     status, stdout, stderr = invoke(line)

@@ -1,4 +1,6 @@
-"""``unfog dmri complete`` and ``fod``: files in and out, and every fault refused in one sentence with nothing written."""
+"""``unfog dmri complete`` and ``fod``: files in and out, and every fault refused in one sentence
+with nothing written.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,12 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_fsl(gradients[:MEASURED], folder / "dwi.bval", folder / "dwi.bvec", AFFINE)
     write_fsl(gradients, folder / "all.bval", folder / "all.bvec", AFFINE)
     write_mrtrix(gradients, folder / "all.b")
-    write_fsl(GradientTable(2 * gradients.bvals, gradients.directions), folder / "other.bval", folder / "other.bvec", AFFINE)
+    write_fsl(
+        GradientTable(2 * gradients.bvals, gradients.directions),
+        folder / "other.bval",
+        folder / "other.bvec",
+        AFFINE,
+    )
     write_fsl(gradients[:12], folder / "few.bval", folder / "few.bvec", AFFINE)
     (folder / "full").mkdir()
     (folder / "full/mine.txt").write_text("mine")
@@ -47,14 +54,26 @@ TARGET = "--target-bvals all.bval --target-bvecs all.bvec"
 
 
 @pytest.mark.parametrize("target", [TARGET, "--target-grad all.b"], ids=["fsl", "mrtrix"])
-def test_a_scan_is_completed(scan: Path, target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_scan_is_completed(
+    scan: Path, target: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(scan)
     out = tmp_path / "new"
-    status, stdout, stderr = invoke(f"dmri complete dwi.nii.gz {FSL} {target} {MASK} --out {out} --json")
+    status, stdout, stderr = invoke(
+        f"dmri complete dwi.nii.gz {FSL} {target} {MASK} --out {out} --json"
+    )
     assert (status, stderr) == (0, "")
     summary = json.loads(stdout)
-    assert summary == {"out": str(out), **json.loads((out / "summary.json").read_text()), "seconds": summary["seconds"]}
-    assert (summary["volumes"], summary["target volumes"], summary["target shells"]) == (36, 70, {"994": 64})
+    assert summary == {
+        "out": str(out),
+        **json.loads((out / "summary.json").read_text()),
+        "seconds": summary["seconds"],
+    }
+    assert (summary["volumes"], summary["target volumes"], summary["target shells"]) == (
+        36,
+        70,
+        {"994": 64},
+    )
     images = {name: nib.load(out / f"{name}.nii.gz") for name in ("dwi_completed", "std")}
     for image in images.values():
         assert image.shape == (*SHAPE, 70)
@@ -70,18 +89,27 @@ def test_a_scan_is_completed(scan: Path, target: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_what_was_measured_is_what_denoise_writes(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_measured_is_what_denoise_writes(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(scan)
     assert invoke(f"dmri denoise dwi.nii.gz {FSL} {MASK} --out {tmp_path / 'one'}")[0] == 0
-    assert invoke(f"dmri complete dwi.nii.gz {FSL} {TARGET} {MASK} --out {tmp_path / 'two'}")[0] == 0
-    one, two = nib.load(tmp_path / "one/dwi_denoised.nii.gz").get_fdata(), nib.load(tmp_path / "two/dwi_completed.nii.gz").get_fdata()
+    assert (
+        invoke(f"dmri complete dwi.nii.gz {FSL} {TARGET} {MASK} --out {tmp_path / 'two'}")[0] == 0
+    )
+    one, two = (
+        nib.load(tmp_path / "one/dwi_denoised.nii.gz").get_fdata(),
+        nib.load(tmp_path / "two/dwi_completed.nii.gz").get_fdata(),
+    )
     np.testing.assert_allclose(two[..., :MEASURED], one, atol=0.01)
 
 
 def test_fibres_of_a_scan(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(scan)
     out = tmp_path / "new"
-    status, stdout, stderr = invoke(f"dmri fod dwi.nii.gz {FSL} {MASK} --samples 8 --out {out} --json")
+    status, stdout, stderr = invoke(
+        f"dmri fod dwi.nii.gz {FSL} {MASK} --samples 8 --out {out} --json"
+    )
     assert (status, stderr) == (0, "")
     summary = json.loads(stdout)
     assert (summary["samples"], summary["fod samples"], summary["shell"]) == (8, 8, 994)
@@ -90,7 +118,9 @@ def test_fibres_of_a_scan(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
     shapes = {"direction": (3,), "fod_sh_samples": (120,)} | dict.fromkeys(
         ("cone95", "cone50", "fa_mean", "fa_std", "md_mean", "md_std"), ()
     )
-    assert {name: data.shape for name, data in read.items()} == {name: (*SHAPE, *last) for name, last in shapes.items()}
+    assert {name: data.shape for name, data in read.items()} == {
+        name: (*SHAPE, *last) for name, last in shapes.items()
+    }
     fibrous, truth = ring().fibrous, ring().direction
     off = np.degrees(np.arccos(np.clip(np.abs((read["direction"] * truth).sum(-1)), 0, 1)))[fibrous]
     assert np.median(off) < 6
@@ -107,19 +137,33 @@ COMPLETE, FOD = "dmri complete dwi.nii.gz --out new", "dmri fod dwi.nii.gz --out
     [
         (f"{COMPLETE} {FSL}", "give --target-bvals and --target-bvecs, or --target-grad"),
         (f"{COMPLETE} {TARGET}", "give --bvals and --bvecs, or --grad"),
-        (f"{COMPLETE} {FSL} {TARGET} --target-grad all.b", "Give --target-grad, or --target-bvals and --target-bvecs, but not both"),
-        (f"{COMPLETE} {FSL} --target-bvals other.bval --target-bvecs other.bvec", "b = 1988 was not measured, and b = 994 was"),
+        (
+            f"{COMPLETE} {FSL} {TARGET} --target-grad all.b",
+            "Give --target-grad, or --target-bvals and --target-bvecs, but not both",
+        ),
+        (
+            f"{COMPLETE} {FSL} --target-bvals other.bval --target-bvecs other.bvec",
+            "b = 1988 was not measured, and b = 994 was",
+        ),
         (f"{COMPLETE} {FSL} {TARGET} --prior nowhere", "nowhere is not a run"),
         (f"dmri complete dwi.nii.gz --out full {FSL} {TARGET}", "is not empty"),
-        (f"dmri complete dwi.nii.gz --out new --bvals few.bval --bvecs few.bvec {TARGET}", "12 volumes and the scan has 36"),
+        (
+            f"dmri complete dwi.nii.gz --out new --bvals few.bval --bvecs few.bvec {TARGET}",
+            "12 volumes and the scan has 36",
+        ),
         (FOD, "give --bvals and --bvecs, or --grad"),
-        (f"{FOD} --bvals few.bval --bvecs few.bvec", "15 directions or more between b = 700 and 3000"),
+        (
+            f"{FOD} --bvals few.bval --bvecs few.bvec",
+            "15 directions or more between b = 700 and 3000",
+        ),
         (f"{FOD} --bvals all.bval --bvecs all.bvec", "70 volumes and the scan has 36"),
         (f"dmri fod dwi.nii.gz --out full {FSL}", "is not empty"),
         (f"dmri fod nothing.nii.gz --out new {FSL}", "nothing.nii.gz cannot be read"),
     ],
 )
-def test_refused_in_one_sentence(scan: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_in_one_sentence(
+    scan: Path, line: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(scan)
     before = sorted(scan.rglob("*"))
     status, stdout, stderr = invoke(line)
@@ -131,7 +175,9 @@ def test_refused_in_one_sentence(scan: Path, line: str, words: str, monkeypatch:
 
 
 @pytest.mark.slow
-def test_what_was_denoised_is_told(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_denoised_is_told(
+    scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Few voxels say nothing of a scan's eigenvalues, so a larger ring."""
     monkeypatch.chdir(tmp_path)
     gradients = real_gradients()[:MEASURED]
@@ -140,8 +186,12 @@ def test_what_was_denoised_is_told(scan: Path, monkeypatch: pytest.MonkeyPatch, 
     write_nifti("dwi.nii.gz", y, volume)
     write_nifti("mask.nii.gz", np.ones(y.shape[:3]), volume)
     write_fsl(gradients, "dwi.bval", "dwi.bvec", AFFINE)
-    assert invoke(f"dmri denoise dwi.nii.gz {FSL} {MASK} --prior none --keep-bias --out once")[0] == 0
-    status, stdout, _ = invoke(f"dmri fod once/dwi_denoised.nii.gz {FSL} {MASK} --samples 2 --out new --json")
+    assert (
+        invoke(f"dmri denoise dwi.nii.gz {FSL} {MASK} --prior none --keep-bias --out once")[0] == 0
+    )
+    status, stdout, _ = invoke(
+        f"dmri fod once/dwi_denoised.nii.gz {FSL} {MASK} --samples 2 --out new --json"
+    )
     assert status == 0
     told = " ".join(json.loads(stdout)["warnings"])
     assert "denoised already" in told
@@ -150,7 +200,9 @@ def test_what_was_denoised_is_told(scan: Path, monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.slow
 def test_fibres_that_differ_from_voxel_to_voxel_are_told(tmp_path: Path) -> None:
-    """A fibre of its own in each voxel, as in no brain, gets a warning from what its draws leave; a ring of fibres doesn't."""
+    """A fibre of its own in each voxel, as in no brain, gets a warning from what its draws leave; a
+    ring of fibres doesn't.
+    """
     gradients, random, shape = real_gradients(), np.random.default_rng(0), (14, 14, 6)
     own = random.standard_normal((*shape, 3))
     own /= np.linalg.norm(own, axis=-1, keepdims=True)
@@ -163,8 +215,14 @@ def test_fibres_that_differ_from_voxel_to_voxel_are_told(tmp_path: Path) -> None
         y = with_noise(signal, 30.0)
         write_nifti(tmp_path / f"{name}.nii.gz", y, new_volume(y, AFFINE))
         write_nifti(tmp_path / f"{name}-mask.nii.gz", np.ones(y.shape[:3]), new_volume(y, AFFINE))
-        line = f"--bvals {tmp_path / 'dwi.bval'} --bvecs {tmp_path / 'dwi.bvec'} --mask {tmp_path / f'{name}-mask.nii.gz'}"
-        status, stdout, _ = invoke(f"dmri fod {tmp_path / f'{name}.nii.gz'} {line} --samples 30 --out {tmp_path / name} --json")
+        line = (
+            f"--bvals {tmp_path / 'dwi.bval'} --bvecs {tmp_path / 'dwi.bvec'} --mask "
+            f"{tmp_path / f'{name}-mask.nii.gz'}"
+        )
+        status, stdout, _ = invoke(
+            f"dmri fod {tmp_path / f'{name}.nii.gz'} {line} --samples 30 --out {tmp_path / name} "
+            "--json"
+        )
         assert status == 0
         told[name] = json.loads(stdout)
     assert told["alone"]["misfit"][1] > 1.25 > 1.1 > told["ring"]["misfit"][1]

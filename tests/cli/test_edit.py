@@ -19,7 +19,9 @@ from unfog.runs.run import Run
 
 @pytest.fixture
 def place(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the run, a digit of 16 levels as a picture and as numbers, and a mask."""
+    """A working folder with the run, a digit of 16 levels as a picture and as numbers, and a
+    mask.
+    """
     monkeypatch.chdir(tmp_path)
     Path("run").symlink_to(run)
     x = np.random.default_rng(0).integers(0, 17, (2, 1, 8, 8)).astype(np.float32)
@@ -45,11 +47,16 @@ def test_without_strength_the_file_comes_back(place: Path, method: str) -> None:
     found = edit(f"one.png --method {method} --strength 0 --steps 4")
     assert found["files"] == [f"edit-{k:02d}.png" for k in range(4 if method == "sdedit" else 1)]
     for name in found["files"]:
-        np.testing.assert_array_equal(np.asarray(Image.open(f"out/{name}")), np.asarray(Image.open("one.png")))
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(f"out/{name}")), np.asarray(Image.open("one.png"))
+        )
 
 
 def test_an_edit_changes_what_it_may(place: Path) -> None:
-    edit("two.npy --method sdedit --strength 0.5 --steps 6 --mask right.npy --to label=3 --guidance 1 -n 2")
+    edit(
+        "two.npy --method sdedit --strength 0.5 --steps 6 --mask right.npy --to label=3 "
+        "--guidance 1 -n 2"
+    )
     x, one, two = (np.load(name) for name in ("two.npy", "out/edit-00.npy", "out/edit-01.npy"))
     assert one.shape == x.shape
     np.testing.assert_allclose(one[..., :4], x[..., :4], atol=1e-4)
@@ -60,7 +67,10 @@ def test_an_edit_changes_what_it_may(place: Path) -> None:
 
 
 def test_an_inversion_under_one_label_gives_the_input_back(place: Path) -> None:
-    edit("two.npy --method inversion --strength 0.6 --steps 12 --iterations 12 --from label=3 --to label=3")
+    edit(
+        "two.npy --method inversion --strength 0.6 --steps 12 --iterations 12 --from label=3 "
+        "--to label=3"
+    )
     np.testing.assert_allclose(np.load("out/edit-00.npy"), np.load("two.npy"), atol=0.05)  # of 16
 
 
@@ -101,7 +111,14 @@ def test_seamless_samples_are_others(place: Path) -> None:
 
 
 def test_a_vector_is_told_by_its_numbers() -> None:
-    run = Run(Path("run"), {"conditions": {"field": {"name": "vector", "size": 2}}}, None, None, (1, 8, 8), {})  # type: ignore[arg-type]
+    run = Run(
+        Path("run"),
+        {"conditions": {"field": {"name": "vector", "size": 2}}},
+        None,
+        None,
+        (1, 8, 8),
+        {},
+    )  # type: ignore[arg-type]
     assert told_conditions(run, ["field=0.5,-2"])["field"].tolist() == [[0.5, -2.0]]
     with pytest.raises(InputError, match="vector of 2 numbers, not 3"):
         told_conditions(run, ["field=1,2,3"])

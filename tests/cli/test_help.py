@@ -69,7 +69,9 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("path", [["systems"], ["data"], ["doctor"]], ids=" ".join)
 def test_json_is_one_object_on_stdout(path: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "unfog", *path, "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "unfog", *path, "--json"], capture_output=True, text=True, check=True
+    )
     assert isinstance(json.loads(done.stdout), dict)
 
 

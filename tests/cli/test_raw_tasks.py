@@ -1,4 +1,6 @@
-"""k-space and sinograms on the command line, on a run of 8 x 8 digits: every form of file, and what is refused."""
+"""k-space and sinograms on the command line, on a run of 8 x 8 digits: every form of file, and what
+is refused.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,16 @@ def place(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     x = open_dataset("digits").batch([0, 1])["x"]
     maps = birdcage(4, (8, 8)).to(torch.complex64)
     kspace = to_complex((Fourier() @ Coils(maps) @ ComplexOf())(x))
-    kspace = numbers(kspace + 1e-3 * torch.randn(kspace.shape, generator=torch.Generator().manual_seed(0)))
+    kspace = numbers(
+        kspace + 1e-3 * torch.randn(kspace.shape, generator=torch.Generator().manual_seed(0))
+    )
     mask = np.ones(8)
     mask[[0, 7]] = 0
     angles = torch.arange(0, 180, 11.25)
-    views, fan = numbers(ParallelBeam(angles, 8)(x)[:, 0]), numbers(FanBeam(angles * 2, 8, 20.0, 13, 40.0)(x)[:, 0])
+    views, fan = (
+        numbers(ParallelBeam(angles, 8)(x)[:, 0]),
+        numbers(FanBeam(angles * 2, 8, 20.0, 13, 40.0)(x)[:, 0]),
+    )
     np.save("truth.npy", numbers(x[:, 0]))
     np.save("digit.npy", numbers(x[0]))
     np.save("kspace.npy", kspace[0])
@@ -54,7 +61,13 @@ def place(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with h5py.File("scan.h5", "w") as file:
         file["kspace"], file["sensitivities"] = kspace, numbers(maps)
     angle = numbers(angles)
-    np.savez("ct.npz", sinogram=3 * views, angles=angle, scale=3.0, deviation=np.full(views.shape[1:], 0.3))
+    np.savez(
+        "ct.npz",
+        sinogram=3 * views,
+        angles=angle,
+        scale=3.0,
+        deviation=np.full(views.shape[1:], 0.3),
+    )
     np.savez("fan.npz", sinogram=fan, angles=2 * angle, radius=20.0, opening=40.0)
     np.savez("turned.npz", sinogram=views.swapaxes(1, 2)[:, :, :5], angles=angle)
     np.savez("angleless.npz", sinogram=views, scale=3.0)
@@ -65,7 +78,9 @@ def place(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def restore(line: str) -> dict[str, Any]:
-    result = CliRunner().invoke(app, ["restore", "run", *line.split(), *SHORT, "--out", "out", "--json"])
+    result = CliRunner().invoke(
+        app, ["restore", "run", *line.split(), *SHORT, "--out", "out", "--json"]
+    )
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
     return found
@@ -74,7 +89,9 @@ def restore(line: str) -> dict[str, Any]:
 def error(factor: float = 1.0, row: int | None = None) -> float:
     """Root mean square of the mean against the truth, of 16."""
     truth, mean = np.load("truth.npy"), np.load("out/mean.npy") / factor
-    return float(np.sqrt(np.mean((mean.reshape(-1, 8, 8) - (truth if row is None else truth[row])) ** 2)))
+    return float(
+        np.sqrt(np.mean((mean.reshape(-1, 8, 8) - (truth if row is None else truth[row])) ** 2))
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +104,9 @@ def error(factor: float = 1.0, row: int | None = None) -> float:
     ],
 )
 def test_what_is_measured_whole_comes_back(place: Path, line: str, row: int | None) -> None:
-    """To a sixteenth of the range: a prior of two steps, in eight steps of the sampler, spoils little of what was measured."""
+    """To a sixteenth of the range: a prior of two steps, in eight steps of the sampler, spoils
+    little of what was measured.
+    """
     found = restore(line)
     assert error(row=row) < 1.0
     assert found["files"] == ["mean.npy", "std.npy", "sample-00.npy", "sample-01.npy"]
@@ -111,12 +130,16 @@ def test_coils_are_found_where_they_are_not_given(place: Path) -> None:
 
 
 def test_an_operator_from_files_measures_as_the_task_does(place: Path) -> None:
-    """Multi-coil k-space by hand: pairs of channels, and the maps and the mask in files beside the operator's."""
+    """Multi-coil k-space by hand: pairs of channels, and the maps and the mask in files beside the
+    operator's.
+    """
     folder = Path("described")
     folder.mkdir()
     for name in ("maps", "lines"):
         (folder / f"{name}.npy").write_bytes(Path(f"{name}.npy").read_bytes())
-    (folder / "mri.yaml").write_text("- complex\n- {name: coils, maps: maps.npy}\n- fourier\n- {name: mask, mask: lines.npy}\n")
+    (folder / "mri.yaml").write_text(
+        "- complex\n- {name: coils, maps: maps.npy}\n- fourier\n- {name: mask, mask: lines.npy}\n"
+    )
     whole = np.load("kspace.npy") * np.load("lines.npy")
     np.save("pairs.npy", np.stack([whole.real, whole.imag], 1).reshape(8, 8, 8))
     custom = restore("pairs.npy --task custom --operator described/mri.yaml --noise 0.1")
@@ -162,7 +185,13 @@ def test_refused_in_one_sentence(place: Path, line: str, words: str) -> None:
     assert sorted(place.rglob("*")) == before
 
 
-def test_an_operator_whose_adjoint_is_wrong_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operator_whose_adjoint_is_wrong_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ParallelBeam, "adjoint", lambda self, y: 1.1 * FanBeam.adjoint(self, y))
     result = CliRunner().invoke(app, ["restore", "run", "ct.npz", "--task", "ct", "--out", "new"])
-    assert (result.exit_code, "mend its adjoint" in result.stderr, Path("new").exists()) == (2, True, False)
+    assert (result.exit_code, "mend its adjoint" in result.stderr, Path("new").exists()) == (
+        2,
+        True,
+        False,
+    )

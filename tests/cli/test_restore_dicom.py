@@ -1,4 +1,6 @@
-"""A DICOM series on the command line: in as it came from a scanner, out as NIfTI on its grid, with nobody's name."""
+"""A DICOM series on the command line: in as it came from a scanner, out as NIfTI on its grid, with
+nobody's name.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,12 @@ def series(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("task", ["denoise", "superres --factor 2"])
 def test_a_series_is_restored_on_its_own_grid(series: Path, run: Path, task: str) -> None:
-    """The mean at little noise is the input, so the grid, the affine and the units are those of the scan."""
-    status, out, err = invoke(f"restore {run} series --task {task} --noise 0.01 --samples 2 --steps 3 --out out --json")
+    """The mean at little noise is the input, so the grid, the affine and the units are those of the
+    scan.
+    """
+    status, out, err = invoke(
+        f"restore {run} series --task {task} --noise 0.01 --samples 2 --steps 3 --out out --json"
+    )
     assert status == 0, err
     found, scan = json.loads(out), read_dicom(series)
     assert found["files"] == ["mean.nii.gz", "std.nii.gz", "sample-00.nii.gz", "sample-01.nii.gz"]
@@ -37,7 +43,9 @@ def test_a_series_is_restored_on_its_own_grid(series: Path, run: Path, task: str
         assert float(np.abs(mean.get_fdata() - scan.data).max()) < 0.05 * float(np.ptp(scan.data))
     else:
         assert mean.shape == (16, 16, 2)
-        np.testing.assert_allclose(nib.affines.voxel_sizes(mean.affine), (0.375, 0.75, 3), rtol=1e-4)
+        np.testing.assert_allclose(
+            nib.affines.voxel_sizes(mean.affine), (0.375, 0.75, 3), rtol=1e-4
+        )
     for file in Path("out").iterdir():
         content = nib.load(file).to_bytes() if file.suffix == ".gz" else file.read_bytes()
         for word in (NAME, "JANE", "0815", "1970"):
@@ -48,7 +56,10 @@ def test_a_series_is_restored_on_its_own_grid(series: Path, run: Path, task: str
     ("line", "words"),
     [
         ("restore {run} empty --task denoise --out new", "holds no DICOM images"),
-        ("restore {run} both --task denoise --out new", "holds 2 series (MR 7, 2 slices, such as a0; MR 7, 2 slices, such as b0)"),
+        (
+            "restore {run} both --task denoise --out new",
+            "holds 2 series (MR 7, 2 slices, such as a0; MR 7, 2 slices, such as b0)",
+        ),
         ("restore {run} cut --task denoise --out new", "slices are missing"),
     ],
 )
@@ -56,7 +67,10 @@ def test_refused_in_one_sentence(series: Path, run: Path, line: str, words: str)
     Path("empty").mkdir()
     write(Path("both"), headers(AXES, STEP, count=2, shape=(8, 8)), "a")
     write(Path("both"), headers(AXES, STEP, count=2, shape=(8, 8)), "b")
-    write(Path("cut"), [one for k, one in enumerate(headers(AXES, STEP, count=5, shape=(8, 8))) if k != 3])
+    write(
+        Path("cut"),
+        [one for k, one in enumerate(headers(AXES, STEP, count=5, shape=(8, 8))) if k != 3],
+    )
     status, out, err = invoke(line.format(run=run))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("unfog: ")
@@ -65,7 +79,10 @@ def test_refused_in_one_sentence(series: Path, run: Path, line: str, words: str)
 
 
 def test_training_reads_series(series: Path) -> None:
-    line = "train edm --data series --out trained --steps 1 --set data.least=0 --set training.batch=2 --set network.channels=8"
+    line = (
+        "train edm --data series --out trained --steps 1 --set data.least=0 --set "
+        "training.batch=2 --set network.channels=8"
+    )
     status, _, err = invoke(f"{line} --set network.groups=4")
     assert status == 0, err
     assert "name: dicom" in Path("trained/config.yaml").read_text()

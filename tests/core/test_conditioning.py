@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from unfog.core.conditioning import ClassCondition, Conditioner, SpatialCondition, TokenCondition, VectorCondition
+from unfog.core.conditioning import (
+    ClassCondition,
+    Conditioner,
+    SpatialCondition,
+    TokenCondition,
+    VectorCondition,
+)
 from unfog.errors import InputError
 
 PARTS = {
@@ -16,14 +22,20 @@ X = torch.randn(3, 1, 6, 6)
 
 
 def pieces(context):
-    return [p for p in (context.vector, context.spatial, context.tokens, context.token_mask) if p is not None]
+    return [
+        p
+        for p in (context.vector, context.spatial, context.tokens, context.token_mask)
+        if p is not None
+    ]
 
 
 @pytest.mark.parametrize("name", ["label", "vector", "image"])
 def test_a_dropped_sample_is_null_and_the_others_are_not(name):
     part, value = PARTS[name]
     keep = torch.tensor([True, False, True])
-    mixed, full, null = (pieces(part(v, k, X))[0] for v, k in ((value, keep), (value, None), (None, None)))
+    mixed, full, null = (
+        pieces(part(v, k, X))[0] for v, k in ((value, keep), (value, None), (None, None))
+    )
     assert torch.equal(mixed[1], null[1])
     assert torch.equal(mixed[0], full[0])
     assert not torch.equal(full[1], null[1])
@@ -53,10 +65,25 @@ def test_null_is_learned_or_true_zeros(null):
 
 
 def test_conditions_of_one_kind_merge():
-    two = Conditioner({"a": ClassCondition(2, 8), "b": VectorCondition(3, 8), "c": SpatialCondition(1), "d": SpatialCondition(2)})
-    values = {"a": torch.tensor([0, 1, 1]), "b": torch.randn(3, 3), "c": X, "d": X.repeat(1, 2, 1, 1)}
+    two = Conditioner(
+        {
+            "a": ClassCondition(2, 8),
+            "b": VectorCondition(3, 8),
+            "c": SpatialCondition(1),
+            "d": SpatialCondition(2),
+        }
+    )
+    values = {
+        "a": torch.tensor([0, 1, 1]),
+        "b": torch.randn(3, 3),
+        "c": X,
+        "d": X.repeat(1, 2, 1, 1),
+    }
     context = two(X, values)
-    assert torch.allclose(context.vector, two.parts["a"](values["a"], None, X).vector + two.parts["b"](values["b"], None, X).vector)
+    assert torch.allclose(
+        context.vector,
+        two.parts["a"](values["a"], None, X).vector + two.parts["b"](values["b"], None, X).vector,
+    )
     assert context.spatial.shape[1] == 2 + 3
 
 

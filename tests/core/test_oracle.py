@@ -11,7 +11,9 @@ from unfog.core.oracle import StationaryDenoiser, gaussian_denoiser
 def test_score_is_the_gradient_of_the_log_density(process):
     oracle = mixture(process, d=3)
     t = torch.tensor(0.3, dtype=torch.float64)
-    x = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    x = torch.randn(
+        5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+    ).requires_grad_()
     (gradient,) = torch.autograd.grad(oracle.log_density(x, t).sum(), x)
     assert torch.allclose(oracle.score(x, t), gradient, atol=1e-9)
 
@@ -40,7 +42,11 @@ def test_gaussian_is_linear_regression():
     t = torch.tensor(0.4, dtype=torch.float64)
     a, s = process.alpha(t), process.sigma(t)
     x = torch.randn(2, 4, dtype=torch.float64)
-    gain = a * covariance @ torch.linalg.inv(a**2 * covariance + s**2 * torch.eye(4, dtype=torch.float64))
+    gain = (
+        a
+        * covariance
+        @ torch.linalg.inv(a**2 * covariance + s**2 * torch.eye(4, dtype=torch.float64))
+    )
     assert torch.allclose(oracle(x, t).mean, mean + (x - a * mean) @ gain.T, atol=1e-12)
 
 
@@ -59,7 +65,10 @@ def test_a_stationary_field_is_a_gaussian(process):
     power = 1 / (1 + 40 * (frequency[:, None] ** 2 + frequency[None] ** 2)) / n**2
     units = torch.eye(n * n, dtype=torch.float64).view(-1, n, n)
     covariance = torch.fft.ifft2(torch.fft.fft2(units) * power * n**2).real.flatten(1)
-    field, dense = StationaryDenoiser(process, power), gaussian_denoiser(process, torch.zeros(n * n, dtype=torch.float64), covariance)
+    field, dense = (
+        StationaryDenoiser(process, power),
+        gaussian_denoiser(process, torch.zeros(n * n, dtype=torch.float64), covariance),
+    )
     x = torch.randn(3, 1, n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     t = torch.tensor([0.1, 0.4, 0.9], dtype=torch.float64)
     found, expected = field(x, t), dense(x, t)

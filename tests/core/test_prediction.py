@@ -17,7 +17,10 @@ DEFINITIONS = {
     V(): lambda x0, n, a, s: a * n - s * x0,
     Score(): lambda x0, n, a, s: -n / s,
     Flow(): lambda x0, n, a, s: n - x0,
-    EDMF(0.5): lambda x0, n, a, s: (x0 - 0.25 * a / (0.25 * a**2 + s**2) * (a * x0 + s * n)) / (0.5 * s / (0.25 * a**2 + s**2).sqrt()),
+    EDMF(0.5): lambda x0, n, a, s: (
+        (x0 - 0.25 * a / (0.25 * a**2 + s**2) * (a * x0 + s * n))
+        / (0.5 * s / (0.25 * a**2 + s**2).sqrt())
+    ),
 }
 
 
@@ -32,20 +35,29 @@ def test_definition_and_round_trip(prediction, process, t, seed):
     alpha, sigma = process.alpha(time), process.sigma(time)
     a, s = alpha[0], sigma[0]
     x_t = a * x0 + s * noise
-    # v and flow are stated for any alpha and sigma through x_t, so the definition must be met exactly
+    # v and flow are stated for any alpha and sigma through x_t, so the definition must be met
+    # exactly
     scale = 1 + float(s / a)
     out = prediction.from_x0(x0, x_t, alpha, sigma)
     expected = DEFINITIONS[prediction](x0, noise, a, s)
-    assert float((out - expected).abs().max()) <= 1e-9 * scale * (1 + float(expected.abs().max())) / min(1.0, float(s))
+    assert float((out - expected).abs().max()) <= 1e-9 * scale * (
+        1 + float(expected.abs().max())
+    ) / min(1.0, float(s))
     back = prediction.to_x0(out, x_t, alpha, sigma)
     assert float((back - x0).abs().max()) <= 1e-12 * scale
 
 
 def test_every_prediction_is_tested():
-    assert {type(p) for p in DEFINITIONS} == {type(predictions.build(name)) for name in predictions.names()}
+    assert {type(p) for p in DEFINITIONS} == {
+        type(predictions.build(name)) for name in predictions.names()
+    }
 
 
-@pytest.mark.parametrize("prediction", [p for p in DEFINITIONS if not isinstance(p, Noise | Score)], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize(
+    "prediction",
+    [p for p in DEFINITIONS if not isinstance(p, Noise | Score)],
+    ids=lambda p: type(p).__name__,
+)
 def test_finite_at_zero_snr(prediction):
     zero, one = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     assert all(bool(torch.isfinite(c).all()) for c in prediction.rule(zero, one))
@@ -72,12 +84,18 @@ def test_a_network_that_outputs_the_truth_is_the_oracle(prediction):
 
 
 def test_edm_by_channel_is_edm_in_each_channel():
-    """A standard deviation for each channel: the scalar rule, channel by channel, to x_0, back, and on the input."""
+    """A standard deviation for each channel: the scalar rule, channel by channel, to x_0, back, and
+    on the input.
+    """
     data, sigma = [1.5, 0.02, 0.3], torch.tensor([0.01, 0.4], dtype=torch.float64)
     alpha, g = torch.ones_like(sigma), torch.Generator().manual_seed(0)
     out, x = (torch.randn(2, 3, 4, 5, generator=g, dtype=torch.float64) for _ in range(2))
     whole = EDMF(data).to_x0(out, x, alpha, sigma)
     for c, one in enumerate(data):
-        assert torch.allclose(whole[:, c : c + 1], EDMF(one).to_x0(out[:, c : c + 1], x[:, c : c + 1], alpha, sigma))
-        assert torch.allclose(EDMF(data).input_scale(alpha, sigma)[:, c], EDMF(one).input_scale(alpha, sigma))
+        assert torch.allclose(
+            whole[:, c : c + 1], EDMF(one).to_x0(out[:, c : c + 1], x[:, c : c + 1], alpha, sigma)
+        )
+        assert torch.allclose(
+            EDMF(data).input_scale(alpha, sigma)[:, c], EDMF(one).input_scale(alpha, sigma)
+        )
     assert torch.allclose(EDMF(data).from_x0(whole, x, alpha, sigma), out)

@@ -20,17 +20,22 @@ PROCESS, N, TILE = EDM(10.0), 28, 14
 def prior(n):
     """A stationary Gaussian on a line of n pixels, correlated over one or two of them."""
     place = torch.arange(n).double()
-    return gaussian_denoiser(PROCESS, torch.full((n,), 0.3).double(), torch.exp(-(place[:, None] - place).abs() / 1.5))
+    return gaussian_denoiser(
+        PROCESS, torch.full((n,), 0.3).double(), torch.exp(-(place[:, None] - place).abs() / 1.5)
+    )
 
 
 @pytest.mark.slow
 def test_a_restoration_in_tiles_is_that_of_the_whole():
-    """The law of what MMPS draws: its mean within .05 posterior deviations, its covariance within .05, relative."""
+    """The law of what MMPS draws: its mean within .05 posterior deviations, its covariance within
+    .05, relative.
+    """
     mask = Mask(torch.arange(N) % 3 > 0)
     y = mask(torch.randn(1, 1, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
     times = grids.build({"name": "karras", "sigma_min": 0.05})(PROCESS, 5)
     whole, tiled = (
-        affine_law(MMPS(p, mask, y, 0.2, iterations=N, tolerance=0), DDPM(), times, (1, N)) for p in (prior(N), Tiled(prior(TILE), TILE))
+        affine_law(MMPS(p, mask, y, 0.2, iterations=N, tolerance=0), DDPM(), times, (1, N))
+        for p in (prior(N), Tiled(prior(TILE), TILE))
     )
     assert float(((tiled[0] - whole[0]) / whole[1].diagonal().sqrt()).square().mean().sqrt()) < 0.05
     assert float((tiled[1] - whole[1]).norm() / whole[1].norm()) < 0.05
@@ -39,7 +44,9 @@ def test_a_restoration_in_tiles_is_that_of_the_whole():
 @pytest.mark.parametrize("overlap", [0, 3, 8, 15])
 @pytest.mark.parametrize("shape", [(40, 21), (16, 16), (9, 30)])
 def test_every_pixel_is_the_weighted_mean_of_its_tiles(shape, overlap):
-    """A denoiser that knows no neighbours comes out unchanged, whatever the tiles; a small batch changes nothing."""
+    """A denoiser that knows no neighbours comes out unchanged, whatever the tiles; a small batch
+    changes nothing.
+    """
 
     class Pointwise(Denoiser):
         process = PROCESS
@@ -54,11 +61,15 @@ def test_every_pixel_is_the_weighted_mean_of_its_tiles(shape, overlap):
     label = torch.tensor([1.0, 5.0])
     expected = Pointwise()(x, t, label=label).mean
     for batch in (64, 3):
-        assert torch.allclose(Tiled(Pointwise(), 16, overlap, batch)(x, t, label=label).mean, expected, atol=1e-12)
+        assert torch.allclose(
+            Tiled(Pointwise(), 16, overlap, batch)(x, t, label=label).mean, expected, atol=1e-12
+        )
 
 
 def test_bad_tiles_are_refused():
     with pytest.raises(InputError, match="overlap"):
         Tiled(prior(TILE), TILE, TILE)
     with pytest.raises(InputError, match="one value a sample"):
-        Tiled(prior(TILE), TILE)(torch.zeros(1, 1, N), torch.tensor(0.5), picture=torch.zeros(1, 1, N))
+        Tiled(prior(TILE), TILE)(
+            torch.zeros(1, 1, N), torch.tensor(0.5), picture=torch.zeros(1, 1, N)
+        )

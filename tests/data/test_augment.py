@@ -37,13 +37,18 @@ def test_flip_mirrors_about_half() -> None:
 
 
 def test_a_torus_is_moved_and_turned_whole() -> None:
-    """Every shift and turn occurs, a field keeps its values, and the distance of two neighbours stays one, round the border too."""
+    """Every shift and turn occurs, a field keeps its values, and the distance of two neighbours
+    stays one, round the border too.
+    """
     x = torch.arange(16.0).view(1, 1, 4, 4).repeat(600, 1, 1, 1)
     out = augmentations.build("torus")(x, generators(0, range(600)))
     assert torch.equal(out.flatten(1).sort(1).values, x.flatten(1))
     assert len({tuple(field.flatten().tolist()) for field in out}) == 4 * 16
-    places = [(field == value).nonzero()[0, 1:] for field in out[:20] for value in (0.0, 3.0)]  # neighbours round the border
-    apart = [(first - second).abs() for first, second in zip(places[::2], places[1::2], strict=True)]
+    # neighbours round the border
+    places = [(field == value).nonzero()[0, 1:] for field in out[:20] for value in (0.0, 3.0)]
+    apart = [
+        (first - second).abs() for first, second in zip(places[::2], places[1::2], strict=True)
+    ]
     assert all(int(torch.minimum(gap, 4 - gap).sum()) == 1 for gap in apart)
     with pytest.raises(InputError, match="square fields"):
         augmentations.build("torus")(picture(1), generators(0, [0]))
@@ -57,7 +62,9 @@ def test_a_companion_moves_along() -> None:
 
 def test_anatomy_at_rest_is_the_identity() -> None:
     x = picture(3)
-    torch.testing.assert_close(Anatomy(0, 0, 0, 0, 0)(x, generators(0, range(3))), x, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(
+        Anatomy(0, 0, 0, 0, 0)(x, generators(0, range(3))), x, rtol=1e-5, atol=1e-3
+    )
 
 
 def test_anatomy_shifts_by_pixels() -> None:

@@ -18,7 +18,9 @@ CODEC = {"name": "range", "low": 0, "high": 255}
 
 def test_array_data_set() -> None:
     x = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
-    data = ArrayDataset("a", x, CODEC, {"label": {"name": "class", "count": 2}}, {"label": np.array([1, 0])})
+    data = ArrayDataset(
+        "a", x, CODEC, {"label": {"name": "class", "count": 2}}, {"label": np.array([1, 0])}
+    )
     batch = data.batch([1, 0, 1])
     assert (len(data), data.shape) == (2, (3, 4, 5))
     assert (batch["x"].dtype, batch["label"].tolist()) == (torch.float32, [0, 1, 0])
@@ -30,7 +32,10 @@ def test_fingerprint_is_of_content_and_options() -> None:
     x = np.zeros((2, 1, 4, 4), np.float32)
     changed = x.copy()
     changed[1, 0, 3, 3] = 1e-6
-    prints = [ArrayDataset("a", a, CODEC, options=o).fingerprint for a, o in ((x, {}), (x, {}), (changed, {}), (x, {"size": 4}))]
+    prints = [
+        ArrayDataset("a", a, CODEC, options=o).fingerprint
+        for a, o in ((x, {}), (x, {}), (changed, {}), (x, {"size": 4}))
+    ]
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
 
@@ -45,7 +50,13 @@ def test_arrays_that_do_not_fit() -> None:
     with pytest.raises(InputError, match="at least one"):
         ArrayDataset("a", np.zeros((0, 1, 4)), CODEC)
     with pytest.raises(InputError, match="one value a sample"):
-        ArrayDataset("a", np.zeros((2, 1, 4)), CODEC, {"label": {"name": "class", "count": 2}}, {"label": np.zeros(3)})
+        ArrayDataset(
+            "a",
+            np.zeros((2, 1, 4)),
+            CODEC,
+            {"label": {"name": "class", "count": 2}},
+            {"label": np.zeros(3)},
+        )
 
 
 def test_digits() -> None:
@@ -54,11 +65,15 @@ def test_digits() -> None:
     assert batch["x"].shape == (1797, 1, 8, 8)
     encoded = codecs.build(data.codec).encode(batch["x"])
     assert (float(encoded.min()), float(encoded.max())) == (-1, 1)
-    assert conditions.build(data.conditions["label"], width=4)(batch["label"], None, encoded).vector.shape == (1797, 4)
+    assert conditions.build(data.conditions["label"], width=4)(
+        batch["label"], None, encoded
+    ).vector.shape == (1797, 4)
 
 
 def test_names_and_paths(tmp_path: Path) -> None:
-    assert {"arrays", "digits", "fashion-mnist", "images", "mni-t1", "nifti"} <= set(datasets.names())
+    assert {"arrays", "digits", "fashion-mnist", "images", "mni-t1", "nifti"} <= set(
+        datasets.names()
+    )
     with pytest.raises(InputError, match="no data set and no file"):
         open_dataset(tmp_path / "nothing")
     with pytest.raises(InputError, match="holds no pictures"):
@@ -105,7 +120,9 @@ def test_arrays_that_are_refused(tmp_path: Path) -> None:
 def test_an_array_header_that_lies(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     (np.save if suffix == "npy" else np.savez)(path, np.zeros((2, 4, 4)))
-    raw = path.read_bytes().replace(b"'shape': (2, 4, 4), }" + b" " * 8, b"'shape': (2000000, 400, 400), }"[:29].ljust(29))
+    raw = path.read_bytes().replace(
+        b"'shape': (2, 4, 4), }" + b" " * 8, b"'shape': (2000000, 400, 400), }"[:29].ljust(29)
+    )
     path.write_bytes(raw.replace(b"(2000000, 400, 400), ", b"(2000000, 4000, 40)} "))
     with pytest.raises(InputError, match=rf"a\.{suffix}"):
         open_dataset(path)

@@ -22,10 +22,17 @@ def png(path: Path, width: int, height: int, depth: int, colour: int, body: byte
     """A PNG written by hand, to say what Pillow would not."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(body))
+        + chunk(b"IEND", b"")
+    )
     return path
 
 
@@ -33,16 +40,29 @@ def png(path: Path, width: int, height: int, depth: int, colour: int, body: byte
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_grey_is_exact(tmp_path: Path, kind: type, suffix: str) -> None:
     for name in "ab":
-        Image.fromarray(RNG.integers(0, np.iinfo(kind).max, (6, 7), kind, endpoint=True)).save(tmp_path / f"{name}.{suffix}")
+        Image.fromarray(RNG.integers(0, np.iinfo(kind).max, (6, 7), kind, endpoint=True)).save(
+            tmp_path / f"{name}.{suffix}"
+        )
     data = open_dataset(tmp_path)
     assert (len(data), data.shape, data.codec["high"]) == (2, (1, 6, 7), np.iinfo(kind).max)
-    np.testing.assert_array_equal(data.batch([1])["x"][0, 0], np.asarray(Image.open(tmp_path / f"b.{suffix}")).astype(np.float32))
+    np.testing.assert_array_equal(
+        data.batch([1])["x"][0, 0],
+        np.asarray(Image.open(tmp_path / f"b.{suffix}")).astype(np.float32),
+    )
 
 
-@pytest.mark.parametrize("array", [RNG.integers(0, 65535, (5, 4)).astype(np.uint16), RNG.integers(0, 255, (5, 4, 3)).astype(np.uint8)])
+@pytest.mark.parametrize(
+    "array",
+    [
+        RNG.integers(0, 65535, (5, 4)).astype(np.uint16),
+        RNG.integers(0, 255, (5, 4, 3)).astype(np.uint8),
+    ],
+)
 def test_written_pictures_read_back(tmp_path: Path, array: np.ndarray) -> None:
     path = write_image(tmp_path / "a.png", array)
-    np.testing.assert_array_equal(read_image(path), array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        read_image(path), array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    )
     with pytest.raises(InputError, match="exists"):
         write_image(path, array)
     with pytest.raises(InputError, match="must be grey"):
@@ -57,7 +77,11 @@ def test_classes_and_size(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"1\.png is 6 x 6.* size=N"):
         open_dataset(tmp_path)
     data = open_dataset(tmp_path, size=4, label=True)
-    assert (data.shape, data.classes, data.batch([0, 1])["label"].tolist()) == ((3, 4, 4), ("cats", "dogs"), [0, 1])
+    assert (data.shape, data.classes, data.batch([0, 1])["label"].tolist()) == (
+        (3, 4, 4),
+        ("cats", "dogs"),
+        [0, 1],
+    )
     assert data.batch([0])["x"].unique().tolist() == [100]
 
 
@@ -102,9 +126,17 @@ def test_what_would_be_lost_is_refused(tmp_path: Path) -> None:
     Image.new("CMYK", (4, 4)).save(tmp_path / "cmyk.jpg")
     Image.new("RGBA", (4, 4), (1, 2, 3, 100)).save(tmp_path / "glass.png")
     Image.new("F", (4, 4)).save(tmp_path / "real.tif")
-    Image.new("L", (4, 4)).save(tmp_path / "pages.tif", save_all=True, append_images=[Image.new("L", (4, 4))])
+    Image.new("L", (4, 4)).save(
+        tmp_path / "pages.tif", save_all=True, append_images=[Image.new("L", (4, 4))]
+    )
     png(tmp_path / "deep.png", 1, 1, 16, 2, b"\0" + bytes(range(6)))
-    words = {"cmyk.jpg": "CMYK", "glass.png": "transparent", "real.tif": "is F", "pages.tif": "2 pictures", "deep.png": "16-bit colour"}
+    words = {
+        "cmyk.jpg": "CMYK",
+        "glass.png": "transparent",
+        "real.tif": "is F",
+        "pages.tif": "2 pictures",
+        "deep.png": "16-bit colour",
+    }
     for name, word in words.items():
         with pytest.raises(InputError, match=f"{name} .*{word}"):
             read_image(tmp_path / name)

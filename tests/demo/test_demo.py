@@ -19,7 +19,9 @@ from unfog.demo.terminal import Show
 from unfog.errors import InputError
 from unfog.runs.run import priors
 
-needs_data = pytest.mark.skipif(not is_fetched("nilearn"), reason="mni-t1 is not fetched: unfog data fetch mni-t1")
+needs_data = pytest.mark.skipif(
+    not is_fetched("nilearn"), reason="mni-t1 is not fetched: unfog data fetch mni-t1"
+)
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
@@ -30,14 +32,18 @@ def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_demo_with_something_added_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text(json.dumps({"made by": MADE_BY, "files": ["summary.json", "report.html"]}))
+    (tmp_path / "summary.json").write_text(
+        json.dumps({"made by": MADE_BY, "files": ["summary.json", "report.html"]})
+    )
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="more than an earlier demo"):
         run_demo(tmp_path)
 
 
 def test_an_earlier_demo_stays_until_another_can_begin(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text(json.dumps({"made by": MADE_BY, "files": ["summary.json"]}))
+    (tmp_path / "summary.json").write_text(
+        json.dumps({"made by": MADE_BY, "files": ["summary.json"]})
+    )
     with pytest.raises(InputError, match="not a run"):
         run_demo(tmp_path, prior=tmp_path / "nowhere")
     assert (tmp_path / "summary.json").exists()
@@ -91,7 +97,9 @@ def test_quick_demo(tmp_path: Path) -> None:
 
 
 def _check_report(html: str, summary: dict[str, object], folder: Path) -> None:
-    assert "http:" not in html  # the colon, for four letters come up in a picture's base64 by chance
+    assert (
+        "http:" not in html
+    )  # the colon, for four letters come up in a picture's base64 by chance
     assert "https:" not in html
     assert str(folder) not in html
     assert str(folder) not in json.dumps(summary)

@@ -1,4 +1,6 @@
-"""The report is one file that fetches nothing, says what it was given and no more, and whose pictures are pictures."""
+"""The report is one file that fetches nothing, says what it was given and no more, and whose
+pictures are pictures.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,14 @@ def page() -> Page:
     page.facts([(NASTY, NASTY)])
     page.warning(NASTY, NASTY)
     page.section(NASTY, NASTY)
-    page.pictures([Row(NASTY, [grey(ramp), colour(ramp)], [NASTY]), Row("", [grey(ramp)])], NASTY, [NASTY, "b"])
-    page.chart([Line([1, 2, 3], [1, 0.1, 0.01], NASTY)], NASTY, NASTY, NASTY, log=True, marks=[(2, NASTY)])
+    page.pictures(
+        [Row(NASTY, [grey(ramp), colour(ramp)], [NASTY]), Row("", [grey(ramp)])],
+        NASTY,
+        [NASTY, "b"],
+    )
+    page.chart(
+        [Line([1, 2, 3], [1, 0.1, 0.01], NASTY)], NASTY, NASTY, NASTY, log=True, marks=[(2, NASTY)]
+    )
     page.table([NASTY, "b"], [[NASTY, NASTY]], NASTY, best=[(0, 1)])
     return page
 
@@ -52,21 +60,38 @@ def page() -> Page:
 def test_everything_is_in_the_file_and_nothing_runs() -> None:
     html = page().html()
     tags = Reader(html).tags
-    assert not {tag for tag, _ in tags} & {"script", "link", "iframe", "object", "embed", "base", "form"}
+    assert not {tag for tag, _ in tags} & {
+        "script",
+        "link",
+        "iframe",
+        "object",
+        "embed",
+        "base",
+        "form",
+    }
     assert "http:" not in html
     assert "https:" not in html
     assert "url(" not in html
     assert "@import" not in html
-    addresses = [value for _, attributes in tags for key, value in attributes.items() if key in ("src", "href", "srcset", "xlink:href")]
+    addresses = [
+        value
+        for _, attributes in tags
+        for key, value in attributes.items()
+        if key in ("src", "href", "srcset", "xlink:href")
+    ]
     assert addresses
-    assert all(value is not None and value.startswith("data:image/png;base64,") for value in addresses)
+    assert all(
+        value is not None and value.startswith("data:image/png;base64,") for value in addresses
+    )
     assert not [key for _, attributes in tags for key in attributes if key.startswith("on")]
 
 
 def test_texts_are_shown_as_they_are() -> None:
     reader = Reader(page().html())
     assert reader.text.count(NASTY) >= 12
-    assert any(NASTY in str(attributes.get("alt")) for tag, attributes in reader.tags if tag == "img")
+    assert any(
+        NASTY in str(attributes.get("alt")) for tag, attributes in reader.tags if tag == "img"
+    )
 
 
 def test_pictures_decode_and_have_an_alternative_text() -> None:
@@ -82,7 +107,10 @@ def test_pictures_decode_and_have_an_alternative_text() -> None:
 
 def test_every_tag_is_closed_in_order() -> None:
     void, open_tags = {"meta", "img", "br"}, []
-    for closing, tag in re.findall(r"<(/?)([a-z][a-z0-9]*)[^>]*>", re.sub(r"<style>.*?</style>", "", page().html(), flags=re.DOTALL)):
+    for closing, tag in re.findall(
+        r"<(/?)([a-z][a-z0-9]*)[^>]*>",
+        re.sub(r"<style>.*?</style>", "", page().html(), flags=re.DOTALL),
+    ):
         if closing:
             assert open_tags.pop() == tag
         elif tag not in void and tag != "path":

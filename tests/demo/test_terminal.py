@@ -12,7 +12,9 @@ from unfog.demo.terminal import Show, fit, half_blocks
 
 def test_half_blocks_hold_two_pixels_a_character() -> None:
     picture = np.arange(4 * 3 * 3, dtype=np.uint8).reshape(4, 3, 3)
-    lines = Console(color_system="truecolor").render_lines(half_blocks(picture), pad=False, new_lines=False)
+    lines = Console(color_system="truecolor").render_lines(
+        half_blocks(picture), pad=False, new_lines=False
+    )
     lines = [[s for s in line if s.text] for line in lines if line]
     assert [len(line) for line in lines] == [3, 3]
     style = lines[1][2].style

@@ -11,7 +11,15 @@ import pytest
 from support.rings import Ring, with_noise
 
 from unfog.dmri.checks.measures import axis_angle
-from unfog.dmri.gradients import GradientTable, as_table, fsl_to_world, read_fsl, read_mrtrix, write_fsl, write_mrtrix
+from unfog.dmri.gradients import (
+    GradientTable,
+    as_table,
+    fsl_to_world,
+    read_fsl,
+    read_mrtrix,
+    write_fsl,
+    write_mrtrix,
+)
 from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
 
@@ -24,8 +32,14 @@ def files(folder: Path, bvals: str, bvecs: str) -> tuple[Path, Path]:
     return folder / "a.bval", folder / "a.bvec"
 
 
-@pytest.mark.parametrize("affine", [np.eye(4), np.diag([-2.0, 2, 2, 1]), OBLIQUE], ids=["positive", "negative", "oblique"])
-def test_written_and_read_again(gradients: GradientTable, tmp_path: Path, affine: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    "affine",
+    [np.eye(4), np.diag([-2.0, 2, 2, 1]), OBLIQUE],
+    ids=["positive", "negative", "oblique"],
+)
+def test_written_and_read_again(
+    gradients: GradientTable, tmp_path: Path, affine: np.ndarray
+) -> None:
     write_fsl(gradients, tmp_path / "a.bval", tmp_path / "a.bvec", affine)
     write_mrtrix(gradients, tmp_path / "a.b")
     columns = np.loadtxt(tmp_path / "a.bvec").T
@@ -49,11 +63,19 @@ def test_the_determinant_decides_the_sign_of_x() -> None:
 
 
 IDENTITY = np.array([[0, 1], [1, 1], [2, 1]])
-ORIENTATIONS = [np.stack([order, signs], 1) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
+ORIENTATIONS = [
+    np.stack([order, signs], 1)
+    for order in permutations(range(3))
+    for signs in product((1, -1), repeat=3)
+]
 
 
-def turned(fsl: np.ndarray, affine: np.ndarray, orientation: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """FSL's vectors and the affine of a volume whose voxel axes are permuted and flipped, from the convention and not from our code."""
+def turned(
+    fsl: np.ndarray, affine: np.ndarray, orientation: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """FSL's vectors and the affine of a volume whose voxel axes are permuted and flipped, from the
+    convention and not from our code.
+    """
     new_affine = affine @ nib.orientations.inv_ornt_aff(orientation, shape)
     along = fsl * [-1 if np.linalg.det(affine[:3, :3]) > 0 else 1, 1, 1]
     new = np.empty_like(along)
@@ -63,7 +85,9 @@ def turned(fsl: np.ndarray, affine: np.ndarray, orientation: np.ndarray, shape: 
 
 
 def test_all_48_orientations(gradients: GradientTable, ring: Ring, tmp_path: Path) -> None:
-    """Volume and table turned together: the table's directions and those of a tensor fit stay where they are in the world."""
+    """Volume and table turned together: the table's directions and those of a tensor fit stay where
+    they are in the world.
+    """
     fsl = gradients.directions @ fsl_to_world(OBLIQUE)
     data, inside = with_noise(ring.signal[:, :, :2], 0.02), ring.fibrous[:, :, :2]
     np.savetxt(tmp_path / "a.bval", gradients.bvals[None])
@@ -75,7 +99,9 @@ def test_all_48_orientations(gradients: GradientTable, ring: Ring, tmp_path: Pat
         np.testing.assert_allclose(table.directions, gradients.directions, atol=1e-9)
         turned_inside = nib.apply_orientation(inside.astype(np.int8), orientation) > 0
         found = np.zeros((*turned_inside.shape, 3))
-        found[turned_inside] = fit_tensors(nib.apply_orientation(data, orientation)[turned_inside], table).direction
+        found[turned_inside] = fit_tensors(
+            nib.apply_orientation(data, orientation)[turned_inside], table
+        ).direction
         again = nib.apply_orientation(found, nib.orientations.ornt_transform(IDENTITY, orientation))
         assert axis_angle(again[inside], truth).max() < 0.1
 
@@ -98,7 +124,9 @@ def test_dipys_table(gradients: GradientTable) -> None:
 
     fsl = gradients.directions @ fsl_to_world(OBLIQUE)
     theirs = gradient_table(gradients.bvals, bvecs=fsl)
-    np.testing.assert_allclose(as_table(theirs, OBLIQUE).directions, gradients.directions, atol=1e-9)
+    np.testing.assert_allclose(
+        as_table(theirs, OBLIQUE).directions, gradients.directions, atol=1e-9
+    )
     np.testing.assert_allclose(as_table(theirs).directions, fsl, atol=1e-9)
     assert as_table(gradients) is gradients
     with pytest.raises(InputError, match="DIPY"):
@@ -114,7 +142,11 @@ def test_a_b0_has_no_direction_whatever_is_written_there(tmp_path: Path) -> None
 
 
 FAULTS = [
-    ("0 1000 1000 1000", "1 0 0\n0 1 0\n0 0 1\n0 0 1\n1 0 0\n", "a.bval has 4 b-values and a.bvec 5 vectors"),
+    (
+        "0 1000 1000 1000",
+        "1 0 0\n0 1 0\n0 0 1\n0 0 1\n1 0 0\n",
+        "a.bval has 4 b-values and a.bvec 5 vectors",
+    ),
     ("0 1000 1000", "0 1 0\n0 0 1\n0 0 0\n", "3 x 3"),
     ("0 1000 1000", "0 0 0\n1 0 0\n0 1 0\n", "3 x 3"),
     ("0 1000 1000 1000", "0 .5 1 1\n0 0 0 0\n0 0 0 0\n", "Volume 1 .* of length 0.5"),
@@ -141,7 +173,9 @@ def test_faults_are_refused(tmp_path: Path, bvals: str, bvecs: str, words: str) 
 def test_three_volumes_are_read_where_the_layout_is_said(tmp_path: Path) -> None:
     paths = files(tmp_path, "0 1000 1000", "0 1 0\n0 0 .6\n0 0 .8\n")
     affine = np.diag([-1.0, 1, 1, 1])
-    np.testing.assert_allclose(read_fsl(*paths, affine, 3, "rows").directions, [[0, 0, 0], [-1, 0, 0], [0, 0.6, 0.8]])
+    np.testing.assert_allclose(
+        read_fsl(*paths, affine, 3, "rows").directions, [[0, 0, 0], [-1, 0, 0], [0, 0.6, 0.8]]
+    )
     with pytest.raises(InputError, match="of length"):
         read_fsl(*paths, affine, 3, "columns")
     with pytest.raises(InputError, match="one of auto, rows, columns"):

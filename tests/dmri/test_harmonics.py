@@ -29,7 +29,9 @@ def test_bases_are_dipys(name, legacy):
 
 
 def test_orthonormal():
-    """On a product rule that is exact for the degree: Gauss-Legendre in z, equal steps in the angle."""
+    """On a product rule that is exact for the degree: Gauss-Legendre in z, equal steps in the
+    angle.
+    """
     import numpy as np
 
     nodes, weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(9))
@@ -40,13 +42,19 @@ def test_orthonormal():
     w = weights[:, None].expand_as(z).reshape(-1) * (2 * torch.pi / 18)
     for name in ("descoteaux07", "descoteaux07-legacy", "tournier07", "mrtrix3"):
         y = harmonics.design(u, 8, name)
-        assert torch.allclose(y.T @ (w[:, None] * y), torch.eye(45, dtype=torch.float64), atol=1e-12)
+        assert torch.allclose(
+            y.T @ (w[:, None] * y), torch.eye(45, dtype=torch.float64), atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("basis", ["descoteaux07", "tournier07", "tournier07-legacy"])
 def test_rotation_turns_the_function(basis):
-    """f(turn^-1 u) by its coefficients is f itself at turned directions, for any rotation; those of the cube form their group."""
-    turn, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    """f(turn^-1 u) by its coefficients is f itself at turned directions, for any rotation; those of
+    the cube form their group.
+    """
+    turn, _ = torch.linalg.qr(
+        torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    )
     c = torch.randn(28, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     turned = harmonics.rotation(turn, 6, basis) @ c
     expected = harmonics.design(SPHERE @ turn, 6, basis) @ c
@@ -54,7 +62,9 @@ def test_rotation_turns_the_function(basis):
 
 
 def test_octahedral_symmetries():
-    """48 different ones, closed under products; a volume that is a linear function of position turns as its gradient does."""
+    """48 different ones, closed under products; a volume that is a linear function of position
+    turns as its gradient does.
+    """
     turns = harmonics.octahedral()
     assert len({tuple(t.flatten().tolist()) for t in turns}) == 48
     a, b = turns[17], turns[38]

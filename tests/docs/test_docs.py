@@ -1,4 +1,6 @@
-"""The documentation's Python runs, its links lead somewhere, and the table of systems is what running says."""
+"""The documentation's Python runs, its links lead somewhere, and the table of systems is what
+running says.
+"""
 
 import re
 from pathlib import Path
@@ -9,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if "```python" in p.read_text("utf-8")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if "```python" in p.read_text("utf-8")], ids=lambda p: p.name
+)
 def test_the_python_of_a_page_runs(page):
     pytest.importorskip("sklearn")
     blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
@@ -28,8 +32,15 @@ def test_the_commands_of_the_readme_exist():
     from unfog.cli.main import app
 
     groups = {group.typer_instance.info.name for group in app.registered_groups}
-    known = {command.name or command.callback.__name__ for command in app.registered_commands} | groups
-    used = set(re.findall(r"\bunfog ([a-z]+)\b", "\n".join(re.findall(r"(?m)^(?:    |\$ ).*$", (ROOT / "README.md").read_text("utf-8")))))
+    known = {
+        command.name or command.callback.__name__ for command in app.registered_commands
+    } | groups
+    used = set(
+        re.findall(
+            r"\bunfog ([a-z]+)\b",
+            "\n".join(re.findall(r"(?m)^(?:    |\$ ).*$", (ROOT / "README.md").read_text("utf-8"))),
+        )
+    )
     assert used <= known
 
 

@@ -53,7 +53,9 @@ def test_total_variation_closes_a_hole_in_a_flat_image() -> None:
 def test_divergence_is_minus_the_adjoint_of_the_gradient() -> None:
     rng = np.random.default_rng(0)
     u, p = rng.standard_normal((N, H, W)), rng.standard_normal((2, N, H, W))
-    assert (baselines._gradient(u) * p).sum() == pytest.approx(-(u * baselines._divergence(p)).sum())
+    assert (baselines._gradient(u) * p).sum() == pytest.approx(
+        -(u * baselines._divergence(p)).sum()
+    )
 
 
 def test_the_best_inpainter_is_scored_in_the_hole_and_biharmonic_continues_a_plane() -> None:
@@ -64,7 +66,9 @@ def test_the_best_inpainter_is_scored_in_the_hole_and_biharmonic_continues_a_pla
     mask = np.ones((N, H, W), bool)
     best = baselines.best_inpainter(np.where(hole, 0, truth), hole, truth, mask)
     assert best.name == "biharmonic"
-    assert best.psnr == pytest.approx(score(best.restored, truth, np.broadcast_to(hole, truth.shape)))
+    assert best.psnr == pytest.approx(
+        score(best.restored, truth, np.broadcast_to(hole, truth.shape))
+    )
     assert best.psnr > 60
 
 
@@ -72,11 +76,16 @@ def test_back_projection_reproduces_what_was_measured() -> None:
     truth, mask = blocks()
     low = halved(truth)
     candidates = baselines._upsampled(low, 2)
-    misfits = {(name, params["back-projections"]): np.abs(halved(x) - low).max() for name, params, x in candidates}
+    misfits = {
+        (name, params["back-projections"]): np.abs(halved(x) - low).max()
+        for name, params, x in candidates
+    }
     for name in ("bicubic", "spline"):
         assert misfits[name, 0] > 1e-3
         assert misfits[name, 32] < 1e-8
-    assert baselines.best_upsampler(low, 2, truth, mask).psnr > score(low.repeat(2, 1).repeat(2, 2), truth, mask)
+    assert baselines.best_upsampler(low, 2, truth, mask).psnr > score(
+        low.repeat(2, 1).repeat(2, 2), truth, mask
+    )
 
 
 def halved(x: baselines.Array) -> baselines.Array:

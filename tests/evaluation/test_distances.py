@@ -7,7 +7,14 @@ import torch
 
 from unfog.core.random import generator
 from unfog.errors import InputError
-from unfog.evaluation.distances import compare, frechet_distance, frechet_distance_of_moments, kid, moments, polynomial_mmd
+from unfog.evaluation.distances import (
+    compare,
+    frechet_distance,
+    frechet_distance_of_moments,
+    kid,
+    moments,
+    polynomial_mmd,
+)
 
 
 def draw(n: int, d: int, name: str) -> torch.Tensor:
@@ -51,7 +58,8 @@ def test_moments_are_the_sample_moments() -> None:
 
 
 def test_mmd_by_hand() -> None:
-    # d = 1: k(x, y) = (xy + 1)^3. Within x: k(0, 1) = 1; within y: k(1, 2) = 27; across: k = 1, 1, 8, 27, mean 37/4.
+    # d = 1: k(x, y) = (xy + 1)^3. Within x: k(0, 1) = 1; within y: k(1, 2) = 27; across: k = 1, 1,
+    # 8, 27, mean 37/4.
     x, y = torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [2.0]])
     assert float(polynomial_mmd(x, y)) == pytest.approx(1 + 27 - 2 * 37 / 4)
     found = kid(x, y)

@@ -1,4 +1,6 @@
-"""EfficientNet-Lite0 features: shapes, ranges, and with the real weights a distance that orders images rightly."""
+"""EfficientNet-Lite0 features: shapes, ranges, and with the real weights a distance that orders
+images rightly.
+"""
 
 import pytest
 import torch
@@ -48,5 +50,8 @@ def test_noise_moves_the_distance_above_the_floor() -> None:
     network = features.feature_network()
     x = torch.nn.functional.interpolate(images(64, 1, 7), size=28, mode="bilinear")
     noise = torch.randn(x[32:].shape, generator=generator(1, "noise"))
-    reference, other, noisy = (features.image_features(y.clamp(0, 1), network) for y in (x[:32], x[32:], x[32:] + noise / 16))
+    reference, other, noisy = (
+        features.image_features(y.clamp(0, 1), network)
+        for y in (x[:32], x[32:], x[32:] + noise / 16)
+    )
     assert frechet_distance(reference, noisy) > 2 * frechet_distance(reference, other)

@@ -14,7 +14,9 @@ def pair(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(0)
     truth = np.cumsum(rng.random(shape), -1)
     truth = truth / truth.max()
-    return torch.from_numpy(np.clip(truth + 0.1 * rng.standard_normal(shape), 0, 1)), torch.from_numpy(truth)
+    return torch.from_numpy(
+        np.clip(truth + 0.1 * rng.standard_normal(shape), 0, 1)
+    ), torch.from_numpy(truth)
 
 
 @pytest.mark.parametrize("space", [(32, 24), (14, 13, 12)])
@@ -23,13 +25,22 @@ def test_parity_with_scikit_image(space: tuple[int, ...]) -> None:
     mask = truth > 0.4
     for i in range(3):
         a, b, m = x[i, 0].numpy(), truth[i, 0].numpy(), mask[i, 0].numpy()
-        options = {"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+        options = {
+            "data_range": 1.0,
+            "gaussian_weights": True,
+            "sigma": 1.5,
+            "use_sample_covariance": False,
+        }
         mean, full = metrics.structural_similarity(a, b, full=True, **options)
         assert float(ssim(x, truth)[i]) == pytest.approx(mean, abs=1e-6)
         assert float(ssim(x, truth, mask)[i]) == pytest.approx(full[m].mean(), abs=1e-6)
         assert np.abs(ssim_map(x, truth)[i, 0].numpy() - full).max() < 1e-6
-        assert float(psnr(x, truth)[i]) == pytest.approx(metrics.peak_signal_noise_ratio(b, a, data_range=1.0), abs=1e-6)
-        assert float(psnr(x, truth, mask)[i]) == pytest.approx(metrics.peak_signal_noise_ratio(b[m], a[m], data_range=1.0), abs=1e-6)
+        assert float(psnr(x, truth)[i]) == pytest.approx(
+            metrics.peak_signal_noise_ratio(b, a, data_range=1.0), abs=1e-6
+        )
+        assert float(psnr(x, truth, mask)[i]) == pytest.approx(
+            metrics.peak_signal_noise_ratio(b[m], a[m], data_range=1.0), abs=1e-6
+        )
 
 
 def test_a_score_is_per_sample_and_scales_with_the_range() -> None:

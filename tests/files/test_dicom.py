@@ -1,4 +1,6 @@
-"""DICOM series: every voxel of a field that is linear in space lies where its value says, and what cannot be placed is refused."""
+"""DICOM series: every voxel of a field that is linear in space lies where its value says, and what
+cannot be placed is refused.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,24 @@ def across(axes: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def check_places(volume: Volume) -> None:
-    """Each voxel's value is the field's at the place that the affine gives it, to the rounding of what is stored."""
+    """Each voxel's value is the field's at the place that the affine gives it, to the rounding of
+    what is stored.
+    """
     grid = np.stack(np.meshgrid(*map(np.arange, volume.data.shape), indexing="ij"), -1)
-    np.testing.assert_allclose(volume.data, field(grid @ volume.affine[:3, :3].T + volume.affine[:3, 3]), atol=0.5 * SLOPE + 1e-4)
+    np.testing.assert_allclose(
+        volume.data,
+        field(grid @ volume.affine[:3, :3].T + volume.affine[:3, 3]),
+        atol=0.5 * SLOPE + 1e-4,
+    )
 
 
-@pytest.mark.parametrize("axes", [AXIAL, SAGITTAL, CORONAL, OBLIQUE], ids=["axial", "sagittal", "coronal", "oblique"])
+@pytest.mark.parametrize(
+    "axes", [AXIAL, SAGITTAL, CORONAL, OBLIQUE], ids=["axial", "sagittal", "coronal", "oblique"]
+)
 @pytest.mark.parametrize("way", [1, -1])
-def test_every_voxel_lies_where_its_value_says(tmp_path: Path, axes: np.ndarray[Any, Any], way: int) -> None:
+def test_every_voxel_lies_where_its_value_says(
+    tmp_path: Path, axes: np.ndarray[Any, Any], way: int
+) -> None:
     volume = read_dicom(write(tmp_path / "scan", headers(axes, way * across(axes))))
     assert volume.data.shape == (6, 4, 5)
     np.testing.assert_allclose(volume.zooms, (0.75, 1.5, 2.5), rtol=1e-5)
@@ -50,7 +62,11 @@ def test_every_voxel_lies_where_its_value_says(tmp_path: Path, axes: np.ndarray[
 def test_an_axial_series_has_the_affine_of_the_standard(tmp_path: Path) -> None:
     """Left and back become minus right and minus front; slice 0 is the lowest."""
     volume = read_dicom(write(tmp_path / "scan", headers(AXIAL, -across(AXIAL))))
-    np.testing.assert_allclose(volume.affine, [[-0.75, 0, 0, -12], [0, -1.5, 0, 20], [0, 0, 2.5, 21], [0, 0, 0, 1]], atol=1e-6)
+    np.testing.assert_allclose(
+        volume.affine,
+        [[-0.75, 0, 0, -12], [0, -1.5, 0, 20], [0, 0, 2.5, 21], [0, 0, 0, 1]],
+        atol=1e-6,
+    )
 
 
 def test_a_tilted_gantry_stays_tilted(tmp_path: Path) -> None:
@@ -67,7 +83,9 @@ def test_slices_have_slopes_of_their_own(tmp_path: Path) -> None:
     for k, one in enumerate(slices):
         stored = np.frombuffer(one.PixelData, np.uint16).astype(float)
         one.RescaleSlope, one.RescaleIntercept = SLOPE * (k + 1), -300 - 10 * k
-        one.PixelData = ((SLOPE * stored + 10 * k) / one.RescaleSlope).round().astype(np.uint16).tobytes()
+        one.PixelData = (
+            ((SLOPE * stored + 10 * k) / one.RescaleSlope).round().astype(np.uint16).tobytes()
+        )
     volume = read_dicom(write(tmp_path / "scan", slices))
     grid = np.stack(np.meshgrid(*map(np.arange, volume.data.shape), indexing="ij"), -1)
     places = grid @ volume.affine[:3, :3].T + volume.affine[:3, 3]
@@ -77,7 +95,9 @@ def test_slices_have_slopes_of_their_own(tmp_path: Path) -> None:
 def test_an_enhanced_file_and_a_single_slice(tmp_path: Path) -> None:
     slices = headers(OBLIQUE, across(OBLIQUE))
     series = read_dicom(write(tmp_path / "scan", slices))
-    whole = read_dicom(write(tmp_path / "enhanced", [enhanced(headers(OBLIQUE, across(OBLIQUE)))]) / "im0")
+    whole = read_dicom(
+        write(tmp_path / "enhanced", [enhanced(headers(OBLIQUE, across(OBLIQUE)))]) / "im0"
+    )
     np.testing.assert_array_equal(whole.data, series.data)
     np.testing.assert_allclose(whole.affine, series.affine, atol=1e-9)
     one = read_dicom(tmp_path / "scan" / "im0")
@@ -109,7 +129,10 @@ def test_nobody_is_named_in_what_is_written(tmp_path: Path) -> None:
 
 def test_a_folder_of_series_is_a_data_set(tmp_path: Path) -> None:
     first, second = headers(AXIAL, across(AXIAL)), headers(AXIAL, -across(AXIAL), count=3)
-    volumes = [read_dicom(write(tmp_path / "one", first)), read_dicom(write(tmp_path / "two", second))]
+    volumes = [
+        read_dicom(write(tmp_path / "one", first)),
+        read_dicom(write(tmp_path / "two", second)),
+    ]
     (tmp_path / "notes.txt").write_text("what else lies there")
     data = open_dataset(tmp_path, dims=3, size=[6, 4, 3])
     assert (data.name, data.shape, len(data)) == ("dicom", (1, 6, 4, 3), 2)
@@ -151,7 +174,10 @@ def _without(field_name: str) -> Callable[[list[Any]], list[Any]]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda slices: slices[:2] + slices[3:], "it is 5 mm, elsewhere 2.5 mm: slices are missing"),
+        (
+            lambda slices: slices[:2] + slices[3:],
+            "it is 5 mm, elsewhere 2.5 mm: slices are missing",
+        ),
         (_change(ImagePositionPatient=[12, -20, 36.2]), "missing or uneven"),
         (_change(ImagePositionPatient=[14, -20, 36]), "missing or uneven"),
         (_change(ImagePositionPatient=[12, -20, 33.5]), "lie in one place"),
@@ -170,7 +196,9 @@ def _without(field_name: str) -> Callable[[list[Any]], list[Any]]:
         (lambda slices: [], "holds no DICOM images"),
     ],
 )
-def test_what_cannot_be_placed_is_refused(tmp_path: Path, change: Callable[[list[Any]], list[Any]], words: str) -> None:
+def test_what_cannot_be_placed_is_refused(
+    tmp_path: Path, change: Callable[[list[Any]], list[Any]], words: str
+) -> None:
     folder = write(tmp_path / "scan", change(headers(AXIAL, across(AXIAL))))
     with pytest.raises(InputError) as refused:
         read_dicom(folder)
@@ -182,7 +210,10 @@ def test_a_cut_file_and_one_without_a_decoder_are_refused(tmp_path: Path) -> Non
     from pydicom.uid import JPEG2000Lossless
 
     folder = write(tmp_path / "cut", headers(AXIAL, across(AXIAL)))
-    for size, words in ((140, "truncated or damaged|holds no DICOM"), (-10, "truncated or damaged")):
+    for size, words in (
+        (140, "truncated or damaged|holds no DICOM"),
+        (-10, "truncated or damaged"),
+    ):
         (folder / "im0").write_bytes((folder / "im0").read_bytes()[:size])
         with pytest.raises(InputError, match=words):
             read_dicom(folder / "im0")
@@ -201,7 +232,9 @@ def test_a_cut_file_and_one_without_a_decoder_are_refused(tmp_path: Path) -> Non
         read_dicom(file)
 
 
-def test_without_the_package_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write(tmp_path / "scan", headers(AXIAL, across(AXIAL)))
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(MissingExtra, match=r"unfog\[dicom\]"):

@@ -1,4 +1,6 @@
-"""NIfTI: what is damaged is refused before anything is allocated; what is written keeps its place in the world."""
+"""NIfTI: what is damaged is refused before anything is allocated; what is written keeps its place
+in the world.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_reads_as_nibabel(nifti: Path, image: nib.Nifti1Image) -> None:
 
 
 def test_slope_is_applied(plain: Path) -> None:
-    assert read_nifti(patched(plain, scl_slope=0.5, scl_inter=-3)).data[0, 0, 1] == pytest.approx(-2.5)
+    assert read_nifti(patched(plain, scl_slope=0.5, scl_inter=-3)).data[0, 0, 1] == pytest.approx(
+        -2.5
+    )
 
 
 @pytest.mark.parametrize("cut", [1, 4, 8, 40])
@@ -103,7 +107,9 @@ def test_truncated_plain(plain: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_header_that_lies_is_refused_before_allocation(plain: Path, fields: dict[str, Any], word: str, packed: bool) -> None:
+def test_a_header_that_lies_is_refused_before_allocation(
+    plain: Path, fields: dict[str, Any], word: str, packed: bool
+) -> None:
     path = patched(plain, **fields)
     if packed:
         path = path.with_suffix(".nii.gz")
@@ -156,7 +162,9 @@ def test_written_volumes_are_float32_and_anonymous(nifti: Path, tmp_path: Path) 
 
 
 def test_nifti_2_and_four_dimensions(tmp_path: Path) -> None:
-    made = nib.Nifti2Image(np.random.default_rng(0).normal(size=(4, 3, 2, 5)), np.diag([2, 2, 3, 1]))
+    made = nib.Nifti2Image(
+        np.random.default_rng(0).normal(size=(4, 3, 2, 5)), np.diag([2, 2, 3, 1])
+    )
     made.to_filename(tmp_path / "a.nii")
     volume = read_nifti(tmp_path / "a.nii")
     assert volume.data.shape == (4, 3, 2, 5)
@@ -185,7 +193,9 @@ def test_outputs_are_refused(nifti: Path, tmp_path: Path) -> None:
     st.sampled_from(["scanner", "aligned", "talairach", "mni"]),
     st.sampled_from([".nii", ".nii.gz"]),
 )
-def test_round_trip_of_affine_and_codes(angles: list[float], zooms: list[float], code: str, suffix: str) -> None:
+def test_round_trip_of_affine_and_codes(
+    angles: list[float], zooms: list[float], code: str, suffix: str
+) -> None:
     affine = np.eye(4)
     affine[:3, :3] = nib.eulerangles.euler2mat(*angles) @ np.diag(zooms)
     affine[:3, 3] = [5, -7, 11]
@@ -203,7 +213,10 @@ def test_data_set_of_slices(tmp_path: Path) -> None:
     data = np.zeros((6, 8, 5), np.float32)
     data[1:5, 2:7, 1:4] = 100
     data[1, 6, 2] = 200  # left, anterior
-    for name, flip in (("a", [1, 1, 1]), ("b", [-1, -1, 1])):  # the same head stored in two orientations
+    for name, flip in (
+        ("a", [1, 1, 1]),
+        ("b", [-1, -1, 1]),
+    ):  # the same head stored in two orientations
         turned = data[:: flip[0], :: flip[1]]
         nib.Nifti1Image(turned, np.diag([*flip, 1.0])).to_filename(tmp_path / f"{name}.nii")
     found = open_dataset(tmp_path)
@@ -227,7 +240,9 @@ def test_constant_and_one_slice_volumes_are_defined(tmp_path: Path) -> None:
 
 def test_mixed_shapes_name_the_file(tmp_path: Path) -> None:
     for name, size in (("a", 4), ("b", 5)):
-        nib.Nifti1Image(np.eye(size, dtype=np.float32)[..., None].repeat(3, 2), np.eye(4)).to_filename(tmp_path / f"{name}.nii")
+        nib.Nifti1Image(
+            np.eye(size, dtype=np.float32)[..., None].repeat(3, 2), np.eye(4)
+        ).to_filename(tmp_path / f"{name}.nii")
     with pytest.raises(InputError, match=r"b\.nii .*a\.nii"):
         open_dataset(tmp_path)
 

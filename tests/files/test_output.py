@@ -13,7 +13,9 @@ from unfog.files.output import check_output, write_bytes
 
 @pytest.mark.parametrize("call", ["fsync", "fdopen", "replace"])
 @pytest.mark.parametrize("there", [False, True])
-def test_a_failing_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, there: bool) -> None:
+def test_a_failing_disk_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, there: bool
+) -> None:
     target = tmp_path / "a.bin"
     if there:
         target.write_bytes(b"old")

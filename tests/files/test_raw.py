@@ -1,4 +1,6 @@
-"""Raw data of scanners: arrays by name from any of their files, and lines of ISMRMRD at their places."""
+"""Raw data of scanners: arrays by name from any of their files, and lines of ISMRMRD at their
+places.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +67,12 @@ HEADER = """<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMR
 </ismrmrdHeader>"""
 
 
-def ismrmrd_file(path: Path, kspace: np.ndarray, rows: list[int], center: int = 3, trajectory: str = "cartesian") -> Path:
-    """Lines of (slices, coils, 6, 16), after one of noise; each row of the list once, with what else differs added as noise would."""
+def ismrmrd_file(
+    path: Path, kspace: np.ndarray, rows: list[int], center: int = 3, trajectory: str = "cartesian"
+) -> Path:
+    """Lines of (slices, coils, 6, 16), after one of noise; each row of the list once, with what
+    else differs added as noise would.
+    """
     ismrmrd = pytest.importorskip("ismrmrd")
     file = ismrmrd.Dataset(str(path))
     file.write_xml_header(HEADER.format(center=center, trajectory=trajectory).encode())
@@ -84,15 +90,22 @@ def ismrmrd_file(path: Path, kspace: np.ndarray, rows: list[int], center: int = 
 
 @pytest.mark.parametrize("center", [3, 5])
 def test_lines_of_ismrmrd_come_to_their_places(tmp_path: Path, center: int) -> None:
-    """Repeated lines are averaged, and columns oversampled by 2 are cropped in the image; a line that is not there is 0."""
+    """Repeated lines are averaged, and columns oversampled by 2 are cropped in the image; a line
+    that is not there is 0.
+    """
     random = np.random.default_rng(0)
     image = np.zeros((2, 2, 6, 16), np.complex64)
     image[..., 4:12] = random.normal(size=(2, 2, 6, 8)) + 1j * random.normal(size=(2, 2, 6, 8))
     forward = {"norm": "ortho"}
-    kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image, (2, 3)), **forward), (2, 3)).astype(np.complex64)
-    small = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image[..., 4:12], (2, 3)), **forward), (2, 3))
+    kspace = np.fft.fftshift(
+        np.fft.fft2(np.fft.ifftshift(image, (2, 3)), **forward), (2, 3)
+    ).astype(np.complex64)
+    small = np.fft.fftshift(
+        np.fft.fft2(np.fft.ifftshift(image[..., 4:12], (2, 3)), **forward), (2, 3)
+    )
     rows = [0, 2, 3, 5]
-    pairs = [row for row in rows for _ in range(2)]  # the second of a pair takes away what the first adds
+    # the second of a pair takes away what the first adds
+    pairs = [row for row in rows for _ in range(2)]
     found = read_raw(ismrmrd_file(tmp_path / "scan.h5", kspace, pairs, center), "kspace")["kspace"]
     assert found.shape == (2, 2, 6, 8)
     np.testing.assert_allclose(found[:, :, rows], small[:, :, rows], atol=1e-5)
@@ -102,8 +115,13 @@ def test_lines_of_ismrmrd_come_to_their_places(tmp_path: Path, center: int) -> N
 def test_other_ismrmrd_is_refused(tmp_path: Path) -> None:
     kspace = np.ones((1, 2, 6, 16), np.complex64)
     with pytest.raises(InputError, match="radial k-space"):
-        read_raw(ismrmrd_file(tmp_path / "radial.h5", kspace, [0, 1], trajectory="radial"), "kspace")
+        read_raw(
+            ismrmrd_file(tmp_path / "radial.h5", kspace, [0, 1], trajectory="radial"), "kspace"
+        )
     with pytest.raises(InputError, match="lines of 16 samples"):
         read_raw(ismrmrd_file(tmp_path / "short.h5", kspace[..., :8], [0, 1]), "kspace")
     with pytest.raises(InputError, match="outside the 6 rows"):
-        read_raw(ismrmrd_file(tmp_path / "outside.h5", np.ones((1, 2, 9, 16), np.complex64), [8]), "kspace")
+        read_raw(
+            ismrmrd_file(tmp_path / "outside.h5", np.ones((1, 2, 9, 16), np.complex64), [8]),
+            "kspace",
+        )

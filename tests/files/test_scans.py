@@ -14,7 +14,9 @@ from unfog.files.nifti import new_volume
 from unfog.files.scans import NiftiScan, PictureScan, read_scan
 from unfog.workflows.sample import contact_sheet
 
-ORIENTATIONS = [(order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)]
+ORIENTATIONS = [
+    (order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)
+]
 
 
 def turned(order: tuple[int, ...], signs: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -25,7 +27,9 @@ def turned(order: tuple[int, ...], signs: tuple[int, ...]) -> np.ndarray[Any, An
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_a_volume_in_any_of_48_orientations_is_written_as_it_was_read(tmp_path: Path, dims: int) -> None:
+def test_a_volume_in_any_of_48_orientations_is_written_as_it_was_read(
+    tmp_path: Path, dims: int
+) -> None:
     data = np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32)
     for k, (order, signs) in enumerate(ORIENTATIONS):
         affine = turned(order, signs)
@@ -37,7 +41,9 @@ def test_a_volume_in_any_of_48_orientations_is_written_as_it_was_read(tmp_path: 
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_a_finer_grid_samples_the_same_space(dims: int) -> None:
-    """Block averages of a field that is linear in mm, on the finer grid, are the field on the coarse one."""
+    """Block averages of a field that is linear in mm, on the finer grid, are the field on the
+    coarse one.
+    """
     slope = np.array([1.0, -2.0, 0.5])
     for order, signs in ORIENTATIONS:
         coarse = NiftiScan(new_volume(np.zeros((3, 4, 5), np.float32), turned(order, signs)), dims)
@@ -49,14 +55,21 @@ def test_a_finer_grid_samples_the_same_space(dims: int) -> None:
             fields.append(NiftiScan(new_volume(field, volume.affine), dims).values)
         whole, detail = fields
         for axis in range(2, whole.ndim):
-            detail = 0.5 * (np.take(detail, range(0, detail.shape[axis], 2), axis) + np.take(detail, range(1, detail.shape[axis], 2), axis))
+            detail = 0.5 * (
+                np.take(detail, range(0, detail.shape[axis], 2), axis)
+                + np.take(detail, range(1, detail.shape[axis], 2), axis)
+            )
         np.testing.assert_allclose(detail, whole, atol=1e-4)
 
 
 def test_units_of_volumes_follow_their_values() -> None:
     ramp = np.linspace(0, 1, 1000).reshape(10, 10, 10)
     noisy = ramp + np.random.default_rng(0).normal(scale=0.05, size=ramp.shape)
-    for data, expected in ((noisy, (0, 1)), (1000 * ramp, (0, 1000)), (2000 * ramp - 1000, (-1000, 2000))):
+    for data, expected in (
+        (noisy, (0, 1)),
+        (1000 * ramp, (0, 1000)),
+        (2000 * ramp - 1000, (-1000, 2000)),
+    ):
         offset, scale = NiftiScan(new_volume(data, np.eye(4)), 2).units(0, 1)
         assert offset == pytest.approx(expected[0], abs=15)
         assert scale == pytest.approx(expected[1], rel=0.02)

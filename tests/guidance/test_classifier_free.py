@@ -36,7 +36,9 @@ def test_scale_one_is_conditional_and_zero_unconditional_to_the_bit():
 def test_guided_score_is_its_closed_form():
     w = 3.5
     expected = (1 - w) * CLASSES[0].score(X, T) + w * CLASSES[2].score(X, T)
-    assert torch.allclose(ClassifierFree(PerClass(), w).score(X, T, label=2), expected, rtol=0, atol=1e-10)
+    assert torch.allclose(
+        ClassifierFree(PerClass(), w).score(X, T, label=2), expected, rtol=0, atol=1e-10
+    )
 
 
 def test_outside_the_interval_the_conditional_stands_alone():

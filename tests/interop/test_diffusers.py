@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
-from unfog.interop.diffusers import DiffusersNetwork, load_diffusers, save_diffusers, unet_from_diffusers, unet_to_diffusers
+from unfog.interop.diffusers import (
+    DiffusersNetwork,
+    load_diffusers,
+    save_diffusers,
+    unet_from_diffusers,
+    unet_to_diffusers,
+)
 from unfog.networks import UNet
 
 DDPM: dict[str, Any] = {
@@ -40,8 +46,18 @@ SCALE_SHIFT: dict[str, Any] = {
     "attn_norm_num_groups": 8,
     "resnet_time_scale_shift": "scale_shift",
 }
-CLASSES: dict[str, Any] = {**DDPM, "flip_sin_to_cos": True, "freq_shift": 0, "num_class_embeds": 5, "add_attention": False}
-CONFIGS = {"ddpm": (DDPM, (32, 32)), "scale-shift": (SCALE_SHIFT, (28, 20)), "classes": (CLASSES, (16, 24))}
+CLASSES: dict[str, Any] = {
+    **DDPM,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "num_class_embeds": 5,
+    "add_attention": False,
+}
+CONFIGS = {
+    "ddpm": (DDPM, (32, 32)),
+    "scale-shift": (SCALE_SHIFT, (28, 20)),
+    "classes": (CLASSES, (16, 24)),
+}
 
 
 def randomise(network: nn.Module) -> None:
@@ -101,7 +117,9 @@ def test_what_counts_in_diffusers_counts_here() -> None:
     for network in (DiffusersNetwork(model), unet_from_diffusers(model)):
         out = network(x, label, context)
         assert (network(x, label + 50, context) - out).norm() > 1e-2 * out.norm()
-        assert (network(x, label, Context(vector=torch.eye(5)[[0, 4]])) - out).norm() > 1e-2 * out.norm()
+        assert (
+            network(x, label, Context(vector=torch.eye(5)[[0, 4]])) - out
+        ).norm() > 1e-2 * out.norm()
 
 
 @torch.no_grad()
@@ -119,13 +137,22 @@ def test_folders_go_both_ways(tmp_path: Path) -> None:
 
 # Below, diffusers is not needed.
 
-OURS: dict[str, Any] = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "groups": 4, "vector_width": 3, "head_dim": 8}
+OURS: dict[str, Any] = {
+    "channels": 8,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "groups": 4,
+    "vector_width": 3,
+    "head_dim": 8,
+}
 
 
 @pytest.mark.parametrize("modulation", ["add", "scale-shift"])
 @torch.no_grad()
 def test_ours_survive_a_folder_exactly(tmp_path: Path, modulation: str) -> None:
-    unet = UNet(1, 2, **OURS, modulation=modulation, downsample_padding=0, norm_eps=1e-4, embedding_shift=0).eval()
+    unet = UNet(
+        1, 2, **OURS, modulation=modulation, downsample_padding=0, norm_eps=1e-4, embedding_shift=0
+    ).eval()
     randomise(unet)
     save_diffusers(unet, tmp_path)
     x, vector = torch.randn(2, 1, 9, 7), torch.randn(2, 3)
@@ -158,7 +185,9 @@ def test_old_attention_names_are_read() -> None:
         ({"in_channels": 2}, "conv_in"),
     ],
 )
-def test_what_cannot_be_read_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_read_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     save_diffusers(UNet(1, 1, **OURS), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
@@ -175,4 +204,6 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json"):
         unet_from_diffusers({})
     with pytest.raises(InputError, match="no tokens"):
-        DiffusersNetwork(nn.Identity())(torch.zeros(1, 1, 4, 4), torch.zeros(1), Context(tokens=torch.zeros(1, 2, 3)))
+        DiffusersNetwork(nn.Identity())(
+            torch.zeros(1, 1, 4, 4), torch.zeros(1), Context(tokens=torch.zeros(1, 2, 3))
+        )

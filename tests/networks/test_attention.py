@@ -15,10 +15,19 @@ from unfog.networks.layers.patches import positions, shuffle, unshuffle
 def test_attend_is_scaled_dot_product_attention(heads: int, masked: bool) -> None:
     g = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(2, 6, n, generator=g, dtype=torch.float64) for n in (5, 4, 4))
-    mask = torch.tensor([[True, False, True, True], [False, True, False, False]]) if masked else None
+    mask = (
+        torch.tensor([[True, False, True, True], [False, True, False, False]]) if masked else None
+    )
     split = [p.view(2, heads, 6 // heads, -1).transpose(2, 3) for p in (q, k, v)]
-    expected = scaled_dot_product_attention(*split, attn_mask=None if mask is None else mask[:, None, None])
-    torch.testing.assert_close(attend(q, k, v, heads, mask), expected.transpose(2, 3).reshape(2, 6, 5), rtol=1e-12, atol=1e-12)
+    expected = scaled_dot_product_attention(
+        *split, attn_mask=None if mask is None else mask[:, None, None]
+    )
+    torch.testing.assert_close(
+        attend(q, k, v, heads, mask),
+        expected.transpose(2, 3).reshape(2, 6, 5),
+        rtol=1e-12,
+        atol=1e-12,
+    )
 
 
 def test_unshuffle_is_torchs_in_two_dimensions_and_shuffle_undoes_it_in_all() -> None:

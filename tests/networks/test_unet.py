@@ -14,7 +14,13 @@ from unfog.errors import InputError
 from unfog.networks import UNet, networks
 
 SMALL: dict[str, Any] = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "groups": 4}
-EVERYTHING: dict[str, Any] = {**SMALL, "vector_width": 6, "spatial_channels": 2, "token_width": 5, "head_dim": 4}
+EVERYTHING: dict[str, Any] = {
+    **SMALL,
+    "vector_width": 6,
+    "spatial_channels": 2,
+    "token_width": 5,
+    "head_dim": 4,
+}
 
 
 def randomised(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -32,7 +38,9 @@ def draw(*shape: int, seed: int = 1) -> Tensor:
 
 def everything(batch: int = 2, size: int = 8) -> tuple[Tensor, Tensor, Context]:
     mask = torch.tensor([[True, True, False]]).expand(batch, -1)
-    context = Context(draw(batch, 6, seed=2), draw(batch, 2, size, size, seed=3), draw(batch, 3, 5, seed=4), mask)
+    context = Context(
+        draw(batch, 6, seed=2), draw(batch, 2, size, size, seed=3), draw(batch, 3, 5, seed=4), mask
+    )
     return draw(batch, 3, size, size), torch.linspace(10, 700, batch), context
 
 
@@ -49,7 +57,11 @@ def test_ddpm_for_cifar_has_the_published_size() -> None:
 def test_starts_as_zero_and_learns(modulation: str) -> None:
     torch.manual_seed(0)
     unet = UNet(1, 1, **SMALL, modulation=modulation)
-    x, label, sign = draw(1, 1, 8, 8).expand(2, 1, 8, 8), torch.tensor([10.0, 500.0]), torch.tensor([1.0, -1.0])
+    x, label, sign = (
+        draw(1, 1, 8, 8).expand(2, 1, 8, 8),
+        torch.tensor([10.0, 500.0]),
+        torch.tensor([1.0, -1.0]),
+    )
     assert unet(x, label).abs().max() == 0
     optimiser = torch.optim.Adam(unet.parameters(), 3e-3)
     losses = []
@@ -79,17 +91,30 @@ def test_any_size_in_every_dimension(space: tuple[int, ...], patch: int) -> None
 
 @pytest.mark.parametrize("dims", [1, 3])
 def test_the_dimensions_agree(dims: int) -> None:
-    """A 2-D net whose kernels are those of a 1-D one, on data constant along the new axis, agrees with it; likewise 3-D from 2-D."""
+    """A 2-D net whose kernels are those of a 1-D one, on data constant along the new axis, agrees
+    with it; likewise 3-D from 2-D.
+    """
     low, high = sorted((dims, 2))
     lesser, greater = UNet(1, 1, dims=low, **SMALL), UNet(1, 1, dims=high, **SMALL)
     randomised(lesser)
     weights = {}
-    for (name, value), target in zip(lesser.state_dict().items(), greater.state_dict().values(), strict=True):
-        weights[name] = value if value.shape == target.shape else nn.functional.pad(value.unsqueeze(-1), (target.shape[-1] // 2,) * 2)
+    for (name, value), target in zip(
+        lesser.state_dict().items(), greater.state_dict().values(), strict=True
+    ):
+        weights[name] = (
+            value
+            if value.shape == target.shape
+            else nn.functional.pad(value.unsqueeze(-1), (target.shape[-1] // 2,) * 2)
+        )
     greater.load_state_dict(weights)
     x, label = draw(2, 1, *(6,) * low), torch.tensor([3.0, 5.0])
     stacked = x.unsqueeze(-1).expand(*x.shape, 6)
-    torch.testing.assert_close(greater(stacked, label), lesser(x, label).unsqueeze(-1).expand_as(stacked), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        greater(stacked, label),
+        lesser(x, label).unsqueeze(-1).expand_as(stacked),
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("modulation", ["add", "scale-shift"])
@@ -119,7 +144,12 @@ def test_a_masked_token_does_not_count() -> None:
     tokens = context.tokens.clone()
     tokens[:, 2] = 50.0
     assert torch.equal(unet(x, label, replace(context, tokens=tokens)), before)
-    torch.testing.assert_close(unet(x, label, replace(context, tokens=tokens[:, :2], token_mask=None)), before, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        unet(x, label, replace(context, tokens=tokens[:, :2], token_mask=None)),
+        before,
+        rtol=1e-4,
+        atol=1e-5,
+    )
     none = replace(context, token_mask=torch.zeros_like(context.token_mask))
     other = replace(none, tokens=tokens)
     assert unet(x, label, none).isfinite().all()
@@ -137,16 +167,25 @@ def test_a_sample_does_not_depend_on_its_batch(modulation: str) -> None:
         assert context.spatial is not None
         assert context.tokens is not None
         assert context.token_mask is not None
-        own = Context(context.vector[row], context.spatial[row], context.tokens[row], context.token_mask[row])
-        torch.testing.assert_close(unet(x[row], label[row], own), together[row], rtol=1e-4, atol=1e-5)
+        own = Context(
+            context.vector[row], context.spatial[row], context.tokens[row], context.token_mask[row]
+        )
+        torch.testing.assert_close(
+            unet(x[row], label[row], own), together[row], rtol=1e-4, atol=1e-5
+        )
 
 
 @torch.no_grad()
 def test_coordinates_tell_places_apart() -> None:
-    """Without attention a convolution cannot tell the inside of a constant image apart; with coordinates it can."""
+    """Without attention a convolution cannot tell the inside of a constant image apart; with
+    coordinates it can.
+    """
     options = {**SMALL, "multipliers": (1,), "attention_levels": (), "middle_attention": False}
     label, x = torch.tensor([5.0]), torch.zeros(1, 1, 64, 4)
-    spread = [float(randomised(UNet(1, 1, **options, coordinates=c))(x, label)[0, 0, 24:40].std(0).max()) for c in (False, True)]
+    spread = [
+        float(randomised(UNet(1, 1, **options, coordinates=c))(x, label)[0, 0, 24:40].std(0).max())
+        for c in (False, True)
+    ]
     assert spread[0] < 1e-4 < 1e-2 < spread[1]
 
 
@@ -219,7 +258,9 @@ def test_a_context_it_was_not_built_for_is_refused() -> None:
 
 
 def test_detail_is_the_noise_in_its_own_units():
-    """White noise on a constant gives d = n - mean(n), whatever the constant, the level and the channel's scale."""
+    """White noise on a constant gives d = n - mean(n), whatever the constant, the level and the
+    channel's scale.
+    """
     from unfog.core.prediction import EDMF
     from unfog.networks.layers.detail import Detail
 

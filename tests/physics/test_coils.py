@@ -38,7 +38,9 @@ def test_sensitivities_are_found_in_the_middle_of_k_space() -> None:
     found, inside = self_calibrated(kspace, 16), x[0, 0] > 0.9
     error = (found - truth).abs()[:, inside]
     assert float(error.max()) < 0.05  # a positive image adds no phase
-    image = to_complex(Coils(found).adjoint(Fourier().adjoint((Fourier() @ Coils(truth) @ ComplexOf())(x))))
+    image = to_complex(
+        Coils(found).adjoint(Fourier().adjoint((Fourier() @ Coils(truth) @ ComplexOf())(x)))
+    )
     assert float((image.real - x).abs()[0, 0][inside].max()) < 0.02
     with pytest.raises(InputError, match="middle of k-space is empty"):
         self_calibrated(torch.zeros(2, 8, 8, dtype=torch.complex64))
@@ -48,14 +50,19 @@ def test_every_image_may_have_its_own_coils() -> None:
     maps = torch.stack([birdcage(3, (8, 8)), birdcage(3, (8, 8), 2.0)])
     operator, x = SliceCoils(maps) @ ComplexOf(), normal((2, 1, 8, 8), [generator(1), generator(2)])
     for k in range(2):
-        torch.testing.assert_close(operator(x)[k : k + 1], (Coils(maps[k]) @ ComplexOf())(x[k : k + 1]))
+        torch.testing.assert_close(
+            operator(x)[k : k + 1], (Coils(maps[k]) @ ComplexOf())(x[k : k + 1])
+        )
         torch.testing.assert_close(operator.of([k])(x[k : k + 1]), operator(x)[k : k + 1])
     assert adjoint_error(operator, x.shape, generator()) < 1e-12
 
 
 def test_weights_are_their_spectrum() -> None:
     weights = torch.rand(1, 1, 4, 5, generator=generator(), dtype=torch.float64)
-    operator, y = Weights(weights), torch.randn(2, 1, 4, 5, generator=generator(1), dtype=torch.float64)
+    operator, y = (
+        Weights(weights),
+        torch.randn(2, 1, 4, 5, generator=generator(1), dtype=torch.float64),
+    )
     assert adjoint_error(operator, (2, 1, 4, 5), generator()) < 1e-12
     ridge = torch.tensor(0.3, dtype=torch.float64)
     torch.testing.assert_close(operator.tikhonov(y, ridge), weights * y / (weights**2 + 0.3))

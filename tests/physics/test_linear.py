@@ -8,7 +8,13 @@ from unfog.errors import InputError
 from unfog.physics.blur import Blur, Downsample, gaussian_kernel
 from unfog.physics.exposure import Gain
 from unfog.physics.fourier import Coils, ComplexOf, Fourier, NonUniformFourier
-from unfog.physics.linear import Adopted, Operator, adjoint_error, conjugate_gradients, require_adjoint
+from unfog.physics.linear import (
+    Adopted,
+    Operator,
+    adjoint_error,
+    conjugate_gradients,
+    require_adjoint,
+)
 from unfog.physics.operators import BlockAverage, Channels, Grey, Identity, Mask, Points
 from unfog.physics.radon import FanBeam, ParallelBeam
 from unfog.physics.spectral import Spectral
@@ -49,7 +55,10 @@ OPERATORS = {
     "multi-coil": (Mask(LINES) @ Fourier() @ Coils(MAPS), (2, 2, 6, 8)),
     "non-uniform": (NonUniformFourier(POINTS, (6, 8)), (2, 2, 6, 8)),
     "non-uniform-coils": (NonUniformFourier(POINTS, (6, 8)) @ Coils(MAPS), (1, 2, 6, 8)),
-    "non-uniform-3d": (NonUniformFourier(torch.rand(9, 3, generator=G) - 0.5, (3, 4, 5)), (1, 2, 3, 4, 5)),
+    "non-uniform-3d": (
+        NonUniformFourier(torch.rand(9, 3, generator=G) - 0.5, (3, 4, 5)),
+        (1, 2, 3, 4, 5),
+    ),
     "parallel-beam": (ParallelBeam(ANGLES, 9), (2, 1, 9, 9)),
     "fan-beam": (FanBeam(2 * ANGLES, 8, 12.0, 11, 50.0), (1, 2, 8, 8)),
     "composed": (BlockAverage(2) @ Blur(KERNEL), (2, 1, 6, 8)),
@@ -71,12 +80,17 @@ def test_adjoint(operator, shape, dtype, bound):
     assert adjoint_error(operator, shape, torch.Generator().manual_seed(1), dtype) <= bound
     require_adjoint(operator, shape)
     x = torch.randn(shape, dtype=torch.float64, generator=G)
-    assert torch.allclose(operator.adjoint(operator(x)).flatten(1), x.flatten(1) @ matrix(operator, shape).T @ matrix(operator, shape))
+    assert torch.allclose(
+        operator.adjoint(operator(x)).flatten(1),
+        x.flatten(1) @ matrix(operator, shape).T @ matrix(operator, shape),
+    )
 
 
 @both
 def test_pseudo_inverse(operator, shape):
-    """A A+ A = A up to the tolerance of the solve, and that of dense algebra when the solve goes on."""
+    """A A+ A = A up to the tolerance of the solve, and that of dense algebra when the solve goes
+    on.
+    """
     x = torch.randn(shape, dtype=torch.float64, generator=G)
     y = operator(x) + torch.randn(operator(x).shape, dtype=torch.float64, generator=G)
     again = operator(operator.pseudo_inverse(operator(x)))
@@ -92,8 +106,13 @@ def test_a_known_spectrum_is_exact(name):
     """Pseudo-inverse, Tikhonov and any filter to rounding, each sample with a weight of its own."""
     operator, shape = OPERATORS[name]
     x, dense = torch.randn(shape, dtype=torch.float64, generator=G), matrix(operator, shape)
-    y, weight = torch.randn(operator(x).shape, dtype=torch.float64, generator=G), torch.linspace(0.1, 2, shape[0]).double()
-    assert torch.allclose(operator.pseudo_inverse(y).flatten(1), y.flatten(1) @ torch.linalg.pinv(dense).T, atol=1e-9)
+    y, weight = (
+        torch.randn(operator(x).shape, dtype=torch.float64, generator=G),
+        torch.linspace(0.1, 2, shape[0]).double(),
+    )
+    assert torch.allclose(
+        operator.pseudo_inverse(y).flatten(1), y.flatten(1) @ torch.linalg.pinv(dense).T, atol=1e-9
+    )
     ridge = torch.stack(
         [
             torch.linalg.solve(dense.T @ dense + w * torch.eye(dense.shape[1]), dense.T @ v)
@@ -101,25 +120,34 @@ def test_a_known_spectrum_is_exact(name):
         ]
     )
     assert torch.allclose(operator.tikhonov(y, weight).flatten(1), ridge, atol=1e-11)
-    assert torch.allclose(operator.filtered(torch.exp, y), Operator.filtered(operator, torch.exp, y), atol=1e-10)
+    assert torch.allclose(
+        operator.filtered(torch.exp, y), Operator.filtered(operator, torch.exp, y), atol=1e-10
+    )
 
 
 @both
 def test_tikhonov(operator, shape):
     """By conjugate gradients too: the gradient of |A x - y|^2 + w |x|^2 vanishes."""
     y = torch.randn(operator(torch.zeros(shape).double()).shape, dtype=torch.float64, generator=G)
-    for x in (operator.tikhonov(y, torch.tensor(0.3)), conjugate_gradients(operator, y, torch.tensor(0.3))):
+    for x in (
+        operator.tikhonov(y, torch.tensor(0.3)),
+        conjugate_gradients(operator, y, torch.tensor(0.3)),
+    ):
         gradient = operator.adjoint(operator(x) - y) + 0.3 * x
         assert float(gradient.norm() / operator.adjoint(y).norm()) < 2e-6
 
 
 def test_conjugate_gradients_stop_sample_by_sample():
     operator, shape = OPERATORS["multi-coil"]
-    y = operator(torch.randn(3, *shape[1:], generator=G, dtype=torch.float64)) * torch.tensor([1.0, 0.0, 100.0]).view(3, 1, 1, 1)
+    y = operator(torch.randn(3, *shape[1:], generator=G, dtype=torch.float64)) * torch.tensor(
+        [1.0, 0.0, 100.0]
+    ).view(3, 1, 1, 1)
     weight = torch.tensor([0.1, 0.1, 5.0])
     together = operator.tikhonov(y, weight)
     for k in range(3):
-        assert torch.allclose(operator.tikhonov(y[k : k + 1], weight[k]), together[k : k + 1], rtol=1e-12)
+        assert torch.allclose(
+            operator.tikhonov(y[k : k + 1], weight[k]), together[k : k + 1], rtol=1e-12
+        )
 
 
 def test_a_wrong_adjoint_is_refused():
@@ -135,7 +163,11 @@ def test_a_wrong_adjoint_is_refused():
         def adjoint(self, y):
             return y * torch.nan
 
-    for operator, message in ((Wrong(), "mend its adjoint"), (Misshapen(), "gives"), (Poisoned(), "mend")):
+    for operator, message in (
+        (Wrong(), "mend its adjoint"),
+        (Misshapen(), "gives"),
+        (Poisoned(), "mend"),
+    ):
         with pytest.raises(InputError, match=message):
             require_adjoint(operator, (2, 1, 8))
 
@@ -154,15 +186,21 @@ def test_fourier_agrees_with_numpy():
     expected = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(z[0, 0].numpy()), norm="ortho"))
     found = Fourier()(x)[0]
     assert np.allclose(found[0].numpy() + 1j * found[1].numpy(), expected)
-    frequencies = torch.cartesian_prod(*(torch.fft.fftshift(torch.fft.fftfreq(n, dtype=torch.float64)) for n in (6, 7)))
-    assert torch.allclose(NonUniformFourier(frequencies, (6, 7))(x)[0].view(2, 6, 7), found, atol=1e-12)
+    frequencies = torch.cartesian_prod(
+        *(torch.fft.fftshift(torch.fft.fftfreq(n, dtype=torch.float64)) for n in (6, 7))
+    )
+    assert torch.allclose(
+        NonUniformFourier(frequencies, (6, 7))(x)[0].view(2, 6, 7), found, atol=1e-12
+    )
 
 
 def test_blur_agrees_with_scipy():
     from scipy.ndimage import convolve
 
     x = torch.randn(1, 1, 12, 10, dtype=torch.float64, generator=G)
-    assert np.allclose(Blur(KERNEL)(x)[0, 0].numpy(), convolve(x[0, 0].numpy(), KERNEL.numpy(), mode="wrap"))
+    assert np.allclose(
+        Blur(KERNEL)(x)[0, 0].numpy(), convolve(x[0, 0].numpy(), KERNEL.numpy(), mode="wrap")
+    )
     fine = convolve(x[0, 0].numpy(), gaussian_kernel(0.6).numpy(), mode="wrap")
     assert np.allclose(Downsample(gaussian_kernel(0.6), 2)(x)[0, 0].numpy(), fine[::2, ::2])
 
@@ -170,7 +208,10 @@ def test_blur_agrees_with_scipy():
 def smooth(n):
     """Two round blobs within the inscribed circle, off centre."""
     v, u = torch.meshgrid(*[torch.linspace(-1, 1, n, dtype=torch.float64)] * 2, indexing="ij")
-    return (torch.exp(-((u - 0.3) ** 2 + (v + 0.1) ** 2) / 0.03) + 0.5 * torch.exp(-((u + 0.2) ** 2 + (v - 0.4) ** 2) / 0.02))[None, None]
+    return (
+        torch.exp(-((u - 0.3) ** 2 + (v + 0.1) ** 2) / 0.03)
+        + 0.5 * torch.exp(-((u + 0.2) ** 2 + (v - 0.4) ** 2) / 0.02)
+    )[None, None]
 
 
 def test_parallel_beams_agree_with_scikit_image():
@@ -190,7 +231,9 @@ def test_a_fan_from_far_away_is_parallel_and_one_point_lies_on_its_ray():
     fan = FanBeam(angles, 49, radius, 49, opening)(x)
     assert float((fan - ParallelBeam(angles, 49)(x)).norm() / fan.norm()) < 0.01
     point = torch.zeros(1, 1, 49, 49, dtype=torch.float64)
-    point[0, 0, 24, 36] = 1  # 12 to the right of the centre: at angle 0, arctan(12 / radius) off the axis
+    point[0, 0, 24, 36] = (
+        1  # 12 to the right of the centre: at angle 0, arctan(12 / radius) off the axis
+    )
     seen = FanBeam(torch.zeros(1), 49, 60.0, 101, 60.0)(point)[0, 0, 0]
     assert float(seen.argmax()) == pytest.approx(50 + np.rad2deg(np.arctan(12 / 60)) / 0.6, abs=1)
 

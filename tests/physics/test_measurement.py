@@ -17,7 +17,9 @@ def test_phase_retrieval_agrees_with_numpy_and_its_slope_with_differences():
     x, v = (torch.randn(2, 2, 6, 5, dtype=torch.float64, generator=G) for _ in range(2))
     h = PhaseRetrieval(2)
     padded = np.pad(x[:, 0].numpy() + 1j * x[:, 1].numpy(), ((0, 0), (3, 3), (2, 3)))
-    assert np.allclose(np.sort(h(x).flatten(1)), np.sort(np.abs(np.fft.fft2(padded, norm="ortho")).reshape(2, -1)))
+    assert np.allclose(
+        np.sort(h(x).flatten(1)), np.sort(np.abs(np.fft.fft2(padded, norm="ortho")).reshape(2, -1))
+    )
     w = torch.randn(h(x).shape, dtype=torch.float64, generator=G)
     difference = ((h(x + 1e-6 * v) - h(x - 1e-6 * v)) / 2e-6 * w).sum()
     assert float((pullback(h, x, w) * v).sum()) == pytest.approx(float(difference), rel=1e-6)
@@ -42,7 +44,9 @@ def test_block_cosine_rounds_the_cosine_transform():
 
 def test_the_pullback_of_an_operator_is_its_adjoint():
     y = torch.randn(1, 1, 2, 2, dtype=torch.float64, generator=G)
-    assert torch.equal(pullback(BlockAverage(2), torch.zeros(1, 1, 4, 4).double(), y), BlockAverage(2).adjoint(y))
+    assert torch.equal(
+        pullback(BlockAverage(2), torch.zeros(1, 1, 4, 4).double(), y), BlockAverage(2).adjoint(y)
+    )
     assert adjoint_error(BlockAverage(2), (1, 1, 4, 4), G) < 1e-13
 
 
@@ -52,7 +56,9 @@ def test_an_exposure_is_found_from_the_image_it_took():
     found = Exposure.fitted(x, truth(x))
     assert torch.allclose(found.factor, truth.factor.double(), rtol=1e-6)
     assert torch.allclose(found.offset, truth.offset.double(), atol=1e-6)
-    assert torch.allclose(Exposure(torch.tensor(2.0), x)(x), 3 * x)  # an offset of its own for each pixel
+    assert torch.allclose(
+        Exposure(torch.tensor(2.0), x)(x), 3 * x
+    )  # an offset of its own for each pixel
 
 
 def test_bad_measurements_are_refused():

@@ -13,7 +13,7 @@ from unfog.physics.noise import (
     estimate_sigma,
     expected_real_part,
     rician_to_gaussian,
-)  # fmt: skip
+)
 from unfog.physics.operators import BlockAverage, Channels, Grey, Mask
 
 
@@ -42,12 +42,16 @@ def test_rician_moments():
     y = add_rician(x, 0.1, torch.Generator().manual_seed(0))
     assert float(y.square().mean()) == pytest.approx(0.25 + 2 * 0.01, rel=2e-3)
     assert float(y.mean()) > 0.509  # the bias that there is
-    assert float(rician_to_gaussian(y, 0.1).mean()) == pytest.approx(0.5, abs=1e-3)  # and is taken away
+    assert float(rician_to_gaussian(y, 0.1).mean()) == pytest.approx(
+        0.5, abs=1e-3
+    )  # and is taken away
 
 
 @pytest.mark.parametrize("signal", [0.0, 0.05, 0.3])
 def test_the_expected_real_part_is_right_where_the_signal_is_known(signal):
-    """E[x + n_1 | y, x], averaged over y, is x: also far below the noise, where the usual correction is biased."""
+    """E[x + n_1 | y, x], averaged over y, is x: also far below the noise, where the usual
+    correction is biased.
+    """
     x = torch.full((1, 1, 1000, 1000), signal, dtype=torch.float64)
     y = add_rician(x, 0.1, torch.Generator().manual_seed(0))
     assert float(expected_real_part(y, x, 0.1).mean()) == pytest.approx(signal, abs=4e-4)
@@ -67,8 +71,15 @@ def test_estimated_noise(sigma):
 def test_poisson_moments(randomness):
     """Mean x and variance scale x, with read-out noise sigma^2 more."""
     x = torch.full((2, 1, 500, 500), 0.5, dtype=torch.float64)
-    g = torch.Generator().manual_seed(0) if randomness == "one" else [torch.Generator().manual_seed(k) for k in range(2)]
-    for y, variance in ((add_poisson(x, 0.1, g), 0.05), (add_poisson_gaussian(x, 0.1, 0.2, g), 0.09)):
+    g = (
+        torch.Generator().manual_seed(0)
+        if randomness == "one"
+        else [torch.Generator().manual_seed(k) for k in range(2)]
+    )
+    for y, variance in (
+        (add_poisson(x, 0.1, g), 0.05),
+        (add_poisson_gaussian(x, 0.1, 0.2, g), 0.09),
+    ):
         assert float(y.mean()) == pytest.approx(0.5, abs=2e-3)
         assert float(y.var()) == pytest.approx(variance, rel=1e-2)
     with pytest.raises(InputError, match="nowhere negative"):

@@ -1,8 +1,21 @@
-"""What posterior methods draw: their law, the measurement, the posterior where they are exact; calls and batches."""
+"""What posterior methods draw: their law, the measurement, the posterior where they are exact;
+calls and batches.
+"""
 
 import pytest
 import torch
-from support.methods import BUILD, EVERY, OPERATORS, SIGMA, D, Y, matrix, methods, operators, prepared
+from support.methods import (
+    BUILD,
+    EVERY,
+    OPERATORS,
+    SIGMA,
+    D,
+    Y,
+    matrix,
+    methods,
+    operators,
+    prepared,
+)
 from support.priors import gaussian
 
 from unfog.core.denoiser import Denoiser
@@ -18,13 +31,17 @@ from unfog.sampling.samplers import samplers
 
 @pytest.mark.parametrize("name", EVERY)
 def test_drawn_samples_have_the_law(name):
-    """Within the Monte-Carlo error of 4000 draws; under another sampler for the methods that leave the choice."""
+    """Within the Monte-Carlo error of 4000 draws; under another sampler for the methods that leave
+    the choice.
+    """
     process, operator, n = EDM(10.0), OPERATORS["mask"], 4000
     (oracle, _, _), y, g = gaussian(process, D), operator(Y), torch.Generator().manual_seed(0)
     method, sampler = prepared(name, oracle, operator, y)
     sampler = DDIM(0.5) if name in BUILD else sampler
     times = grids.build("karras")(process, 6)
-    x = sample(method, torch.randn(n, 1, D, generator=g).double(), times, sampler, randomness=g)[:, 0]
+    x = sample(method, torch.randn(n, 1, D, generator=g).double(), times, sampler, randomness=g)[
+        :, 0
+    ]
     mean, covariance = affine_law(method, sampler, times, (1, D))
     spread = covariance.diagonal().clamp(min=1e-12).sqrt()
     assert float(((x.mean(0) - mean) / spread).abs().max()) < 4.5 / n**0.5
@@ -53,8 +70,18 @@ def test_one_network_call_a_step_and_no_dependence_on_the_batch(name):
     def run(n):
         counted, randomness = Counted(prior), generators(0, range(n))
         y = operator(normal((n, 1, D), generators(1, range(n)), like=prior.means))
-        method, sampler = (DPS(counted, operator, y, SIGMA), DDPM()) if name == "dps-default" else prepared(name, counted, operator, y)
-        return sample(method, normal((n, 1, D), randomness, like=prior.means), times, sampler, randomness=randomness), counted.calls
+        method, sampler = (
+            (DPS(counted, operator, y, SIGMA), DDPM())
+            if name == "dps-default"
+            else prepared(name, counted, operator, y)
+        )
+        return sample(
+            method,
+            normal((n, 1, D), randomness, like=prior.means),
+            times,
+            sampler,
+            randomness=randomness,
+        ), counted.calls
 
     (many, calls), (one, _) = run(64), run(1)
     assert calls == (5 * 3 * 2 if name == "repaint" else 5)
@@ -68,15 +95,24 @@ def test_any_sampler_brings_the_sample_to_the_measurement(name, sampler):
     y, g = 2 + operator(Y) * 0, torch.Generator().manual_seed(0)
     y, noise = y * operator.mask, torch.randn(200, 1, D, generator=g).double()
     times = grids.build("karras")(prior.process, 10)
-    x, without = (sample(m, noise, times, samplers.build(sampler), randomness=g) for m in (BUILD[name](prior, operator, y), prior))
+    x, without = (
+        sample(m, noise, times, samplers.build(sampler), randomness=g)
+        for m in (BUILD[name](prior, operator, y), prior)
+    )
     assert float((operator(x) - y).norm()) < 0.5 * float((operator(without) - y).norm())
 
 
 @pytest.mark.slow
 @operators
-@pytest.mark.parametrize(("sampler", "steps"), [({"name": "calibrated-draws", "products": D}, 5), ("heun", 40)], ids=["calibrated", "heun"])
+@pytest.mark.parametrize(
+    ("sampler", "steps"),
+    [({"name": "calibrated-draws", "products": D}, 5), ("heun", 40)],
+    ids=["calibrated", "heun"],
+)
 def test_mmps_draws_the_posterior(task, sampler, steps):
-    """Mean within .05 posterior deviations and covariance within .10, of the exact law of what it draws."""
+    """Mean within .05 posterior deviations and covariance within .10, of the exact law of what it
+    draws.
+    """
     process, operator = EDM(80.0), OPERATORS[task]
     (oracle, mean, covariance), y, a = gaussian(process, D), operator(Y), matrix(operator)
     gain = covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T + SIGMA**2 * torch.eye(len(a)))

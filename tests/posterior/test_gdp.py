@@ -1,4 +1,6 @@
-"""GDP: exposures that the call does not know are found, and with known ones it is DDPM with its own estimate of x_0."""
+"""GDP: exposures that the call does not know are found, and with known ones it is DDPM with its own
+estimate of x_0.
+"""
 
 import pytest
 import torch
@@ -33,12 +35,16 @@ def scene(process, shape=(1, PIXELS), level=0.5, spread=0.2):
     """A prior of independent pixels about a pattern, and two images of it."""
     numbers = torch.Size(shape).numel()
     mean = level * torch.sin(torch.arange(numbers) / 40.0).double()
-    prior = MixtureDenoiser(process, torch.ones(1).double(), mean[None], torch.full((1, numbers), spread).double())
+    prior = MixtureDenoiser(
+        process, torch.ones(1).double(), mean[None], torch.full((1, numbers), spread).double()
+    )
     return prior, prior.draw(2, torch.Generator().manual_seed(0)).view(2, *shape)
 
 
 def noisy(y, noise=0.01, seed=0):
-    return y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(7 + seed)).double()
+    return (
+        y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(7 + seed)).double()
+    )
 
 
 def grid(process, steps=60):
@@ -47,7 +53,13 @@ def grid(process, steps=60):
 
 def drawn(prior, x, sampler, steps=60):
     g = torch.Generator().manual_seed(1)
-    return sample(prior, torch.randn(x.shape, generator=g).double(), grid(prior.process, steps), sampler, randomness=g)
+    return sample(
+        prior,
+        torch.randn(x.shape, generator=g).double(),
+        grid(prior.process, steps),
+        sampler,
+        randomness=g,
+    )
 
 
 def off(found, x):
@@ -69,12 +81,20 @@ def test_factor_and_offset_are_found_from_a_wrong_start(process, start, truth):
 
 
 def test_an_offset_that_varies_over_the_image_is_found():
-    """A smooth light mask: f within 5 %, m within a quarter of its spread, and the image better than with one m for all of it."""
+    """A smooth light mask: f within 5 %, m within a quarter of its spread, and the image better
+    than with one m for all of it.
+    """
     prior, x = scene(EDM(80.0), (1, 64, 64), level=1.0, spread=0.1)
     down, across = torch.meshgrid(*[torch.linspace(-1, 1, 64).double()] * 2, indexing="ij")
-    mask, fit, start = -0.2 + 0.3 * torch.exp(-(down**2) - across**2), smooth_offset(2.0), exposure(1.0, 0.0, n=2)
+    mask, fit, start = (
+        -0.2 + 0.3 * torch.exp(-(down**2) - across**2),
+        smooth_offset(2.0),
+        exposure(1.0, 0.0, n=2),
+    )
     y = noisy(0.3 * x + mask)
-    found, plain = (drawn(prior, x, BlindGDP([shot])) for shot in (Shot(y, start, fit), Shot(y, start)))
+    found, plain = (
+        drawn(prior, x, BlindGDP([shot])) for shot in (Shot(y, start, fit), Shot(y, start))
+    )
     fitted = fit(found, y).exposure
     assert float((fitted.factor / 0.3 - 1).abs().max()) < 0.05
     assert off(fitted.offset, mask) < 0.25 * float(mask.std())
@@ -82,11 +102,18 @@ def test_an_offset_that_varies_over_the_image_is_found():
 
 
 def test_high_dynamic_range_beats_every_single_exposure():
-    """Three exposures that saturate, up to half of a scene, their f and m unknown: found within 5 %, the scene better than by any one."""
+    """Three exposures that saturate, up to half of a scene, their f and m unknown: found within 5
+    %, the scene better than by any one.
+    """
     prior, x = scene(EDM(80.0), (1, 2048), level=1.0, spread=0.03)
     truths = [(0.25, 0.5), (0.5, 0.4), (0.9, 0.3)]
-    shots = [Shot.saturated(noisy(exposure(*truth)(x), 0.03, k).clamp(0, 1), 0.0, 1.0) for k, truth in enumerate(truths)]
-    together, *alone = (drawn(prior, x, BlindGDP(some), 40) for some in (shots, *([shot] for shot in shots)))
+    shots = [
+        Shot.saturated(noisy(exposure(*truth)(x), 0.03, k).clamp(0, 1), 0.0, 1.0)
+        for k, truth in enumerate(truths)
+    ]
+    together, *alone = (
+        drawn(prior, x, BlindGDP(some), 40) for some in (shots, *([shot] for shot in shots))
+    )
     assert off(together, x) < 0.7 * min(off(one, x) for one in alone)
     for shot, (factor, offset) in zip(shots, truths, strict=True):
         line = shot.fit(together, shot.measurement).exposure
@@ -107,29 +134,50 @@ def test_with_a_known_exposure_it_is_ddpm_with_its_own_estimate(point):
             return Posterior(x0 + 0.3 * (Y - 0.5 * p - 0.1) / 0.5)
 
     times = grids.build("uniform")(oracle.process, 5)
-    found = affine_law(oracle, BlindGDP([Shot(Y, exposure(0.5, 0.1))], point, strength=0.3, rate=0.0), times, (1, D))
+    found = affine_law(
+        oracle,
+        BlindGDP([Shot(Y, exposure(0.5, 0.1))], point, strength=0.3, rate=0.0),
+        times,
+        (1, D),
+    )
     expected = affine_law(Guided(), DDPM(), times, (1, D))
     assert torch.allclose(found[0], expected[0], atol=1e-8)
     assert torch.allclose(found[1], expected[1], atol=1e-8)
 
 
 def test_a_known_measurement_is_met_by_the_step_of_steepest_descent():
-    """Where A A* is a number a full step meets it; elsewhere no step along the gradient comes nearer."""
+    """Where A A* is a number a full step meets it; elsewhere no step along the gradient comes
+    nearer.
+    """
     prior, t = gaussian(VPLinear(), D)[0], torch.tensor(0.3, dtype=torch.float64)
     x_t = torch.randn(3, 1, D, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for operator in OPERATORS.values():
         y = operator(Y)
 
         def misfit(strength, operator=operator, y=y):
-            return (operator(GDP(prior, operator, y, strength=strength)(x_t, t).mean) - y).flatten(1).norm(dim=1)
+            return (
+                (operator(GDP(prior, operator, y, strength=strength)(x_t, t).mean) - y)
+                .flatten(1)
+                .norm(dim=1)
+            )
 
         assert bool((misfit(1.0) < misfit(0.99)).all())
         assert bool((misfit(1.0) < (operator(prior(x_t, t).mean) - y).flatten(1).norm(dim=1)).all())
-    assert float(GDP(prior, OPERATORS["blocks"], OPERATORS["blocks"](Y), strength=1.0).residual(Y).abs().max()) < 1e-12
+    assert (
+        float(
+            GDP(prior, OPERATORS["blocks"], OPERATORS["blocks"](Y), strength=1.0)
+            .residual(Y)
+            .abs()
+            .max()
+        )
+        < 1e-12
+    )
 
 
 def test_joint_tasks_are_composed_operators():
-    """Blurred and grey: an exact method has the posterior mean of both, and GDP comes near the measurement."""
+    """Blurred and grey: an exact method has the posterior mean of both, and GDP comes near the
+    measurement.
+    """
     operator, n = Grey() @ Blur(gaussian_kernel(0.5)[1:-1, 1:-1]), 48
     prior, mean, covariance = gaussian(EDM(80.0), n)
     x = prior.draw(1, torch.Generator().manual_seed(0)).view(1, 3, 4, 4)
@@ -139,16 +187,30 @@ def test_joint_tasks_are_composed_operators():
     spread = (covariance - gain @ a @ covariance).diagonal().sqrt()
     exact = MMPS(prior, operator, y, 0.1, iterations=n, tolerance=0)
     noise = torch.zeros(1, 3, 4, 4).double()
-    found = sample(exact, noise, times, DDPM(lambda *_: torch.zeros(())), randomness=torch.Generator())  # the mean's own path
-    assert float(((found.flatten() - mean - gain @ (y.flatten() - a @ mean)) / spread).abs().max()) < 0.05
+    found = sample(
+        exact, noise, times, DDPM(lambda *_: torch.zeros(())), randomness=torch.Generator()
+    )  # the mean's own path
+    assert (
+        float(((found.flatten() - mean - gain @ (y.flatten() - a @ mean)) / spread).abs().max())
+        < 0.05
+    )
     noise = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).double()
-    given, without = (sample(p, noise, times, DDPM(), randomness=torch.Generator()) for p in (GDP(prior, operator, y), prior))
+    given, without = (
+        sample(p, noise, times, DDPM(), randomness=torch.Generator())
+        for p in (GDP(prior, operator, y), prior)
+    )
     assert off(operator(given), y) < 0.2 * off(operator(without), y)
 
 
-@pytest.mark.parametrize("operator", [Points(torch.arange(PIXELS) % 3 > 0), BlockAverage(2)], ids=["inpainting", "super-resolution"])
+@pytest.mark.parametrize(
+    "operator",
+    [Points(torch.arange(PIXELS) % 3 > 0), BlockAverage(2)],
+    ids=["inpainting", "super-resolution"],
+)
 def test_a_blind_exposure_of_holes_or_coarse_pixels(operator):
-    """f and m within 5 % from a wrong start, what was measured as near as in low light alone, and the rest as the prior has it."""
+    """f and m within 5 % from a wrong start, what was measured as near as in low light alone, and
+    the rest as the prior has it.
+    """
     prior, x = scene(EDM(80.0))
     y = noisy(exposure(0.2, -0.3)(operator(x)))
     found = drawn(prior, x, BlindGDP([Shot(y, exposure(1.0, 0.0, n=2))], operator=operator))
@@ -158,20 +220,41 @@ def test_a_blind_exposure_of_holes_or_coarse_pixels(operator):
     assert off(operator(found), operator(x)) < 0.15 * off(y, operator(x))
     unseen = found - operator.pseudo_inverse(operator(found)) - prior.means.view(1, 1, -1)
     unseen = unseen + operator.pseudo_inverse(operator(prior.means.view(1, 1, -1).expand_as(x)))
-    share = 1 - operator.pseudo_inverse(operator(torch.ones_like(x))).mean() if isinstance(operator, Points) else 0.5
-    assert float(unseen.square().mean()) == pytest.approx(0.2 * float(share), rel=0.15)  # 60 ancestral steps lose a tenth of a variance
+    share = (
+        1 - operator.pseudo_inverse(operator(torch.ones_like(x))).mean()
+        if isinstance(operator, Points)
+        else 0.5
+    )
+    assert float(unseen.square().mean()) == pytest.approx(
+        0.2 * float(share), rel=0.15
+    )  # 60 ancestral steps lose a tenth of a variance
 
 
 def test_low_light_in_tiles_without_a_colour_cast():
-    """All parts at once: a blind exposure of an image larger than the prior, and a loss of the paper; f within 5 %."""
+    """All parts at once: a blind exposure of an image larger than the prior, and a loss of the
+    paper; f within 5 %.
+    """
     process, shape = EDM(80.0), (3, 32, 48)
     pattern = 0.5 * torch.sin(torch.arange(16) / 3.0).double()[:, None].expand(3, 16, 16)
-    tile = MixtureDenoiser(process, torch.ones(1).double(), pattern.reshape(1, -1), torch.full((1, 768), 0.2).double())
+    tile = MixtureDenoiser(
+        process, torch.ones(1).double(), pattern.reshape(1, -1), torch.full((1, 768), 0.2).double()
+    )
     whole = pattern.repeat(1, 2, 3)
-    x = whole + 0.2**0.5 * torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)).double()
+    x = (
+        whole
+        + 0.2**0.5 * torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)).double()
+    )
     y = noisy(exposure(0.2, -0.3)(x))
     prior = Tiled(tile, 16, overlap=0)
-    found = {s: drawn(Preferring(prior, colour_constancy, s), x, BlindGDP([Shot(y, exposure(1.0, 0.0, n=2))]), 30) for s in (0.0, 0.2)}
+    found = {
+        s: drawn(
+            Preferring(prior, colour_constancy, s),
+            x,
+            BlindGDP([Shot(y, exposure(1.0, 0.0, n=2))]),
+            30,
+        )
+        for s in (0.0, 0.2)
+    }
     assert float((Exposure.fitted(found[0.0], y).factor / 0.2 - 1).abs().max()) < 0.05
     assert off(found[0.0], x) < 0.15 * off(y, x)
     assert bool((colour_constancy(found[0.2]) < colour_constancy(found[0.0])).all())
@@ -181,8 +264,14 @@ def test_a_sample_does_not_depend_on_the_batch():
     oracle, _, _ = gaussian(VPLinear(), D)
 
     def run(n):
-        y, randomness = normal((n, 1, D), generators(1, range(n)), like=oracle.means), generators(0, range(n))
-        noise, times = normal((n, 1, D), randomness, like=oracle.means), grids.build("uniform")(oracle.process, 5)
+        y, randomness = (
+            normal((n, 1, D), generators(1, range(n)), like=oracle.means),
+            generators(0, range(n)),
+        )
+        noise, times = (
+            normal((n, 1, D), randomness, like=oracle.means),
+            grids.build("uniform")(oracle.process, 5),
+        )
         shots = [Shot(y, exposure(1.0, 0.0, n)), Shot.saturated((2 * y).clamp(-1, 1), -1.0, 1.0)]
         return sample(oracle, noise, times, BlindGDP(shots), randomness=randomness)
 

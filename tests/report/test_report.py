@@ -1,4 +1,6 @@
-"""Pictures in one place and axes over pictures: where they lie, and that no script and no foreign text is in them."""
+"""Pictures in one place and axes over pictures: where they lie, and that no script and no foreign
+text is in them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def test_a_stick_goes_through_its_pixel_up_and_right() -> None:
 
 
 def test_a_cone_is_as_wide_as_it_says() -> None:
-    svg = axes_over(PICTURE, [Axis(0, 0, 1, 0, (255, 0, 0), 20.0), Axis(2, 2, 0, 1, (0, 255, 0))], "")
+    svg = axes_over(
+        PICTURE, [Axis(0, 0, 1, 0, (255, 0, 0), 20.0), Axis(2, 2, 0, 1, (0, 255, 0))], ""
+    )
     [cone] = re.findall(r'<path class="cone" d="([^"]*)"', svg)
     x, y, ax, ay, bx, by = numbers(cone)[:6]
     assert (x, y) == (0.5, 0.5)
@@ -66,7 +70,9 @@ def test_a_slider_runs_the_one_script_that_the_page_allows() -> None:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in html
     assert "alert(" not in script
-    assert html.index("<script>") > html.rindex('class="wipe"')  # what it looks for is there when it runs
+    assert html.index("<script>") > html.rindex(
+        'class="wipe"'
+    )  # what it looks for is there when it runs
     assert html.count('<input type="range"') == html.count("aria-label=") == 2
 
 
@@ -77,7 +83,9 @@ def test_without_a_slider_there_is_no_script() -> None:
 
 
 def test_without_a_script_both_pictures_show_side_by_side() -> None:
-    """The second picture leaves the first one's place, and is cut, only under the class that the script sets."""
+    """The second picture leaves the first one's place, and is cut, only under the class that the
+    script sets.
+    """
     page = Page("")
     page.wipe(Row("before", [PICTURE]), Row("after", [255 - PICTURE]), "")
     html = page.html()
@@ -97,6 +105,19 @@ def test_the_slider_moves_the_line_in_a_browser(tmp_path: Path) -> None:
     page = Page("")
     page.wipe(Row("before", [PICTURE]), Row("after", [PICTURE]), "")
     page.write(tmp_path / "page.html")
-    line = [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
-    done = subprocess.run([*line, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, check=True, timeout=120)
+    line = [
+        chromium,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}/profile",
+        "--dump-dom",
+    ]
+    done = subprocess.run(
+        [*line, (tmp_path / "page.html").as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     assert '<div class="wipe live" style="--at: 50%;">' in done.stdout

@@ -21,22 +21,33 @@ CONFIG = {
 
 
 def test_overrides_are_typed_and_leave_the_original_alone() -> None:
-    new = apply_overrides(CONFIG, ["training.lr=2e-3", "training.steps=1e4", "training.betas=[0.5, 0.9]"])
+    new = apply_overrides(
+        CONFIG, ["training.lr=2e-3", "training.steps=1e4", "training.betas=[0.5, 0.9]"]
+    )
     assert new["training"] == {"steps": 10_000, "lr": 2e-3, "betas": [0.5, 0.9], "decay": "cosine"}
     assert isinstance(new["training"]["steps"], int)
     assert CONFIG["training"]["lr"] == 2e-4
 
 
 def test_a_parameter_the_config_does_not_mention_can_be_set() -> None:
-    assert apply_overrides(CONFIG, ["process.steps=500"])["process"] == {"name": "ddpm-linear", "steps": 500}
+    assert apply_overrides(CONFIG, ["process.steps=500"])["process"] == {
+        "name": "ddpm-linear",
+        "steps": 500,
+    }
 
 
 def test_every_setting_of_training_can_be_set() -> None:
-    assert apply_overrides(CONFIG, ["training.log_every=5", "training.clip=null"])["training"]["clip"] is None
+    assert (
+        apply_overrides(CONFIG, ["training.log_every=5", "training.clip=null"])["training"]["clip"]
+        is None
+    )
 
 
 def test_a_new_name_starts_its_section_afresh_whatever_the_order() -> None:
-    assert apply_overrides(CONFIG, ["process.s=0.01", "process.name=vp-cosine"])["process"] == {"name": "vp-cosine", "s": 0.01}
+    assert apply_overrides(CONFIG, ["process.s=0.01", "process.name=vp-cosine"])["process"] == {
+        "name": "vp-cosine",
+        "s": 0.01,
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Distilled runs: what they are made of, that they resume bit for bit, and that they take no other teacher."""
+"""Distilled runs: what they are made of, that they resume bit for bit, and that they take no other
+teacher.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ from unfog.training.checkpoint import newest_verified
 from unfog.training.guard import Interrupted
 
 pytest.importorskip("sklearn")
-TINY = ["training.steps=2", "training.batch=4", "training.warmup=1", "network.channels=8", "network.groups=4", "network.blocks=1"]
+TINY = [
+    "training.steps=2",
+    "training.batch=4",
+    "training.warmup=1",
+    "network.channels=8",
+    "network.groups=4",
+    "network.blocks=1",
+]
 BRIEF = ["training.steps=6", "training.checkpoint_every=2", "training.precision=fp32"]
 SHORT = {"adversarial": BRIEF, "consistency": [*BRIEF, "objective.knots=2", "objective.reach=1"]}
 
@@ -33,13 +42,17 @@ SHORT = {"adversarial": BRIEF, "consistency": [*BRIEF, "objective.knots=2", "obj
 def teachers(tmp_path_factory):
     folder, dataset = tmp_path_factory.mktemp("teachers"), open_dataset("digits")
     for system in ("ddpm", "edm"):
-        train_config(configure_system(system, dataset, {"name": "digits"}, TINY), dataset, folder / system)
+        train_config(
+            configure_system(system, dataset, {"name": "digits"}, TINY), dataset, folder / system
+        )
     return folder
 
 
 @pytest.mark.parametrize(("system", "prediction"), [("ddpm", "v"), ("edm", "edm")])
 @pytest.mark.parametrize("method", SHORT)
-def test_a_student_samples_in_its_steps_without_being_told(teachers, tmp_path, system, prediction, method):
+def test_a_student_samples_in_its_steps_without_being_told(
+    teachers, tmp_path, system, prediction, method
+):
     told = distill_run(teachers / system, 2, tmp_path / "new", SHORT[method], method=method)
     run, teacher = Run.open(tmp_path / "new"), Run.open(teachers / system)
     assert (told["step"], told["teacher"], told["sampling steps"]) == (6, system, 2)
@@ -74,7 +87,9 @@ def test_the_student_starts_as_its_teacher(teachers, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("method", SHORT)
-def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(teachers, tmp_path, monkeypatch, method):
+def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(
+    teachers, tmp_path, monkeypatch, method
+):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     distill_run(teachers / "ddpm", 2, tmp_path / "unbroken", SHORT[method], method=method)
@@ -82,12 +97,20 @@ def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(teachers, tmp_pa
         real = loop.train
 
         def train(*parts, callback=None, **options):
-            return real(*parts, callback=lambda step, *_: os.kill(os.getpid(), signal.SIGTERM) if step == 3 else None, **options)
+            return real(
+                *parts,
+                callback=lambda step, *_: (
+                    os.kill(os.getpid(), signal.SIGTERM) if step == 3 else None
+                ),
+                **options,
+            )
 
         patched.setattr("unfog.runs.train.train", train)
         with pytest.raises(Interrupted):
             distill_run(teachers / "ddpm", 2, tmp_path / "broken", SHORT[method], method=method)
-    copy = export(teachers / "ddpm", tmp_path / "copy")  # the teacher is its weights, wherever they lie
+    copy = export(
+        teachers / "ddpm", tmp_path / "copy"
+    )  # the teacher is its weights, wherever they lie
     distill_run(copy, 2, tmp_path / "broken", resume=True)
     torch.set_num_threads(threads)
     a, b = (newest_verified(tmp_path / name)[0] for name in ("unbroken", "broken"))
@@ -109,9 +132,16 @@ def test_another_teacher_or_another_number_of_steps_is_refused(teachers, tmp_pat
 
 def test_the_new_config(teachers):
     run = Run.open(teachers / "ddpm")
-    assert configure(run, 3)["sampling"]["sampler"] == {"name": "consistency", "segments": 3, "scale": 0.5}
+    assert configure(run, 3)["sampling"]["sampler"] == {
+        "name": "consistency",
+        "segments": 3,
+        "scale": 0.5,
+    }
     chosen = configure(run, 2, ["objective.scale=1.5", "training.lr=1e-4"])
-    assert chosen["sampling"]["grid"] == {"name": "angle", "scale": 1.5}  # the sampler's segments are the objective's
+    assert chosen["sampling"]["grid"] == {
+        "name": "angle",
+        "scale": 1.5,
+    }  # the sampler's segments are the objective's
     assert chosen["sampling"]["sampler"]["scale"] == 1.5
     for steps in (0, distill.MOST_STEPS + 1):
         with pytest.raises(InputError, match="1 to 16 steps"):
@@ -130,15 +160,29 @@ def test_noise_prediction_gives_way(teachers, process, name):
 
 
 def test_a_student_starts_from_an_earlier_one(teachers, tmp_path):
-    """With no learning rate it stays that one; its name and weights are in the config; one that predicts otherwise is refused."""
-    distill_run(teachers / "ddpm", 2, tmp_path / "first", SHORT["consistency"], method="consistency")
-    told = distill_run(teachers / "ddpm", 2, tmp_path / "second", [*BRIEF, "training.lr=0.0"], start=tmp_path / "first")
+    """With no learning rate it stays that one; its name and weights are in the config; one that
+    predicts otherwise is refused.
+    """
+    distill_run(
+        teachers / "ddpm", 2, tmp_path / "first", SHORT["consistency"], method="consistency"
+    )
+    told = distill_run(
+        teachers / "ddpm",
+        2,
+        tmp_path / "second",
+        [*BRIEF, "training.lr=0.0"],
+        start=tmp_path / "first",
+    )
     first, second = Run.open(tmp_path / "first"), Run.open(tmp_path / "second")
     assert told["step"] == 6
     assert second.config["start"] == {"run": "first", "sha256": first.weights_sha256}
-    pairs = zip(first.denoiser.state_dict().values(), second.denoiser.state_dict().values(), strict=True)
+    pairs = zip(
+        first.denoiser.state_dict().values(), second.denoiser.state_dict().values(), strict=True
+    )
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in pairs)
     with pytest.raises(InputError, match="predicts 'noise' and the student 'v'"):
         distill_run(teachers / "ddpm", 2, tmp_path / "third", BRIEF, start=teachers / "ddpm")
     with pytest.raises(InputError, match="its own weights"):
-        distill_run(teachers / "ddpm", 2, tmp_path / "second", resume=True, start=tmp_path / "first")
+        distill_run(
+            teachers / "ddpm", 2, tmp_path / "second", resume=True, start=tmp_path / "first"
+        )

@@ -34,7 +34,12 @@ class Hungry(Denoiser):
 
     def __init__(self, limit: int, width: int = N, error: Exception | None = None) -> None:
         super().__init__()
-        self.limit, self.width, self.error, self.sizes = limit, width, error or MemoryError(), list[tuple[int, ...]]()
+        self.limit, self.width, self.error, self.sizes = (
+            limit,
+            width,
+            error or MemoryError(),
+            list[tuple[int, ...]](),
+        )
 
     def forward(self, x_t, t, **condition):
         if x_t.numel() > self.limit or x_t.shape[2] > self.width:
@@ -47,7 +52,11 @@ class Hungry(Denoiser):
 def stationary(n: int) -> Denoiser:
     """The exact denoiser of a stationary Gaussian on a line of n pixels."""
     place = torch.arange(n).double()
-    return gaussian_denoiser(PROCESS, torch.full((n,), 0.3).double(), 0.1 * torch.exp(-(place[:, None] - place).abs() / 0.7))
+    return gaussian_denoiser(
+        PROCESS,
+        torch.full((n,), 0.3).double(),
+        0.1 * torch.exp(-(place[:, None] - place).abs() / 0.7),
+    )
 
 
 def run_of(prior: Hungry) -> Run:
@@ -56,14 +65,24 @@ def run_of(prior: Hungry) -> Run:
 
 def restored(limit: int, operator, error: Exception | None = None) -> tuple[Restored, Hungry]:
     prior = Hungry(limit, error=error)
-    y = operator(0.3 + 0.3 * torch.randn(3, 1, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    y = operator(
+        0.3
+        + 0.3
+        * torch.randn(3, 1, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    )
     plan = Plan(DDPM(), grids.build({"name": "karras", "sigma_min": 0.05})(PROCESS, 5), {})
     return restore(run_of(prior), y, operator, 0.2, samples=3, plan=plan, batch=8), prior
 
 
-@pytest.mark.parametrize("operator", [Identity(), Mask((torch.arange(N) % 3 > 0)[None, None])], ids=["denoise", "inpaint"])
+@pytest.mark.parametrize(
+    "operator",
+    [Identity(), Mask((torch.arange(N) % 3 > 0)[None, None])],
+    ids=["denoise", "inpaint"],
+)
 def test_fewer_at_a_time_changes_nothing(operator):
-    """9 draws: 8 at a time run out of memory, and so do 4; the mean's 3 images at a time do not fit either."""
+    """9 draws: 8 at a time run out of memory, and so do 4; the mean's 3 images at a time do not fit
+    either.
+    """
     plenty, _ = restored(10**6, operator)
     scarce, prior = restored(2 * N, operator)
     assert max(size[0] for size in prior.sizes) == 2
@@ -73,8 +92,12 @@ def test_fewer_at_a_time_changes_nothing(operator):
 
 
 def test_tiles_give_the_mean_of_the_whole():
-    """Denoising, whose mean is exact: within .05 of the deviation that a posterior of independent pixels has."""
-    y = 0.3 + 0.4 * torch.randn(3, 1, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    """Denoising, whose mean is exact: within .05 of the deviation that a posterior of independent
+    pixels has.
+    """
+    y = 0.3 + 0.4 * torch.randn(
+        3, 1, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     with pytest.warns(UserWarning, match="tiles of 20 pixels"):
         tiled = posterior_mean(run_of(Hungry(N - 1)), y, 0.2)
     gap = tiled - posterior_mean(run_of(Hungry(10**6)), y, 0.2)
@@ -84,15 +107,24 @@ def test_tiles_give_the_mean_of_the_whole():
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [20, 10])
 def test_the_law_in_tiles_is_that_of_the_whole(width):
-    """Of what MMPS draws, as halving it once and twice finds room: its mean within .05 posterior deviations, its covariance within .05."""
-    mask, times = Mask(torch.arange(N) % 3 > 0), grids.build({"name": "karras", "sigma_min": 0.05})(PROCESS, 5)
+    """Of what MMPS draws, as halving it once and twice finds room: its mean within .05 posterior
+    deviations, its covariance within .05.
+    """
+    mask, times = (
+        Mask(torch.arange(N) % 3 > 0),
+        grids.build({"name": "karras", "sigma_min": 0.05})(PROCESS, 5),
+    )
     y = mask(torch.randn(1, 1, N, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
 
     def law(denoiser):
-        return affine_law(MMPS(denoiser, mask, y, 0.2, iterations=N, tolerance=0), DDPM(), times, (1, N))
+        return affine_law(
+            MMPS(denoiser, mask, y, 0.2, iterations=N, tolerance=0), DDPM(), times, (1, N)
+        )
 
     with pytest.warns(UserWarning, match=f"tiles of {width} pixels"):
-        tiled, room = within_memory(lambda room: law(Tiled(Hungry(10**6, width), room.tile or N)), Room(1), (N,))
+        tiled, room = within_memory(
+            lambda room: law(Tiled(Hungry(10**6, width), room.tile or N)), Room(1), (N,)
+        )
     assert room == Room(1, width)
     whole = law(Hungry(10**6))
     assert float(((tiled[0] - whole[0]) / whole[1].diagonal().sqrt()).square().mean().sqrt()) < 0.05
@@ -101,7 +133,9 @@ def test_the_law_in_tiles_is_that_of_the_whole(width):
 
 @pytest.mark.slow  # torch's checkpoint loads its compiler the first time
 def test_differentiated_tiles_keep_nothing_but_their_inputs():
-    """Each tile is computed once more for each product, which is the product without tiles of a denoiser that knows no neighbours."""
+    """Each tile is computed once more for each product, which is the product without tiles of a
+    denoiser that knows no neighbours.
+    """
 
     class Pointwise(Denoiser):
         process, calls = PROCESS, 0
@@ -110,7 +144,10 @@ def test_differentiated_tiles_keep_nothing_but_their_inputs():
             self.calls += 1
             return Posterior(torch.tanh(x_t / (1 + t.view(-1, 1, 1))))
 
-    x, v = (torch.randn(1, 1, N, generator=torch.Generator().manual_seed(k), dtype=torch.float64) for k in (0, 1))
+    x, v = (
+        torch.randn(1, 1, N, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
+        for k in (0, 1)
+    )
     prior, t = Pointwise(), torch.tensor(0.3, dtype=torch.float64)
     _, expected = Pointwise().with_covariance(x, t)
     _, product = Tiled(prior, 16, batch=1).with_covariance(x, t)
@@ -126,7 +163,9 @@ def test_torch_says_it_in_its_own_words():
     assert out_of_memory(refused.value)
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."))
     assert out_of_memory(MemoryError())
-    assert not out_of_memory(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"))
+    assert not out_of_memory(
+        RuntimeError("The size of tensor a (3) must match the size of tensor b (4)")
+    )
 
 
 def test_other_errors_are_not_tried_again():

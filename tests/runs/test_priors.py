@@ -1,4 +1,6 @@
-"""The priors in the package: each opens by name, is small, says what made it, and denoises what it draws."""
+"""The priors in the package: each opens by name, is small, says what made it, and denoises what it
+draws.
+"""
 
 import numpy as np
 import pytest
@@ -20,7 +22,9 @@ def test_a_prior_is_small_and_says_what_made_it(name):
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_prior_of_pictures_draws_within_its_range_and_takes_noise_off(name):
-    """Its own draws stand for the data, which may not be at hand: of noise of a tenth of the range less than half is left."""
+    """Its own draws stand for the data, which may not be at hand: of noise of a tenth of the range
+    less than half is left.
+    """
     run = Run.open(name)
     low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
     x = draw(run, Plan.of(run, steps=8), range(2))

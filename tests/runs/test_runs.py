@@ -1,4 +1,6 @@
-"""Runs: opened by path or name, verified, exported; drawing and restoring do not depend on the batch."""
+"""Runs: opened by path or name, verified, exported; drawing and restoring do not depend on the
+batch.
+"""
 
 import json
 from dataclasses import replace
@@ -20,7 +22,13 @@ from unfog.runs.run import Run, export, priors
 from unfog.runs.sample import Plan, draw
 from unfog.runs.train import configure, rate, train_config
 
-SMALL = ["training.steps=4", "training.batch=4", "training.warmup=1", "network.channels=8", "network.groups=4"]
+SMALL = [
+    "training.steps=4",
+    "training.batch=4",
+    "training.warmup=1",
+    "network.channels=8",
+    "network.groups=4",
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +36,20 @@ def dataset():
     images = torch.rand(20, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(20) % 3
     return ArrayDataset(
-        "noise", images, {"name": "range", "low": 0, "high": 1}, {"label": {"name": "class", "count": 3}}, {"label": labels}
+        "noise",
+        images,
+        {"name": "range", "low": 0, "high": 1},
+        {"label": {"name": "class", "count": 3}},
+        {"label": labels},
     )
 
 
 @pytest.fixture(scope="module")
 def trained(dataset, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "edm"
-    train_config(configure("edm", dataset, {"name": "arrays", "path": "noise.npy"}, SMALL), dataset, folder)
+    train_config(
+        configure("edm", dataset, {"name": "arrays", "path": "noise.npy"}, SMALL), dataset, folder
+    )
     return folder
 
 
@@ -67,7 +81,9 @@ def test_guidance_without_a_null_is_refused(trained):
     zero, plan = {"label": torch.tensor([0])}, Plan.of(run, steps=1)
     with pytest.raises(InputError, match="knows its null"):
         draw(never, plan, [0], condition=zero, guidance=2.0)
-    assert torch.equal(draw(never, plan, [0], condition=zero, guidance=1.0), draw(run, plan, [0], condition=zero))
+    assert torch.equal(
+        draw(never, plan, [0], condition=zero, guidance=1.0), draw(run, plan, [0], condition=zero)
+    )
 
 
 def test_an_export_is_the_same_run(trained, tmp_path):
@@ -103,7 +119,10 @@ def test_shipped_priors_are_whole_and_light(name):
     run = Run.open(name)
     assert sum(f.stat().st_size for f in run.path.iterdir()) < 10e6
     assert {"data", "commands", "seed", "licence", "figures"} <= run.card.keys()
-    assert set(json.loads((run.path / "manifest.json").read_text())) == {"weights.safetensors", "config.yaml"}
+    assert set(json.loads((run.path / "manifest.json").read_text())) == {
+        "weights.safetensors",
+        "config.yaml",
+    }
 
 
 class Exact(Denoiser):
@@ -113,7 +132,9 @@ class Exact(Denoiser):
         super().__init__()
         self.process = EDM()
         self.oracle = gaussian_denoiser(
-            self.process, torch.full((16,), 0.2, dtype=torch.float64), 0.3 * torch.eye(16, dtype=torch.float64) + 0.2
+            self.process,
+            torch.full((16,), 0.2, dtype=torch.float64),
+            0.3 * torch.eye(16, dtype=torch.float64) + 0.2,
         )
 
     def forward(self, x_t, t, **condition):
@@ -127,15 +148,32 @@ def oracle_run(trained):
 
 
 @pytest.mark.parametrize(
-    "operator", [Identity(), Mask(torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.5), BlockAverage(2),
-     Blur(gaussian_kernel(0.3))],
-)  # fmt: skip
+    "operator",
+    [
+        Identity(),
+        Mask(torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(1)) < 0.5),
+        BlockAverage(2),
+        Blur(gaussian_kernel(0.3)),
+    ],
+)
 def test_restoration_in_natural_units_is_the_exact_posterior(oracle_run, operator):
-    """Measurement in 0..100, noise 5: mean and deviation of 600 samples against linear regression done in those units."""
+    """Measurement in 0..100, noise 5: mean and deviation of 600 samples against linear regression
+    done in those units.
+    """
     y = operator(50 + 20 * torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(2)))
-    restored = restore(oracle_run, y, operator, 5.0, samples=600, plan=Plan.of(oracle_run, "ddpm", 60, "karras"), batch=600)
+    restored = restore(
+        oracle_run,
+        y,
+        operator,
+        5.0,
+        samples=600,
+        plan=Plan.of(oracle_run, "ddpm", 60, "karras"),
+        batch=600,
+    )
     exact, spread = regression(operator, y)
-    assert float(((restored.mean.flatten() - exact) / spread).abs().max()) < (1e-4 if isinstance(operator, Identity) else 0.25)
+    assert float(((restored.mean.flatten() - exact) / spread).abs().max()) < (
+        1e-4 if isinstance(operator, Identity) else 0.25
+    )
     assert float((restored.std.flatten() / spread - 1).abs().max()) < 0.2
 
 
@@ -156,23 +194,43 @@ def regression(operator, y):
     """Posterior mean and deviation for the prior of ``Exact`` in natural units and noise 5."""
     a = operator(torch.eye(16).view(16, 1, 4, 4)).flatten(1).T.double()
     mean, covariance = torch.full((16,), 60.0).double(), 2500 * (0.3 * torch.eye(16) + 0.2).double()
-    gain = covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T + 25 * torch.eye(len(a)).double())
-    return mean + gain @ (y.flatten().double() - a @ mean), (covariance - gain @ a @ covariance).diagonal().sqrt()
+    gain = (
+        covariance @ a.T @ torch.linalg.inv(a @ covariance @ a.T + 25 * torch.eye(len(a)).double())
+    )
+    return mean + gain @ (y.flatten().double() - a @ mean), (
+        covariance - gain @ a @ covariance
+    ).diagonal().sqrt()
 
 
 def test_a_restoration_does_not_depend_on_the_batch(oracle_run):
     y = 50 + 20 * torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(2))
     mask = Mask(torch.rand(3, 1, 4, 4, generator=torch.Generator().manual_seed(3)) < 0.5)
     plan = Plan.of(oracle_run, "ddpm", 8, "karras")
-    together, apart = (restore(oracle_run, mask(y), mask, 5.0, samples=4, plan=plan, batch=b) for b in (12, 5))
+    together, apart = (
+        restore(oracle_run, mask(y), mask, 5.0, samples=4, plan=plan, batch=b) for b in (12, 5)
+    )
     assert torch.allclose(together.samples, apart.samples, atol=1e-3)
 
 
 def test_intervals_cover_what_they_say(oracle_run):
     """Truths from the prior: the 90 % interval of an exact posterior holds 90 % of them."""
-    truth = oracle_run.denoiser.oracle.draw(300, torch.Generator().manual_seed(5)).view(300, 1, 4, 4).float() * 50 + 50
+    truth = (
+        oracle_run.denoiser.oracle.draw(300, torch.Generator().manual_seed(5))
+        .view(300, 1, 4, 4)
+        .float()
+        * 50
+        + 50
+    )
     y = truth + 20 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(6))
-    restored = restore(oracle_run, y, Identity(), 20.0, samples=60, plan=Plan.of(oracle_run, "dpmpp-2m", 40, "karras"), batch=9000)
+    restored = restore(
+        oracle_run,
+        y,
+        Identity(),
+        20.0,
+        samples=60,
+        plan=Plan.of(oracle_run, "dpmpp-2m", 40, "karras"),
+        batch=9000,
+    )
     low, high = restored.interval()
     assert 0.86 < float(((truth >= low) & (truth <= high)).float().mean()) < 0.93
 

@@ -13,7 +13,14 @@ from unfog.runs.train import train_system
 
 pytest.importorskip("sklearn")
 
-SMALL = ["network.channels=8", "network.multipliers=[1,2]", "network.blocks=1", "network.groups=4", "training.batch=4", "training.warmup=1"]
+SMALL = [
+    "network.channels=8",
+    "network.multipliers=[1,2]",
+    "network.blocks=1",
+    "network.groups=4",
+    "training.batch=4",
+    "training.warmup=1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,9 @@ def test_it_goes_on_from_the_averaged_weights(first: Path, tmp_path: Path) -> No
 
 def test_what_does_not_fit_is_refused_and_nothing_written(first: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="another network"):
-        train_system("edm", "digits", tmp_path / "wide", [*SMALL, "network.channels=16"], start=first)
+        train_system(
+            "edm", "digits", tmp_path / "wide", [*SMALL, "network.channels=16"], start=first
+        )
     with pytest.raises(InputError, match="is not a run"):
         train_system("edm", "digits", tmp_path / "none", SMALL, start=tmp_path / "missing")
     with pytest.raises(InputError, match="leave out --start"):

@@ -1,4 +1,6 @@
-"""Factors on intervals, learned on raw data simulated from images: with the images' own Gaussian prior there is nothing to mend."""
+"""Factors on intervals, learned on raw data simulated from images: with the images' own Gaussian
+prior there is nothing to mend.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,25 @@ SIMULATED = {"mri": lambda run: simulated_mri(run, 2, 4), "ct": lambda run: simu
 
 def law() -> tuple[torch.Tensor, torch.Tensor]:
     """A stationary Gaussian on a square, correlated over two pixels."""
-    place = torch.stack(torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij"), -1).reshape(-1, 2).double()
+    place = (
+        torch.stack(torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij"), -1)
+        .reshape(-1, 2)
+        .double()
+    )
     return torch.full((SIDE**2,), 0.4).double(), 0.09 * torch.exp(-torch.cdist(place, place) / 2)
 
 
 @pytest.fixture
 def gaussian_run(tmp_path: Path) -> Callable[[float], Run]:
-    """A run that knows the law of the data, its covariance times a factor; the data lie in ``held-out.npy``."""
+    """A run that knows the law of the data, its covariance times a factor; the data lie in
+    ``held-out.npy``.
+    """
     mean, covariance = law()
     np.save(
         tmp_path / "held-out.npy",
-        gaussian_denoiser(EDM(), mean, covariance).draw(IMAGES, torch.Generator().manual_seed(0)).view(-1, 1, SIDE, SIDE),
+        gaussian_denoiser(EDM(), mean, covariance)
+        .draw(IMAGES, torch.Generator().manual_seed(0))
+        .view(-1, 1, SIDE, SIDE),
     )
     sampling = {"sampler": "calibrated-draws", "steps": 4, "grid": "karras"}
 
@@ -49,11 +59,15 @@ def gaussian_run(tmp_path: Path) -> Callable[[float], Run]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["mri", "ct"])
-def test_an_exact_prior_needs_no_factor_but_that_of_few_draws(gaussian_run: Callable[[float], Run], task: str) -> None:
+def test_an_exact_prior_needs_no_factor_but_that_of_few_draws(
+    gaussian_run: Callable[[float], Run], task: str
+) -> None:
     """Student's: sqrt(1 + 1 / K) t(.95; K - 1) / 1.645 for K draws, here 1.10."""
     run = gaussian_run(1.0)
     data = run.path / "held-out.npy"
-    found = calibrate_uncertainty(run, data, task, SIMULATED[task](run), 0.05, images=IMAGES, samples=DRAWS)
+    found = calibrate_uncertainty(
+        run, data, task, SIMULATED[task](run), 0.05, images=IMAGES, samples=DRAWS
+    )
     assert found["scale"] == pytest.approx(1.10, abs=0.12)
     assert found["covered after"] == pytest.approx(0.9, abs=0.01)
     assert interval_scale(run, task) == found["scale"]
@@ -62,24 +76,40 @@ def test_an_exact_prior_needs_no_factor_but_that_of_few_draws(gaussian_run: Call
 
 @pytest.mark.slow
 def test_a_prior_too_sure_of_itself_gets_a_factor(gaussian_run: Callable[[float], Run]) -> None:
-    """Half the deviation where the prior decides makes the factor a larger one, with which the interval covers what it says."""
+    """Half the deviation where the prior decides makes the factor a larger one, with which the
+    interval covers what it says.
+    """
     run = gaussian_run(0.25)
-    found = calibrate_uncertainty(run, run.path / "held-out.npy", "mri", SIMULATED["mri"](run), 0.05, images=IMAGES, samples=DRAWS)
+    found = calibrate_uncertainty(
+        run,
+        run.path / "held-out.npy",
+        "mri",
+        SIMULATED["mri"](run),
+        0.05,
+        images=IMAGES,
+        samples=DRAWS,
+    )
     assert found["scale"] > 1.3
     assert found["covered before"] < 0.8
     assert found["covered after"] == pytest.approx(0.9, abs=0.01)
 
 
 @pytest.mark.parametrize("task", ["mri", "ct"])
-def test_what_is_simulated_is_linear_and_leaves_out_what_is_not_measured(gaussian_run: Callable[[float], Run], task: str) -> None:
+def test_what_is_simulated_is_linear_and_leaves_out_what_is_not_measured(
+    gaussian_run: Callable[[float], Run], task: str
+) -> None:
     operator: Operator = SIMULATED[task](gaussian_run(1.0))
-    x = torch.randn(2, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = torch.randn(
+        2, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     assert adjoint_error(operator, x.shape, torch.Generator().manual_seed(1)) < 1e-6
     y = operator(x)
     assert y.shape == ((2, 8, SIDE, SIDE) if task == "mri" else (2, 1, 4, SIDE))
     if task == "mri":
         assert int((y != 0).any(3).all(1)[0].sum()) == SIDE // 2
-        assert float(y.square().sum()) < float(x.square().sum())  # a share of the lines, by coils that share one image
+        assert float(y.square().sum()) < float(
+            x.square().sum()
+        )  # a share of the lines, by coils that share one image
 
 
 def test_lines_are_as_many_as_asked_with_the_middle_whole() -> None:

@@ -1,4 +1,6 @@
-"""The grid of angles, and multistep consistency sampling with the exact consistency function of a Gaussian."""
+"""The grid of angles, and multistep consistency sampling with the exact consistency function of a
+Gaussian.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def test_angles_are_even_and_nested(process):
     coarse, fine = (check_grid(angle(0.7)(process, n)) for n in (3, 6))
     assert torch.allclose(fine[::2], coarse, atol=1e-12)
     angles = torch.atan(process.noise_level(fine[1:-1]) / 0.7)
-    assert torch.allclose(angles.diff(), -torch.atan(process.noise_level(fine[0]) / 0.7) / 6, atol=1e-9)
+    assert torch.allclose(
+        angles.diff(), -torch.atan(process.noise_level(fine[0]) / 0.7) / 6, atol=1e-9
+    )
 
 
 def test_the_middle_is_where_noise_and_signal_are_equal():
@@ -40,7 +44,13 @@ def test_a_step_a_segment_is_the_probability_flow(process, segments):
     x = torch.randn(64, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     one, zero = torch.ones((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     wanted = flow_map(oracle, x * process.sigma(one), one, zero)
-    found = sample(ExactJump(oracle, segments), x, angle()(process, segments), Consistency(segments), randomness=torch.Generator())
+    found = sample(
+        ExactJump(oracle, segments),
+        x,
+        angle()(process, segments),
+        Consistency(segments),
+        randomness=torch.Generator(),
+    )
     assert float((found - wanted).abs().max()) < 1e-10 * (1 + float(mean.abs().max()))
 
 
@@ -50,9 +60,13 @@ def test_further_steps_noise_anew_and_keep_the_law(process, segments, steps):
     oracle, mean, covariance = gaussian(process, 2)
     n, g = 40_000, torch.Generator().manual_seed(0)
     x = torch.randn(n, 2, dtype=torch.float64, generator=g)
-    x = sample(ExactJump(oracle, segments), x, angle()(process, steps), Consistency(segments), randomness=g)
+    x = sample(
+        ExactJump(oracle, segments), x, angle()(process, steps), Consistency(segments), randomness=g
+    )
     error = math.sqrt(float(covariance.diagonal().max()) / n)
-    start = float(process.alpha(torch.ones(()).double()) / process.sigma(torch.ones(()).double()))  # x_1 is drawn as noise alone
+    start = float(
+        process.alpha(torch.ones(()).double()) / process.sigma(torch.ones(()).double())
+    )  # x_1 is drawn as noise alone
     assert float((x.mean(0) - mean).abs().max()) < 5 * error + start * float(mean.abs().max())
     assert torch.allclose(x.T.cov(), covariance, rtol=0.05, atol=0.03)
 
@@ -69,7 +83,10 @@ def test_a_sampler_of_other_ends_is_wrong():
 def test_a_grid_coarser_than_the_segments_is_ddim():
     oracle, _, _ = gaussian(VPLinear(), 2)
     x, grid = torch.randn(4, 2, dtype=torch.float64), angle()(VPLinear(), 2)
-    few, ddim = (sample(oracle, x, grid, s, randomness=torch.Generator()) for s in (Consistency(4), samplers.build("ddim")))
+    few, ddim = (
+        sample(oracle, x, grid, s, randomness=torch.Generator())
+        for s in (Consistency(4), samplers.build("ddim"))
+    )
     assert torch.allclose(few, ddim, atol=1e-12)
 
 

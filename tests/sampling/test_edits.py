@@ -27,7 +27,14 @@ def edits(process, strength, x, count=MANY):
     """``count`` edits of one x by a sampler that is exact for a Gaussian, and the prior."""
     prior, mean, covariance = gaussian(process, D)
     grid = grids.build({"name": "karras", "sigma_max": 8.0})(process, 10)
-    found = sdedit(prior, x.expand(count, D), grid, Calibrated(D), strength, randomness=torch.Generator().manual_seed(1))
+    found = sdedit(
+        prior,
+        x.expand(count, D),
+        grid,
+        Calibrated(D),
+        strength,
+        randomness=torch.Generator().manual_seed(1),
+    )
     return found, mean, covariance, last_share(grid, strength)
 
 
@@ -42,7 +49,9 @@ def check_law(found, mean, covariance):
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 @pytest.mark.parametrize("strength", [0.2, 0.5, 0.8])
 def test_an_edit_is_a_draw_given_the_picture_with_noise(process, strength):
-    """x' ~ p(x_0 | alpha x + sigma z): its mean is m + G (x - m), its covariance the posterior's and that of z through the gain G."""
+    """x' ~ p(x_0 | alpha x + sigma z): its mean is m + G (x - m), its covariance the posterior's
+    and that of z through the gain G.
+    """
     x = torch.tensor([[2.0, -1.0, 0.5]], dtype=torch.float64)
     found, mean, covariance, times = edits(process, strength, x)
     level = float(process.noise_level(times[0]))
@@ -53,19 +62,32 @@ def test_an_edit_is_a_draw_given_the_picture_with_noise(process, strength):
 
 
 def test_strength_one_draws_from_the_prior():
-    """At sigma / alpha = 200 what is left of the picture is far below a standard error of the mean."""
+    """At sigma / alpha = 200 what is left of the picture is far below a standard error of the
+    mean.
+    """
     process = VPLinear()
     prior, mean, covariance = gaussian(process, D)
     grid = grids.build({"name": "log-snr", "sigma_max": 200.0})(process, 6)
     x = torch.tensor([[5.0, -5.0, 5.0]], dtype=torch.float64).expand(MANY, D)
-    check_law(sdedit(prior, x, grid, Calibrated(D), 1.0, randomness=torch.Generator().manual_seed(0)), mean, covariance)
+    check_law(
+        sdedit(prior, x, grid, Calibrated(D), 1.0, randomness=torch.Generator().manual_seed(0)),
+        mean,
+        covariance,
+    )
 
 
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "heun", "dpmpp-2m"])
 def test_strength_zero_gives_the_picture_back(name):
     prior, _, _ = gaussian(EDM(), D)
     x = torch.randn(4, D, dtype=torch.float64)
-    found = sdedit(prior, x, grids.build("karras")(EDM(), 10), samplers.build(name), 0.0, randomness=generators(0, range(4)))
+    found = sdedit(
+        prior,
+        x,
+        grids.build("karras")(EDM(), 10),
+        samplers.build(name),
+        0.0,
+        randomness=generators(0, range(4)),
+    )
     assert torch.equal(found, x)
 
 
@@ -75,7 +97,14 @@ def test_an_edit_does_not_depend_on_its_batch_and_keeps_what_is_masked():
     keep = Mask(torch.tensor([[True, False, False]]))
     sampler = Projection(samplers.build("ddpm"), keep, keep(x))
     many = sdedit(prior, x, grid, sampler, 0.7, randomness=generators(0, range(4)))
-    one = sdedit(prior, x[2:3], grid, Projection(samplers.build("ddpm"), keep, keep(x[2:3])), 0.7, randomness=generators(0, [2]))
+    one = sdedit(
+        prior,
+        x[2:3],
+        grid,
+        Projection(samplers.build("ddpm"), keep, keep(x[2:3])),
+        0.7,
+        randomness=generators(0, [2]),
+    )
     assert torch.allclose(many[2:3], one, atol=1e-12)
     assert torch.allclose(many[:, 0], x[:, 0], atol=1e-12)
     assert float((many[:, 1:] - x[:, 1:]).abs().min()) > 1e-4
@@ -97,12 +126,16 @@ class OneOfTwo(Denoiser):
 
 @pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 def test_an_inversion_takes_what_is_told_apart_from_one_to_the_other(process):
-    """x comes back under its own label, and under the other as x + (I - R) (m_1 - m_0): to a part in a million.
+    """x comes back under its own label, and under the other as x + (I - R) (m_1 - m_0): to a part
+    in a million.
 
-    R takes x / alpha - m down the grid, in the eigenbasis of C by DDIM's factors 1 + (k_s - k_t) k_t / (c + k_t^2), k = sigma / alpha.
+    R takes x / alpha - m down the grid, in the eigenbasis of C by DDIM's factors 1 + (k_s - k_t)
+    k_t / (c + k_t^2), k = sigma / alpha.
     """
     prior = OneOfTwo(process)
-    x = prior.mean + torch.randn(5, D, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = prior.mean + torch.randn(
+        5, D, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     grid = grids.build({"name": "karras", "sigma_max": 5.0})(process, 20)
     values, basis = torch.linalg.eigh(prior.covariance)
     level = process.noise_level(grid)[:, None]
@@ -115,14 +148,23 @@ def test_an_inversion_takes_what_is_told_apart_from_one_to_the_other(process):
 
 
 def test_one_iteration_is_of_the_first_order():
-    """The error of the usual inversion halves with the step; three iterations take most of it away."""
+    """The error of the usual inversion halves with the step; three iterations take most of it
+    away.
+    """
     process = VPLinear()
     prior = OneOfTwo(process)
     x, label = prior.mean + 1.0, {"label": torch.zeros(1)}
 
     def error(steps, iterations):
         grid = grids.build({"name": "log-snr", "sigma_max": 5.0, "sigma_min": 0.02})(process, steps)
-        return float((invert_and_edit(prior, x[None], grid, source=label, target=label, iterations=iterations) - x).norm())
+        return float(
+            (
+                invert_and_edit(
+                    prior, x[None], grid, source=label, target=label, iterations=iterations
+                )
+                - x
+            ).norm()
+        )
 
     assert error(160, 1) == pytest.approx(error(80, 1) / 2, rel=0.15)
     assert error(80, 3) < 0.05 * error(80, 1)
@@ -139,13 +181,20 @@ def test_a_grid_is_shortened_by_its_steps():
 
 
 def test_heun_edits_along_the_probability_flow_of_the_gaussian():
-    """With a deterministic sampler the edit is the flow's image of alpha x + sigma z, each number of deviations kept."""
+    """With a deterministic sampler the edit is the flow's image of alpha x + sigma z, each number
+    of deviations kept.
+    """
     process = VPLinear()
     prior, mean, covariance = gaussian(process, D)
     grid = grids.build("karras")(process, 240)
-    x, z = torch.zeros(1, D, dtype=torch.float64), torch.randn(1, D, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    x, z = (
+        torch.zeros(1, D, dtype=torch.float64),
+        torch.randn(1, D, generator=torch.Generator().manual_seed(4), dtype=torch.float64),
+    )
     found = sdedit(prior, x, grid, Heun(), 0.5, randomness=torch.Generator().manual_seed(4))
     alpha, sigma = prior.scales(last_share(grid, 0.5)[0])
     values, basis = torch.linalg.eigh(covariance)
-    scaled = ((alpha * x + sigma * z) - alpha * mean) @ basis / (alpha**2 * values + sigma**2).sqrt()
+    scaled = (
+        ((alpha * x + sigma * z) - alpha * mean) @ basis / (alpha**2 * values + sigma**2).sqrt()
+    )
     assert torch.allclose(found, mean + (scaled * values.sqrt()) @ basis.T, atol=1e-3)

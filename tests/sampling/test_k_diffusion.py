@@ -21,12 +21,16 @@ class Shared(Denoiser):
 def ours(name):
     sampler, randomness = samplers.build(CASES[name][0]), torch.Generator().manual_seed(SEED)
     grid = LEVELS / Shared.process.sigma_max
-    return torch.stack([state.x for state in trajectory(Shared(), X, grid, sampler, randomness=randomness)])
+    return torch.stack(
+        [state.x for state in trajectory(Shared(), X, grid, sampler, randomness=randomness)]
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_trajectories_are_those_of_k_diffusion(name):
-    """As they were stored; with churn its states are those after the noise, so only the ends are alike."""
+    """As they were stored; with churn its states are those after the noise, so only the ends are
+    alike.
+    """
     mine, stored = ours(name), load_file(FIXTURE)[name]
     shown = slice(-1, None) if "churn" in name else slice(None)
     assert float((mine - stored)[shown].abs().max()) <= 1e-7
@@ -39,4 +43,6 @@ def test_the_stored_trajectories_are_k_diffusions(name):
     if sampling is None:
         pytest.skip("k-diffusion is not installed; its stored trajectories are compared instead")
     _, function, settings = CASES[name]
-    assert torch.allclose(run(sampling, function, dict(settings)), load_file(FIXTURE)[name], rtol=0, atol=1e-12)
+    assert torch.allclose(
+        run(sampling, function, dict(settings)), load_file(FIXTURE)[name], rtol=0, atol=1e-12
+    )

@@ -1,4 +1,6 @@
-"""Parity with diffusers' schedulers: the same model outputs through both, to 1e-5 relative, over whole trajectories."""
+"""Parity with diffusers' schedulers: the same model outputs through both, to 1e-5 relative, over
+whole trajectories.
+"""
 
 import inspect
 
@@ -19,12 +21,19 @@ from unfog.sampling.samplers import samplers
 diffusers = pytest.importorskip("diffusers")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 PROCESS = ddpm_linear()
-TABLE = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
+TABLE = {
+    "num_train_timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+}
 X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def noise_model(x, index):
-    """A smooth stand-in for a network, of x on the variance-preserving scale and the discrete time: a Gaussian's noise, and a wave."""
+    """A smooth stand-in for a network, of x on the variance-preserving scale and the discrete time:
+    a Gaussian's noise, and a wave.
+    """
     sigma = float(PROCESS.sigma(torch.tensor((index + 1) / 1000, dtype=torch.float64)))
     return sigma * x + 0.3 * torch.sin(2 * x + 0.003 * index) + 0.1 * x.roll(1, -1)
 
@@ -40,7 +49,9 @@ class Shared(Denoiser):
 
 
 def ours(grid, sampler, x=X):
-    return list(trajectory(Shared(), x, grid, sampler, randomness=torch.Generator().manual_seed(1)))[-1].x
+    return list(
+        trajectory(Shared(), x, grid, sampler, randomness=torch.Generator().manual_seed(1))
+    )[-1].x
 
 
 def theirs(scheduler, x=X, sigma_space=False):
@@ -50,7 +61,11 @@ def theirs(scheduler, x=X, sigma_space=False):
         x = x * float((scheduler.sigmas[0] ** 2 + 1) ** 0.5)  # x / alpha
     for t in scheduler.timesteps:
         scaled = scheduler.scale_model_input(x, t) if sigma_space else x
-        kwargs = {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+        kwargs = (
+            {"generator": generator}
+            if "generator" in inspect.signature(scheduler.step).parameters
+            else {}
+        )
         x = scheduler.step(noise_model(scaled, float(t)), t, x, **kwargs).prev_sample
     return x
 
@@ -61,13 +76,17 @@ def close(a, b):
 
 @pytest.mark.parametrize(("spacing", "steps"), [("leading", 20), ("trailing", 20), ("leading", 50)])
 def test_ddim(spacing, steps):
-    scheduler = diffusers.DDIMScheduler(**TABLE, clip_sample=False, timestep_spacing=spacing, set_alpha_to_one=True)
+    scheduler = diffusers.DDIMScheduler(
+        **TABLE, clip_sample=False, timestep_spacing=spacing, set_alpha_to_one=True
+    )
     scheduler.set_timesteps(steps)
     assert close(ours(grids.build(spacing)(PROCESS, steps), DDIM()), theirs(scheduler))
 
 
 def test_ddim_with_noise():
-    scheduler = diffusers.DDIMScheduler(**TABLE, clip_sample=False, timestep_spacing="trailing", set_alpha_to_one=True)
+    scheduler = diffusers.DDIMScheduler(
+        **TABLE, clip_sample=False, timestep_spacing="trailing", set_alpha_to_one=True
+    )
     scheduler.set_timesteps(20)
     generator, x = torch.Generator().manual_seed(1), X
     for t in scheduler.timesteps:
@@ -78,13 +97,17 @@ def test_ddim_with_noise():
 @pytest.mark.parametrize(("name", "variance"), [("fixed_small", small), ("fixed_large", large)])
 @pytest.mark.parametrize("steps", [50, 1000])
 def test_ddpm(name, variance, steps):
-    scheduler = diffusers.DDPMScheduler(**TABLE, clip_sample=False, variance_type=name, timestep_spacing="leading")
+    scheduler = diffusers.DDPMScheduler(
+        **TABLE, clip_sample=False, variance_type=name, timestep_spacing="leading"
+    )
     scheduler.set_timesteps(steps)
     # In float64 on both sides: over 1000 steps the rounding of a float32 table alone exceeds 1e-5.
     scheduler.betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
     scheduler.alphas_cumprod = torch.cumprod(1 - scheduler.betas, 0)
     x = X.double()
-    assert close(ours(grids.build("leading")(PROCESS, steps), DDPM(variance), x), theirs(scheduler, x))
+    assert close(
+        ours(grids.build("leading")(PROCESS, steps), DDPM(variance), x), theirs(scheduler, x)
+    )
 
 
 @pytest.mark.parametrize("kind", ["Euler", "Heun"])
@@ -99,7 +122,9 @@ def test_euler_and_heun(kind, spacing):
 
 def exactly(scheduler, end):
     """The scheduler with its table of noise levels in float64, and the grid it stands for."""
-    times = torch.cat([(scheduler.timesteps.double() + 1) / 1000, torch.tensor([end], dtype=torch.float64)])
+    times = torch.cat(
+        [(scheduler.timesteps.double() + 1) / 1000, torch.tensor([end], dtype=torch.float64)]
+    )
     scheduler.sigmas = PROCESS.noise_level(times)
     return times
 
@@ -119,7 +144,12 @@ def exactly(scheduler, end):
 @pytest.mark.parametrize("steps", [16, 28])
 def test_dpmpp(name, algorithm, order, kind, steps):
     scheduler = diffusers.DPMSolverMultistepScheduler(
-        **TABLE, algorithm_type=algorithm, solver_order=order, solver_type=kind, timestep_spacing="trailing", final_sigmas_type="zero"
+        **TABLE,
+        algorithm_type=algorithm,
+        solver_order=order,
+        solver_type=kind,
+        timestep_spacing="trailing",
+        final_sigmas_type="zero",
     )
     scheduler.set_timesteps(steps)
     x = X if "sde" in algorithm else X.double()  # their noise is float32 whatever x is
@@ -128,13 +158,23 @@ def test_dpmpp(name, algorithm, order, kind, steps):
 
 
 def test_dpmpp_3m_sde_but_for_a_sign():
-    """Diffusers takes 1/2 from the weight of the second difference where it is to be added (k-diffusion adds it, and so do we)."""
+    """Diffusers takes 1/2 from the weight of the second difference where it is to be added
+    (k-diffusion adds it, and so do we).
+    """
 
     def rule(moments):
-        return torch.cat([moments[:2], moments[2:] / 2 - 1]) if len(moments) == 3 else midpoint(moments)
+        return (
+            torch.cat([moments[:2], moments[2:] / 2 - 1])
+            if len(moments) == 3
+            else midpoint(moments)
+        )
 
     scheduler = diffusers.DPMSolverMultistepScheduler(
-        **TABLE, algorithm_type="sde-dpmsolver++", solver_order=3, timestep_spacing="trailing", final_sigmas_type="zero"
+        **TABLE,
+        algorithm_type="sde-dpmsolver++",
+        solver_order=3,
+        timestep_spacing="trailing",
+        final_sigmas_type="zero",
     )
     scheduler.set_timesteps(28)
     times = exactly(scheduler, 0.0)
@@ -150,13 +190,19 @@ def test_unipc_and_deis(kind, name, order):
     )
     scheduler.set_timesteps(20)
     times = exactly(scheduler, 0.001)
-    assert close(ours(times, samplers.build({"name": name, "order": order}), X.double()), theirs(scheduler, X.double()))
+    assert close(
+        ours(times, samplers.build({"name": name, "order": order}), X.double()),
+        theirs(scheduler, X.double()),
+    )
 
 
 def test_euler_ancestral():
     scheduler = diffusers.EulerAncestralDiscreteScheduler(**TABLE, timestep_spacing="trailing")
     scheduler.set_timesteps(20)
-    assert close(ours(grids.build("trailing")(PROCESS, 20), samplers.build("euler-ancestral")), theirs(scheduler, sigma_space=True))
+    assert close(
+        ours(grids.build("trailing")(PROCESS, 20), samplers.build("euler-ancestral")),
+        theirs(scheduler, sigma_space=True),
+    )
 
 
 def test_flow_matching():
@@ -173,7 +219,11 @@ def test_flow_matching():
     x = X
     for t in scheduler.timesteps:
         x = scheduler.step(noise_model(x, 999 * float(t) / 1000), t, x).prev_sample
-    mine = list(trajectory(Velocity(), X, torch.linspace(1, 0, 13).double(), Euler(), randomness=torch.Generator()))[-1].x
+    mine = list(
+        trajectory(
+            Velocity(), X, torch.linspace(1, 0, 13).double(), Euler(), randomness=torch.Generator()
+        )
+    )[-1].x
     assert close(mine, x)
 
 
@@ -184,7 +234,9 @@ def test_ddpm_with_learned_variance():
         def forward(self, x, label, context):
             return torch.cat([noise_model(x, float(label[0])), torch.tanh(x.flip(-1))], 1)
 
-    denoiser = NetworkDenoiser(TwoHalves(), PROCESS, Noise(), labels.build("time"), variance=LearnedRange())
+    denoiser = NetworkDenoiser(
+        TwoHalves(), PROCESS, Noise(), labels.build("time"), variance=LearnedRange()
+    )
     scheduler = diffusers.DDPMScheduler(**TABLE, clip_sample=False, variance_type="learned_range")
     scheduler.set_timesteps(1000)
     scheduler.betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
@@ -194,5 +246,7 @@ def test_ddpm_with_learned_variance():
         out = torch.cat([noise_model(x, float(t)), torch.tanh(x.flip(-1))], 1)
         x = scheduler.step(out, t, x, generator=generator).prev_sample
     grid, randomness = grids.build("trailing")(PROCESS, 1000), torch.Generator().manual_seed(1)
-    mine = list(trajectory(denoiser, X.double(), grid, DDPM(posterior), randomness=randomness))[-1].x
+    mine = list(trajectory(denoiser, X.double(), grid, DDPM(posterior), randomness=randomness))[
+        -1
+    ].x
     assert close(mine, x)

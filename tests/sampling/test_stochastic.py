@@ -1,4 +1,6 @@
-"""Stochastic samplers held to closed forms: each is affine on a Gaussian, so its own mean and variance follow by recursion."""
+"""Stochastic samplers held to closed forms: each is affine on a Gaussian, so its own mean and
+variance follow by recursion.
+"""
 
 import math
 from itertools import pairwise
@@ -8,7 +10,14 @@ import torch
 from support.priors import mixture
 
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
-from unfog.core.process import EDM, RectifiedFlow, SubVariancePreserving, VarianceExploding, VPLinear, ddpm_linear
+from unfog.core.process import (
+    EDM,
+    RectifiedFlow,
+    SubVariancePreserving,
+    VarianceExploding,
+    VPLinear,
+    ddpm_linear,
+)
 from unfog.core.random import generators
 from unfog.errors import InputError
 from unfog.sampling.ancestral import DDIM, DDPM
@@ -27,23 +36,35 @@ named = pytest.mark.parametrize("process", SDES, ids=lambda p: type(p).__name__)
 
 
 def scalar(process):
-    return gaussian_denoiser(process, torch.tensor([MEAN], dtype=torch.float64), torch.tensor([[VARIANCE]], dtype=torch.float64))
+    return gaussian_denoiser(
+        process,
+        torch.tensor([MEAN], dtype=torch.float64),
+        torch.tensor([[VARIANCE]], dtype=torch.float64),
+    )
 
 
 def even(process, steps, start=0.99, end=0.02):
     ends = process.log_snr(torch.tensor([start, end], dtype=torch.float64))
-    return process.t_of(torch.linspace(float(ends[0]), float(ends[1]), steps + 1, dtype=torch.float64))
+    return process.t_of(
+        torch.linspace(float(ends[0]), float(ends[1]), steps + 1, dtype=torch.float64)
+    )
 
 
 def moments(process, sampler, grid):
-    """Mean and variance of x at the grid's end, from x_t's own at its start: x_s = a x_t + b + noise terms, each read off the step."""
+    """Mean and variance of x at the grid's end, from x_t's own at its start: x_s = a x_t + b +
+    noise terms, each read off the step.
+    """
     oracle = scalar(process)
     alpha, sigma = oracle.scales(grid[0])
     mean, variance = alpha * MEAN, alpha**2 * VARIANCE + sigma**2
     for t, s in pairwise(grid):
         x = torch.tensor([[0.0], [1.0], [0.0]]).double()
-        seeds = [torch.Generator().manual_seed(k) for k in (0, 0, 1)]  # two x with one noise, then another noise
-        z = [torch.randn(1, generator=torch.Generator().manual_seed(k), dtype=torch.float64) for k in (0, 1)]
+        # two x with one noise, then another noise
+        seeds = [torch.Generator().manual_seed(k) for k in (0, 0, 1)]
+        z = [
+            torch.randn(1, generator=torch.Generator().manual_seed(k), dtype=torch.float64)
+            for k in (0, 1)
+        ]
         out = sampler.step(oracle, x, t, s, (), seeds, {})[0][:, 0]
         gain, spread = out[1] - out[0], (out[2] - out[0]) / (z[1] - z[0])
         mean, variance = gain * mean + out[0] - spread * z[0], gain**2 * variance + spread**2
@@ -59,7 +80,9 @@ def gap(process, sampler, steps):
 
 
 @named
-@pytest.mark.parametrize("sampler", [EulerMaruyama(), ReverseDiffusion(), DDPM()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "sampler", [EulerMaruyama(), ReverseDiffusion(), DDPM()], ids=lambda s: type(s).__name__
+)
 def test_predictors_converge_to_the_marginal_with_order_one(process, sampler):
     coarse, fine = gap(process, sampler, 200), gap(process, sampler, 400)
     assert fine < 0.05
@@ -67,7 +90,9 @@ def test_predictors_converge_to_the_marginal_with_order_one(process, sampler):
 
 
 def test_reverse_diffusion_is_the_papers():
-    """Song et al., eq. 46 and appendix E: for VE, and for VP with beta_i = 1 - alpha_t^2 / alpha_s^2."""
+    """Song et al., eq. 46 and appendix E: for VE, and for VP with beta_i = 1 - alpha_t^2 /
+    alpha_s^2.
+    """
     t, s = torch.tensor([0.6, 0.55], dtype=torch.float64)
     x = torch.randn(3, 2, dtype=torch.float64)
     z = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -86,16 +111,30 @@ def test_reverse_diffusion_is_the_papers():
 
 def test_first_order_sde_solver_is_ancestral():
     process = ddpm_linear()
-    oracle, grid, x = mixture(process), grids.build("trailing")(process, 20), torch.randn(4, 2, dtype=torch.float64)
-    a, b = (sample(oracle, x, grid, s, randomness=generators(0, range(4))) for s in (Multistep(1, exact, eta=1.0), DDPM()))
+    oracle, grid, x = (
+        mixture(process),
+        grids.build("trailing")(process, 20),
+        torch.randn(4, 2, dtype=torch.float64),
+    )
+    a, b = (
+        sample(oracle, x, grid, s, randomness=generators(0, range(4)))
+        for s in (Multistep(1, exact, eta=1.0), DDPM())
+    )
     assert torch.allclose(a, b, atol=1e-10)
 
 
 @pytest.mark.parametrize(("snr", "steps"), [(0.3, 60), (0.1, 250)])
 def test_langevin_alone_reaches_the_marginal(snr, steps):
-    """From twice the spread; in d dimensions the chain settles at 1 / (1 - snr^2) of the variance, which small steps take to the truth."""
+    """From twice the spread; in d dimensions the chain settles at 1 / (1 - snr^2) of the variance,
+    which small steps take to the truth.
+    """
     process, d, t = VPLinear(), 512, torch.tensor(0.4, dtype=torch.float64)
-    oracle = MixtureDenoiser(process, torch.ones(1).double(), torch.zeros(1, d).double(), torch.full((1, d), 0.5).double())
+    oracle = MixtureDenoiser(
+        process,
+        torch.ones(1).double(),
+        torch.zeros(1, d).double(),
+        torch.full((1, d), 0.5).double(),
+    )
     truth = float(process.alpha(t) ** 2 * 0.5 + process.sigma(t) ** 2)
     g = torch.Generator().manual_seed(0)
     x = 2 * truth**0.5 * torch.randn(32, d, generator=g, dtype=torch.float64)
@@ -109,10 +148,16 @@ def test_the_corrector_repairs_the_predictor():
     process, d = VPLinear(), 256
     oracle = gaussian_denoiser(process, torch.zeros(d).double(), 0.5 * torch.eye(d).double())
     x = torch.randn(32, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    grid, g = grids.build({"name": "log-snr", "sigma_min": 0.05})(process, 20)[:-1], torch.Generator().manual_seed(1)
+    grid, g = (
+        grids.build({"name": "log-snr", "sigma_min": 0.05})(process, 20)[:-1],
+        torch.Generator().manual_seed(1),
+    )
     truth = float(process.alpha(grid[-1]) ** 2 * 0.5 + process.sigma(grid[-1]) ** 2)
     both = DDPM(), PredictorCorrector(DDPM(), Langevin(0.1), 4)
-    plain, corrected = (abs(float(sample(oracle, x, grid, s, randomness=g).square().mean()) / truth - 1) for s in both)
+    plain, corrected = (
+        abs(float(sample(oracle, x, grid, s, randomness=g).square().mean()) / truth - 1)
+        for s in both
+    )
     assert corrected < 0.5 * plain
 
 
@@ -122,7 +167,13 @@ def test_annealed_langevin_recovers_the_weights_of_a_mixture():
     oracle = MixtureDenoiser(process, weights, means, torch.full((2, 1, 1), 0.01).double())
     g = torch.Generator().manual_seed(0)
     grid = grids.build({"name": "log-snr", "sigma_min": 0.05})(process, 14)
-    x = sample(oracle, torch.randn(4000, 1, generator=g).double(), grid, AnnealedLangevin(0.2, 60), randomness=g)
+    x = sample(
+        oracle,
+        torch.randn(4000, 1, generator=g).double(),
+        grid,
+        AnnealedLangevin(0.2, 60),
+        randomness=g,
+    )
     share = (x < 0).double().mean()
     assert float(share) == pytest.approx(0.25, abs=0.02)
     assert float(x[x < 0].mean()) == pytest.approx(-2, abs=0.02)
@@ -133,7 +184,9 @@ def test_annealed_langevin_ends_denoised_and_refuses_large_steps():
     oracle, x = mixture(process), torch.randn(3, 2, dtype=torch.float64)
     t, s = torch.tensor([0.2, 0.0], dtype=torch.float64)
     still = AnnealedLangevin(1e-30, 1)  # too small to move: what is left is the denoising
-    assert torch.allclose(still.step(oracle, x, t, s, (), torch.Generator(), {})[0], oracle(x, t).mean, atol=1e-10)
+    assert torch.allclose(
+        still.step(oracle, x, t, s, (), torch.Generator(), {})[0], oracle(x, t).mean, atol=1e-10
+    )
     with pytest.raises(InputError, match="step_size"):
         AnnealedLangevin(3.0)
 
@@ -150,11 +203,15 @@ def test_churn_raises_the_noise_as_it_says(process):
     t = process.t_of_noise_level(torch.tensor(2.0))
     z = torch.randn(3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x = torch.ones(3, 2, dtype=torch.float64)
-    got, (above,) = Churn(0.3, s_noise=1.1, solver=Stay()).step(mixture(process), x, t, t, (), torch.Generator().manual_seed(0), {})
+    got, (above,) = Churn(0.3, s_noise=1.1, solver=Stay()).step(
+        mixture(process), x, t, t, (), torch.Generator().manual_seed(0), {}
+    )
     assert float(process.noise_level(above)) == pytest.approx(2.6)
     expected = process.alpha(above) * (x / process.alpha(t) + 1.1 * math.sqrt(2.6**2 - 4) * z)
     assert torch.allclose(got, expected, rtol=1e-10)
-    outside, (same,) = Churn(0.3, s_max=1.0, solver=Stay()).step(mixture(process), x, t, t, (), torch.Generator(), {})
+    outside, (same,) = Churn(0.3, s_max=1.0, solver=Stay()).step(
+        mixture(process), x, t, t, (), torch.Generator(), {}
+    )
     assert torch.equal(outside, x)
     assert same == t
 
@@ -167,7 +224,11 @@ def test_inversion_is_ddims_inverse(process):
 
     def error(iterations):
         start = invert(oracle, x, grid, iterations=iterations)
-        return float((list(trajectory(oracle, start, grid, DDIM(), randomness=torch.Generator()))[-1].x - x).abs().max())
+        return float(
+            (list(trajectory(oracle, start, grid, DDIM(), randomness=torch.Generator()))[-1].x - x)
+            .abs()
+            .max()
+        )
 
     assert error(30) < 1e-8 < error(5) < 0.3 * error(1)
 
@@ -185,6 +246,12 @@ def test_a_flow_starts_from_noise_alone(name):
 def test_what_divides_by_alpha_does_not(name):
     grid = torch.tensor([1.0, 0.5, 0.0])
     with pytest.raises(InputError, match="noise alone"):
-        sample(scalar(RectifiedFlow()), torch.zeros(1, 1).double(), grid, samplers.build(name), randomness=torch.Generator())
+        sample(
+            scalar(RectifiedFlow()),
+            torch.zeros(1, 1).double(),
+            grid,
+            samplers.build(name),
+            randomness=torch.Generator(),
+        )
     with pytest.raises(InputError, match="noise alone"):
         invert(scalar(RectifiedFlow()), torch.zeros(1, 1).double(), grid)

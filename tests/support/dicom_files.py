@@ -1,4 +1,6 @@
-"""DICOM series to read, written by pydicom: a field that is linear in space, so that every voxel says where it lies."""
+"""DICOM series to read, written by pydicom: a field that is linear in space, so that every voxel
+says where it lies.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,31 @@ def field(places: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(places @ GRADIENT)
 
 
-def headers(axes: np.ndarray[Any, Any], step: np.ndarray[Any, Any], count: int = 5, shape: tuple[int, int] = (4, 6)) -> list[Any]:
-    """A slice each of (rows, columns) = ``shape``; ``axes`` (2, 3) and ``step`` as DICOM has them: to the left, the back and the head."""
+def headers(
+    axes: np.ndarray[Any, Any],
+    step: np.ndarray[Any, Any],
+    count: int = 5,
+    shape: tuple[int, int] = (4, 6),
+) -> list[Any]:
+    """A slice each of (rows, columns) = ``shape``; ``axes`` (2, 3) and ``step`` as DICOM has them:
+    to the left, the back and the head.
+    """
     pydicom = pytest.importorskip("pydicom")
     series, spacing = pydicom.uid.generate_uid(), (1.5, 0.75)
     made = []
     for k in range(count):
         one = pydicom.Dataset()
-        one.SOPClassUID, one.SOPInstanceUID, one.SeriesInstanceUID = pydicom.uid.MRImageStorage, pydicom.uid.generate_uid(), series
-        one.PatientName, one.PatientID, one.PatientBirthDate, one.StudyDescription = NAME, "0815", "19700101", NAME
+        one.SOPClassUID, one.SOPInstanceUID, one.SeriesInstanceUID = (
+            pydicom.uid.MRImageStorage,
+            pydicom.uid.generate_uid(),
+            series,
+        )
+        one.PatientName, one.PatientID, one.PatientBirthDate, one.StudyDescription = (
+            NAME,
+            "0815",
+            "19700101",
+            NAME,
+        )
         one.Modality, one.SeriesNumber, one.SliceThickness = "MR", 7, 3.0
         one.Rows, one.Columns = shape
         one.PhotometricInterpretation, one.SamplesPerPixel = "MONOCHROME2", 1
@@ -37,7 +55,11 @@ def headers(axes: np.ndarray[Any, Any], step: np.ndarray[Any, Any], count: int =
         one.ImageOrientationPatient = [f"{value:.9f}" for value in axes.ravel()]
         one.ImagePositionPatient = [f"{value:.6f}" for value in origin]
         rows, columns = np.meshgrid(*map(np.arange, shape), indexing="ij")
-        left_back_head = origin + columns[..., None] * spacing[1] * axes[0] + rows[..., None] * spacing[0] * axes[1]
+        left_back_head = (
+            origin
+            + columns[..., None] * spacing[1] * axes[0]
+            + rows[..., None] * spacing[0] * axes[1]
+        )
         stored = (field(left_back_head * (-1, -1, 1)) - INTERCEPT) / SLOPE
         one.PixelData = stored.round().astype(np.uint16).tobytes()
         made.append(one)
@@ -56,11 +78,19 @@ def write(folder: Path, slices: list[Any], prefix: str = "im") -> Path:
 
 
 def enhanced(slices: list[Any]) -> Any:
-    """The same slices as one enhanced file of many frames, with the geometry in its functional groups."""
+    """The same slices as one enhanced file of many frames, with the geometry in its functional
+    groups.
+    """
     pydicom = pytest.importorskip("pydicom")
     whole = pydicom.dcmread(pydicom.filebase.DicomBytesIO(), force=True)
     whole.update({element.tag: element for element in slices[0]})
-    for name in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+    for name in (
+        "ImageOrientationPatient",
+        "ImagePositionPatient",
+        "PixelSpacing",
+        "RescaleSlope",
+        "RescaleIntercept",
+    ):
         delattr(whole, name)
 
     def group(**macros: dict[str, Any]) -> Any:
@@ -83,7 +113,10 @@ def enhanced(slices: list[Any]) -> Any:
     whole.PerFrameFunctionalGroupsSequence = [
         group(
             PlanePositionSequence={"ImagePositionPatient": one.ImagePositionPatient},
-            PixelValueTransformationSequence={"RescaleSlope": one.RescaleSlope, "RescaleIntercept": one.RescaleIntercept},
+            PixelValueTransformationSequence={
+                "RescaleSlope": one.RescaleSlope,
+                "RescaleIntercept": one.RescaleIntercept,
+            },
         )
         for one in slices
     ]

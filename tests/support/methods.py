@@ -41,7 +41,9 @@ def spectrum(a):
 
 
 class Dense:
-    """One method's estimate of x_0 as matrices: of D and of the residual y - A D, at noise level k with V = Cov(x_0 | x_t)."""
+    """One method's estimate of x_0 as matrices: of D and of the residual y - A D, at noise level k
+    with V = Cov(x_0 | x_t).
+    """
 
     @staticmethod
     def dps(a, v, k):
@@ -84,7 +86,7 @@ BUILD = {
     "diffpir": lambda prior, op, y: DiffPIR(prior, op, y, SIGMA, strength=7.0),
     "ddnm": lambda prior, op, y: DDNM(prior, op, y, SIGMA),
     "ddrm": lambda prior, op, y: DDRM(prior, op, y, SIGMA),
-}  # fmt: skip
+}
 methods = pytest.mark.parametrize("name", BUILD)
 
 

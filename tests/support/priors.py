@@ -24,9 +24,22 @@ from unfog.sampling.grids import angle
 from unfog.training.objectives.consistency import through
 
 PROCESSES: list[Process] = [
-    VPLinear(), VPCosine(), VPScaledLinear(), ddpm_linear(), EDM(), VarianceExploding(), SubVariancePreserving(), RectifiedFlow(),
-]  # fmt: skip
-SMOOTH: list[Process] = [VPLinear(), SubVariancePreserving(), VarianceExploding(0.01, 10.0), EDM(10.0), RectifiedFlow()]
+    VPLinear(),
+    VPCosine(),
+    VPScaledLinear(),
+    ddpm_linear(),
+    EDM(),
+    VarianceExploding(),
+    SubVariancePreserving(),
+    RectifiedFlow(),
+]
+SMOOTH: list[Process] = [
+    VPLinear(),
+    SubVariancePreserving(),
+    VarianceExploding(0.01, 10.0),
+    EDM(10.0),
+    RectifiedFlow(),
+]
 
 
 def spread(d: int, seed: int = 0) -> Tensor:
@@ -39,19 +52,28 @@ def mixture(process: Process, d: int = 2, k: int = 4, seed: int = 0) -> MixtureD
     """k narrow components in d dimensions."""
     g = torch.Generator().manual_seed(seed)
     means = 1.5 * torch.randn(k, d, generator=g, dtype=torch.float64)
-    return MixtureDenoiser(process, torch.rand(k, generator=g, dtype=torch.float64) + 0.2, means, 0.05 * spread(d).expand(k, d, d))
+    return MixtureDenoiser(
+        process,
+        torch.rand(k, generator=g, dtype=torch.float64) + 0.2,
+        means,
+        0.05 * spread(d).expand(k, d, d),
+    )
 
 
-def gaussian(process: Process, d: int = 16, seed: int = 0) -> tuple[MixtureDenoiser, Tensor, Tensor]:
+def gaussian(
+    process: Process, d: int = 16, seed: int = 0
+) -> tuple[MixtureDenoiser, Tensor, Tensor]:
     """A Gaussian's denoiser, its mean and covariance."""
     mean = torch.randn(d, generator=torch.Generator().manual_seed(seed + 1), dtype=torch.float64)
     return gaussian_denoiser(process, mean, spread(d, seed)), mean, spread(d, seed)
 
 
 def flow_map(oracle: MixtureDenoiser, x_t: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """x_t to x_s along the probability flow of a single Gaussian, exactly: t and s scalar or (batch,).
+    """x_t to x_s along the probability flow of a single Gaussian, exactly: t and s scalar or
+    (batch,).
 
-    In the eigenbasis of C each coordinate keeps its number of standard deviations: (x - alpha m) / sqrt(alpha^2 c + sigma^2).
+    In the eigenbasis of C each coordinate keeps its number of standard deviations: (x - alpha m) /
+    sqrt(alpha^2 c + sigma^2).
     """
     (at, st), (as_, ss) = ([v.reshape(-1, 1) for v in oracle.scales(time)] for time in (t, s))
     c, u, m = oracle.eigenvalues[0], oracle.eigenvectors[0], oracle.means[0]
@@ -60,7 +82,9 @@ def flow_map(oracle: MixtureDenoiser, x_t: Tensor, t: Tensor, s: Tensor) -> Tens
 
 
 class ExactJump(Denoiser):
-    """The exact consistency function of a Gaussian in segments, as a denoiser: its line through x_t meets the segment's end."""
+    """The exact consistency function of a Gaussian in segments, as a denoiser: its line through x_t
+    meets the segment's end.
+    """
 
     def __init__(self, oracle: MixtureDenoiser, segments: int, scale: float = 0.5) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Recipes: their own sampling, given the exact score of a mixture, draws that mixture; their training reaches every part they name."""
+"""Recipes: their own sampling, given the exact score of a mixture, draws that mixture; their
+training reaches every part they name.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,14 @@ from unfog.sampling.grids import grids
 from unfog.sampling.samplers import samplers
 from unfog.workflows.average import average_run
 
-SMALL = ["training.steps=4", "training.batch=4", "training.warmup=1", "network.channels=8", "network.groups=4", "training.precision=fp32"]
+SMALL = [
+    "training.steps=4",
+    "training.batch=4",
+    "training.warmup=1",
+    "network.channels=8",
+    "network.groups=4",
+    "training.precision=fp32",
+]
 NEW = ["improved-ddpm", "ncsn", "rectified-flow", "score-sde-subvp", "score-sde-ve", "score-sde-vp"]
 D, CENTRE, SPREAD = 64, 0.5, 0.2
 
@@ -35,15 +44,24 @@ def config(name, dataset, *changes):
 
 
 def pair(process):
-    """Two components, a third of the weight on the one below zero; in 64 dimensions, since the corrector's steps go by a sample's norms."""
+    """Two components, a third of the weight on the one below zero; in 64 dimensions, since the
+    corrector's steps go by a sample's norms.
+    """
     means = torch.full((2, D), CENTRE, dtype=torch.float64) * torch.tensor([[-1.0], [1.0]])
-    return MixtureDenoiser(process, torch.tensor([1.0, 2.0]).double(), means, SPREAD**2 * torch.eye(D).double().expand(2, D, D))
+    return MixtureDenoiser(
+        process,
+        torch.tensor([1.0, 2.0]).double(),
+        means,
+        SPREAD**2 * torch.eye(D).double().expand(2, D, D),
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NEW)
 def test_a_recipes_sampling_draws_the_mixture_of_the_exact_score(dataset, name):
-    """In as many steps as the recipe has, at most 250: weights, means and variances of both components."""
+    """In as many steps as the recipe has, at most 250: weights, means and variances of both
+    components.
+    """
     section = config(name, dataset)
     process, n = processes.build(section["process"]), 400
     names = section["sampling"]
@@ -72,7 +90,9 @@ def test_the_learned_variance_of_improved_ddpm_is_trained_and_used(dataset, tmp_
     denoiser = build(section).denoiser
     assert denoiser.variance == LearnedRange(1000)
     assert denoiser.network.leave.weight.shape[0] == 2
-    objective_of(section)(denoiser, {"x": torch.zeros(2, 1, 8, 8)}, range(2), 0, 1).mean().backward()
+    objective_of(section)(
+        denoiser, {"x": torch.zeros(2, 1, 8, 8)}, range(2), 0, 1
+    ).mean().backward()
     assert all(float(half.abs().max()) > 0 for half in denoiser.network.leave.weight.grad)
     train_config(section, dataset, tmp_path / "run")
     run = Run.open(tmp_path / "run")
@@ -81,13 +101,23 @@ def test_the_learned_variance_of_improved_ddpm_is_trained_and_used(dataset, tmp_
 
 
 def test_an_objective_is_chosen_by_name(dataset):
-    section = config("edm", dataset, "objective.name=learned-weight", "objective.channels=16", "objective.times=log-normal")
+    section = config(
+        "edm",
+        dataset,
+        "objective.name=learned-weight",
+        "objective.channels=16",
+        "objective.times=log-normal",
+    )
     objective = objective_of(section)
     assert objective.head is not None
     assert len(objective.head.head.frequencies) == 16
-    bound = objective_of(config("ddpm", dataset, "objective.name=variational", "objective.decoder=density"))
+    bound = objective_of(
+        config("ddpm", dataset, "objective.name=variational", "objective.decoder=density")
+    )
     denoiser = build(config("ddpm", dataset)).denoiser
-    assert bool(torch.isfinite(bound(denoiser, {"x": torch.zeros(4, 1, 8, 8)}, range(4), 0, 1)).all())
+    assert bool(
+        torch.isfinite(bound(denoiser, {"x": torch.zeros(4, 1, 8, 8)}, range(4), 0, 1)).all()
+    )
     with pytest.raises(InputError, match="did you mean 'hybrid'"):
         config("edm", dataset, "objective.name=hybird")
     with pytest.raises(InputError, match=r"did you mean 'objective\.times'"):
@@ -95,7 +125,11 @@ def test_an_objective_is_chosen_by_name(dataset):
 
 
 def test_a_run_is_averaged_afterwards(dataset, tmp_path):
-    train_config(config("edm", dataset, "training.snapshot_every=1", "training.lr=0.01"), dataset, tmp_path / "run")
+    train_config(
+        config("edm", dataset, "training.snapshot_every=1", "training.lr=0.01"),
+        dataset,
+        tmp_path / "run",
+    )
     facts = average_run(tmp_path / "run", 0.08, tmp_path / "longer")
     assert facts["averages used"] == 8
     assert facts["updates"] == 4

@@ -1,4 +1,6 @@
-"""A tiny network, a tiny dataset and a tiny run, alike in every test; as a script, a run that is killed again and again."""
+"""A tiny network, a tiny dataset and a tiny run, alike in every test; as a script, a run that is
+killed again and again.
+"""
 
 from __future__ import annotations
 
@@ -54,28 +56,60 @@ class Tiny:
     @staticmethod
     def dataset(samples: int = 11, seed: int = 0) -> ArrayDataset:
         draw = np.random.default_rng(seed)
-        x = draw.random((samples, 1, 1, 1)) * np.ones((1, 1, 8, 8))  # grey squares: something to learn
+        x = draw.random((samples, 1, 1, 1)) * np.ones(
+            (1, 1, 8, 8)
+        )  # grey squares: something to learn
         described = {"label": {"name": "class", "count": 3}}
-        return ArrayDataset("tiny", x, {"name": "range"}, described, {"label": draw.integers(0, 3, samples)})
+        return ArrayDataset(
+            "tiny", x, {"name": "range"}, described, {"label": draw.integers(0, 3, samples)}
+        )
 
     @staticmethod
     def denoiser() -> NetworkDenoiser:
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
-            conditioner = Conditioner({"label": conditions.build({"name": "class", "count": 3}, width=8)})
-            return NetworkDenoiser(Net(), processes.build("edm"), predictions.build("edm"), labels.build("log-sigma"), conditioner)
+            conditioner = Conditioner(
+                {"label": conditions.build({"name": "class", "count": 3}, width=8)}
+            )
+            return NetworkDenoiser(
+                Net(),
+                processes.build("edm"),
+                predictions.build("edm"),
+                labels.build("log-sigma"),
+                conditioner,
+            )
 
     @staticmethod
     def settings(**changes: Any) -> TrainSettings:
-        base = {"steps": 12, "batch": 4, "lr": 1e-3, "warmup": 3, "decay": "cosine", "ema": 0.99, "ema_power": 17.0, "checkpoint_every": 3}
+        base = {
+            "steps": 12,
+            "batch": 4,
+            "lr": 1e-3,
+            "warmup": 3,
+            "decay": "cosine",
+            "ema": 0.99,
+            "ema_power": 17.0,
+            "checkpoint_every": 3,
+        }
         return TrainSettings.of({**base, **changes})
 
     @staticmethod
     def augment(x: Tensor, generators: list[torch.Generator]) -> Tensor:
-        return torch.stack([one + 0.01 * torch.randn((), generator=g) for one, g in zip(x, generators, strict=True)])
+        return torch.stack(
+            [
+                one + 0.01 * torch.randn((), generator=g)
+                for one, g in zip(x, generators, strict=True)
+            ]
+        )
 
     def train(
-        self, out: Path, *, resume: bool = False, callback: Callable[..., None] | None = None, objective: str = "denoising", **changes: Any
+        self,
+        out: Path,
+        *,
+        resume: bool = False,
+        callback: Callable[..., None] | None = None,
+        objective: str = "denoising",
+        **changes: Any,
     ) -> TrainResult:
         built = objectives.build({"name": objective, "times": "log-normal", "drop": {"label": 0.3}})
         parts = (self.denoiser(), built, self.dataset(), self.augment, self.settings(**changes))
@@ -87,7 +121,12 @@ class Tiny:
         folder, _ = checkpoint.newest_verified(run)
         assert folder is not None
         kept = (*folder.iterdir(), *run.glob("metrics.*"), *run.glob("snapshots/*/*"))
-        return {str(path.relative_to(run)) if "snapshots" in path.parts else path.name: path.read_bytes() for path in kept}
+        return {
+            str(path.relative_to(run))
+            if "snapshots" in path.parts
+            else path.name: path.read_bytes()
+            for path in kept
+        }
 
 
 @pytest.fixture
@@ -114,7 +153,12 @@ def _child(run: Path, settings: dict[str, Any], prepare: Callable[[], None] = la
 
 def killed_at_random(run: Path, kills: int) -> None:
     """Kill a run at random instants, then let it end."""
-    settings = {"steps": 240, "checkpoint_every": 2, "snapshot_every": 40, "objective": "learned-weight"}
+    settings = {
+        "steps": 240,
+        "checkpoint_every": 2,
+        "snapshot_every": 40,
+        "objective": "learned-weight",
+    }
     begin = time.monotonic()
     os.waitpid(_child(run / "unbroken", settings), 0)
     whole, draw = time.monotonic() - begin, random.Random(0)
@@ -131,8 +175,15 @@ def killed_at_random(run: Path, kills: int) -> None:
 
 
 def killed_at_every_write(run: Path) -> None:
-    """Kill a run at its n-th fsync or rename, resume it, and go on to the next n, until none is left to kill."""
-    settings = {"steps": 6, "checkpoint_every": 2, "snapshot_every": 3, "objective": "learned-weight"}
+    """Kill a run at its n-th fsync or rename, resume it, and go on to the next n, until none is
+    left to kill.
+    """
+    settings = {
+        "steps": 6,
+        "checkpoint_every": 2,
+        "snapshot_every": 3,
+        "objective": "learned-weight",
+    }
     os.waitpid(_child(run / "unbroken", settings), 0)
     n, code = 0, -signal.SIGKILL
     while code == -signal.SIGKILL:
@@ -164,7 +215,11 @@ def _kill_at(n: int) -> None:
 
 
 if __name__ == "__main__":
-    importlib.import_module("torch._dynamo")  # else each fork imports it anew, for a second or two, in its first optimiser step
+    importlib.import_module(
+        "torch._dynamo"
+    )  # else each fork imports it anew, for a second or two, in its first optimiser step
     torch.set_num_threads(1)
     place = Path(sys.argv[2])
-    killed_at_random(place, int(sys.argv[3])) if sys.argv[1] == "random" else killed_at_every_write(place)
+    killed_at_random(place, int(sys.argv[3])) if sys.argv[1] == "random" else killed_at_every_write(
+        place
+    )

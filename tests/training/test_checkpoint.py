@@ -17,7 +17,11 @@ from unfog.training.checkpoint import Checkpoint, load_ema, newest_verified, sav
 
 
 def example(step):
-    tensors = {"w": torch.full((3, 2), float(step)), "half": torch.ones(2, dtype=torch.bfloat16), "count": torch.tensor(step)}
+    tensors = {
+        "w": torch.full((3, 2), float(step)),
+        "half": torch.ones(2, dtype=torch.bfloat16),
+        "count": torch.tensor(step),
+    }
     return Checkpoint(tensors, tensors, {"w.step": torch.tensor(1.0)}, {"step": step})
 
 
@@ -74,7 +78,10 @@ def test_tensors_come_back_as_they_were(tmp_path):
 def test_the_two_newest_are_kept(tmp_path):
     for step in (1, 2, 3, 4):
         save(tmp_path, example(step))
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000003", "step-00000004"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "step-00000003",
+        "step-00000004",
+    ]
     assert load_ema(tmp_path)["count"] == 4
 
 
@@ -83,7 +90,10 @@ def test_a_damaged_one_does_not_count_as_kept(tmp_path):
         save(tmp_path, example(step))
     (tmp_path / "checkpoints/step-00000002/state.json").write_text("{}")
     save(tmp_path, example(3))
-    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-00000001", "step-00000003"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == [
+        "step-00000001",
+        "step-00000003",
+    ]
 
 
 @pytest.mark.parametrize("name", [*checkpoint.FILES, "manifest.json"])
@@ -93,7 +103,9 @@ def test_damage_is_found_and_the_one_before_taken(tmp_path, name, damage, caplog
     path = save(tmp_path, example(2)) / name
     data = path.read_bytes()
     flipped = bytes([*data[:-2], data[-2] ^ 1, data[-1]])
-    path.unlink() if damage == "remove" else path.write_bytes(data[:-1] if damage == "truncate" else flipped)
+    path.unlink() if damage == "remove" else path.write_bytes(
+        data[:-1] if damage == "truncate" else flipped
+    )
     folder, skipped = newest_verified(tmp_path)
     assert folder is not None
     assert folder.name == "step-00000001"
@@ -134,7 +146,8 @@ def test_a_failing_disk_leaves_the_one_before(tmp_path):
         run = tmp_path / str(n)
         with pytest.MonkeyPatch.context() as patch:
             Failing(patch, n)
-            # Making a folder that is there already may fail without harm, and then the save is good.
+            # Making a folder that is there already may fail without harm, and then the save is
+            # good.
             with contextlib.suppress(InputError):
                 for step in (1, 2):
                     save(run, example(step))
@@ -150,7 +163,9 @@ def test_a_failing_disk_leaves_the_one_before(tmp_path):
 def test_a_full_disk_is_told(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         Failing(patch, 5)
-        with pytest.raises(InputError, match=r"step-00000001 could not be written \(No space left on device\)"):
+        with pytest.raises(
+            InputError, match=r"step-00000001 could not be written \(No space left on device\)"
+        ):
             save(tmp_path, example(1))
 
 

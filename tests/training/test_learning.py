@@ -52,7 +52,9 @@ def poisoned(bad):
     real = objectives.build({"name": "denoising", "times": "log-normal"})
 
     def objective(denoiser, batch, samples, seed, step):
-        return real(denoiser, batch, samples, seed, step) + torch.tensor([float("nan") if sample in bad else 0.0 for sample in samples])
+        return real(denoiser, batch, samples, seed, step) + torch.tensor(
+            [float("nan") if sample in bad else 0.0 for sample in samples]
+        )
 
     return objective
 
@@ -65,14 +67,28 @@ def test_a_bad_batch_is_skipped_and_told(tiny, tmp_path, caplog):
 
     denoiser = tiny.denoiser()
     settings = tiny.settings(steps=6, checkpoint_every=1)
-    result = train(denoiser, poisoned({5}), tiny.dataset(), None, settings, tmp_path / "run", {}, callback=watch, device="cpu")
+    result = train(
+        denoiser,
+        poisoned({5}),
+        tiny.dataset(),
+        None,
+        settings,
+        tmp_path / "run",
+        {},
+        callback=watch,
+        device="cpu",
+    )
     bad = [step for step in range(1, 7) if 5 in ids(0, step, 4, 11)]
     assert bad
     assert result.updates == 6 - len(bad)
     for step in bad[1:] if bad[0] == 1 else bad:
-        assert all(torch.equal(states[step - 1][name], states[step - 2][name]) for name in states[0])
+        assert all(
+            torch.equal(states[step - 1][name], states[step - 2][name]) for name in states[0]
+        )
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert [row for row in rows if "skipped" in row] == [{"step": step, "skipped": [5]} for step in bad]
+    assert [row for row in rows if "skipped" in row] == [
+        {"step": step, "skipped": [5]} for step in bad
+    ]
     assert "samples [5]" in caplog.text
     assert all(value.isfinite().all() for value in checkpoint.load_ema(tmp_path / "run").values())
 
@@ -80,24 +96,50 @@ def test_a_bad_batch_is_skipped_and_told(tiny, tmp_path, caplog):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_training_on_a_gpu_resumes(tiny, tmp_path):
-    objective = objectives.build({"name": "denoising", "times": "log-normal", "drop": {"label": 0.3}})
+    objective = objectives.build(
+        {"name": "denoising", "times": "log-normal", "drop": {"label": 0.3}}
+    )
     for steps, resume in ((6, False), (12, True)):
-        parts = (tiny.denoiser(), objective, tiny.dataset(), tiny.augment, tiny.settings(steps=steps, precision="bf16"))
+        parts = (
+            tiny.denoiser(),
+            objective,
+            tiny.dataset(),
+            tiny.augment,
+            tiny.settings(steps=steps, precision="bf16"),
+        )
         result = train(*parts, tmp_path / "run", {}, resume=resume, device="cuda")
     assert result.updates == 12
-    assert all(value.device.type == "cpu" for value in checkpoint.load_ema(tmp_path / "run").values())
+    assert all(
+        value.device.type == "cpu" for value in checkpoint.load_ema(tmp_path / "run").values()
+    )
 
 
 def test_ten_bad_batches_in_a_row_end_it(tiny, tmp_path):
     settings = tiny.settings(steps=20, checkpoint_every=4)
     with pytest.raises(InputError, match="10 steps in a row, up to step 10"):
-        train(tiny.denoiser(), poisoned(set(range(11))), tiny.dataset(), None, settings, tmp_path / "run", {}, device="cpu")
+        train(
+            tiny.denoiser(),
+            poisoned(set(range(11))),
+            tiny.dataset(),
+            None,
+            settings,
+            tmp_path / "run",
+            {},
+            device="cpu",
+        )
     assert checkpoint.load_newest(tmp_path / "run").state["failures"] == 8
 
 
 def test_training_learns(tiny, tmp_path):
     losses = []
-    tiny.train(tmp_path / "run", steps=150, batch=8, lr=1e-2, checkpoint_every=150, callback=lambda step, loss, rate: losses.append(loss))
+    tiny.train(
+        tmp_path / "run",
+        steps=150,
+        batch=8,
+        lr=1e-2,
+        checkpoint_every=150,
+        callback=lambda step, loss, rate: losses.append(loss),
+    )
     assert sum(losses[-30:]) < 0.8 * sum(losses[:30])
 
 
@@ -111,18 +153,31 @@ def test_the_callers_random_stream_stays(tiny, tmp_path):
 
 def test_learning_rate_warms_up_and_decays():
     settings = TrainSettings(steps=110, batch=1, lr=1.0, warmup=10, decay="cosine")
-    assert [settings.learning_rate(step) for step in (1, 10, 11, 61)] == pytest.approx([0.1, 1.0, 1.0, 0.5])
+    assert [settings.learning_rate(step) for step in (1, 10, 11, 61)] == pytest.approx(
+        [0.1, 1.0, 1.0, 0.5]
+    )
     assert 0 < settings.learning_rate(110) < 1e-3
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"steps": 0}, {"batch": 1.5}, {"lr": "2e-4"}, {"lr": float("nan")}, {"decay": "slow"}, {"betas": [0.9]}, {"precision": "fp16"},
-        {"ema": 1.1}, {"learning_rate": 1}, {"seed": True}, {"clip": -1},
-        {"snapshot_every": 0}, {"snapshot_lengths": [0.1]}, {"snapshot_lengths": [0.1, 0.5]},
+        {"steps": 0},
+        {"batch": 1.5},
+        {"lr": "2e-4"},
+        {"lr": float("nan")},
+        {"decay": "slow"},
+        {"betas": [0.9]},
+        {"precision": "fp16"},
+        {"ema": 1.1},
+        {"learning_rate": 1},
+        {"seed": True},
+        {"clip": -1},
+        {"snapshot_every": 0},
+        {"snapshot_lengths": [0.1]},
+        {"snapshot_lengths": [0.1, 0.5]},
     ],
-)  # fmt: skip
+)
 def test_bad_settings_are_refused(change):
     with pytest.raises(InputError):
         TrainSettings.of({"steps": 1, "batch": 1, "lr": 1e-3, **change})

@@ -23,23 +23,34 @@ class Weights(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.moves, self.stays = nn.Parameter(torch.zeros(1).double()), nn.Parameter(torch.full((1,), 0.7, dtype=torch.float64))
+        self.moves, self.stays = (
+            nn.Parameter(torch.zeros(1).double()),
+            nn.Parameter(torch.full((1,), 0.7, dtype=torch.float64)),
+        )
         self.register_buffer("count", torch.tensor(0))
 
 
 def paths():
-    """Trajectories of a weight: falling to a limit with an oscillation, as in training, and a random walk."""
+    """Trajectories of a weight: falling to a limit with an oscillation, as in training, and a
+    random walk.
+    """
     t = torch.arange(1, STEPS + 1).double()
-    walk = torch.randn(STEPS, generator=torch.Generator().manual_seed(0), dtype=torch.float64).cumsum(0) / math.sqrt(STEPS)
+    walk = torch.randn(
+        STEPS, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    ).cumsum(0) / math.sqrt(STEPS)
     return {"smooth": torch.exp(-3 * t / STEPS) + 0.1 * torch.sin(40 * t / STEPS), "walk": walk}
 
 
 @pytest.fixture(scope="module", params=["smooth", "walk"])
 def tracked(request, tmp_path_factory):
-    """A run folder with snapshots of a trajectory, the trajectory, and averages that were tracked all along."""
+    """A run folder with snapshots of a trajectory, the trajectory, and averages that were tracked
+    all along.
+    """
     run, path = tmp_path_factory.mktemp("posthoc"), paths()[request.param]
     module = Weights()
-    averages = {length: EMA(module, power_function(length)) for length in (*LENGTHS, 0.06, 0.08, 0.15, 0.2)}
+    averages = {
+        length: EMA(module, power_function(length)) for length in (*LENGTHS, 0.06, 0.08, 0.15, 0.2)
+    }
     with torch.no_grad():
         for step in range(1, STEPS + 1):
             module.moves.fill_(path[step - 1])
@@ -74,14 +85,20 @@ def test_inner_products_are_the_integrals():
 
 
 def test_the_average_is_its_profile_over_the_steps(tracked):
-    """Update k counts the integral of the profile over the k-th step: no approximation in the step."""
+    """Update k counts the integral of the profile over the k-th step: no approximation in the
+    step.
+    """
     _, path, averages = tracked
     for length, average in averages.items():
         share = (torch.arange(STEPS + 1).double() / STEPS) ** (exponent(length) + 1)
-        assert float(average.state_dict()["moves"]) == pytest.approx(float((share.diff() * path).sum()), abs=1e-12)
+        assert float(average.state_dict()["moves"]) == pytest.approx(
+            float((share.diff() * path).sum()), abs=1e-12
+        )
 
 
-@pytest.mark.parametrize(("length", "bound"), [(0.06, 2e-4), (0.08, 2e-4), (0.15, 1e-3), (0.2, 5e-3)])
+@pytest.mark.parametrize(
+    ("length", "bound"), [(0.06, 2e-4), (0.08, 2e-4), (0.15, 1e-3), (0.2, 5e-3)]
+)
 def test_a_reconstruction_is_the_tracked_average(tracked, length, bound):
     run, path, averages = tracked
     weights, facts = reconstruct(stored(run), length)
@@ -105,7 +122,9 @@ def test_a_stored_average_comes_back(tracked, length, updates):
 def test_factors_sum_to_one_and_more_snapshots_do_better():
     misses = []
     for count in (2, 8, 32):
-        some = [Profile(length, 1000 * (k + 1) // count) for k in range(count) for length in LENGTHS]
+        some = [
+            Profile(length, 1000 * (k + 1) // count) for k in range(count) for length in LENGTHS
+        ]
         x, miss = factors(some, Profile(0.07, 1000))
         assert x.sum() == pytest.approx(1, abs=1e-9)
         misses.append(miss)
@@ -123,7 +142,9 @@ def test_what_cannot_be_made_is_one_sentence(tracked, tmp_path):
             reconstruct(stored(run), 0.08, updates)
     with pytest.raises(InputError, match="no snapshots"):
         stored(tmp_path)
-    folder = snapshots.save(tmp_path, Snapshot(3, 3, {0.05: {"w": torch.ones(2)}, 0.1: {"w": torch.ones(2)}}))
+    folder = snapshots.save(
+        tmp_path, Snapshot(3, 3, {0.05: {"w": torch.ones(2)}, 0.1: {"w": torch.ones(2)}})
+    )
     (folder / "average-0.05.safetensors").write_bytes(b"")
     with pytest.raises(InputError, match=r"step-00000003 .* is damaged: average-0.05"):
         stored(tmp_path)
@@ -136,10 +157,18 @@ def test_a_training_run_keeps_its_snapshots(tiny, tmp_path):
     """At its interval and at its end; the run itself is what it is without snapshots."""
     tiny.train(tmp_path / "run", snapshot_every=5)
     tiny.train(tmp_path / "plain")
-    assert sorted(p.name for p in (tmp_path / "run/snapshots").iterdir()) == ["step-00000005", "step-00000010", "step-00000012"]
+    assert sorted(p.name for p in (tmp_path / "run/snapshots").iterdir()) == [
+        "step-00000005",
+        "step-00000010",
+        "step-00000012",
+    ]
     same = ("weights.safetensors", "ema.safetensors", "metrics.jsonl")
     run, plain = tiny.content(tmp_path / "run"), tiny.content(tmp_path / "plain")
     assert all(run[name] == plain[name] for name in same)
     weights, _ = reconstruct(stored(tmp_path / "run"), 0.1)
-    last = next(one for one in stored(tmp_path / "run") if one.length == 0.1 and one.updates == 12).load()
-    assert all(torch.allclose(weights[name].double(), last[name].double(), atol=1e-6) for name in last)
+    last = next(
+        one for one in stored(tmp_path / "run") if one.length == 0.1 and one.updates == 12
+    ).load()
+    assert all(
+        torch.allclose(weights[name].double(), last[name].double(), atol=1e-6) for name in last
+    )

@@ -24,7 +24,14 @@ SCRIPT = Path(__file__).with_name("conftest.py")
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"precision": "bf16"}, {"log_every": 5}, {"checkpoint_every": 100}, {"snapshot_every": 5}, {"objective": "learned-weight"}],
+    [
+        {},
+        {"precision": "bf16"},
+        {"log_every": 5},
+        {"checkpoint_every": 100},
+        {"snapshot_every": 5},
+        {"objective": "learned-weight"},
+    ],
 )
 def test_resumed_run_is_the_unbroken_run_bit_for_bit(tiny, tmp_path, changes):
     tiny.train(tmp_path / "unbroken", **changes)
@@ -41,10 +48,18 @@ def test_resumed_run_is_the_unbroken_run_bit_for_bit(tiny, tmp_path, changes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [("random", "20"), ("writes",)], ids=["20 random instants", "every write"])
+@pytest.mark.parametrize(
+    "arguments", [("random", "20"), ("writes",)], ids=["20 random instants", "every write"]
+)
 def test_killed_run_ends_as_the_unbroken_one(tiny, tmp_path, arguments):
     command = [sys.executable, str(SCRIPT), arguments[0], str(tmp_path), *arguments[1:]]
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     if arguments[0] == "random":
         assert tiny.content(tmp_path / "broken") == tiny.content(tmp_path / "unbroken")
@@ -54,7 +69,10 @@ def test_killed_run_ends_as_the_unbroken_one(tiny, tmp_path, arguments):
 def test_signal_saves_and_says_its_exit_code(tiny, tmp_path, number, code):
     before = signal.getsignal(number)
     with pytest.raises(Interrupted) as caught:
-        tiny.train(tmp_path / "run", callback=lambda step, *_: os.kill(os.getpid(), number) if step == 4 else None)
+        tiny.train(
+            tmp_path / "run",
+            callback=lambda step, *_: os.kill(os.getpid(), number) if step == 4 else None,
+        )
     assert (caught.value.code, caught.value.step) == (code, 4)
     assert checkpoint.load_newest(tmp_path / "run").state["step"] == 4
     assert signal.getsignal(number) is before
@@ -65,7 +83,9 @@ def test_finished_run_may_be_given_more_steps(tiny, tmp_path):
     tiny.train(tmp_path / "run", decay="constant", steps=6)
     assert tiny.train(tmp_path / "run", decay="constant", resume=True).step == 12
     assert tiny.content(tmp_path / "run") == tiny.content(tmp_path / "long")
-    assert tiny.train(tmp_path / "run", decay="constant", resume=True).step == 12  # nothing left to do
+    assert (
+        tiny.train(tmp_path / "run", decay="constant", resume=True).step == 12
+    )  # nothing left to do
     with pytest.raises(InputError, match="step 12 already"):
         tiny.train(tmp_path / "run", decay="constant", steps=6, resume=True)
 
@@ -90,9 +110,14 @@ def test_a_run_from_before_there_were_snapshots_or_a_head_rate_goes_on(tiny):
     """Settings that came later do not change the hash of runs that leave them alone."""
     settings, known = tiny.settings(), {"snapshot_every", "snapshot_lengths", "head_rate"}
     old = {key: value for key, value in asdict(settings).items() if key not in {*FREE, *known}}
-    wanted = hashlib.sha256(checkpoint.to_json({"config": {"a": 1, "training": {}}, "settings": old})).hexdigest()
+    wanted = hashlib.sha256(
+        checkpoint.to_json({"config": {"a": 1, "training": {}}, "settings": old})
+    ).hexdigest()
     assert _hash({"a": 1}, settings) == wanted
-    assert wanted not in (_hash({"a": 1}, tiny.settings(**change)) for change in ({"snapshot_every": 5}, {"head_rate": 5.0}))
+    assert wanted not in (
+        _hash({"a": 1}, tiny.settings(**change))
+        for change in ({"snapshot_every": 5}, {"head_rate": 5.0})
+    )
 
 
 def test_another_number_of_threads_is_warned_of(tiny, tmp_path, caplog, monkeypatch):

@@ -13,7 +13,9 @@ X = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def test_a_list_acts_from_first_to_last(tmp_path):
-    (tmp_path / "joint.yaml").write_text("- {name: blur, deviation: 0.6}\n- {name: blocks, factor: 2}\n- grey\n")
+    (tmp_path / "joint.yaml").write_text(
+        "- {name: blur, deviation: 0.6}\n- {name: blocks, factor: 2}\n- grey\n"
+    )
     y = Grey()(BlockAverage(2)(Blur(gaussian_kernel(0.6))(X)))
     found = read_operator(tmp_path / "joint.yaml", y, 3)
     assert torch.allclose(found(X), y, atol=1e-6)
@@ -30,7 +32,10 @@ def test_a_list_acts_from_first_to_last(tmp_path):
         ("{name: kernel, values: [[0.5, 0.5]]}", (3, 8, 8)),
         ("{name: downsample, deviation: 0.5, factor: 2}", (3, 4, 4)),
         ("{name: parallel-beam, angles: [0, 45, 90], size: 8}", (3, 3, 8)),
-        ("{name: fan-beam, angles: [0, 90], size: 8, radius: 20, detectors: 9, opening: 40}", (3, 2, 9)),
+        (
+            "{name: fan-beam, angles: [0, 90], size: 8, radius: 20, detectors: 9, opening: 40}",
+            (3, 2, 9),
+        ),
         ("[complex, fourier]", (6, 8, 8)),
     ],
 )

@@ -9,7 +9,14 @@ from unfog.report.pictures import shown
 from unfog.runs.restore import Restored
 from unfog.workflows.restore_report import planes, restoration_page
 
-SUMMARY = {"noise": 0.1, "noise estimated": False, "data consistency": 1.0, "mean std": 0.2, "warnings": [], "files": []}
+SUMMARY = {
+    "noise": 0.1,
+    "noise estimated": False,
+    "data consistency": 1.0,
+    "mean std": 0.2,
+    "warnings": [],
+    "files": [],
+}
 
 
 def restored(*shape):
@@ -17,7 +24,9 @@ def restored(*shape):
     return Restored(samples.mean(1), samples.std(1), samples)
 
 
-@pytest.mark.parametrize(("shape", "images"), [((2, 1, 6, 8), 2), ((2, 3, 6, 8), 2), ((1, 1, 4, 5, 8), 3)])
+@pytest.mark.parametrize(
+    ("shape", "images"), [((2, 1, 6, 8), 2), ((2, 3, 6, 8), 2), ((1, 1, 4, 5, 8), 3)]
+)
 def test_every_image_has_four_pictures_and_a_pair_with_a_slider(tmp_path, shape, images):
     page = restoration_page(SUMMARY, torch.rand(shape), restored(*shape), 1.0, (0, 1))
     page.write(tmp_path / "report.html")
@@ -27,11 +36,15 @@ def test_every_image_has_four_pictures_and_a_pair_with_a_slider(tmp_path, shape,
 
 
 def test_other_numbers_of_channels_have_no_page():
-    assert restoration_page(SUMMARY, torch.rand(1, 2, 6, 8), restored(1, 2, 6, 8), 1.0, (0, 1)) is None
+    assert (
+        restoration_page(SUMMARY, torch.rand(1, 2, 6, 8), restored(1, 2, 6, 8), 1.0, (0, 1)) is None
+    )
 
 
 def test_planes_are_axial_and_upright():
-    """Feet to head are planes; right is to the right and the front at the top, as the array's axes go up."""
+    """Feet to head are planes; right is to the right and the front at the top, as the array's axes
+    go up.
+    """
     x = torch.zeros(1, 1, 4, 5, 8)
     x[0, 0, 3, 4, 4] = 1
     found = planes(x)

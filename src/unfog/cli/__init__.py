@@ -1,4 +1,5 @@
-"""The command line: every command parses, calls one function of the library, and prints what it returns.
+"""The command line: every command parses, calls one function of the library, and prints what it
+returns.
 
 Nothing heavy is imported at module level, so that ``unfog --help`` answers at once.
 """

@@ -23,25 +23,47 @@ class Task(StrEnum):
 
 def calibrate_uncertainty(
     run: Run,
-    data: Annotated[str, typer.Option(metavar="NAME|PATH", help="Data the run has not seen: a data set, a file or a folder.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|PATH", help="Data the run has not seen: a data set, a file or a folder."
+        ),
+    ],
     task: Annotated[Task, typer.Option(help="What the restorations will undo.")],
-    noise: Annotated[float, typer.Option(help="Standard deviation of the noise to add, in the data's units; of k-space or of rays.")],
+    noise: Annotated[
+        float,
+        typer.Option(
+            help="Standard deviation of the noise to add, in the data's units; of k-space or of "
+            "rays."
+        ),
+    ],
     factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
-    blur: Annotated[float, typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels.")] = 1.5,
-    acceleration: Annotated[int, typer.Option(min=1, help="For mri: one line of k-space in so many is measured.")] = 4,
+    blur: Annotated[
+        float,
+        typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels."),
+    ] = 1.5,
+    acceleration: Annotated[
+        int, typer.Option(min=1, help="For mri: one line of k-space in so many is measured.")
+    ] = 4,
     coils: Annotated[int, typer.Option(min=1, help="For mri: how many coils.")] = 8,
-    views: Annotated[int, typer.Option(min=1, help="For ct: how many angles over half a turn.")] = 60,
+    views: Annotated[
+        int, typer.Option(min=1, help="For ct: how many angles over half a turn.")
+    ] = 60,
     images: Annotated[int, typer.Option(help="How many images to learn from.")] = 16,
     samples: Annotated[int, typer.Option(min=2, help="Restorations to draw of each.")] = 8,
     steps: Steps = None,
     sampler: Sampler = None,
     seed: Seed = 0,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Learn a factor again that the run has already.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Learn a factor again that the run has already.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn the factor on a run's standard deviations with which its 90 % intervals cover 90 % of the truth.
+    """Learn the factor on a run's standard deviations with which its 90 % intervals cover 90 % of
+    the truth.
 
-    It is saved with the run, for each task, and `unfog restore RUN` applies it. Raw data of scanners are simulated from the images.
+    It is saved with the run, for each task, and `unfog restore RUN` applies it. Raw data of
+    scanners are simulated from the images.
     """
     from unfog.progress import progress_line
     from unfog.runs import uncertainty
@@ -61,7 +83,17 @@ def calibrate_uncertainty(
     else:
         operator = task_operator(task.value, opened, factor, blur)
     result = uncertainty.calibrate_uncertainty(
-        opened, data, task.value, operator, noise, images=images, samples=samples, seed=seed, steps=steps, sampler=sampler,
-        overwrite=overwrite, report=progress_line("calibrating"),
-    )  # fmt: skip
+        opened,
+        data,
+        task.value,
+        operator,
+        noise,
+        images=images,
+        samples=samples,
+        seed=seed,
+        steps=steps,
+        sampler=sampler,
+        overwrite=overwrite,
+        report=progress_line("calibrating"),
+    )
     emit(result, as_json)

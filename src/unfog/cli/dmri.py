@@ -13,13 +13,26 @@ from unfog.cli.options import AsJson, Out, Seed, emit
 from unfog.errors import InputError
 
 dmri = typer.Typer(
-    name="dmri", help="Diffusion MRI: denoise, complete, fod, synthesize, report.", rich_markup_mode=None, no_args_is_help=True
+    name="dmri",
+    help="Diffusion MRI: denoise, complete, fod, synthesize, report.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
 
-Dwi = Annotated[Path, typer.Argument(metavar="DWI", help="The scan, NIfTI of four dimensions, before any resampling, or a BIDS data set.")]
+Dwi = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DWI",
+        help="The scan, NIfTI of four dimensions, before any resampling, or a BIDS data set.",
+    ),
+]
 Bvals = Annotated[Path | None, typer.Option(metavar="FILE", help="FSL's b-values.")]
-Bvecs = Annotated[Path | None, typer.Option(metavar="FILE", help="FSL's vectors, in three rows or three columns.")]
-Grad = Annotated[Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")]
+Bvecs = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="FSL's vectors, in three rows or three columns.")
+]
+Grad = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")
+]
 
 
 class Layout(StrEnum):
@@ -37,14 +50,31 @@ class Method(StrEnum):
     ddm2 = "ddm2"
 
 
-Mask = Annotated[Path | None, typer.Option(metavar="FILE", help="Above 0 where to work; found by itself without.")]
-Coils = Annotated[int, typer.Option(min=1, help="Channels combined by sum of squares: noise is non-central chi if over 1.")]
-Subjects = Annotated[list[str] | None, typer.Option("--subject", metavar="LABEL", help="Of a BIDS data set, these subjects alone.")]
-Sessions = Annotated[list[str] | None, typer.Option("--session", metavar="LABEL", help="Of a BIDS data set, these sessions alone.")]
+Mask = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Above 0 where to work; found by itself without."),
+]
+Coils = Annotated[
+    int,
+    typer.Option(
+        min=1, help="Channels combined by sum of squares: noise is non-central chi if over 1."
+    ),
+]
+Subjects = Annotated[
+    list[str] | None,
+    typer.Option("--subject", metavar="LABEL", help="Of a BIDS data set, these subjects alone."),
+]
+Sessions = Annotated[
+    list[str] | None,
+    typer.Option("--session", metavar="LABEL", help="Of a BIDS data set, these sessions alone."),
+]
 Vectors = Annotated[Layout, typer.Option(help="How the vectors lie in their file.")]
 
 
-@dmri.command(epilog="Example:  unfog dmri denoise dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --out denoised")
+@dmri.command(
+    epilog="Example:  unfog dmri denoise dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --out "
+    "denoised"
+)
 def denoise(
     dwi: Dwi,
     out: Out,
@@ -54,20 +84,33 @@ def denoise(
     layout: Vectors = Layout.auto,
     mask: Mask = None,
     coils: Coils = 1,
-    unbias: Annotated[bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")] = True,
-    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")] = "dmri-refiner",
-    method: Annotated[Method, typer.Option(help="Low rank and a prior, or a diffusion model learned from this scan alone.")] = Method.prior,
-    steps: Annotated[int, typer.Option(min=10, help="Of ddm2: training steps of each of its two networks.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Of ddm2: the same seed gives the same result.")] = 0,
+    unbias: Annotated[
+        bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")
+    ] = True,
+    prior: Annotated[
+        str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")
+    ] = "dmri-refiner",
+    method: Annotated[
+        Method,
+        typer.Option(
+            help="Low rank and a prior, or a diffusion model learned from this scan alone."
+        ),
+    ] = Method.prior,
+    steps: Annotated[
+        int, typer.Option(min=10, help="Of ddm2: training steps of each of its two networks.")
+    ] = 2000,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of ddm2: the same seed gives the same result.")
+    ] = 0,
     subject: Subjects = None,
     session: Sessions = None,
     as_json: AsJson = False,
 ) -> None:
     """Denoise a diffusion scan.
 
-    Writes dwi_denoised with its table, the noise level, the residual, the error to expect and the mask, report.html, and
-    summary.json with warnings in words. The method ddm2 learns from the scan alone, for hours on a whole head, and writes no error and no
-    report.
+    Writes dwi_denoised with its table, the noise level, the residual, the error to expect and the
+    mask, report.html, and summary.json with warnings in words. The method ddm2 learns from the scan
+    alone, for hours on a whole head, and writes no error and no report.
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.ddm2 import ddm2_file
@@ -81,10 +124,24 @@ def denoise(
     else:
         work = partial(denoise_file, mask=mask, coils=coils, unbias=unbias, prior=prior)
     tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(each_scan(dwi, tables, out, work, command="unfog dmri denoise", mask=mask, subjects=subject, sessions=session), as_json)
+    emit(
+        each_scan(
+            dwi,
+            tables,
+            out,
+            work,
+            command="unfog dmri denoise",
+            mask=mask,
+            subjects=subject,
+            sessions=session,
+        ),
+        as_json,
+    )
 
 
-@dmri.command(epilog="Example:  unfog dmri complete dwi.nii.gz --grad dwi.b --target-grad all.b --out full")
+@dmri.command(
+    epilog="Example:  unfog dmri complete dwi.nii.gz --grad dwi.b --target-grad all.b --out full"
+)
 def complete(
     dwi: Dwi,
     out: Out,
@@ -92,20 +149,29 @@ def complete(
     bvecs: Bvecs = None,
     grad: Grad = None,
     layout: Vectors = Layout.auto,
-    target_bvals: Annotated[Path | None, typer.Option(metavar="FILE", help="b-values of the volumes to make.")] = None,
-    target_bvecs: Annotated[Path | None, typer.Option(metavar="FILE", help="Their vectors, on the scan's grid.")] = None,
-    target_grad: Annotated[Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")] = None,
+    target_bvals: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="b-values of the volumes to make.")
+    ] = None,
+    target_bvecs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Their vectors, on the scan's grid.")
+    ] = None,
+    target_grad: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")
+    ] = None,
     mask: Mask = None,
     coils: Coils = 1,
-    prior: Annotated[str, typer.Option(metavar="RUN", help="The prior that predicts.")] = "dmri-refiner",
+    prior: Annotated[
+        str, typer.Option(metavar="RUN", help="The prior that predicts.")
+    ] = "dmri-refiner",
     subject: Subjects = None,
     session: Sessions = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the volumes of another gradient table.
 
-    Writes dwi_completed with its table, std (the standard deviation to expect of each volume's error), report.html and summary.json.
-    Every shell of the target must have been measured, in 6 directions or more.
+    Writes dwi_completed with its table, std (the standard deviation to expect of each volume's
+    error), report.html and summary.json. Every shell of the target must have been measured, in 6
+    directions or more.
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.complete import complete_file
@@ -114,10 +180,25 @@ def complete(
     target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-")
     work = partial(complete_file, target=target, mask=mask, coils=coils, prior=prior)
     tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(each_scan(dwi, tables, out, work, command="unfog dmri complete", mask=mask, subjects=subject, sessions=session), as_json)
+    emit(
+        each_scan(
+            dwi,
+            tables,
+            out,
+            work,
+            command="unfog dmri complete",
+            mask=mask,
+            subjects=subject,
+            sessions=session,
+        ),
+        as_json,
+    )
 
 
-@dmri.command(epilog="Example:  unfog dmri fod dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --samples 50 --out fibres")
+@dmri.command(
+    epilog="Example:  unfog dmri fod dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --samples 50 "
+    "--out fibres"
+)
 def fod(
     dwi: Dwi,
     out: Out,
@@ -127,18 +208,22 @@ def fod(
     layout: Vectors = Layout.auto,
     mask: Mask = None,
     coils: Coils = 1,
-    samples: Annotated[int, typer.Option(min=2, help="Posterior draws; cones of few are too narrow.")] = 200,
+    samples: Annotated[
+        int, typer.Option(min=2, help="Posterior draws; cones of few are too narrow.")
+    ] = 200,
     prior: Annotated[str, typer.Option(metavar="RUN", help="The prior to draw from.")] = "dmri",
     seed: Seed = 0,
     subject: Subjects = None,
     session: Sessions = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find where fibres point, and how surely. Give the scan as it was acquired: noise that was denoised is not white.
+    """Find where fibres point, and how surely. Give the scan as it was acquired: noise that was
+    denoised is not white.
 
-    Writes direction (world axes), cone95 and cone50 in degrees, fa_mean, fa_std, md_mean, md_std, fod_sh_samples (densities of fibres,
-    one draw after the other, 15 coefficients each as MRtrix has them), report.html and summary.json. Of several shells it takes the one
-    with most directions between b = 700 and 3000.
+    Writes direction (world axes), cone95 and cone50 in degrees, fa_mean, fa_std, md_mean, md_std,
+    fod_sh_samples (densities of fibres, one draw after the other, 15 coefficients each as MRtrix
+    has them), report.html and summary.json. Of several shells it takes the one with most directions
+    between b = 700 and 3000.
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.fod import fod_file
@@ -146,39 +231,68 @@ def fod(
 
     work = partial(fod_file, mask=mask, coils=coils, samples=samples, prior=prior, seed=seed)
     tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(each_scan(dwi, tables, out, work, command="unfog dmri fod", mask=mask, subjects=subject, sessions=session), as_json)
+    emit(
+        each_scan(
+            dwi,
+            tables,
+            out,
+            work,
+            command="unfog dmri fod",
+            mask=mask,
+            subjects=subject,
+            sessions=session,
+        ),
+        as_json,
+    )
 
 
-@dmri.command(epilog="Example:  unfog dmri synthesize --bvals dwi.bval --bvecs dwi.bvec --snr 20 --out phantom")
+@dmri.command(
+    epilog="Example:  unfog dmri synthesize --bvals dwi.bval --bvecs dwi.bvec --snr 20 --out "
+    "phantom"
+)
 def synthesize(
     out: Out,
     bvals: Bvals = None,
     bvecs: Bvecs = None,
     grad: Grad = None,
     layout: Vectors = Layout.auto,
-    snr: Annotated[float, typer.Option(help="White matter's signal without diffusion weighting, over the noise.")] = 20.0,
+    snr: Annotated[
+        float,
+        typer.Option(help="White matter's signal without diffusion weighting, over the noise."),
+    ] = 20.0,
     coils: Annotated[int, typer.Option(min=1, help="Channels combined by sum of squares.")] = 1,
     tissue: Annotated[
-        tuple[Path, Path, Path] | None, typer.Option(metavar="WM GM CSF", help="Maps from 0 to 1; the MNI152 template's middle without.")
+        tuple[Path, Path, Path] | None,
+        typer.Option(
+            metavar="WM GM CSF", help="Maps from 0 to 1; the MNI152 template's middle without."
+        ),
     ] = None,
-    like: Annotated[Path | None, typer.Option(metavar="DWI", help="A scan with the same table, whose tissues to take.")] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(metavar="DWI", help="A scan with the same table, whose tissues to take."),
+    ] = None,
     seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Synthesize a scan, and all that is true of it.
 
-    Writes dwi and its table, dwi_noisefree, the directions and fractions of three fibre families, the mask, and summary.json.
+    Writes dwi and its table, dwi_noisefree, the directions and fractions of three fibre families,
+    the mask, and summary.json.
     """
     from unfog.dmri.workflows.scan import Tables
     from unfog.dmri.workflows.synthesize import synthesize_files
 
     tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(synthesize_files(tables, out, snr=snr, coils=coils, tissue=tissue, like=like, seed=seed), as_json)
+    emit(
+        synthesize_files(tables, out, snr=snr, coils=coils, tissue=tissue, like=like, seed=seed),
+        as_json,
+    )
 
 
 @dmri.command(epilog="Example:  unfog dmri report denoised")
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `unfog dmri denoise` wrote.")], as_json: AsJson = False
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `unfog dmri denoise` wrote.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write report.html into the folder of a denoised scan.
 

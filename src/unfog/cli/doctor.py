@@ -23,7 +23,10 @@ def doctor(as_json: AsJson = False) -> None:
     """
     emit(
         {
-            "versions": {name: _version(name) for name in ("unfog", "torch", "numpy", "safetensors", "nibabel")},
+            "versions": {
+                name: _version(name)
+                for name in ("unfog", "torch", "numpy", "safetensors", "nibabel")
+            },
             "machine": _machine(),
             "bfloat16": _bfloat16(),
             "cache": _cache(),
@@ -44,18 +47,28 @@ def _machine() -> dict[str, Any]:
     import torch
 
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"python": platform.python_version(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "devices": devices or ["cpu"]}
+    return {
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "devices": devices or ["cpu"],
+    }
 
 
 def _bfloat16() -> dict[str, Any]:
-    """How much faster a convolution, the work of training, is in bfloat16 than in float32 on the CPU."""
+    """How much faster a convolution, the work of training, is in bfloat16 than in float32 on the
+    CPU.
+    """
     import torch
 
     x, w = torch.randn(4, 64, 48, 48), torch.randn(64, 64, 3, 3)
     half = x.bfloat16(), w.bfloat16()
     full = _seconds(lambda: torch.conv2d(x, w, padding=1))
     speed = full / _seconds(lambda: torch.conv2d(*half, padding=1))
-    return {"speed-up": round(speed, 2), "advice": "training.precision=bf16" if speed > 1.1 else "training.precision=fp32"}
+    return {
+        "speed-up": round(speed, 2),
+        "advice": "training.precision=bf16" if speed > 1.1 else "training.precision=fp32",
+    }
 
 
 def _seconds(work: Callable[[], object], repeats: int = 5) -> float:
@@ -76,7 +89,11 @@ def _cache() -> dict[str, Any]:
     folder = cache_folder()
     there = next(p for p in (folder, *folder.parents) if p.exists())
     free = shutil.disk_usage(there).free / 1e9
-    return {"folder": str(folder), "fetched": [name for name in PACKAGES if is_fetched(name)], "free GB": round(free, 1)}
+    return {
+        "folder": str(folder),
+        "fetched": [name for name in PACKAGES if is_fetched(name)],
+        "free GB": round(free, 1),
+    }
 
 
 def _extras() -> dict[str, str]:
@@ -85,5 +102,12 @@ def _extras() -> dict[str, str]:
     for requirement in metadata.requires("unfog") or []:
         if match := re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", requirement):
             found.setdefault(match[2], []).append(match[1])
-    missing = {extra: [name for name in names if _version(name) is None] for extra, names in found.items() if extra not in _OWN_EXTRAS}
-    return {extra: f"missing: {', '.join(names)}" if names else "installed" for extra, names in missing.items()}
+    missing = {
+        extra: [name for name in names if _version(name) is None]
+        for extra, names in found.items()
+        if extra not in _OWN_EXTRAS
+    }
+    return {
+        extra: f"missing: {', '.join(names)}" if names else "installed"
+        for extra, names in missing.items()
+    }

@@ -11,9 +11,22 @@ from unfog.cli.options import AsJson, emit
 
 
 def ema(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run trained with --set training.snapshot_every=N.")],
-    length: Annotated[float, typer.Option(help="Standard deviation of the average over training, as a share of it: 0.05 is short.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the run with these weights.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="Run trained with --set training.snapshot_every=N."),
+    ],
+    length: Annotated[
+        float,
+        typer.Option(
+            help="Standard deviation of the average over training, as a share of it: 0.05 is short."
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="New folder for the run with these weights."
+        ),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Average a run's weights over another length of its training, after the training.

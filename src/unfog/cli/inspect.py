@@ -16,7 +16,8 @@ def inspect(
 ) -> None:
     """Say what a run or a file is.
 
-    A run: configuration, parameters, step and verified hashes. A file: shape, affine, units and warnings.
+    A run: configuration, parameters, step and verified hashes. A file: shape, affine, units and
+    warnings.
     """
     from unfog.workflows.inspect import inspect_path
 

@@ -1,4 +1,6 @@
-"""``unfog``: the commands, and what they share: one-sentence errors, exit statuses and the version."""
+"""``unfog``: the commands, and what they share: one-sentence errors, exit statuses and the
+version.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +71,14 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def unfog(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
-    """Diffusion models for imaging: train on your own files, sample, restore with an uncertainty map."""
+def unfog(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Diffusion models for imaging: train on your own files, sample, restore with an uncertainty
+    map.
+    """
     logging.basicConfig(level=logging.WARNING, format="unfog: %(message)s")
     warnings.showwarning = lambda message, *_: typer.echo(f"unfog: {message}", err=True)
 
@@ -82,13 +90,25 @@ def _example(text: str) -> str:
 app.command(epilog=_example("demo --quick --out demo"))(demo)
 app.command(epilog=_example("systems"))(systems)
 app.add_typer(data, epilog=_example("data fetch mni-t1"))
-app.command(epilog=_example("train ddpm --data fashion-mnist --out runs/fashion --set training.batch=64"))(train)
+app.command(
+    epilog=_example("train ddpm --data fashion-mnist --out runs/fashion --set training.batch=64")
+)(train)
 app.command(epilog=_example("calibrate runs/fashion --steps 8"))(calibrate)
-app.command(epilog=_example("calibrate-uncertainty runs/t1 --data held-out/ --task denoise --noise 0.08"))(calibrate_uncertainty)
+app.command(
+    epilog=_example("calibrate-uncertainty runs/t1 --data held-out/ --task denoise --noise 0.08")
+)(calibrate_uncertainty)
 app.command(epilog=_example("distill runs/fashion --steps 2 --out runs/fashion-2"))(distill)
 app.command(epilog=_example("sample runs/fashion -n 16 --steps 50 --out samples"))(sample)
-app.command(epilog=_example("restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"))(restore)
-app.command(epilog=_example("edit runs/fashion shirt.png --method sdedit --strength 0.6 --to label=3 --out edited"))(edit)
+app.command(
+    epilog=_example(
+        "restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"
+    )
+)(restore)
+app.command(
+    epilog=_example(
+        "edit runs/fashion shirt.png --method sdedit --strength 0.6 --to label=3 --out edited"
+    )
+)(edit)
 app.add_typer(dmri)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)

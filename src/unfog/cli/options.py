@@ -10,16 +10,28 @@ from typing import Annotated, Any
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the results.")]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained run, or a shipped prior.")]
-Sampler = Annotated[str | None, typer.Option(help="Sampler, such as ddim or heun; the run's own by default.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Sampler steps; the run's own number by default.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", help="New folder for the results.")
+]
+Run = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a trained run, or a shipped prior.")
+]
+Sampler = Annotated[
+    str | None, typer.Option(help="Sampler, such as ddim or heun; the run's own by default.")
+]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Sampler steps; the run's own number by default.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 
 def emit(result: Mapping[str, Any], as_json: bool) -> None:
     """Print a result: one JSON object, or aligned lines for people."""
-    typer.echo(json.dumps(result, default=str, ensure_ascii=False) if as_json else "\n".join(_lines(result)))
+    typer.echo(
+        json.dumps(result, default=str, ensure_ascii=False)
+        if as_json
+        else "\n".join(_lines(result))
+    )
 
 
 def _lines(result: Mapping[str, Any], indent: str = "") -> list[str]:

@@ -15,11 +15,29 @@ def sample(
     count: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
     sampler: Sampler = None,
     steps: Steps = None,
-    grid: Annotated[str | None, typer.Option(help="Times of the steps, such as trailing or karras; the run's own by default.")] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            help="Times of the steps, such as trailing or karras; the run's own by default."
+        ),
+    ] = None,
     seed: Seed = 0,
-    label: Annotated[int | None, typer.Option("--class", min=0, help="The class to sample, of a run trained with classes.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance: 0 ignores the class, 1 uses it, more insists.")] = None,
-    seamless: Annotated[bool, typer.Option("--seamless", help="Go on at the opposite border, so that copies tile: for textures.")] = False,
+    label: Annotated[
+        int | None,
+        typer.Option("--class", min=0, help="The class to sample, of a run trained with classes."),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(
+            help="Classifier-free guidance: 0 ignores the class, 1 uses it, more insists."
+        ),
+    ] = None,
+    seamless: Annotated[
+        bool,
+        typer.Option(
+            "--seamless", help="Go on at the opposite border, so that copies tile: for textures."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Draw samples from a run.
@@ -29,6 +47,15 @@ def sample(
     from unfog.workflows.sample import sample_run
 
     result = sample_run(
-        run, count, out, sampler=sampler, steps=steps, grid=grid, seed=seed, label=label, guidance=guidance, seamless=seamless
+        run,
+        count,
+        out,
+        sampler=sampler,
+        steps=steps,
+        grid=grid,
+        seed=seed,
+        label=label,
+        guidance=guidance,
+        seamless=seamless,
     )
     emit(result, as_json)

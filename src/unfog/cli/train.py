@@ -12,14 +12,32 @@ from unfog.cli.options import AsJson, emit
 
 def train(
     system: Annotated[str, typer.Argument(metavar="SYSTEM", help="One of `unfog systems`.")],
-    data: Annotated[str, typer.Option(metavar="NAME|PATH", help="One of `unfog data`, or your own file or folder.")],
+    data: Annotated[
+        str,
+        typer.Option(metavar="NAME|PATH", help="One of `unfog data`, or your own file or folder."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")],
-    settings: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable.")] = None,
-    start: Annotated[str | None, typer.Option(metavar="RUN", help="Train on from the weights of another run: fine-tuning.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the newest checkpoint in RUN.")] = False,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps: short for --set training.steps=N.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="About so long: sets training.steps by a short measurement.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Short for --set training.seed=S.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Train on from the weights of another run: fine-tuning."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint in RUN.")
+    ] = False,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Training steps: short for --set training.steps=N.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(min=0, help="About so long: sets training.steps by a short measurement."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Short for --set training.seed=S.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a system on a data set or on your own files."""
@@ -28,9 +46,14 @@ def train(
     from unfog.training.guard import Interrupted
 
     short = {"training.steps": steps, "training.seed": seed}
-    overrides = [*(settings or []), *(f"{key}={value}" for key, value in short.items() if value is not None)]
+    overrides = [
+        *(settings or []),
+        *(f"{key}={value}" for key, value in short.items() if value is not None),
+    ]
     try:
-        result = train_system(system, data, out, overrides, start=start, resume=resume, minutes=minutes)
+        result = train_system(
+            system, data, out, overrides, start=start, resume=resume, minutes=minutes
+        )
     except Interrupted as stop:
         raise typer.Exit(stop.code) from stop
     emit(result, as_json)

@@ -30,7 +30,9 @@ class Bridge:
     @classmethod
     def of(cls, process: Process, t: Tensor, s: Tensor) -> Bridge:
         one_minus_r = -torch.expm1(process.log_snr(t) - process.log_snr(s))
-        return cls(process.alpha(t), process.sigma(t), process.alpha(s), process.sigma(s), one_minus_r)
+        return cls(
+            process.alpha(t), process.sigma(t), process.alpha(s), process.sigma(s), one_minus_r
+        )
 
     @property
     def small(self) -> Tensor:
@@ -50,4 +52,6 @@ class Bridge:
     @property
     def xt_gain(self) -> Tensor:
         """d mean(x_s) / d x_t."""
-        return self.alpha_t / self.alpha_s * (self.sigma_s / self.sigma_t) ** 2  # r alpha_s / alpha_t, also where alpha_t = 0
+        return (
+            self.alpha_t / self.alpha_s * (self.sigma_s / self.sigma_t) ** 2
+        )  # r alpha_s / alpha_t, also where alpha_t = 0

@@ -1,6 +1,7 @@
 """Codecs: the range of the data is an object, never a flag inside an algorithm.
 
-``encode`` takes data in its natural units to the model's scale, ``decode`` takes it back; both are exact inverses.
+``encode`` takes data in its natural units to the model's scale, ``decode`` takes it back; both are
+exact inverses.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Conditioning: named conditions become the four inputs a network understands.
 
-A condition is a class, a vector, an image (spatial) or a token sequence. Each has a null, what the network sees when
-the condition is absent: a learned embedding, or true zeros. Training drops a condition per sample at random (Ho &
-Salimans 2022), so the same network serves with and without it.
+A condition is a class, a vector, an image (spatial) or a token sequence. Each has a null, what the
+network sees when the condition is absent: a learned embedding, or true zeros. Training drops a
+condition per sample at random (Ho & Salimans 2022), so the same network serves with and without it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ class Context:
         if self.vector is not None and other.vector is not None:
             vector = self.vector + other.vector
         return Context(
-            vector, _join(self.spatial, other.spatial), _join(self.tokens, other.tokens), _join(self.token_mask, other.token_mask)
+            vector,
+            _join(self.spatial, other.spatial),
+            _join(self.tokens, other.tokens),
+            _join(self.token_mask, other.token_mask),
         )
 
 
@@ -67,11 +70,16 @@ class Condition(nn.Module):
         return self._choose(present, absent, keep)
 
     def _choose(self, present: Context, absent: Context, keep: Tensor) -> Context:
-        return Context(_where(keep, present.vector, absent.vector), _where(keep, present.spatial, absent.spatial))
+        return Context(
+            _where(keep, present.vector, absent.vector),
+            _where(keep, present.spatial, absent.spatial),
+        )
 
 
 def _where(keep: Tensor, a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return None if a is None or b is None else torch.where(keep.view(-1, *(1,) * (a.ndim - 1)), a, b)
+    return (
+        None if a is None or b is None else torch.where(keep.view(-1, *(1,) * (a.ndim - 1)), a, b)
+    )
 
 
 def _null_parameter(size: int, null: str) -> Tensor:
@@ -104,7 +112,10 @@ class ClassCondition(_WithNull):
 
     def embed(self, value: Tensor) -> Context:
         if value.numel() and (int(value.min()) < 0 or int(value.max()) >= self.count):
-            raise InputError(f"A class must be between 0 and {self.count - 1}, got {int(value.min())} to {int(value.max())}.")
+            raise InputError(
+                f"A class must be between 0 and {self.count - 1}, got {int(value.min())} to "
+                f"{int(value.max())}."
+            )
         return Context(vector=self.embedding(value.long()))
 
     def null(self, x_t: Tensor) -> Context:
@@ -129,7 +140,9 @@ class VectorCondition(_WithNull):
 
 @conditions.register("spatial")
 class SpatialCondition(_WithNull):
-    """An image of ``channels`` on the grid of x_t, with one channel more that is 1 where the image is present."""
+    """An image of ``channels`` on the grid of x_t, with one channel more that is 1 where the image
+    is present.
+    """
 
     def __init__(self, channels: int, null: str = "learned") -> None:
         super().__init__()
@@ -154,19 +167,30 @@ class TokenCondition(_WithNull):
         self._set_null(width, null)
 
     def embed(self, value: Tensor, mask: Tensor | None = None) -> Context:
-        counted = torch.ones(value.shape[:2], dtype=torch.bool, device=value.device) if mask is None else mask
+        counted = (
+            torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
+            if mask is None
+            else mask
+        )
         return Context(tokens=self.project(value), token_mask=counted)
 
     def null(self, x_t: Tensor) -> Context:
         tokens = self.absent.expand(len(x_t), 1, -1)
-        return Context(tokens=tokens, token_mask=torch.ones(len(x_t), 1, dtype=torch.bool, device=x_t.device))
+        return Context(
+            tokens=tokens, token_mask=torch.ones(len(x_t), 1, dtype=torch.bool, device=x_t.device)
+        )
 
     def _choose(self, present: Context, absent: Context, keep: Tensor) -> Context:
         # Both sequences stand side by side and the mask says which counts: lengths differ.
         joined = present.merge(absent)
         assert present.token_mask is not None
         assert absent.token_mask is not None
-        return replace(joined, token_mask=torch.cat([present.token_mask & keep[:, None], absent.token_mask & ~keep[:, None]], 1))
+        return replace(
+            joined,
+            token_mask=torch.cat(
+                [present.token_mask & keep[:, None], absent.token_mask & ~keep[:, None]], 1
+            ),
+        )
 
 
 class Conditioner(nn.Module):
@@ -176,8 +200,12 @@ class Conditioner(nn.Module):
         super().__init__()
         self.parts = nn.ModuleDict(dict(parts or {}))
 
-    def forward(self, x_t: Tensor, values: Mapping[str, Any], keep: Mapping[str, Tensor] | None = None) -> Context:
-        """The context for the batch; a condition that is not given is null. A ``name_mask`` goes with tokens."""
+    def forward(
+        self, x_t: Tensor, values: Mapping[str, Any], keep: Mapping[str, Tensor] | None = None
+    ) -> Context:
+        """The context for the batch; a condition that is not given is null. A ``name_mask`` goes
+        with tokens.
+        """
         for name in values:
             if name not in self.parts and name.removesuffix("_mask") not in self.parts:
                 known = ", ".join(self.parts) or "none"
@@ -187,12 +215,16 @@ class Conditioner(nn.Module):
             value, mask = values.get(name), values.get(f"{name}_mask")
             piece = part(value, (keep or {}).get(name), x_t)
             if mask is not None and piece.token_mask is not None:
-                piece = replace(piece, token_mask=piece.token_mask & _padded(mask, piece.token_mask))
+                piece = replace(
+                    piece, token_mask=piece.token_mask & _padded(mask, piece.token_mask)
+                )
             context = context.merge(piece)
         return context
 
 
 def _padded(mask: Tensor, like: Tensor) -> Tensor:
     """A mask for the condition's own tokens, True for the null tokens that follow them."""
-    extra = torch.ones(len(mask), like.shape[1] - mask.shape[1], dtype=torch.bool, device=mask.device)
+    extra = torch.ones(
+        len(mask), like.shape[1] - mask.shape[1], dtype=torch.bool, device=mask.device
+    )
     return torch.cat([mask.bool(), extra], 1)

@@ -28,7 +28,9 @@ from unfog.errors import InputError
 
 @dataclass(frozen=True)
 class Posterior:
-    """p(x_0 | x_t), summarised: mean (batch, channels, *space), and a variance that broadcasts to it."""
+    """p(x_0 | x_t), summarised: mean (batch, channels, *space), and a variance that broadcasts to
+    it.
+    """
 
     mean: Tensor
     variance: Tensor | None = None
@@ -61,13 +63,18 @@ class Denoiser(nn.Module, ABC):
         return -self.noise(x_t, t, **condition) / expand(self.process.sigma(t), x_t)
 
     def with_covariance(self, x_t: Tensor, t: Tensor, **condition: Any) -> tuple[Tensor, Product]:
-        """The posterior mean, and v -> Cov(x_0 | x_t) v: one call, and a vector-Jacobian product for each v."""
+        """The posterior mean, and v -> Cov(x_0 | x_t) v: one call, and a vector-Jacobian product
+        for each v.
+        """
         alpha, sigma = self.scales(t)
         with torch.enable_grad():
             x = x_t.detach().requires_grad_()
             mean: Tensor = self(x, t, **condition).mean
         if not mean.requires_grad:
-            raise InputError(f"The posterior covariance needs a denoiser with a gradient, and {type(self).__name__} gives none here.")
+            raise InputError(
+                "The posterior covariance needs a denoiser with a gradient, and "
+                f"{type(self).__name__} gives none here."
+            )
         gain = expand(sigma**2 / alpha, x_t)
 
         def covariance(v: Tensor) -> Tensor:
@@ -78,7 +85,9 @@ class Denoiser(nn.Module, ABC):
 
 
 class InBfloat16(Denoiser):
-    """Another denoiser with its network in bfloat16 (autocast): several times faster on a CPU that has it; x_t keeps its own type."""
+    """Another denoiser with its network in bfloat16 (autocast): several times faster on a CPU that
+    has it; x_t keeps its own type.
+    """
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
@@ -107,9 +116,11 @@ def log_sigma_label(scale: float = 0.25, sigma_min: float = 1e-5) -> Label:
 
 
 class NetworkDenoiser(Denoiser):
-    """A network with what it needs to be one: a process, what its output means, the noise label, its conditions.
+    """A network with what it needs to be one: a process, what its output means, the noise label,
+    its conditions.
 
-    With ``variance`` the network has twice the channels, and the second half is its learned variance.
+    With ``variance`` the network has twice the channels, and the second half is its learned
+    variance.
     """
 
     def __init__(
@@ -123,10 +134,19 @@ class NetworkDenoiser(Denoiser):
     ) -> None:
         super().__init__()
         self.network, self.conditioner = network, conditioner or Conditioner()
-        self.process, self.prediction, self.label, self.variance = process, prediction, label, variance
-        if not all(bool(c.isfinite().all()) for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))):
+        self.process, self.prediction, self.label, self.variance = (
+            process,
+            prediction,
+            label,
+            variance,
+        )
+        if not all(
+            bool(c.isfinite().all())
+            for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))
+        ):
             raise InputError(
-                f"{type(prediction).__name__} prediction needs some signal at t = 1, where this process has none (alpha = 0), so x_0 "
+                f"{type(prediction).__name__} prediction needs some signal at t = 1, where this "
+                "process has none (alpha = 0), so x_0 "
                 "could not be found from it; predict v, x0 or flow."
             )
 
@@ -139,7 +159,9 @@ class NetworkDenoiser(Denoiser):
         """What the network sees in x_t, as maps; ``InputError`` where it has none to show."""
         features: Any = getattr(self.network, "features", None)
         if features is None:
-            raise InputError(f"The network {type(self.network).__name__} has no features to show; a U-Net has.")
+            raise InputError(
+                f"The network {type(self.network).__name__} has no features to show; a U-Net has."
+            )
         found: list[Tensor] = features(*self._inputs(x_t, t), context)
         return found
 
@@ -150,10 +172,17 @@ class NetworkDenoiser(Denoiser):
         return scaled, self.label(self.process, t).to(device=x_t.device, dtype=torch.float32)
 
     def posterior(self, out: Tensor, x_t: Tensor, t: Tensor) -> Posterior:
-        """What a raw output says about x_0; a learned variance is below zero where the network leaves its range (v < -1)."""
+        """What a raw output says about x_0; a learned variance is below zero where the network
+        leaves its range (v < -1).
+        """
         out, v = self.halves(out)
         mean = self.prediction.to_x0(out, x_t, *self.scales(t))
-        return Posterior(mean, None if v is None or self.variance is None else self.variance.to_variance(v, self.process, t))
+        return Posterior(
+            mean,
+            None
+            if v is None or self.variance is None
+            else self.variance.to_variance(v, self.process, t),
+        )
 
     def halves(self, out: Tensor) -> tuple[Tensor, Tensor | None]:
         """A raw output as the prediction, and v where the variance is learned."""
@@ -162,8 +191,16 @@ class NetworkDenoiser(Denoiser):
         first, second = out.chunk(2, 1)
         return first, second
 
-    def forward(self, x_t: Tensor, t: Tensor, *, keep: Mapping[str, Tensor] | None = None, **condition: Any) -> Posterior:
-        """As any denoiser; ``keep`` (batch,) by name is False where a condition that is given is hidden, as training does."""
+    def forward(
+        self, x_t: Tensor, t: Tensor, *, keep: Mapping[str, Tensor] | None = None, **condition: Any
+    ) -> Posterior:
+        """As any denoiser; ``keep`` (batch,) by name is False where a condition that is given is
+        hidden, as training does.
+        """
         t = t.to(torch.float64).expand(len(x_t))
-        found = self.posterior(self.output(x_t, t, self.conditioner(x_t, condition, keep)).to(x_t.dtype), x_t, t)
-        return Posterior(found.mean, None if found.variance is None else found.variance.clamp(min=0))
+        found = self.posterior(
+            self.output(x_t, t, self.conditioner(x_t, condition, keep)).to(x_t.dtype), x_t, t
+        )
+        return Posterior(
+            found.mean, None if found.variance is None else found.variance.clamp(min=0)
+        )

@@ -1,9 +1,13 @@
-r"""Oracles: priors whose denoiser is known exactly, so that nothing has to be trained to test everything else.
+r"""Oracles: priors whose denoiser is known exactly, so that nothing has to be trained to test
+everything else.
 
-    x_0 ~ sum_k w_k N(m_k, C_k)   =>   x_t ~ sum_k w_k N(alpha m_k, S_k),   S_k = alpha^2 C_k + sigma^2 I
-    E[x_0 | x_t, k] = m_k + alpha C_k S_k^{-1} (x_t - alpha m_k),   Cov = C_k - alpha^2 C_k S_k^{-1} C_k
+    x_0 ~ sum_k w_k N(m_k, C_k)   =>   x_t ~ sum_k w_k N(alpha m_k, S_k),
+    S_k = alpha^2 C_k + sigma^2 I
+    E[x_0 | x_t, k] = m_k + alpha C_k S_k^{-1} (x_t - alpha m_k),
+    Cov = C_k - alpha^2 C_k S_k^{-1} C_k
 
-and the mixture's posterior weights each component by its responsibility. A single Gaussian is the mixture of one.
+and the mixture's posterior weights each component by its responsibility. A single Gaussian is the
+mixture of one.
 """
 
 from __future__ import annotations
@@ -21,8 +25,9 @@ from unfog.core.shapes import expand
 class MixtureDenoiser(Denoiser):
     """The exact denoiser of a Gaussian mixture on samples of any shape with d numbers each.
 
-    weights (k,), means (k, d), covariances (k, d, d), or (k, d) where they are diagonal; computed in the type of ``means``.
-    The posterior variance is the diagonal of the exact posterior covariance.
+    weights (k,), means (k, d), covariances (k, d, d), or (k, d) where they are diagonal; computed
+    in the type of ``means``. The posterior variance is the diagonal of the exact posterior
+    covariance.
     """
 
     weights: Tensor
@@ -30,10 +35,14 @@ class MixtureDenoiser(Denoiser):
     eigenvalues: Tensor
     eigenvectors: Tensor | None  # None: the axes themselves
 
-    def __init__(self, process: Process, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
+    def __init__(
+        self, process: Process, weights: Tensor, means: Tensor, covariances: Tensor
+    ) -> None:
         super().__init__()
         self.process = process
-        eigenvalues, eigenvectors = torch.linalg.eigh(covariances) if covariances.ndim == 3 else (covariances, None)
+        eigenvalues, eigenvectors = (
+            torch.linalg.eigh(covariances) if covariances.ndim == 3 else (covariances, None)
+        )
         self.register_buffer("weights", weights / weights.sum())
         self.register_buffer("means", means)
         self.register_buffer("eigenvalues", eigenvalues.clamp(min=0))
@@ -46,7 +55,9 @@ class MixtureDenoiser(Denoiser):
         spread = alpha**2 * self.eigenvalues + sigma**2
         log_weight = self.weights.log() - 0.5 * (projected**2 / spread + spread.log()).sum(-1)
         responsibility = torch.softmax(log_weight, 1)[..., None]
-        means = self.means + _times("kde,bke->bkd", self.eigenvectors, alpha * self.eigenvalues / spread * projected)
+        means = self.means + _times(
+            "kde,bke->bkd", self.eigenvectors, alpha * self.eigenvalues / spread * projected
+        )
         mean = (responsibility * means).sum(1)
         squares = None if self.eigenvectors is None else self.eigenvectors**2
         within = _times("kde,bke->bkd", squares, self.eigenvalues * sigma**2 / spread)
@@ -60,7 +71,10 @@ class MixtureDenoiser(Denoiser):
         projected = _times("kde,bkd->bke", self.eigenvectors, flat[:, None] - alpha * self.means)
         spread = alpha**2 * self.eigenvalues + sigma**2
         constant = flat.shape[1] * torch.log(torch.tensor(2 * torch.pi, dtype=flat.dtype))
-        return torch.logsumexp(self.weights.log() - 0.5 * ((projected**2 / spread + spread.log()).sum(-1) + constant), 1)
+        return torch.logsumexp(
+            self.weights.log() - 0.5 * ((projected**2 / spread + spread.log()).sum(-1) + constant),
+            1,
+        )
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """``n`` exact samples of x_0, (n, d)."""
@@ -81,7 +95,8 @@ def gaussian_denoiser(process: Process, mean: Tensor, covariance: Tensor) -> Mix
 
 
 class StationaryDenoiser(Denoiser):
-    r"""The exact denoiser of a stationary Gaussian field of mean 0 on a periodic grid: Wiener's filter (1949), mode by mode,
+    r"""The exact denoiser of a stationary Gaussian field of mean 0 on a periodic grid: Wiener's
+    filter (1949), mode by mode,
 
         x_0^(k) = alpha P(k) / (alpha^2 P(k) + sigma^2) x_t^(k),
 

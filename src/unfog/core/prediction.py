@@ -2,9 +2,10 @@ r"""What a network outputs, as one linear rule.
 
     x_0 = a(t) out + b(t) x_t
 
-Noise, x_0, v, score, flow and EDM's F are six choices of (a, b); the training target is the same rule solved for out.
-Stated this way round, every coefficient is finite at sigma = 0, and all but noise and score at alpha = 0 as well.
-v: Salimans & Ho 2022. Flow (velocity of x_t along t with alpha = 1 - t, sigma = t): Liu et al. 2023. F: Karras et al. 2022.
+Noise, x_0, v, score, flow and EDM's F are six choices of (a, b); the training target is the same
+rule solved for out. Stated this way round, every coefficient is finite at sigma = 0, and all but
+noise and score at alpha = 0 as well. v: Salimans & Ho 2022. Flow (velocity of x_t along t with
+alpha = 1 - t, sigma = t): Liu et al. 2023. F: Karras et al. 2022.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ predictions: Registry[Prediction] = Registry("prediction")
 
 
 class Prediction(ABC):
-    """A linear rule between the network's output, x_t and x_0; alpha and sigma are float64 tensors (batch,)."""
+    """A linear rule between the network's output, x_t and x_0; alpha and sigma are float64 tensors
+    (batch,).
+    """
 
     @abstractmethod
     def rule(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-        """(a, b) of x_0 = a out + b x_t, each (batch,), or (batch, channels) where channels differ."""
+        """(a, b) of x_0 = a out + b x_t, each (batch,), or (batch, channels) where channels
+        differ.
+        """
 
     def input_scale(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """The factor on x_t before it enters the network."""
@@ -93,7 +98,9 @@ class Flow(Prediction):
 @predictions.register("edm")
 @dataclass(frozen=True)
 class EDMF(Prediction):
-    """out = F, with input and output of unit variance for data of standard deviation ``sigma_data``: one, or one for each channel."""
+    """out = F, with input and output of unit variance for data of standard deviation
+    ``sigma_data``: one, or one for each channel.
+    """
 
     sigma_data: float | Sequence[float] = 0.5
 

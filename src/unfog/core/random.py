@@ -1,7 +1,8 @@
 """Randomness as a pure function: every draw comes from a generator seeded by what it is for.
 
-``generators(seed, ids)`` gives each sample its own stream, so sample 0 is the same in a batch of 1 and of 64; training
-seeds with (seed, step, sample), so a resumed run draws what the unbroken one would have drawn.
+``generators(seed, ids)`` gives each sample its own stream, so sample 0 is the same in a batch of 1
+and of 64; training seeds with (seed, step, sample), so a resumed run draws what the unbroken one
+would have drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def seed_of(*parts: int | str) -> int:
     >>> seed_of(0, "noise", 3) == seed_of(0, "noise", 3) != seed_of(0, "noise", 4)
     True
     """
-    digest = hashlib.blake2b("\x1f".join(f"{type(p).__name__}:{p}" for p in parts).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(
+        "\x1f".join(f"{type(p).__name__}:{p}" for p in parts).encode(), digest_size=8
+    ).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
@@ -38,8 +41,9 @@ def generators(seed: int, ids: Iterable[int], stream: str = "sample") -> list[to
 def normal(shape: Sequence[int], randomness: Randomness, like: Tensor | None = None) -> Tensor:
     """Standard normal noise of ``shape`` (batch, channels, *space).
 
-    A sequence of generators draws each sample from its own; a single generator draws the batch in one stream.
-    Drawn on the CPU, so the numbers are the same on every device, then moved to the device and type of ``like``.
+    A sequence of generators draws each sample from its own; a single generator draws the batch in
+    one stream. Drawn on the CPU, so the numbers are the same on every device, then moved to the
+    device and type of ``like``.
     """
     dtype = torch.float32 if like is None else like.dtype
     draw = dtype if dtype in (torch.float32, torch.float64) else torch.float32
@@ -48,7 +52,9 @@ def normal(shape: Sequence[int], randomness: Randomness, like: Tensor | None = N
     else:
         if len(randomness) != shape[0]:
             raise ValueError(f"{len(randomness)} generators for a batch of {shape[0]}")
-        noise = torch.stack([torch.randn(tuple(shape[1:]), generator=g, dtype=draw) for g in randomness])
+        noise = torch.stack(
+            [torch.randn(tuple(shape[1:]), generator=g, dtype=draw) for g in randomness]
+        )
     return noise if like is None else noise.to(device=like.device, dtype=dtype)
 
 

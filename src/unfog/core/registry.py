@@ -1,7 +1,7 @@
 """Registries: the only way a name in a file becomes code.
 
-A recipe says ``{name: vp-linear, beta_max: 20}``. The name is looked up among built-in entries and every other key
-must be a parameter of the entry; nothing from a file is ever imported or executed.
+A recipe says ``{name: vp-linear, beta_max: 20}``. The name is looked up among built-in entries and
+every other key must be a parameter of the entry; nothing from a file is ever imported or executed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def build(self, config: Mapping[str, Any] | str, **extra: Any) -> T:
-        """Build from ``{"name": ..., **parameters}`` or a bare name; ``extra`` adds parameters the file cannot know."""
+        """Build from ``{"name": ..., **parameters}`` or a bare name; ``extra`` adds parameters the
+        file cannot know.
+        """
         parameters = {"name": config} if isinstance(config, str) else dict(config)
         if "name" not in parameters:
             raise InputError(f"A {self.kind} needs a 'name', one of: {', '.join(self.names())}.")

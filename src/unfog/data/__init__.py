@@ -1,4 +1,6 @@
-"""Data sets, augmentation and files: everything in natural units, everything checked on the way in."""
+"""Data sets, augmentation and files: everything in natural units, everything checked on the way
+in.
+"""
 
 from unfog.data import arrays, images, volumes  # noqa: F401  (each registers its data sets)
 from unfog.data.builtin import head_ct, labelled_pictures, mni, random_field, textures, turbulence  # noqa: F401  (each registers its data sets)

@@ -1,7 +1,8 @@
 """Augmentations: pure functions of a batch in natural units and one generator per sample.
 
-``augmentation(x, generators)`` moves the image and then changes its tones. ``augmentation.warp`` alone, with generators
-seeded the same, moves a companion (a tissue map, a mask) exactly as the image was moved.
+``augmentation(x, generators)`` moves the image and then changes its tones. ``augmentation.warp``
+alone, with generators seeded the same, moves a companion (a tissue map, a mask) exactly as the
+image was moved.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ augmentations: Registry[Augmentation] = Registry("augmentation")
 @augmentations.register("none")
 @dataclass(frozen=True)
 class Augmentation:
-    """No augmentation, and what the others are made of; ``x`` is (batch, channels, *space), natural units."""
+    """No augmentation, and what the others are made of; ``x`` is (batch, channels, *space), natural
+    units.
+    """
 
     def __call__(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         return self.tone(self.warp(x, generators), generators)
@@ -57,14 +60,26 @@ class Flip(Augmentation):
 @augmentations.register("torus")
 @dataclass(frozen=True)
 class Torus(Augmentation):
-    """For homogeneous, isotropic fields (batch, channels, n, n) on a periodic square: any shift, and any number of quarter turns."""
+    """For homogeneous, isotropic fields (batch, channels, n, n) on a periodic square: any shift,
+    and any number of quarter turns.
+    """
 
     def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         if x.ndim != 4 or x.shape[2] != x.shape[3]:
-            raise InputError(f"The augmentation 'torus' needs square fields (batch, channels, n, n), not {tuple(x.shape)}.")
-        chosen = ((_uniform(3, x, generators) + 1) / 2 * torch.tensor([x.shape[2], x.shape[3], 4])).long().tolist()
+            raise InputError(
+                "The augmentation 'torus' needs square fields (batch, channels, n, n), not "
+                f"{tuple(x.shape)}."
+            )
+        chosen = (
+            ((_uniform(3, x, generators) + 1) / 2 * torch.tensor([x.shape[2], x.shape[3], 4]))
+            .long()
+            .tolist()
+        )
         return torch.stack(
-            [torch.rot90(field.roll((down, across), (1, 2)), turns, (1, 2)) for field, (down, across, turns) in zip(x, chosen, strict=True)]
+            [
+                torch.rot90(field.roll((down, across), (1, 2)), turns, (1, 2))
+                for field, (down, across, turns) in zip(x, chosen, strict=True)
+            ]
         )
 
 
@@ -73,9 +88,10 @@ class Torus(Augmentation):
 class Anatomy(Augmentation):
     """Small differences between heads, for slices (batch, channels, rows, columns).
 
-    ``rotation`` +- degrees, ``scale`` +- fraction, ``shift`` +- pixels, ``elastic`` standard deviation in pixels of a smooth
-    displacement (``knots`` control points a side), ``gamma`` +- fraction on each sample's own range. Interpolated once,
-    bicubic, and kept within the sample's range; edge values reach outwards.
+    ``rotation`` +- degrees, ``scale`` +- fraction, ``shift`` +- pixels, ``elastic`` standard
+    deviation in pixels of a smooth displacement (``knots`` control points a side), ``gamma`` +-
+    fraction on each sample's own range. Interpolated once, bicubic, and kept within the sample's
+    range; edge values reach outwards.
     """
 
     rotation: float = 6.0
@@ -87,8 +103,13 @@ class Anatomy(Augmentation):
 
     def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         if x.ndim != 4:
-            raise InputError(f"The augmentation 'anatomy' needs slices (batch, channels, rows, columns), not {tuple(x.shape)}.")
-        moved = F.grid_sample(x, self._grid(x, generators), mode="bicubic", padding_mode="border", align_corners=False)
+            raise InputError(
+                "The augmentation 'anatomy' needs slices (batch, channels, rows, columns), not "
+                f"{tuple(x.shape)}."
+            )
+        moved = F.grid_sample(
+            x, self._grid(x, generators), mode="bicubic", padding_mode="border", align_corners=False
+        )
         return moved.clamp(*_range(x))
 
     def tone(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
@@ -101,9 +122,12 @@ class Anatomy(Augmentation):
         """Where each pixel comes from, (batch, rows, columns, 2) in [-1, 1]."""
         turn, zoom, *shift = (part.view(-1, 1, 1) for part in _uniform(4, x, generators).unbind(1))
         angle, zoom = turn.double() * math.radians(self.rotation), 1 + self.scale * zoom
-        # In pixels from the centre, so that a rotation stays one on a picture that is not square; plain products, because a
-        # matrix product rounds differently in batches of different size.
-        column, row = (torch.arange(n, dtype=x.dtype, device=x.device) - (n - 1) / 2 for n in (x.shape[3], x.shape[2]))
+        # In pixels from the centre, so that a rotation stays one on a picture that is not square;
+        # plain products, because a matrix product rounds differently in batches of different size.
+        column, row = (
+            torch.arange(n, dtype=x.dtype, device=x.device) - (n - 1) / 2
+            for n in (x.shape[3], x.shape[2])
+        )
         column, row = column[None, None, :], row[None, :, None]
         cos, sin = angle.cos().to(x) / zoom, angle.sin().to(x) / zoom
         bend = self._bend(x, generators)
@@ -113,7 +137,12 @@ class Anatomy(Augmentation):
 
     def _bend(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         """A smooth random displacement (batch, 2, rows, columns) in pixels."""
-        coarse = torch.stack([torch.randn(2, self.knots, self.knots, generator=g) for g in generators]).to(x) * self.elastic
+        coarse = (
+            torch.stack(
+                [torch.randn(2, self.knots, self.knots, generator=g) for g in generators]
+            ).to(x)
+            * self.elastic
+        )
         return F.interpolate(coarse, x.shape[2:], mode="bicubic", align_corners=True)
 
 

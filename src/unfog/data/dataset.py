@@ -25,8 +25,9 @@ Config = dict[str, Any]
 class Dataset(ABC):
     """Samples by number, in natural units.
 
-    ``shape`` is (channels, *space); ``codec`` and each value of ``conditions`` are registry configs, without width;
-    ``fingerprint`` is the SHA-256 of content and options, so that a resumed run can tell that its data changed.
+    ``shape`` is (channels, *space); ``codec`` and each value of ``conditions`` are registry
+    configs, without width; ``fingerprint`` is the SHA-256 of content and options, so that a resumed
+    run can tell that its data changed.
     """
 
     name: str
@@ -40,20 +41,27 @@ class Dataset(ABC):
 
     @abstractmethod
     def batch(self, ids: Ids) -> dict[str, Tensor]:
-        """``"x"`` (batch, channels, *space) float32 in natural units, and each condition under its name."""
+        """``"x"`` (batch, channels, *space) float32 in natural units, and each condition under its
+        name.
+        """
 
     def index(self, ids: Ids) -> NDArray[np.int64]:
         """Sample numbers as an array; ``InputError`` where one is of no sample."""
         index = np.asarray(ids, dtype=np.int64)
         if index.size and (index.min() < 0 or index.max() >= len(self)):
-            raise InputError(f"The data set {self.name!r} has samples 0 to {len(self) - 1}, not {int(index.min())} to {int(index.max())}.")
+            raise InputError(
+                f"The data set {self.name!r} has samples 0 to {len(self) - 1}, not "
+                f"{int(index.min())} to {int(index.max())}."
+            )
         return index
 
 
 class ArrayDataset(Dataset):
-    """A data set held in memory, in the type it came in (a byte stays a byte until it is asked for).
+    """A data set held in memory, in the type it came in (a byte stays a byte until it is asked
+    for).
 
-    ``x`` is (samples, channels, *space); ``values`` holds an array (samples, ...) for each name in ``conditions``.
+    ``x`` is (samples, channels, *space); ``values`` holds an array (samples, ...) for each name in
+    ``conditions``.
     """
 
     def __init__(
@@ -65,7 +73,10 @@ class ArrayDataset(Dataset):
         values: Mapping[str, NDArray[Any] | Tensor] | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self._arrays = {"x": np.asarray(x), **{key: np.asarray(value) for key, value in (values or {}).items()}}
+        self._arrays = {
+            "x": np.asarray(x),
+            **{key: np.asarray(value) for key, value in (values or {}).items()},
+        }
         self.name, self.codec, self.conditions = name, dict(codec), dict(conditions or {})
         self.shape = self._arrays["x"].shape[1:]
         _check(self)
@@ -82,9 +93,17 @@ class ArrayDataset(Dataset):
 def _check(data: ArrayDataset) -> None:
     arrays = data._arrays
     if len(data) == 0 or len(data.shape) < 2:
-        raise InputError(f"The data set {data.name!r} needs samples (N, C, *space), got {arrays['x'].shape}; give it at least one.")
-    if set(arrays) - {"x"} != set(data.conditions) or any(len(a) != len(data) for a in arrays.values()):
-        raise InputError(f"The data set {data.name!r} needs one value a sample for each of its conditions: {sorted(data.conditions)}.")
+        raise InputError(
+            f"The data set {data.name!r} needs samples (N, C, *space), got {arrays['x'].shape}; "
+            "give it at least one."
+        )
+    if set(arrays) - {"x"} != set(data.conditions) or any(
+        len(a) != len(data) for a in arrays.values()
+    ):
+        raise InputError(
+            f"The data set {data.name!r} needs one value a sample for each of its conditions: "
+            f"{sorted(data.conditions)}."
+        )
 
 
 def _tensor(value: NDArray[Any]) -> Tensor:
@@ -115,8 +134,9 @@ def choose(field: str, value: object, among: Sequence[object]) -> None:
 def open_dataset(source: str | Path | Mapping[str, Any], **options: Any) -> Dataset:
     """The data set of a config ``{"name": ..., **options}``, a registered name, or a path.
 
-    A path is an array file (.npy, .npz), a NIfTI volume (.nii, .nii.gz), or a folder of volumes, of DICOM series or of images.
-    A registered name wins over a folder of the same name in the working directory; write ``./name`` for the folder.
+    A path is an array file (.npy, .npz), a NIfTI volume (.nii, .nii.gz), or a folder of volumes, of
+    DICOM series or of images. A registered name wins over a folder of the same name in the working
+    directory; write ``./name`` for the folder.
     """
     if isinstance(source, Mapping):
         return datasets.build({**source, **options})
@@ -124,7 +144,10 @@ def open_dataset(source: str | Path | Mapping[str, Any], **options: Any) -> Data
         return datasets.build({"name": str(source), **options})
     path = Path(source)
     if not path.exists():
-        raise InputError(f"There is no data set and no file or folder {str(source)!r}; data sets: {', '.join(datasets.names())}.")
+        raise InputError(
+            f"There is no data set and no file or folder {str(source)!r}; data sets: "
+            f"{', '.join(datasets.names())}."
+        )
     return datasets.build({"name": kind_of(path), "path": str(path), **options})
 
 

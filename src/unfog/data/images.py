@@ -1,7 +1,8 @@
-"""``images``: a folder of pictures, 8- or 16-bit grey or 8-bit RGB, of one size; PNG, JPEG and TIFF.
+"""``images``: a folder of pictures, 8- or 16-bit grey or 8-bit RGB, of one size; PNG, JPEG and
+TIFF.
 
-16-bit values are kept exactly. What Pillow would quietly lose (16-bit colour, transparency, CMYK, further pages) or read in
-part (a truncated file) is refused with the file's name.
+16-bit values are kept exactly. What Pillow would quietly lose (16-bit colour, transparency, CMYK,
+further pages) or read in part (a truncated file) is refused with the file's name.
 """
 
 from __future__ import annotations
@@ -24,34 +25,59 @@ MEMORY_CAP = 8 << 30  # bytes of a whole folder
 class Images(ArrayDataset):
     """The pictures under ``path`` in the order of their names, held in memory in their own depth.
 
-    ``size`` cuts the central square of each and resizes it (Lanczos); without it all must be of one size. ``label`` makes the
-    first level of folders the condition ``label``; ``classes`` names them. The codec's range is the depth's, 0 to 255 or 65535.
+    ``size`` cuts the central square of each and resizes it (Lanczos); without it all must be of one
+    size. ``label`` makes the first level of folders the condition ``label``; ``classes`` names
+    them. The codec's range is the depth's, 0 to 255 or 65535.
     """
 
     def __init__(self, path: str, size: int | None = None, label: bool = False) -> None:
         folder = Path(path)
-        files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = (
+            [folder]
+            if folder.is_file()
+            else sorted(
+                p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+            )
+        )
         if not files:
-            raise InputError(f"{folder.name} holds no pictures ({', '.join(SUFFIXES)}); name the folder that does.")
+            raise InputError(
+                f"{folder.name} holds no pictures ({', '.join(SUFFIXES)}); name the folder that "
+                "does."
+            )
         x = _stack(files, size)
         self.classes = tuple(sorted({_class(folder, file) for file in files})) if label else ()
         conditions = {"label": {"name": "class", "count": len(self.classes)}} if label else {}
-        values = {"label": np.array([self.classes.index(_class(folder, file)) for file in files])} if label else {}
+        values = (
+            {"label": np.array([self.classes.index(_class(folder, file)) for file in files])}
+            if label
+            else {}
+        )
         codec = {"name": "range", "low": 0, "high": 255 if x.dtype == np.uint8 else 65535}
-        super().__init__("images", x, codec, conditions, values, {"size": size, "classes": self.classes})
+        super().__init__(
+            "images", x, codec, conditions, values, {"size": size, "classes": self.classes}
+        )
 
 
 def _stack(files: list[Path], size: int | None) -> NDArray[Any]:
     """All pictures as (files, channels, rows, columns)."""
     first = read_image(files[0], size)
     if first.nbytes * len(files) > MEMORY_CAP:
-        raise InputError(f"{len(files)} pictures like {files[0].name} need more than {MEMORY_CAP >> 30} GB; give a smaller size.")
+        raise InputError(
+            f"{len(files)} pictures like {files[0].name} need more than {MEMORY_CAP >> 30} GB; "
+            "give a smaller size."
+        )
     x = np.empty((len(files), *first.shape), first.dtype)
     for place, file in enumerate(files):
         picture = read_image(file, size)
         if picture.shape != first.shape or picture.dtype != first.dtype:
-            kinds = [f"{a.shape[2]} x {a.shape[1]}, {a.shape[0]} channel(s), {a.dtype}" for a in (picture, first)]
-            raise InputError(f"{file.name} is {kinds[0]} but {files[0].name} is {kinds[1]}; make them alike, or give size=N for the size.")
+            kinds = [
+                f"{a.shape[2]} x {a.shape[1]}, {a.shape[0]} channel(s), {a.dtype}"
+                for a in (picture, first)
+            ]
+            raise InputError(
+                f"{file.name} is {kinds[0]} but {files[0].name} is {kinds[1]}; make them alike, "
+                "or give size=N for the size."
+            )
         x[place] = picture
     return x
 
@@ -59,5 +85,8 @@ def _stack(files: list[Path], size: int | None) -> NDArray[Any]:
 def _class(folder: Path, file: Path) -> str:
     parts = file.relative_to(folder).parts if folder.is_dir() else ()
     if len(parts) < 2:
-        raise InputError(f"{file.name} lies in no subfolder; put each class in a folder of its own, or leave label out.")
+        raise InputError(
+            f"{file.name} lies in no subfolder; put each class in a folder of its own, or leave "
+            "label out."
+        )
     return parts[0]

@@ -1,7 +1,8 @@
 """``nifti`` and ``dicom``: the volumes of a folder, or one, as slices or whole.
 
-Each volume is turned to the nearest RAS+ axes and scaled by itself: its smallest value becomes 0, its 99.5th percentile 1,
-and what lies above is cut, so that one bright vessel doesn't darken a head. A constant volume is 0.
+Each volume is turned to the nearest RAS+ axes and scaled by itself: its smallest value becomes 0,
+its 99.5th percentile 1, and what lies above is cut, so that one bright vessel doesn't darken a
+head. A constant volume is 0.
 """
 
 from __future__ import annotations
@@ -22,13 +23,23 @@ from unfog.files.slices import to_slices
 
 
 class Volumes(ArrayDataset):
-    """Slices (1, rows, columns) along ``axis`` (0 sagittal, 1 coronal, 2 axial), or with ``dims=3`` volumes (1, X, Y, Z), in [0, 1].
+    """Slices (1, rows, columns) along ``axis`` (0 sagittal, 1 coronal, 2 axial), or with ``dims=3``
+    volumes (1, X, Y, Z), in [0, 1].
 
-    ``size``, one number or one an axis of space, crops or pads with 0 about the centre; without it all must be of one shape.
-    Slices are left out where less than the share ``least`` of the pixels is above a tenth of the range.
+    ``size``, one number or one an axis of space, crops or pads with 0 about the centre; without it
+    all must be of one shape. Slices are left out where less than the share ``least`` of the pixels
+    is above a tenth of the range.
     """
 
-    def __init__(self, name: str, volumes: Iterable[Volume], dims: int, axis: int, size: int | list[int] | None, least: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        volumes: Iterable[Volume],
+        dims: int,
+        axis: int,
+        size: int | list[int] | None,
+        least: float,
+    ) -> None:
         choose("dims", dims, (2, 3))
         choose("axis", axis, (0, 1, 2))
         parts = list[NDArray[np.float32]]()
@@ -39,26 +50,48 @@ class Volumes(ArrayDataset):
             names.append(volume.path.name)
             if parts[-1].shape[1:] != parts[0].shape[1:]:
                 shapes = f"{parts[-1].shape[2:]} but {names[0]} gives {parts[0].shape[2:]}"
-                raise InputError(f"{names[-1]} gives samples of {shapes}; give a size to crop or pad them to.")
+                raise InputError(
+                    f"{names[-1]} gives samples of {shapes}; give a size to crop or pad them to."
+                )
         x = np.concatenate(parts)
         if not len(x):
-            raise InputError(f"No slice of {names[0]} or the others reaches least={least}; lower it.")
+            raise InputError(
+                f"No slice of {names[0]} or the others reaches least={least}; lower it."
+            )
         options = {"dims": dims, "axis": axis, "size": size, "least": least}
         super().__init__(name, x, {"name": "range", "low": 0, "high": 1}, options=options)
 
 
 @datasets.register("nifti")
-def nifti(path: str, dims: int = 2, axis: int = 2, size: int | list[int] | None = None, least: float = 0.05) -> Volumes:
+def nifti(
+    path: str,
+    dims: int = 2,
+    axis: int = 2,
+    size: int | list[int] | None = None,
+    least: float = 0.05,
+) -> Volumes:
     """The NIfTI volumes below a folder, or one, as ``Volumes``."""
     folder = Path(path)
-    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
+    files = (
+        [folder]
+        if folder.is_file()
+        else sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
+    )
     if not files:
-        raise InputError(f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does.")
+        raise InputError(
+            f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does."
+        )
     return Volumes("nifti", map(read_nifti, files), dims, axis, size, least)
 
 
 @datasets.register("dicom")
-def dicom(path: str, dims: int = 2, axis: int = 2, size: int | list[int] | None = None, least: float = 0.05) -> Volumes:
+def dicom(
+    path: str,
+    dims: int = 2,
+    axis: int = 2,
+    size: int | list[int] | None = None,
+    least: float = 0.05,
+) -> Volumes:
     """Every DICOM series below a folder, as ``Volumes``."""
     return Volumes("dicom", read_every_series(path), dims, axis, size, least)
 
@@ -67,7 +100,10 @@ def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.f
     """The samples (n, 1, *space) of one volume."""
     if volume.data.ndim != 3:
         name = volume.path.name if volume.path else "A volume"
-        raise InputError(f"{name} has shape {volume.data.shape}; a data set takes volumes of three dimensions, so split it.")
+        raise InputError(
+            f"{name} has shape {volume.data.shape}; a data set takes volumes of three "
+            "dimensions, so split it."
+        )
     data = scaled(upright(volume))
     if dims == 3:
         return data[None, None]

@@ -1,4 +1,6 @@
-"""One picture of what the demo does: measured, restored, truth and uncertainty for each task, over a row of new slices."""
+"""One picture of what the demo does: measured, restored, truth and uncertainty for each task, over
+a row of new slices.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,23 @@ from unfog.report import colour, grey
 from unfog.report.pictures import Picture
 
 COLUMNS = ("measured", "best baseline", "restored", "truth", "uncertainty")
-TOP, LEFT, GAP, SCALE, SMALL = 40, 180, 10, 3, 2  # pixels; a small slice is of those in the row of samples
+# pixels; a small slice is of those in the row of samples
+TOP, LEFT, GAP, SCALE, SMALL = (40, 180, 10, 3, 2)
 INK, QUIET = "#f2f4f6", "#9aa4ae"
 
 
 def row_of(outcome: Outcome, truth: Tensor, index: int) -> list[Picture]:
     """The five pictures of a slice, in the order of ``COLUMNS``."""
     classical = outcome.best.restored[index]
-    greys = [grey(x) for x in (outcome.measured[index, 0], classical, outcome.restored.mean[index, 0], truth[index, 0])]
+    greys = [
+        grey(x)
+        for x in (
+            outcome.measured[index, 0],
+            classical,
+            outcome.restored.mean[index, 0],
+            truth[index, 0],
+        )
+    ]
     return [*greys, colour(outcome.restored.std[index, 0], 0, spread(outcome))]
 
 
@@ -42,7 +53,13 @@ def lead_figure(outcomes: Sequence[Outcome], truth: Tensor, samples: Tensor) -> 
         _centred(pen, LEFT + c * (width + GAP) + width // 2, TOP // 2, name, 20, INK)
     for r, outcome in enumerate(outcomes):
         y, index = TOP + r * (height + GAP), len(truth) // 2
-        notes = ["", f"{float(outcome.baseline.psnr[index]):.1f} dB", f"{float(outcome.ours.psnr[index]):.1f} dB", "", ""]
+        notes = [
+            "",
+            f"{float(outcome.baseline.psnr[index]):.1f} dB",
+            f"{float(outcome.ours.psnr[index]):.1f} dB",
+            "",
+            "",
+        ]
         _centred(pen, LEFT // 2, y + height // 2, outcome.task.title.replace(" ", "\n"), 20, INK)
         for c, (picture, note) in enumerate(zip(row_of(outcome, truth, index), notes, strict=True)):
             x = LEFT + c * (width + GAP)

@@ -1,4 +1,6 @@
-"""A small model learns before your eyes: about a minute of the library's own training, looked at as it goes."""
+"""A small model learns before your eyes: about a minute of the library's own training, looked at as
+it goes.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,18 @@ from unfog.runs.train import configure, rate, train_config
 from unfog.systems.registry import Config
 
 SYSTEM = "t1-prior"
-DATA: Config = {"name": "mni-t1", "resolution": 4.0}  # 48 x 40: a quarter of the pixels learns in a quarter of the time
+# 48 x 40: a quarter of the pixels learns in a quarter of the time
+DATA: Config = {"name": "mni-t1", "resolution": 4.0}
 SMALLER = (
-    "network.channels=32", "network.multipliers=[1, 2, 2]", "network.patch=1", "network.dropout=0.0", "augment.name=none",
-    "training.batch=8", "training.lr=1e-3", "training.warmup=30",
-)  # fmt: skip
+    "network.channels=32",
+    "network.multipliers=[1, 2, 2]",
+    "network.patch=1",
+    "network.dropout=0.0",
+    "augment.name=none",
+    "training.batch=8",
+    "training.lr=1e-3",
+    "training.warmup=30",
+)
 TENTHS = 10
 MOMENTS = (1, 2, 4, 7)  # in tenths of the training; its end is one more
 
@@ -55,10 +64,21 @@ class _TimeIsUp(Exception):
 
 
 class _Watcher:
-    """The training's callback: records the loss, and at its moments draws from the newest checkpoint."""
+    """The training's callback: records the loss, and at its moments draws from the newest
+    checkpoint.
+    """
 
-    def __init__(self, folder: Path, every: int, patience: float, count: int, show: Show, report: Report) -> None:
-        self.folder, self.every, self.patience, self.count, self.show, self.report = folder, every, patience, count, show, report
+    def __init__(
+        self, folder: Path, every: int, patience: float, count: int, show: Show, report: Report
+    ) -> None:
+        self.folder, self.every, self.patience, self.count, self.show, self.report = (
+            folder,
+            every,
+            patience,
+            count,
+            show,
+            report,
+        )
         self.moments: list[Moment] = []
         self.losses: list[float] = []
         self.begun = time.perf_counter()
@@ -76,14 +96,20 @@ class _Watcher:
     def look(self, step: int) -> None:
         """Draw from the averaged weights as they lie on disk."""
         run = Run.open(self.folder)
-        moment = Moment(step, time.perf_counter() - self.begun, draw(run, Plan.of(run), range(self.count)))
+        moment = Moment(
+            step, time.perf_counter() - self.begun, draw(run, Plan.of(run), range(self.count))
+        )
         self.moments.append(moment)
-        self.show.say(f"  after {moment.seconds:.0f} s and {step} steps, loss {_recent(self.losses):.3f}:")
+        self.show.say(
+            f"  after {moment.seconds:.0f} s and {step} steps, loss {_recent(self.losses):.3f}:"
+        )
         self.show.pictures([grey(x[0]) for x in moment.samples])
 
 
 def train_live(out: Path, seconds: float, count: int, show: Show) -> Live:
-    """Train for about ``seconds``, half as many more at most, with ``count`` samples at each moment; the model becomes the run ``out``."""
+    """Train for about ``seconds``, half as many more at most, with ``count`` samples at each
+    moment; the model becomes the run ``out``.
+    """
     dataset = open_dataset(DATA)
     config = configure(SYSTEM, dataset, DATA, SMALLER)
     every = max(1, round(seconds * rate(config, dataset, seconds=0.04 * seconds) / TENTHS))

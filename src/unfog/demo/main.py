@@ -29,7 +29,8 @@ from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
 PRIOR = "t1-slices"
-GRID = {"name": "karras", "sigma_max": 3.0}  # lower than restoration's own, for speed: about .2 dB less in stripes
+# lower than restoration's own, for speed: about .2 dB less in stripes
+GRID = {"name": "karras", "sigma_max": 3.0}
 SUMMARY, MADE_BY = "summary.json", "unfog demo"
 
 
@@ -46,12 +47,20 @@ class Size:
     steps: int
 
 
-FULL = Size(live_seconds=48, live_samples=8, new_slices=16, slices=5, calibration=2, samples=24, steps=16)
-QUICK = Size(live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=8, steps=16)
+FULL = Size(
+    live_seconds=48, live_samples=8, new_slices=16, slices=5, calibration=2, samples=24, steps=16
+)
+QUICK = Size(
+    live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=8, steps=16
+)
 
 
-def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Show | None = None) -> dict[str, Any]:
-    """Train, sample and restore into the folder ``out``, and return the summary that is written there too."""
+def run_demo(
+    out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Show | None = None
+) -> dict[str, Any]:
+    """Train, sample and restore into the folder ``out``, and return the summary that is written
+    there too.
+    """
     size, show, begun = QUICK if quick else FULL, show or Show(), time.perf_counter()
     earlier = _is_demo(out)
     run = Run.open(prior)
@@ -62,17 +71,30 @@ def run_demo(out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Sh
         live = train_live(folder / "live", size.live_seconds, size.live_samples, show)
         plan = Plan.of(run)
         with show.stage(f"drawing {size.new_slices} new slices") as progress:
-            drawn = draw_new(run, plan, size.new_slices, open_dataset(run.config["data"]), 0, progress)
+            drawn = draw_new(
+                run, plan, size.new_slices, open_dataset(run.config["data"]), 0, progress
+            )
         show.pictures([grey(x[0]) for x in drawn.samples[:8]])
         outcomes = _restore_all(run, slab, size, folder, show)
         summary = _summary(run, live, drawn, outcomes, quick)
         summary["seconds"] = round(time.perf_counter() - begun, 1)
-        page = report.build(forward_strip(run, slab.x[:1]), reverse_strip(run, plan), live, drawn, slab, outcomes, _facts(summary))
+        page = report.build(
+            forward_strip(run, slab.x[:1]),
+            reverse_strip(run, plan),
+            live,
+            drawn,
+            slab,
+            outcomes,
+            _facts(summary),
+        )
         page.write(folder / "report.html")
         write_bytes(folder / "figure.png", lead_figure(outcomes, slab.x, drawn.samples))
         write_image(folder / "samples.png", mosaic([[grey(x[0]) for x in drawn.samples]]))
         files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-        write_bytes(folder / SUMMARY, (json.dumps({**summary, "files": [*files, SUMMARY]}, indent=1) + "\n").encode())
+        write_bytes(
+            folder / SUMMARY,
+            (json.dumps({**summary, "files": [*files, SUMMARY]}, indent=1) + "\n").encode(),
+        )
     show.say(f"The report is {out / 'report.html'}.")
     return {"report": str(out / "report.html"), **summary}
 
@@ -83,31 +105,55 @@ def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> 
         samples = min(task.samples, size.samples)
         scale = _interval_scale(run, task, size, plan, show)
         with show.stage(f"{task.title}: {samples} samples of {size.slices} slices") as progress:
-            outcome = restore_slab(run, task, slab, scale, samples, plan, folder / task.name, progress)
+            outcome = restore_slab(
+                run, task, slab, scale, samples, plan, folder / task.name, progress
+            )
         show.pictures(row_of(outcome, slab.x, len(slab.x) // 2))
-        show.say(f"  {outcome.gain:+.2f} dB over {outcome.best.name}, {100 * outcome.covered:.0f} % within the 90 % intervals")
+        show.say(
+            f"  {outcome.gain:+.2f} dB over {outcome.best.name}, {100 * outcome.covered:.0f} % "
+            "within the 90 % intervals"
+        )
         outcomes.append(outcome)
     return outcomes
 
 
 def _interval_scale(run: Run, task: Task, size: Size, plan: Plan, show: Show) -> float:
-    """The factor on the standard deviation: the one on the prior's card, or else from the slab that is there for it."""
+    """The factor on the standard deviation: the one on the prior's card, or else from the slab that
+    is there for it.
+    """
     known = run.card.get("interval_scale", {}).get(task.name)
     if known is not None:
         return float(known)
     with show.stage(f"{task.title}: scaling the intervals on another slab") as progress:
-        return calibrate(run, task, Slab.of("validation", size.calibration), min(task.samples, size.samples), plan, progress)
+        return calibrate(
+            run,
+            task,
+            Slab.of("validation", size.calibration),
+            min(task.samples, size.samples),
+            plan,
+            progress,
+        )
 
 
-def _summary(run: Run, live: Live, drawn: Drawn, outcomes: Sequence[Outcome], quick: bool) -> dict[str, Any]:
+def _summary(
+    run: Run, live: Live, drawn: Drawn, outcomes: Sequence[Outcome], quick: bool
+) -> dict[str, Any]:
     return {
         "made by": MADE_BY,
         "version": unfog.__version__,
         "quick": quick,
         "data": "MNI152 T1, one average brain; scored on a held-out slab of it, inside the brain",
         "prior": run.name,
-        "live": {"steps": len(live.losses), "seconds": round(live.seconds, 1), "loss": report.smooth(live.losses)[-1]},
-        "samples": {"count": len(drawn.samples), "nearest": float(drawn.distances.mean()), "between training slices": drawn.between},
+        "live": {
+            "steps": len(live.losses),
+            "seconds": round(live.seconds, 1),
+            "loss": report.smooth(live.losses)[-1],
+        },
+        "samples": {
+            "count": len(drawn.samples),
+            "nearest": float(drawn.distances.mean()),
+            "between training slices": drawn.between,
+        },
         "tasks": {o.task.name: _figures(o) for o in outcomes},
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -143,12 +189,20 @@ def _facts(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_demo(out: Path) -> bool:
-    """Whether an earlier demo lies in ``out``; ``InputError`` where there is anything that a demo did not write."""
+    """Whether an earlier demo lies in ``out``; ``InputError`` where there is anything that a demo
+    did not write.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    there = {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()} if out.is_dir() else {""}
+    there = (
+        {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()}
+        if out.is_dir()
+        else {""}
+    )
     if not there <= _written(out / SUMMARY):
-        raise InputError(f"{out} exists and holds more than an earlier demo; choose another folder with --out.")
+        raise InputError(
+            f"{out} exists and holds more than an earlier demo; choose another folder with --out."
+        )
     return True
 
 

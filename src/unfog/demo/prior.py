@@ -1,4 +1,6 @@
-"""What the shipped prior knows: noise as a strip, a sample forming, new slices beside the nearest training slice."""
+"""What the shipped prior knows: noise as a strip, a sample forming, new slices beside the nearest
+training slice.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ LEVELS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 20.0)  # sigma / alpha
 
 @dataclass(frozen=True)
 class Strip:
-    """States along a process at noise ``levels``: ``states`` and, on the way back, ``estimates`` of x_0, each (n, 1, rows, columns)."""
+    """States along a process at noise ``levels``: ``states`` and, on the way back, ``estimates`` of
+    x_0, each (n, 1, rows, columns).
+    """
 
     levels: Sequence[float]
     states: Tensor
@@ -30,7 +34,9 @@ class Strip:
 
 @dataclass(frozen=True)
 class Drawn:
-    """New slices, the training slice nearest to each, distances (root mean square) to it, and the like ``between`` training slices."""
+    """New slices, the training slice nearest to each, distances (root mean square) to it, and the
+    like ``between`` training slices.
+    """
 
     samples: Tensor
     nearest: Tensor
@@ -43,7 +49,12 @@ def forward_strip(run: Run, x: Tensor, seed: int = 0) -> Strip:
     clean, process = run.codec.encode(x), run.denoiser.process
     noise = normal_like(clean, generator(seed, "forward"))
     times = torch.stack(
-        [process.t_of_noise_level(torch.tensor(level)) if level else torch.zeros((), dtype=torch.float64) for level in LEVELS]
+        [
+            process.t_of_noise_level(torch.tensor(level))
+            if level
+            else torch.zeros((), dtype=torch.float64)
+            for level in LEVELS
+        ]
     )
     alpha, sigma = process.alpha(times), process.sigma(times)
     states = expand(alpha, x) * clean + expand(sigma, x) * noise
@@ -51,24 +62,42 @@ def forward_strip(run: Run, x: Tensor, seed: int = 0) -> Strip:
 
 
 def reverse_strip(run: Run, plan: Plan, seed: int = 0, count: int = 8) -> Strip:
-    """The sample with id 0 on its way from noise, and what the model takes x_0 to be at each of ``count`` moments."""
+    """The sample with id 0 on its way from noise, and what the model takes x_0 to be at each of
+    ``count`` moments.
+    """
     process, randomness = run.denoiser.process, generators(seed, [0])
     x = normal((1, *run.shape), randomness) * process.sigma(plan.grid[0]).float()
     wanted = set(torch.linspace(0, len(plan.grid) - 1, count).round().int().tolist())
-    states = [s for k, s in enumerate(trajectory(run.denoiser, x, plan.grid, plan.sampler, randomness=randomness)) if k in wanted]
+    states = [
+        s
+        for k, s in enumerate(
+            trajectory(run.denoiser, x, plan.grid, plan.sampler, randomness=randomness)
+        )
+        if k in wanted
+    ]
     times = torch.tensor([s.t for s in states], dtype=torch.float64)
-    path, alpha, sigma = torch.cat([s.x for s in states]), process.alpha(times), process.sigma(times)
+    path, alpha, sigma = (
+        torch.cat([s.x for s in states]),
+        process.alpha(times),
+        process.sigma(times),
+    )
     with torch.no_grad():
         estimates = torch.cat([run.denoiser(path[:-1], times[:-1]).mean, path[-1:]])
-    return Strip((sigma / alpha).tolist(), _shown(run, path, alpha, sigma), run.codec.decode(estimates))
+    return Strip(
+        (sigma / alpha).tolist(), _shown(run, path, alpha, sigma), run.codec.decode(estimates)
+    )
 
 
 def _shown(run: Run, states: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """States over their own scale, sqrt(alpha^2 + sigma^2), so that noise of every strength can be seen."""
+    """States over their own scale, sqrt(alpha^2 + sigma^2), so that noise of every strength can be
+    seen.
+    """
     return run.codec.decode(states / expand((alpha**2 + sigma**2).sqrt(), states))
 
 
-def draw_new(run: Run, plan: Plan, count: int, training: Dataset, seed: int, report: Report) -> Drawn:
+def draw_new(
+    run: Run, plan: Plan, count: int, training: Dataset, seed: int, report: Report
+) -> Drawn:
     """``count`` new slices, compared with every training slice."""
     samples = draw(run, plan, range(count), seed, report=report)
     known = training.batch(range(len(training)))["x"]

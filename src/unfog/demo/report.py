@@ -18,7 +18,10 @@ from unfog.evaluation.conformal import LEVEL
 from unfog.report import Line, Page, Row, colour, grey
 from unfog.report.pictures import Picture
 
-LEAD = "A diffusion model learned, drew new slices of a brain, and restored slices it had never seen, on this machine."
+LEAD = (
+    "A diffusion model learned, drew new slices of a brain, and restored slices it had never "
+    "seen, on this machine."
+)
 
 
 def greys(stack: Tensor) -> list[Picture]:
@@ -27,14 +30,23 @@ def greys(stack: Tensor) -> list[Picture]:
 
 
 def build(
-    forward: Strip, reverse: Strip, live: Live, drawn: Drawn, slab: Slab, outcomes: Sequence[Outcome], facts: Mapping[str, Any]
+    forward: Strip,
+    reverse: Strip,
+    live: Live,
+    drawn: Drawn,
+    slab: Slab,
+    outcomes: Sequence[Outcome],
+    facts: Mapping[str, Any],
 ) -> Page:
     """The whole report."""
     page = Page("unfog demo", LEAD)
     covered = " / ".join(f"{100 * o.covered:.0f}" for o in outcomes)
     page.facts(
         [
-            *((f"{o.gain:+.1f} dB", f"{o.task.title}, against the best baseline") for o in outcomes),
+            *(
+                (f"{o.gain:+.1f} dB", f"{o.task.title}, against the best baseline")
+                for o in outcomes
+            ),
             (f"{covered} %", "of truths within the 90 % intervals"),
         ]
     )
@@ -52,25 +64,44 @@ def _caution(page: Page, slab: Slab) -> None:
     low, high = SLABS["test"]
     page.warning(
         "What these figures are about",
-        "All slices come from one brain, the MNI152 template, an average of many people and exactly left-right symmetric. "
-        f"The restorations are of its axial slices at {low} to {high} mm (MNI z), the slab around the lateral ventricles; that slab "
+        "All slices come from one brain, the MNI152 template, an average of many people and "
+        "exactly left-right symmetric. "
+        f"The restorations are of its axial slices at {low} to {high} mm (MNI z), the slab "
+        "around the lateral ventricles; that slab "
         f"and {GAP} mm on each side of it were held out of all training. This is a held-out slab "
         "of an average brain: it says nothing of new subjects, of disease, or of clinical use.",
-        "The baselines had their parameters chosen on the truth itself, which nobody has in practice; the model did not.",
+        "The baselines had their parameters chosen on the truth itself, which nobody has in "
+        "practice; the model did not.",
     )
 
 
 def _processes(page: Page, forward: Strip, reverse: Strip) -> None:
-    page.section("The forward process", "A slice of the template, with ever more noise added until nothing of it is left.")
+    page.section(
+        "The forward process",
+        "A slice of the template, with ever more noise added until nothing of it is left.",
+    )
     levels = [f"σ = {level:g}" for level in forward.levels]
     page.pictures(
-        [Row("", greys(forward.states), levels)], "x = slice + σ noise. Each picture is shown on its own scale, divided by √(1 + σ²)."
+        [Row("", greys(forward.states), levels)],
+        "x = slice + σ noise. Each picture is shown on its own scale, divided by √(1 + σ²).",
     )
-    page.section("The reverse process", "A new slice forms out of noise. At each step the model says what it takes the clean slice to be.")
+    page.section(
+        "The reverse process",
+        "A new slice forms out of noise. At each step the model says what it takes the clean "
+        "slice to be.",
+    )
     assert reverse.estimates is not None
     columns = [f"σ = {level:.2g}" for level in reverse.levels]
-    rows = [Row("state", greys(reverse.states)), Row("the model's estimate", greys(reverse.estimates))]
-    page.pictures(rows, "One of the samples below on its way: the state above, the posterior mean of the clean slice beneath.", columns)
+    rows = [
+        Row("state", greys(reverse.states)),
+        Row("the model's estimate", greys(reverse.estimates)),
+    ]
+    page.pictures(
+        rows,
+        "One of the samples below on its way: the state above, the posterior mean of the clean "
+        "slice beneath.",
+        columns,
+    )
 
 
 def _live(page: Page, live: Live) -> None:
@@ -78,12 +109,16 @@ def _live(page: Page, live: Live) -> None:
     last = live.moments[-1]
     page.section(
         "Learning, live",
-        f"A network of {live.parameters / 1e6:.1f} million parameters was trained in this run for {live.seconds:.0f} seconds "
-        f"({len(live.losses)} steps) on slices of {rows} x {columns}. Each row is drawn from the same noise.",
+        f"A network of {live.parameters / 1e6:.1f} million parameters was trained in this run "
+        f"for {live.seconds:.0f} seconds "
+        f"({len(live.losses)} steps) on slices of {rows} x {columns}. Each row is drawn from the "
+        "same noise.",
     )
     names = [f"{m.seconds:.0f} s, {m.step} steps" for m in live.moments]
     page.pictures(
-        [Row(name, greys(m.samples)) for name, m in zip(names, live.moments, strict=True)], "Samples as the training went on.", largest=150
+        [Row(name, greys(m.samples)) for name, m in zip(names, live.moments, strict=True)],
+        "Samples as the training went on.",
+        largest=150,
     )
     steps = np.arange(1, len(live.losses) + 1)
     marks = [(m.step, f"{m.seconds:.0f} s") for m in live.moments if m is not last]
@@ -92,7 +127,12 @@ def _live(page: Page, live: Live) -> None:
         Line(steps.tolist(), smooth(live.losses), "running mean"),
     ]
     page.chart(
-        curves, "step", "loss", "The training loss: each step, faint, and a running mean; dotted, the moments above.", log=True, marks=marks
+        curves,
+        "step",
+        "loss",
+        "The training loss: each step, faint, and a running mean; dotted, the moments above.",
+        log=True,
+        marks=marks,
     )
 
 
@@ -109,22 +149,30 @@ def _samples(page: Page, drawn: Drawn) -> None:
     near = float(drawn.distances.mean())
     page.section(
         "New slices",
-        f"{len(drawn.samples)} slices drawn from the prior that comes with the package, each over the training slice nearest to it. "
-        f"They lie {near:.3f} from it on average (root mean square, white is 1); a training slice lies {drawn.between:.3f} from its "
+        f"{len(drawn.samples)} slices drawn from the prior that comes with the package, each "
+        "over the training slice nearest to it. "
+        f"They lie {near:.3f} from it on average (root mean square, white is 1); a training "
+        f"slice lies {drawn.between:.3f} from its "
         "own nearest, 1 mm away.",
     )
     rows = []
     for first in range(0, len(drawn.samples), 8):
         part = slice(first, first + 8)
         captions = [f"{d:.3f}" for d in drawn.distances[part].tolist()]
-        rows += [Row("new", greys(drawn.samples[part])), Row("nearest in training", greys(drawn.nearest[part]), captions)]
-    page.pictures(rows, "Samples, none of them chosen, and how far each is from the nearest training slice.")
+        rows += [
+            Row("new", greys(drawn.samples[part])),
+            Row("nearest in training", greys(drawn.nearest[part]), captions),
+        ]
+    page.pictures(
+        rows, "Samples, none of them chosen, and how far each is from the nearest training slice."
+    )
 
 
 def _restorations(page: Page, slab: Slab, outcomes: Sequence[Outcome]) -> None:
     explained = {
         "denoise": "Rician noise of 0.08 (white is 1), as in magnitude images of a scanner.",
-        "inpaint": "Stripes across the whole picture are missing: {share:.0f} % of it. Scored in the holes, inside the brain.",
+        "inpaint": "Stripes across the whole picture are missing: {share:.0f} % of it. Scored in "
+        "the holes, inside the brain.",
         "superres": "Each 4 x 4 block of pixels was measured as its mean. Scored inside the brain.",
     }
     for o in outcomes:
@@ -133,11 +181,17 @@ def _restorations(page: Page, slab: Slab, outcomes: Sequence[Outcome]) -> None:
         rows = []
         for i, height in enumerate(slab.heights):
             error = colour((o.restored.mean - slab.x)[i, 0].abs(), 0, 2 * spread(o))
-            captions = ["", f"{float(o.baseline.psnr[i]):.2f} dB", f"{float(o.ours.psnr[i]):.2f} dB"]
+            captions = [
+                "",
+                f"{float(o.baseline.psnr[i]):.2f} dB",
+                f"{float(o.ours.psnr[i]):.2f} dB",
+            ]
             rows.append(Row(f"{height:.0f} mm", [*row_of(o, slab.x, i), error], captions))
         caption = (
-            f"The best of {o.task.rivals}: {name_of(o)}. Restored: {o.task.estimated}. Uncertainty: the standard deviation of "
-            f"{o.restored.samples.shape[1]} posterior samples, scaled as said below, bright at {spread(o):.2f}; error: the absolute "
+            f"The best of {o.task.rivals}: {name_of(o)}. Restored: {o.task.estimated}. "
+            "Uncertainty: the standard deviation of "
+            f"{o.restored.samples.shape[1]} posterior samples, scaled as said below, bright at "
+            f"{spread(o):.2f}; error: the absolute "
             f"difference from the truth, bright at {2 * spread(o):.2f}."
         )
         page.pictures(rows, caption, [*COLUMNS, "error"], largest=150)
@@ -151,26 +205,51 @@ def name_of(outcome: Outcome) -> str:
 
 def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
     page.section("In figures")
-    columns = ["", "measured", "best baseline", "restored", "gain", "SSIM, baseline", "SSIM, restored", "within 90 %", "seconds"]
+    columns = [
+        "",
+        "measured",
+        "best baseline",
+        "restored",
+        "gain",
+        "SSIM, baseline",
+        "SSIM, restored",
+        "within 90 %",
+        "seconds",
+    ]
     rows = []
     for o in outcomes:
         psnrs = [f"{float(s.psnr.mean()):.2f} dB" for s in (o.untouched, o.baseline, o.ours)]
         ssims = [f"{float(s.ssim.mean()):.3f}" for s in (o.baseline, o.ours)]
-        rows.append([o.task.title, *psnrs, f"{o.gain:+.2f} dB", *ssims, f"{100 * o.covered:.1f} %", f"{o.seconds:.0f}"])
+        rows.append(
+            [
+                o.task.title,
+                *psnrs,
+                f"{o.gain:+.2f} dB",
+                *ssims,
+                f"{100 * o.covered:.1f} %",
+                f"{o.seconds:.0f}",
+            ]
+        )
     best = {(r, 3 if o.gain > 0 else 2) for r, o in enumerate(outcomes)}
-    best |= {(r, 6 if float(o.ours.ssim.mean()) > float(o.baseline.ssim.mean()) else 5) for r, o in enumerate(outcomes)}
+    best |= {
+        (r, 6 if float(o.ours.ssim.mean()) > float(o.baseline.ssim.mean()) else 5)
+        for r, o in enumerate(outcomes)
+    }
     low, high = SLABS["validation"]
     page.table(
         columns,
         rows,
-        "Means over the slices above, inside the brain (for inpainting: in its holes). Baselines: non-local means and total variation; "
-        "biharmonic and total variation; bicubic and spline with back-projection; each tuned on the truth. "
+        "Means over the slices above, inside the brain (for inpainting: in its holes). "
+        "Baselines: non-local means and total variation; "
+        "biharmonic and total variation; bicubic and spline with back-projection; each tuned on "
+        "the truth. "
         "Seconds: reading, restoring and writing NIfTI.",
         best,
     )
     scales = ", ".join(f"{o.scale:.2f}" for o in outcomes)
     page.text(
-        f"The {100 * LEVEL:.0f} % intervals are those of a normal with the samples' mean and standard deviation, the latter times "
+        f"The {100 * LEVEL:.0f} % intervals are those of a normal with the samples' mean and "
+        "standard deviation, the latter times "
         f"a factor ({scales}) chosen on another slab, {low} to {high} mm, that was held out too.",
         quiet=True,
     )
@@ -179,6 +258,7 @@ def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
 def _made(page: Page, facts: Mapping[str, Any]) -> None:
     page.provenance(facts, "The version, the machine's share in it, the prior and the command.")
     page.text(
-        "Beside this page: summary.json with all figures; measured, mean and std of each task as NIfTI; the model trained live.",
+        "Beside this page: summary.json with all figures; measured, mean and std of each task as "
+        "NIfTI; the model trained live.",
         quiet=True,
     )

@@ -1,4 +1,6 @@
-"""Restorations of the slab: from a NIfTI file to NIfTI files, scored against the truth inside the brain."""
+"""Restorations of the slab: from a NIfTI file to NIfTI files, scored against the truth inside the
+brain.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Score:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task done: pictures (n, 1, rows, columns), scores, and the interval's coverage with the scale it was given."""
+    """A task done: pictures (n, 1, rows, columns), scores, and the interval's coverage with the
+    scale it was given.
+    """
 
     task: Task
     measured: Tensor  # on the fine grid, to be shown
@@ -58,17 +62,32 @@ class Outcome:
 
 
 def calibrate(run: Run, task: Task, slab: Slab, samples: int, plan: Plan, report: Report) -> float:
-    """The factor on the standard deviation with which the intervals of another slab cover as much as they say."""
+    """The factor on the standard deviation with which the intervals of another slab cover as much
+    as they say.
+    """
     restored = _restore(run, task, task.measure(slab.x), samples, plan, report)
     inside = task.region(slab.brain).expand_as(slab.x)
     return conformal_scale((slab.x - restored.mean)[inside], restored.std[inside], LEVEL)
 
 
-def restore_slab(run: Run, task: Task, slab: Slab, scale: float, samples: int, plan: Plan, folder: Path, report: Report) -> Outcome:
-    """Write the degraded slab as NIfTI, read it back, restore it, write mean and standard deviation, and score."""
+def restore_slab(
+    run: Run,
+    task: Task,
+    slab: Slab,
+    scale: float,
+    samples: int,
+    plan: Plan,
+    folder: Path,
+    report: Report,
+) -> Outcome:
+    """Write the degraded slab as NIfTI, read it back, restore it, write mean and standard
+    deviation, and score.
+    """
     folder.mkdir(parents=True)
     begun = time.perf_counter()
-    scan = read_scan(_write(folder / "measured.nii.gz", task.measure(slab.x), task.grid(slab.grid)), 2, 1)
+    scan = read_scan(
+        _write(folder / "measured.nii.gz", task.measure(slab.x), task.grid(slab.grid)), 2, 1
+    )
     y = torch.from_numpy(scan.values)
     restored = _restore(run, task, y, samples, plan, report)
     restored = replace(restored, std=scale * restored.std)
@@ -81,16 +100,44 @@ def restore_slab(run: Run, task: Task, slab: Slab, scale: float, samples: int, p
     return _score(task, slab, y, restored, scale, seconds)
 
 
-def _score(task: Task, slab: Slab, y: Tensor, restored: Restored, scale: float, seconds: float) -> Outcome:
-    region, best, shown = task.region(slab.brain), task.baseline(y, slab), task.operator.pseudo_inverse(y)
+def _score(
+    task: Task, slab: Slab, y: Tensor, restored: Restored, scale: float, seconds: float
+) -> Outcome:
+    region, best, shown = (
+        task.region(slab.brain),
+        task.baseline(y, slab),
+        task.operator.pseudo_inverse(y),
+    )
     classical = torch.from_numpy(np.asarray(best.restored, dtype=np.float32))[:, None]
-    ours, baseline, untouched = (Score.of(x, slab.x, region) for x in (restored.mean, classical, shown))
+    ours, baseline, untouched = (
+        Score.of(x, slab.x, region) for x in (restored.mean, classical, shown)
+    )
     covered = coverage(slab.x, *restored.interval(level=LEVEL), region)
-    return Outcome(task, shown, best, restored, region, ours, baseline, untouched, scale, float(covered.mean()), seconds)
+    return Outcome(
+        task,
+        shown,
+        best,
+        restored,
+        region,
+        ours,
+        baseline,
+        untouched,
+        scale,
+        float(covered.mean()),
+        seconds,
+    )
 
 
 def _restore(run: Run, task: Task, y: Tensor, samples: int, plan: Plan, report: Report) -> Restored:
-    return restore(run, task.prepare(run, y), task.operator, task.sigma, samples=samples, plan=plan, report=report)
+    return restore(
+        run,
+        task.prepare(run, y),
+        task.operator,
+        task.sigma,
+        samples=samples,
+        plan=plan,
+        report=report,
+    )
 
 
 def _write(path: Path, stack: Tensor, grid: Volume) -> Path:

@@ -24,7 +24,9 @@ from unfog.workflows.problem import LEAST_NOISE
 
 @dataclass(frozen=True)
 class Slab:
-    """Axial slices (n, 1, rows, columns) in [0, 1], the brain in them, their heights in mm, and the grid they lie on."""
+    """Axial slices (n, 1, rows, columns) in [0, 1], the brain in them, their heights in mm, and the
+    grid they lie on.
+    """
 
     x: Tensor
     brain: Tensor
@@ -40,7 +42,9 @@ class Slab:
         x, affine = data.batch(ids)["x"], data.affine.copy()
         affine[2, 2:] = step, data.z_mm[ids[0]]
         grid = new_volume(to_volume(x.numpy()), affine, code="mni")
-        return cls(x, torch.from_numpy(data.brain_mask(ids)), [float(data.z_mm[i]) for i in ids], grid)
+        return cls(
+            x, torch.from_numpy(data.brain_mask(ids)), [float(data.z_mm[i]) for i in ids], grid
+        )
 
 
 class Task(ABC):
@@ -91,14 +95,18 @@ class Denoise(Task):
 
 
 class Inpaint(Task):
-    """Stripes as wide as the picture: nothing beside them to copy from the other half of a symmetric head."""
+    """Stripes as wide as the picture: nothing beside them to copy from the other half of a
+    symmetric head.
+    """
 
     name, title, rivals = "inpaint", "Stripe inpainting", "biharmonic, total variation"
     period, width, samples = 10, 4, 24  # in a hole the posterior is wide
 
     def __init__(self, rows: int, columns: int) -> None:
         row = torch.arange(rows)
-        self.keep = ((row - self.width - 2) % self.period >= self.width)[:, None].expand(rows, columns)[None, None]
+        self.keep = ((row - self.width - 2) % self.period >= self.width)[:, None].expand(
+            rows, columns
+        )[None, None]
         self.operator = Mask(self.keep)
 
     @property
@@ -128,7 +136,9 @@ class Superres(Task):
 
     def grid(self, fine: Volume) -> Volume:
         shift = (self.factor - 1) / 2
-        step = np.array([[self.factor, 0, 0, shift], [0, self.factor, 0, shift], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+        step = np.array(
+            [[self.factor, 0, 0, shift], [0, self.factor, 0, shift], [0, 0, 1, 0], [0, 0, 0, 1.0]]
+        )
         return new_volume(fine.data[:: self.factor, :: self.factor], fine.affine @ step, code="mni")
 
     def baseline(self, y: Tensor, slab: Slab) -> Best:

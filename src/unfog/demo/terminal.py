@@ -1,4 +1,6 @@
-"""What the demo shows while it works: bars and pictures on a terminal, plain lines elsewhere; all on standard error."""
+"""What the demo shows while it works: bars and pictures on a terminal, plain lines elsewhere; all
+on standard error.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ class Show:
             self.say(f"{title} ...")
             yield self._lines(title)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self.console, refresh_per_second=4) as bar:
             task = bar.add_task(title, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -68,10 +75,14 @@ def fit(picture: pictures.Picture, width: int) -> pictures.Picture:
 
 
 def half_blocks(picture: pictures.Picture) -> Picture:
-    """The picture in characters, two pixels each: the upper half block is one, its background the other."""
+    """The picture in characters, two pixels each: the upper half block is one, its background the
+    other.
+    """
     segments: list[Segment] = []
     for upper, lower in zip(picture[:-1:2], picture[1::2], strict=True):
         for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
-            segments.append(Segment("▀", Style(color=Color.from_rgb(*top), bgcolor=Color.from_rgb(*bottom))))
+            segments.append(
+                Segment("▀", Style(color=Color.from_rgb(*top), bgcolor=Color.from_rgb(*bottom)))
+            )
         segments.append(Segment.line())
     return Picture(segments)

@@ -1,4 +1,6 @@
-"""Diffusion MRI: gradient tables, simulation, a prior trained on it, and what is read from a scan."""
+"""Diffusion MRI: gradient tables, simulation, a prior trained on it, and what is read from a
+scan.
+"""
 
 from unfog.dmri.arrays import complete, denoise, fod
 

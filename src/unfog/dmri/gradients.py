@@ -1,11 +1,15 @@
-r"""Gradient tables: a b-value (s/mm^2) and, where there is diffusion weighting, a unit direction for every volume of a scan.
+r"""Gradient tables: a b-value (s/mm^2) and, where there is diffusion weighting, a unit direction
+for every volume of a scan.
 
-Directions are kept in world (scanner) axes, so that turning a volume leaves them as they are. FSL writes them along the voxel
-axes of its image, with the first axis reversed where the affine A has a positive determinant; hence
+Directions are kept in world (scanner) axes, so that turning a volume leaves them as they are. FSL
+writes them along the voxel axes of its image, with the first axis reversed where the affine A has a
+positive determinant; hence
 
-    world = R diag(s, 1, 1) fsl,   R the rotation (or reflection) nearest to A,   s = -1 if det A > 0 else 1.
+    world = R diag(s, 1, 1) fsl,   R the rotation (or reflection) nearest to A,
+    s = -1 if det A > 0 else 1.
 
-MRtrix tables (four columns: x y z b) hold world directions as they are. A volume at or below ``B0`` s/mm^2 has no direction.
+MRtrix tables (four columns: x y z b) hold world directions as they are. A volume at or below ``B0``
+s/mm^2 has no direction.
 """
 
 from __future__ import annotations
@@ -30,19 +34,26 @@ LAYOUTS = ("auto", "rows", "columns")
 
 @dataclass(frozen=True)
 class GradientTable:
-    """``bvals`` (n,) in s/mm^2 and ``directions`` (n, 3), unit vectors in world axes, zero where ``bvals`` <= 50.
+    """``bvals`` (n,) in s/mm^2 and ``directions`` (n, 3), unit vectors in world axes, zero where
+    ``bvals`` <= 50.
 
-    ``InputError`` for what no scanner makes: negative or non-finite b-values, and volumes with diffusion weighting whose vector
-    is missing, non-finite or not of unit length.
+    ``InputError`` for what no scanner makes: negative or non-finite b-values, and volumes with
+    diffusion weighting whose vector is missing, non-finite or not of unit length.
     """
 
     bvals: Array
     directions: Array
 
     def __post_init__(self) -> None:
-        bvals, directions = np.asarray(self.bvals, np.float64), np.asarray(self.directions, np.float64)
+        bvals, directions = (
+            np.asarray(self.bvals, np.float64),
+            np.asarray(self.directions, np.float64),
+        )
         if bvals.ndim != 1 or directions.shape != (len(bvals), 3) or not len(bvals):
-            raise InputError(f"A gradient table has n b-values and n x 3 directions, not {bvals.shape} and {directions.shape}; match them.")
+            raise InputError(
+                f"A gradient table has n b-values and n x 3 directions, not {bvals.shape} and "
+                f"{directions.shape}; match them."
+            )
         _check_bvals(bvals)
         object.__setattr__(self, "bvals", bvals)
         object.__setattr__(self, "directions", _unit(bvals, directions))
@@ -60,34 +71,48 @@ class GradientTable:
         return np.asarray(self.bvals <= B0)
 
     def along(self, affine: Array) -> GradientTable:
-        """The table with its directions along the voxel axes of a volume with ``affine`` (4, 4): what a grid of voxels goes with."""
+        """The table with its directions along the voxel axes of a volume with ``affine`` (4, 4):
+        what a grid of voxels goes with.
+        """
         return GradientTable(self.bvals, self.directions @ world_of_voxels(affine))
 
     def shells(self) -> dict[float, NDArray[np.int64]]:
-        """The volumes of each shell by its mean b-value, b0 aside; b-values closer than 80 s/mm^2 to a neighbour are of one shell."""
+        """The volumes of each shell by its mean b-value, b0 aside; b-values closer than 80 s/mm^2
+        to a neighbour are of one shell.
+        """
         weighted = np.flatnonzero(~self.b0)
         order = weighted[np.argsort(self.bvals[weighted], kind="stable")]
-        parts = np.split(order, np.flatnonzero(np.diff(self.bvals[order]) > SHELL_GAP) + 1) if len(order) else []
+        parts = (
+            np.split(order, np.flatnonzero(np.diff(self.bvals[order]) > SHELL_GAP) + 1)
+            if len(order)
+            else []
+        )
         return {float(self.bvals[part].mean()): np.sort(part) for part in parts}
 
 
 def as_table(gradients: Any, affine: Array | None = None) -> GradientTable:
-    """``gradients`` as a ``GradientTable``: one as it is, or DIPY's, which keeps the vectors of an FSL file as they are.
+    """``gradients`` as a ``GradientTable``: one as it is, or DIPY's, which keeps the vectors of an
+    FSL file as they are.
 
-    With the volume's ``affine`` those are turned into world axes; without it they stay along its voxels, which is all the same
-    to whatever needs no place in the world.
+    With the volume's ``affine`` those are turned into world axes; without it they stay along its
+    voxels, which is all the same to whatever needs no place in the world.
     """
     if isinstance(gradients, GradientTable):
         return gradients
     if not hasattr(gradients, "bvals") or not hasattr(gradients, "bvecs"):
-        raise InputError(f"Gradients are a GradientTable of unfog or of DIPY, not a {type(gradients).__name__}; read one with read_fsl.")
+        raise InputError(
+            "Gradients are a GradientTable of unfog or of DIPY, not a "
+            f"{type(gradients).__name__}; read one with read_fsl."
+        )
     turn = np.eye(3) if affine is None else fsl_to_world(affine)
     along = GradientTable(np.asarray(gradients.bvals), np.asarray(gradients.bvecs))
     return GradientTable(along.bvals, along.directions @ turn.T)
 
 
 def well_spread(directions: Array, count: int) -> NDArray[np.int64]:
-    """The numbers of ``count`` of the unit axes (n, 3), taken one by one where the others repel least (Jones et al. 1999)."""
+    """The numbers of ``count`` of the unit axes (n, 3), taken one by one where the others repel
+    least (Jones et al. 1999).
+    """
     chosen = [0]
     while len(chosen) < count:
         dots = np.clip(np.abs(directions @ directions[chosen].T), 0, 1)
@@ -98,39 +123,59 @@ def well_spread(directions: Array, count: int) -> NDArray[np.int64]:
 
 
 def fsl_to_world(affine: Array) -> Array:
-    """The orthogonal matrix (3, 3) that takes FSL's vectors of a volume with ``affine`` (4, 4) into world axes."""
+    """The orthogonal matrix (3, 3) that takes FSL's vectors of a volume with ``affine`` (4, 4) into
+    world axes.
+    """
     sign = -1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0
     return world_of_voxels(affine) @ np.diag([sign, 1, 1])
 
 
 def world_of_voxels(affine: Array) -> Array:
-    """R (3, 3), the orthogonal matrix nearest to the voxel axes of ``affine``: it takes directions along them into world axes."""
+    """R (3, 3), the orthogonal matrix nearest to the voxel axes of ``affine``: it takes directions
+    along them into world axes.
+    """
     u, _, vt = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     return np.asarray(u @ vt)
 
 
-def read_fsl(bvals: str | Path, bvecs: str | Path, affine: Array, volumes: int | None = None, layout: str = "auto") -> GradientTable:
+def read_fsl(
+    bvals: str | Path,
+    bvecs: str | Path,
+    affine: Array,
+    volumes: int | None = None,
+    layout: str = "auto",
+) -> GradientTable:
     """FSL's two text files for a scan with ``affine`` (4, 4) and so many ``volumes``.
 
-    ``layout`` says how vectors lie in the file: "rows" (3 rows, FSL's own), "columns" (3 columns) or "auto", which can tell
-    unless there are exactly three.
+    ``layout`` says how vectors lie in the file: "rows" (3 rows, FSL's own), "columns" (3 columns)
+    or "auto", which can tell unless there are exactly three.
     """
     values, vectors = _numbers(Path(bvals)), _numbers(Path(bvecs))
     if 1 not in values.shape:
-        raise InputError(f"{Path(bvals).name} holds {values.shape[0]} x {values.shape[1]} numbers; b-values are one row or one column.")
+        raise InputError(
+            f"{Path(bvals).name} holds {values.shape[0]} x {values.shape[1]} numbers; b-values "
+            "are one row or one column."
+        )
     vectors = _laid_out(Path(bvecs), vectors, layout)
     if len(vectors) != values.size:
-        raise InputError(f"{Path(bvals).name} has {values.size} b-values and {Path(bvecs).name} {len(vectors)} vectors; match them.")
+        raise InputError(
+            f"{Path(bvals).name} has {values.size} b-values and {Path(bvecs).name} "
+            f"{len(vectors)} vectors; match them."
+        )
     _check_count(Path(bvals), values.size, volumes)
     along = _named(Path(bvecs), values.ravel(), vectors)
     return GradientTable(along.bvals, along.directions @ fsl_to_world(affine).T)
 
 
 def read_mrtrix(path: str | Path, volumes: int | None = None) -> GradientTable:
-    """An MRtrix table: a row of x y z b for each of so many ``volumes``; lines that begin with # are comments."""
+    """An MRtrix table: a row of x y z b for each of so many ``volumes``; lines that begin with #
+    are comments.
+    """
     table = _numbers(Path(path))
     if table.shape[1] != 4:
-        raise InputError(f"{Path(path).name} has {table.shape[1]} columns; an MRtrix table has four: x y z b.")
+        raise InputError(
+            f"{Path(path).name} has {table.shape[1]} columns; an MRtrix table has four: x y z b."
+        )
     _check_count(Path(path), len(table), volumes)
     return _named(Path(path), table[:, 3], table[:, :3])
 
@@ -147,18 +192,28 @@ def write_mrtrix(table: GradientTable, path: str | Path) -> None:
 
 
 def _text(rows: Array) -> bytes:
-    return "".join(" ".join(f"{value + 0.0:.10g}" for value in row) + "\n" for row in rows).encode()  # + 0.0 turns -0 into 0
+    return "".join(
+        " ".join(f"{value + 0.0:.10g}" for value in row) + "\n" for row in rows
+    ).encode()  # + 0.0 turns -0 into 0
 
 
 def _numbers(path: Path) -> Array:
     """The numbers of a text file, (rows, columns)."""
     try:
-        lines = [line.split("#")[0].replace(",", " ").split() for line in path.read_text("utf-8").splitlines()]
+        lines = [
+            line.split("#")[0].replace(",", " ").split()
+            for line in path.read_text("utf-8").splitlines()
+        ]
         rows = [[float(word) for word in line] for line in lines if line]
     except OSError as error:
-        raise InputError(f"{path.name} cannot be read ({error.strerror}); check that it is a file and its permissions.") from error
+        raise InputError(
+            f"{path.name} cannot be read ({error.strerror}); check that it is a file and its "
+            "permissions."
+        ) from error
     except ValueError as error:  # UnicodeDecodeError among them
-        raise InputError(f"{path.name} is not a text file of numbers; give the scan's gradient table.") from error
+        raise InputError(
+            f"{path.name} is not a text file of numbers; give the scan's gradient table."
+        ) from error
     if not rows or len({len(row) for row in rows}) > 1:
         raise InputError(f"{path.name} is empty or its lines differ in length; export it again.")
     return np.array(rows, dtype=np.float64)
@@ -170,15 +225,24 @@ def _laid_out(path: Path, vectors: Array, layout: str) -> Array:
         raise InputError(f"The layout of vectors is one of {', '.join(LAYOUTS)}, not {layout!r}.")
     rows, columns = vectors.shape[0] == 3, vectors.shape[1] == 3
     if layout == "auto" and rows and columns:
-        raise InputError(f"{path.name} is 3 x 3, so its vectors may lie in rows or columns; say the layout, rows or columns.")
+        raise InputError(
+            f"{path.name} is 3 x 3, so its vectors may lie in rows or columns; say the layout, "
+            "rows or columns."
+        )
     if not (rows if layout == "rows" else columns if layout == "columns" else rows or columns):
-        raise InputError(f"{path.name} holds {vectors.shape[0]} x {vectors.shape[1]} numbers; vectors lie in 3 rows or 3 columns.")
+        raise InputError(
+            f"{path.name} holds {vectors.shape[0]} x {vectors.shape[1]} numbers; vectors lie in "
+            "3 rows or 3 columns."
+        )
     return vectors.T if layout == "rows" or (layout == "auto" and rows) else vectors
 
 
 def _check_count(path: Path, count: int, volumes: int | None) -> None:
     if volumes is not None and count != volumes:
-        raise InputError(f"{path.name} describes {count} volumes and the scan has {volumes}; give the table of this scan.")
+        raise InputError(
+            f"{path.name} describes {count} volumes and the scan has {volumes}; give the table "
+            "of this scan."
+        )
 
 
 def _named(path: Path, bvals: Array, vectors: Array) -> GradientTable:
@@ -193,7 +257,10 @@ def _check_bvals(bvals: Array) -> None:
     bad = ~np.isfinite(bvals) | (bvals < 0)
     if bad.any():
         k = int(bad.argmax())
-        raise InputError(f"Volume {k} has a b-value of {bvals[k]:g}; b-values are finite and 0 or more, so correct the table.")
+        raise InputError(
+            f"Volume {k} has a b-value of {bvals[k]:g}; b-values are finite and 0 or more, so "
+            "correct the table."
+        )
 
 
 def _unit(bvals: Array, vectors: Array) -> Array:
@@ -203,6 +270,15 @@ def _unit(bvals: Array, vectors: Array) -> Array:
     bad = weighted & ~(np.abs(length - 1) <= UNIT)
     if bad.any():
         k = int(bad.argmax())
-        shape = "non-finite" if not np.isfinite(length[k]) else "zero" if length[k] == 0 else f"of length {length[k]:.4g}"
-        raise InputError(f"Volume {k} (b = {bvals[k]:g}) has a vector that is {shape}; directions are unit vectors, so correct the table.")
+        shape = (
+            "non-finite"
+            if not np.isfinite(length[k])
+            else "zero"
+            if length[k] == 0
+            else f"of length {length[k]:.4g}"
+        )
+        raise InputError(
+            f"Volume {k} (b = {bvals[k]:g}) has a vector that is {shape}; directions are unit "
+            "vectors, so correct the table."
+        )
     return np.where(weighted[:, None], vectors / np.where(weighted, length, 1)[:, None], 0.0)

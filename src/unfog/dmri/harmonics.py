@@ -1,15 +1,22 @@
-r"""Real spherical harmonics of even order: an antipodally symmetric function on the sphere is f(u) = sum_lm c_lm Y_lm(u).
+r"""Real spherical harmonics of even order: an antipodally symmetric function on the sphere is f(u)
+= sum_lm c_lm Y_lm(u).
 
-    Y_l^m(u) = (-1)^m N_lm Q_lm(z) (x + i y)^m,   Q_lm = d^m P_l / dz^m,   N_lm^2 = (2l + 1) / (4 pi) (l - m)! / (l + m)!
+    Y_l^m(u) = (-1)^m N_lm Q_lm(z) (x + i y)^m,   Q_lm = d^m P_l / dz^m,
+    N_lm^2 = (2l + 1) / (4 pi) (l - m)! / (l + m)!
 
-for m >= 0; the real bases take its real or imaginary part. They differ in where the sines stand, in sign and in norm:
+for m >= 0; the real bases take its real or imaginary part. They differ in where the sines stand, in
+sign and in norm:
 
-    descoteaux07          sqrt(2) Re Y_l^m at m < 0,     sqrt(2) Im Y_l^m at m > 0    (Descoteaux et al. 2007)
-    descoteaux07-legacy   sqrt(2) Re Y_l^|m| at m < 0,   sqrt(2) Im Y_l^m at m > 0    (DIPY's default)
-    tournier07, mrtrix3   sqrt(2) Im Y_l^|m| at m < 0,   sqrt(2) Re Y_l^m at m > 0    (Tournier et al. 2007, 2019)
+    descoteaux07          sqrt(2) Re Y_l^m at m < 0,     sqrt(2) Im Y_l^m at m > 0
+    (Descoteaux et al. 2007)
+    descoteaux07-legacy   sqrt(2) Re Y_l^|m| at m < 0,   sqrt(2) Im Y_l^m at m > 0
+    (DIPY's default)
+    tournier07, mrtrix3   sqrt(2) Im Y_l^|m| at m < 0,   sqrt(2) Re Y_l^m at m > 0
+    (Tournier et al. 2007, 2019)
     tournier07-legacy     the same without sqrt(2)                                    (MRtrix 0.2)
 
-Coefficients are ordered by l = 0, 2, .., and m = -l .. l within each: (order + 1)(order + 2) / 2 numbers.
+Coefficients are ordered by l = 0, 2, .., and m = -l .. l within each: (order + 1)(order + 2) / 2
+numbers.
 """
 
 from __future__ import annotations
@@ -28,7 +35,9 @@ from unfog.errors import InputError
 
 @dataclass(frozen=True)
 class Basis:
-    """How a real basis is made of the complex one: the sign of m where sines stand, whether m < 0 has (-1)^m, the norm of m != 0."""
+    """How a real basis is made of the complex one: the sign of m where sines stand, whether m < 0
+    has (-1)^m, the norm of m != 0.
+    """
 
     sines: int
     alternates: bool
@@ -48,7 +57,9 @@ OWN = "tournier07"  # the basis of everything in unfog that does not say otherwi
 def count(order: int) -> int:
     """The number of coefficients up to an even ``order``."""
     if order < 0 or order % 2:
-        raise InputError(f"The order of an antipodally symmetric function is even and at least 0, not {order}.")
+        raise InputError(
+            f"The order of an antipodally symmetric function is even and at least 0, not {order}."
+        )
     return (order + 1) * (order + 2) // 2
 
 
@@ -73,28 +84,44 @@ def design(directions: Tensor, order: int, basis: str = OWN) -> Tensor:
         size = abs(m)
         complex_part = powers**size
         part = complex_part.imag if m * chosen.sines > 0 else complex_part.real
-        sign = (-1) ** size if not (chosen.alternates and m < 0) else 1  # (-1)^m of Y_l^m, twice where m < 0 has its own
-        columns.append(sign * (chosen.norm if m else 1.0) * _normalised(degree, size) * _legendre_derivative(degree, size, u[:, 2]) * part)
+        # (-1)^m of Y_l^m, twice where m < 0 has its own
+        sign = (-1) ** size if not (chosen.alternates and m < 0) else 1
+        columns.append(
+            sign
+            * (chosen.norm if m else 1.0)
+            * _normalised(degree, size)
+            * _legendre_derivative(degree, size, u[:, 2])
+            * part
+        )
     return torch.stack(columns, 1)
 
 
 def unit(directions: Tensor) -> Tensor:
-    """The directions as float64, or ``InputError`` unless they are (N, 3), finite and of unit length to 1 %."""
+    """The directions as float64, or ``InputError`` unless they are (N, 3), finite and of unit
+    length to 1 %.
+    """
     u: Tensor = torch.as_tensor(directions, dtype=torch.float64)
     if u.ndim != 2 or u.shape[1] != 3:
         raise InputError(f"Directions are an array (N, 3), got the shape {tuple(u.shape)}.")
     length: Tensor = torch.linalg.vector_norm(u, dim=1, keepdim=True)
     if not bool(((length - 1).abs() < 0.01).all()):
-        raise InputError("Directions must be unit vectors; normalise them, and leave out those of volumes without diffusion weighting.")
+        raise InputError(
+            "Directions must be unit vectors; normalise them, and leave out those of volumes "
+            "without diffusion weighting."
+        )
     return u / length
 
 
 def _normalised(degree: int, m: int) -> float:
-    return math.sqrt((2 * degree + 1) / (4 * math.pi) * math.factorial(degree - m) / math.factorial(degree + m))
+    return math.sqrt(
+        (2 * degree + 1) / (4 * math.pi) * math.factorial(degree - m) / math.factorial(degree + m)
+    )
 
 
 def _legendre_derivative(degree: int, m: int, z: Tensor) -> Tensor:
-    """The m-th derivative of P_degree, by (n - m + 1) Q_(n+1) = (2n + 1) z Q_n - (n + m) Q_(n-1) from Q_m = (2m - 1)!!."""
+    """The m-th derivative of P_degree, by (n - m + 1) Q_(n+1) = (2n + 1) z Q_n - (n + m) Q_(n-1)
+    from Q_m = (2m - 1)!!.
+    """
     before, now = torch.zeros_like(z), torch.full_like(z, math.prod(range(1, 2 * m, 2)))
     for n in range(m, degree):
         before, now = now, ((2 * n + 1) * z * now - (n + m) * before) / (n - m + 1)
@@ -102,24 +129,34 @@ def _legendre_derivative(degree: int, m: int, z: Tensor) -> Tensor:
 
 
 def fit(signals: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Least-squares coefficients (..., count) of ``signals`` (..., N), and their covariance (count, count) for noise of variance 1."""
+    """Least-squares coefficients (..., count) of ``signals`` (..., N), and their covariance (count,
+    count) for noise of variance 1.
+    """
     rows, columns = matrix.shape
     if rows < columns or int(torch.linalg.matrix_rank(matrix)) < columns:
-        raise InputError(f"{rows} directions do not determine {columns} coefficients; measure more, or lower the order.")
+        raise InputError(
+            f"{rows} directions do not determine {columns} coefficients; measure more, or lower "
+            "the order."
+        )
     covariance = torch.linalg.inv(matrix.T @ matrix)
     return signals @ (matrix @ covariance).to(signals), covariance
 
 
 def rotation(turn: Tensor, order: int, basis: str = OWN) -> Tensor:
-    """The matrix D (count, count) that takes the coefficients of f(u) to those of f(turn^-1 u), for an orthogonal ``turn`` (3, 3).
+    """The matrix D (count, count) that takes the coefficients of f(u) to those of f(turn^-1 u), for
+    an orthogonal ``turn`` (3, 3).
 
     Exact: rotations map each order onto itself, so a fit on enough directions has no remainder.
     """
     turn = torch.as_tensor(turn, dtype=torch.float64)
-    if turn.shape != (3, 3) or not bool(torch.allclose(turn @ turn.T, torch.eye(3, dtype=torch.float64), atol=1e-9)):
+    if turn.shape != (3, 3) or not bool(
+        torch.allclose(turn @ turn.T, torch.eye(3, dtype=torch.float64), atol=1e-9)
+    ):
         raise InputError("A rotation of harmonics needs an orthogonal 3 x 3 matrix.")
     sphere = fibonacci(4 * count(order))
-    matrix = torch.linalg.lstsq(design(sphere, order, basis), design(sphere @ turn, order, basis)).solution
+    matrix = torch.linalg.lstsq(
+        design(sphere, order, basis), design(sphere @ turn, order, basis)
+    ).solution
     own = degrees(order)
     return torch.where(own[:, None] == own, matrix, 0.0)
 
@@ -133,7 +170,9 @@ def fibonacci(n: int) -> Tensor:
 
 
 def octahedral() -> list[Tensor]:
-    """The 48 symmetries of the cube, as orthogonal matrices (3, 3) with entries 0, 1 and -1: exact on a voxel grid."""
+    """The 48 symmetries of the cube, as orthogonal matrices (3, 3) with entries 0, 1 and -1: exact
+    on a voxel grid.
+    """
     eye = torch.eye(3, dtype=torch.float64)
     return [
         eye[list(order)] * torch.tensor(signs, dtype=torch.float64)
@@ -143,7 +182,9 @@ def octahedral() -> list[Tensor]:
 
 
 def turn_volume(x: Tensor, turn: Tensor) -> Tensor:
-    """A volume (..., X, Y, Z) turned about its centre by one of the ``octahedral`` symmetries: the voxel at p moves to turn p."""
+    """A volume (..., X, Y, Z) turned about its centre by one of the ``octahedral`` symmetries: the
+    voxel at p moves to turn p.
+    """
     source = [int(row.abs().argmax()) for row in turn]  # the old axis that becomes each new one
     moved = x.movedim([axis - 3 for axis in source], [-3, -2, -1])
     flipped = [axis - 3 for axis in range(3) if turn[axis, source[axis]] < 0]

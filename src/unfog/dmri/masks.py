@@ -13,7 +13,8 @@ from unfog.errors import MissingExtra
 from unfog.files.nifti import Volume
 
 AIR = 0.3  # of the head's signal: air is darker
-STILL = 1.25  # signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
+# signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
+STILL = 1.25
 
 
 def voxels_inside(mask: NDArray[Any] | None, space: Sequence[int]) -> NDArray[np.bool_]:
@@ -22,10 +23,12 @@ def voxels_inside(mask: NDArray[Any] | None, space: Sequence[int]) -> NDArray[np
 
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
-    """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where there are none.
+    """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where
+    there are none.
 
-    Everything, where what that leaves out is not as dark as air, or is darker with diffusion weighting, which air is not: a crop
-    inside a head has no air, and Otsu would part its fluid from its tissue.
+    Everything, where what that leaves out is not as dark as air, or is darker with diffusion
+    weighting, which air is not: a crop inside a head has no air, and Otsu would part its fluid from
+    its tissue.
     """
     try:
         from dipy.segment.mask import median_otsu
@@ -40,5 +43,8 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     if not inside.any() or inside.all():
         return everything
     outside = np.median(mean[~inside])
-    dark, still = outside < AIR * np.median(mean[inside]), outside <= STILL * np.median(weighted[~inside])
+    dark, still = (
+        outside < AIR * np.median(mean[inside]),
+        outside <= STILL * np.median(weighted[~inside]),
+    )
     return inside if dark and still else everything

@@ -1,12 +1,14 @@
 r"""Magnitudes of noisy complex signals: their mean, its inverse, and the bias they leave.
 
-y is the length of a signal nu spread over the coils with Gaussian noise sigma in every real and imaginary part: Rician for one
-coil, non-central chi for n coils (Gudbjartsson & Patz 1995; Constantinides et al. 1997), and
+y is the length of a signal nu spread over the coils with Gaussian noise sigma in every real and
+imaginary part: Rician for one coil, non-central chi for n coils (Gudbjartsson & Patz 1995;
+Constantinides et al. 1997), and
 
-    E[y] = sigma sqrt(pi/2) c_n 1F1(-1/2; n; -nu^2 / 2 sigma^2),   c_n = (2n - 1)!! / (2^(n-1) (n-1)!);   E[y^2] = nu^2 + 2 n sigma^2.
+    E[y] = sigma sqrt(pi/2) c_n 1F1(-1/2; n; -nu^2 / 2 sigma^2),
+    c_n = (2n - 1)!! / (2^(n-1) (n-1)!);   E[y^2] = nu^2 + 2 n sigma^2.
 
-For one coil 1F1 is Laguerre's L_1/2. A denoiser that averages magnitudes returns E[y], so nu is its inverse (Koay & Basser 2006).
-Arrays of any shape; sigma broadcasts.
+For one coil 1F1 is Laguerre's L_1/2. A denoiser that averages magnitudes returns E[y], so nu is its
+inverse (Koay & Basser 2006). Arrays of any shape; sigma broadcasts.
 """
 
 from __future__ import annotations
@@ -40,12 +42,18 @@ def _unit_mean(snr: Array, coils: int) -> Array:
         return np.asarray(math.sqrt(math.pi / 2) * ((1 + half) * i0 + half * i1))
     far = snr > FARTHEST
     series = special.hyp1f1(-0.5, coils, -np.where(far, 0, half))
-    return np.asarray(np.where(far, np.sqrt(snr**2 + 2 * coils - 1), noise_magnitude(1.0, coils) * series))
+    return np.asarray(
+        np.where(far, np.sqrt(snr**2 + 2 * coils - 1), noise_magnitude(1.0, coils) * series)
+    )
 
 
 def noise_magnitude(sigma: ArrayLike, coils: int = 1) -> Array:
-    """E[y] of no signal: sigma sqrt(2) Gamma(n + 1/2) / Gamma(n), the same as sigma sqrt(pi/2) c_n."""
-    return np.asarray(sigma) * (math.sqrt(2) * math.exp(math.lgamma(coils + 0.5) - math.lgamma(coils)))
+    """E[y] of no signal: sigma sqrt(2) Gamma(n + 1/2) / Gamma(n), the same as sigma sqrt(pi/2)
+    c_n.
+    """
+    return np.asarray(sigma) * (
+        math.sqrt(2) * math.exp(math.lgamma(coils + 0.5) - math.lgamma(coils))
+    )
 
 
 def magnitude_bias(nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
@@ -62,13 +70,19 @@ def without_bias(y: Array, nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> A
 
 
 def magnitude_error(nu: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
-    """E[(y - nu)^2] = 2 n sigma^2 - 2 nu (E[y] - nu): sigma^2 far above the noise, 2 n sigma^2 without a signal."""
+    """E[(y - nu)^2] = 2 n sigma^2 - 2 nu (E[y] - nu): sigma^2 far above the noise, 2 n sigma^2
+    without a signal.
+    """
     nu = np.asarray(nu)
-    return np.asarray(2 * coils * np.square(sigma) - 2 * nu * magnitude_bias(nu, sigma, coils), dtype=nu.dtype)
+    return np.asarray(
+        2 * coils * np.square(sigma) - 2 * nu * magnitude_bias(nu, sigma, coils), dtype=nu.dtype
+    )
 
 
 def koay_inversion(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
-    """nu for a mean magnitude, to 1e-4 sigma above .1 sigma; 0 where the mean is no more than noise alone makes."""
+    """nu for a mean magnitude, to 1e-4 sigma above .1 sigma; 0 where the mean is no more than noise
+    alone makes.
+    """
     mean, ratio, sigma = _over(mean, sigma)
     square = ratio**2 + variance_share(mean, sigma, coils) - 2 * coils
     nu = sigma * np.sqrt(np.where(ratio > noise_magnitude(1.0, coils), np.maximum(square, 0), 0))
@@ -76,13 +90,20 @@ def koay_inversion(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
 
 
 def variance_share(mean: ArrayLike, sigma: ArrayLike, coils: int = 1) -> Array:
-    """var y / sigma^2 where the mean magnitude is known: 1 far above the noise, .43 in the noise of one coil alone."""
+    """var y / sigma^2 where the mean magnitude is known: 1 far above the noise, .43 in the noise of
+    one coil alone.
+    """
     mean, ratio, _ = _over(mean, sigma)
-    return _look_up(_variance_table(coils), np.maximum(ratio - noise_magnitude(1.0, coils).astype(ratio.dtype), 0))
+    return _look_up(
+        _variance_table(coils),
+        np.maximum(ratio - noise_magnitude(1.0, coils).astype(ratio.dtype), 0),
+    )
 
 
 def variance_share_at(ratio: Array, coils: int = 1) -> Array:
-    """The same from the mean magnitude over the magnitudes' own deviation, which needs no sigma (Koay & Basser 2006)."""
+    """The same from the mean magnitude over the magnitudes' own deviation, which needs no sigma
+    (Koay & Basser 2006).
+    """
     share = np.maximum(_variance_table(coils), np.finfo(np.float64).tiny)
     means = noise_magnitude(1.0, coils) + np.arange(len(share)) / DENSITY
     return np.asarray(np.interp(ratio, means / np.sqrt(share), share), dtype=ratio.dtype)
@@ -113,7 +134,9 @@ def _gain_table(coils: int) -> Array:
 
 @cache
 def _variance_table(coils: int) -> Array:
-    """2 coils + (nu^2 - E[y]^2) / sigma^2 on a uniform grid of E[y] / sigma from its least value: smooth, as nu itself is not."""
+    """2 coils + (nu^2 - E[y]^2) / sigma^2 on a uniform grid of E[y] / sigma from its least value:
+    smooth, as nu itself is not.
+    """
     snr = FARTHEST * np.linspace(0, 1, 8 * FARTHEST * DENSITY) ** 2
     mean = magnitude_mean(snr, 1.0, coils)
     grid = noise_magnitude(1.0, coils) + np.arange(FARTHEST * DENSITY) / DENSITY

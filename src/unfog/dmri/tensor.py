@@ -1,12 +1,16 @@
-r"""The diffusion tensor by weighted least squares (Basser et al. 1994; weights after Salvador et al. 2005).
+r"""The diffusion tensor by weighted least squares (Basser et al. 1994; weights after Salvador et
+al. 2005).
 
     log S(g, b) = log S_0 - b g^T D g,   with weights S^2, since the logarithm's noise is sigma / S.
 
-The weights come from an unweighted fit. With MD = tr D / 3 and the deviator B = (D - MD I) / p, p^2 = |D - MD I|^2 / 6,
+The weights come from an unweighted fit. With MD = tr D / 3 and the deviator B = (D - MD I) / p, p^2
+= |D - MD I|^2 / 6,
 
-    FA = sqrt(3/2) |D - MD I| / |D|,     l = 2 cos(arccos(tr B^3 / 6) / 3),     v v^T ~ B^2 + l B + (l^2 - 3) I,
+    FA = sqrt(3/2) |D - MD I| / |D|,     l = 2 cos(arccos(tr B^3 / 6) / 3),
+    v v^T ~ B^2 + l B + (l^2 - 3) I,
 
-where l is the greatest eigenvalue of B and v its axis, for all voxels at once (Smith 1961; Cayley & Hamilton).
+where l is the greatest eigenvalue of B and v its axis, for all voxels at once (Smith 1961; Cayley &
+Hamilton).
 """
 
 from __future__ import annotations
@@ -24,7 +28,9 @@ CHUNK = 1 << 15  # voxels fitted at once
 
 
 class Tensors(NamedTuple):
-    """Of n voxels: ``fa`` (n,), ``md`` (n,) in mm^2/s, ``direction`` (n, 3) of fastest diffusion in the table's axes, ``s0`` (n,)."""
+    """Of n voxels: ``fa`` (n,), ``md`` (n,) in mm^2/s, ``direction`` (n, 3) of fastest diffusion in
+    the table's axes, ``s0`` (n,).
+    """
 
     fa: Array
     md: Array
@@ -33,11 +39,17 @@ class Tensors(NamedTuple):
 
 
 def fit_tensors(signal: NDArray[np.floating], gradients: GradientTable) -> Tensors:
-    """Tensors of ``signal`` (n, volumes), magnitudes; what is not above 0 counts as a ten-thousandth of the voxel's largest."""
+    """Tensors of ``signal`` (n, volumes), magnitudes; what is not above 0 counts as a
+    ten-thousandth of the voxel's largest.
+    """
     design = _design(gradients)
     if np.linalg.matrix_rank(design) < 7:
-        raise InputError("A tensor needs a b0 and 6 directions that differ, or more; give the whole scan.")
-    parts = [_fit(signal[k : k + CHUNK].astype(np.float64), design) for k in range(0, len(signal), CHUNK)]
+        raise InputError(
+            "A tensor needs a b0 and 6 directions that differ, or more; give the whole scan."
+        )
+    parts = [
+        _fit(signal[k : k + CHUNK].astype(np.float64), design) for k in range(0, len(signal), CHUNK)
+    ]
     return Tensors(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
@@ -45,13 +57,17 @@ def _design(gradients: GradientTable) -> Array:
     """(volumes, 7): the unknowns are Dxx Dyy Dzz Dxy Dxz Dyz in um^2/ms and log S_0."""
     x, y, z = gradients.directions.T
     columns = np.stack([x * x, y * y, z * z, 2 * x * y, 2 * x * z, 2 * y * z], 1)
-    return np.concatenate([-1e-3 * gradients.bvals[:, None] * columns, np.ones((len(gradients), 1))], 1)
+    return np.concatenate(
+        [-1e-3 * gradients.bvals[:, None] * columns, np.ones((len(gradients), 1))], 1
+    )
 
 
 def _fit(signal: Array, design: Array) -> Tensors:
     floor = np.maximum(1e-4 * signal.max(1, keepdims=True), np.finfo(np.float64).tiny)
     log = np.log(np.maximum(signal, floor))
-    weights = np.exp(2 * (plain := log @ np.linalg.pinv(design).T @ design.T) - 2 * plain.max(1, keepdims=True))
+    weights = np.exp(
+        2 * (plain := log @ np.linalg.pinv(design).T @ design.T) - 2 * plain.max(1, keepdims=True)
+    )
     outer = (design[:, :, None] * design[:, None, :]).reshape(len(design), -1)
     normal = (weights @ outer).reshape(-1, 7, 7) + 1e-12 * np.eye(7)
     found = np.linalg.solve(normal, ((weights * log) @ design)[..., None])[..., 0]
@@ -64,13 +80,20 @@ def _fit(signal: Array, design: Array) -> Tensors:
 
 
 def _axis(deviator: Array, spread: Array) -> Array:
-    """Unit vectors (n, 3) of the greatest eigenvalue of ``deviator`` (n, 3, 3), of squared norm ``spread``; z where all are equal."""
+    """Unit vectors (n, 3) of the greatest eigenvalue of ``deviator`` (n, 3, 3), of squared norm
+    ``spread``; z where all are equal.
+    """
     b = deviator / np.sqrt(np.where(spread > 0, spread, 1) / 6)[:, None, None]
     square = b @ b
     third = np.arccos(np.clip((square * b).sum((1, 2)) / 6, -1, 1)) / 3
     greatest, least = 2 * np.cos(third)[:, None, None], 2 * np.cos(third + 2 * np.pi / 3)[:, None]
     dyadic = square + greatest * b + (greatest**2 - 3) * np.eye(3)
     longest = dyadic[np.arange(len(b)), np.diagonal(dyadic, axis1=1, axis2=2).argmax(1)]
-    longest = np.einsum("nij,nj->ni", b, longest) - least * longest  # where two are equal and greatest, rounding left some of the least
+    # where two are equal and greatest, rounding left some of the least
+    longest = np.einsum("nij,nj->ni", b, longest) - least * longest
     norm = np.linalg.norm(longest, axis=1)[:, None]
-    return np.asarray(np.where((spread > 0)[:, None] & (norm > 0), longest / np.where(norm > 0, norm, 1), [0, 0, 1]))
+    return np.asarray(
+        np.where(
+            (spread > 0)[:, None] & (norm > 0), longest / np.where(norm > 0, norm, 1), [0, 0, 1]
+        )
+    )

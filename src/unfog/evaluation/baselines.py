@@ -1,13 +1,14 @@
 r"""Classical restoration, tuned on the truth: what a learned prior has to beat.
 
-Each function sweeps methods and parameters and keeps the best mean PSNR in the mask, scored against the truth of the
-very images it restores. Nobody has that truth in practice, so these are upper bounds of the methods, and any report
-must say "tuned on the truth".
+Each function sweeps methods and parameters and keeps the best mean PSNR in the mask, scored against
+the truth of the very images it restores. Nobody has that truth in practice, so these are upper
+bounds of the methods, and any report must say "tuned on the truth".
 
-Non-local means: Buades et al. 2005. Total variation: Rudin et al. 1992, solved after Chambolle 2004; for inpainting,
-min TV(u) with u = image outside the hole, after Chambolle & Pock 2011. Biharmonic: Damelin & Hoang 2018.
-Back-projection x <- x + B(y - A x), B a cubic up-sampling and A the average of blocks: Irani & Peleg 1991.
-Arrays are (n, height, width) in [0, 1]; masks broadcast to them.
+Non-local means: Buades et al. 2005. Total variation: Rudin et al. 1992, solved after Chambolle
+2004; for inpainting, min TV(u) with u = image outside the hole, after Chambolle & Pock 2011.
+Biharmonic: Damelin & Hoang 2018. Back-projection x <- x + B(y - A x), B a cubic up-sampling and A
+the average of blocks: Irani & Peleg 1991. Arrays are (n, height, width) in [0, 1]; masks broadcast
+to them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ Array = NDArray[Any]
 
 
 class Best(NamedTuple):
-    """The winner of a sweep: its name and parameters, the restored images (n, height, width), its mean PSNR in dB."""
+    """The winner of a sweep: its name and parameters, the restored images (n, height, width), its
+    mean PSNR in dB.
+    """
 
     name: str
     params: dict[str, Any]
@@ -43,19 +46,26 @@ class Best(NamedTuple):
 def best_denoiser(noisy: Array, truth: Array, mask: Array, sigma: float) -> Best:
     """The best of non-local means and total variation for noise of standard deviation ``sigma``.
 
-    Each is tried as it is and with the Rician bias removed, before or after: the noise may be either.
+    Each is tried as it is and with the Rician bias removed, before or after: the noise may be
+    either.
     """
     return _best(_denoised(noisy, sigma), truth, mask)
 
 
 def best_inpainter(image: Array, hole: Array, truth: Array, mask: Array) -> Best:
-    """The best of biharmonic and total-variation inpainting where ``hole`` is True; PSNR is taken in the hole within the mask."""
-    hole = np.broadcast_to(np.asarray(hole, bool), image.shape).copy()  # scikit-image wants to be able to write
+    """The best of biharmonic and total-variation inpainting where ``hole`` is True; PSNR is taken
+    in the hole within the mask.
+    """
+    hole = np.broadcast_to(
+        np.asarray(hole, bool), image.shape
+    ).copy()  # scikit-image wants to be able to write
     return _best(_inpainted(image, hole), truth, hole & np.asarray(mask, bool))
 
 
 def best_upsampler(low: Array, factor: int, truth: Array, mask: Array) -> Best:
-    """The best of bicubic and spline up-sampling of the block averages ``low`` (n, height/factor, width/factor), back-projected."""
+    """The best of bicubic and spline up-sampling of the block averages ``low`` (n, height/factor,
+    width/factor), back-projected.
+    """
     if tuple(n * factor for n in low.shape[1:]) != truth.shape[1:]:
         raise InputError(f"Images {low.shape[1:]} times {factor} are not {truth.shape[1:]}.")
     return _best(_upsampled(low, factor), truth, mask)
@@ -104,26 +114,45 @@ def _unbiased(y: Array, sigma: float) -> Array:
 def _gaussian_denoised(images: Array, sigma: float) -> Iterator[Candidate]:
     restoration, _ = _skimage()
     for (patch, distance), strength in product(((3, 6), (5, 11)), (0.5, 0.6, 0.7, 0.8, 1.0)):
-        options = {"patch_size": patch, "patch_distance": distance, "h": strength * sigma, "sigma": sigma}
+        options = {
+            "patch_size": patch,
+            "patch_distance": distance,
+            "h": strength * sigma,
+            "sigma": sigma,
+        }
         restored = np.stack([restoration.denoise_nl_means(x, **options) for x in images])
-        yield "non-local means", {"patch": patch, "distance": distance, "h / sigma": strength}, restored
+        yield (
+            "non-local means",
+            {"patch": patch, "distance": distance, "h / sigma": strength},
+            restored,
+        )
     for strength in (0.4, 0.5, 0.6, 0.7, 0.9, 1.2):
-        restored = np.stack([restoration.denoise_tv_chambolle(x, weight=strength * sigma, max_num_iter=200) for x in images])
+        restored = np.stack(
+            [
+                restoration.denoise_tv_chambolle(x, weight=strength * sigma, max_num_iter=200)
+                for x in images
+            ]
+        )
         yield "total variation", {"weight / sigma": strength}, restored
 
 
 def _inpainted(image: Array, hole: Array) -> Iterator[Candidate]:
     restoration, _ = _skimage()
-    smooth = np.stack([restoration.inpaint_biharmonic(x * ~h, h) for x, h in zip(image, hole, strict=True)])
+    smooth = np.stack(
+        [restoration.inpaint_biharmonic(x * ~h, h) for x, h in zip(image, hole, strict=True)]
+    )
     yield "biharmonic", {}, smooth
     yield from _total_variation_inpainted(smooth, hole)
 
 
-def _total_variation_inpainted(start: Array, hole: Array, stops: tuple[int, ...] = (30, 100, 300, 1000)) -> Iterator[Candidate]:
+def _total_variation_inpainted(
+    start: Array, hole: Array, stops: tuple[int, ...] = (30, 100, 300, 1000)
+) -> Iterator[Candidate]:
     """The primal-dual iteration from ``start``; stopping early is a parameter like another."""
     known, u = start.astype(np.float32), start.astype(np.float32)
     ahead, dual = u, np.zeros((2, *u.shape), np.float32)
-    primal_step, dual_step = np.float32(0.1), np.float32(1.25)  # their product is 1 / |gradient|^2 = 1/8
+    # their product is 1 / |gradient|^2 = 1/8
+    primal_step, dual_step = (np.float32(0.1), np.float32(1.25))
     for iteration in range(1, max(stops) + 1):
         dual = dual + dual_step * _gradient(ahead)
         dual /= np.maximum(1, np.hypot(dual[0], dual[1]))
@@ -134,7 +163,9 @@ def _total_variation_inpainted(start: Array, hole: Array, stops: tuple[int, ...]
 
 
 def _gradient(u: Array) -> Array:
-    """Forward differences along both axes of space, zero at the far border: (2, n, height, width)."""
+    """Forward differences along both axes of space, zero at the far border: (2, n, height,
+    width).
+    """
     g = np.zeros((2, *u.shape), u.dtype)
     g[0, :, :-1], g[1, :, :, :-1] = u[:, 1:] - u[:, :-1], u[:, :, 1:] - u[:, :, :-1]
     return g
@@ -150,7 +181,9 @@ def _divergence(p: Array) -> Array:
     return d
 
 
-def _upsampled(low: Array, factor: int, stops: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32)) -> Iterator[Candidate]:
+def _upsampled(
+    low: Array, factor: int, stops: tuple[int, ...] = (0, 1, 2, 4, 8, 16, 32)
+) -> Iterator[Candidate]:
     _, transform = _skimage()
     average, measured = BlockAverage(factor), _tensor(low)
 
@@ -159,7 +192,11 @@ def _upsampled(low: Array, factor: int, stops: tuple[int, ...] = (0, 1, 2, 4, 8,
 
     def spline(y: Tensor) -> Tensor:
         size = tuple(n * factor for n in y.shape[2:])
-        return _tensor(np.stack([transform.resize(image, size, order=3, mode="edge") for image in y[:, 0].numpy()]))
+        return _tensor(
+            np.stack(
+                [transform.resize(image, size, order=3, mode="edge") for image in y[:, 0].numpy()]
+            )
+        )
 
     for name, enlarge in (("bicubic", bicubic), ("spline", spline)):
         x = enlarge(measured)

@@ -1,11 +1,14 @@
-r"""Conformal scaling of intervals (Papadopoulos et al. 2002; Angelopoulos et al. 2022): the factor on a standard deviation with which
+r"""Conformal scaling of intervals (Papadopoulos et al. 2002; Angelopoulos et al. 2022): the factor
+on a standard deviation with which
 
     |x - mean| <= factor z std,     z the normal quantile of (1 + level) / 2,
 
-holds for a share ``level`` of values as exchangeable with the held-out ones: the ceil((n + 1) level)-th smallest of the n scores
-|x - mean| / (z std). Pixels of one image err together, so what counts as n is nearer to the number of images.
+holds for a share ``level`` of values as exchangeable with the held-out ones: the ceil((n + 1)
+level)-th smallest of the n scores |x - mean| / (z std). Pixels of one image err together, so what
+counts as n is nearer to the number of images.
 
-Without held-out values the factor of few draws is Student's: mean and std of K draws of a true, normal posterior predict one more with
+Without held-out values the factor of few draws is Student's: mean and std of K draws of a true,
+normal posterior predict one more with
 
     factor = t_(K-1) sqrt(1 + 1 / K) / z        (1.22 for 8 draws at 90 %).
 """
@@ -26,10 +29,16 @@ def conformal_scale(error: Tensor, std: Tensor, level: float = LEVEL) -> float:
     """``error`` x - mean and ``std`` of held-out values, shaped alike; the factor."""
     if not 0 < level < 1:
         raise InputError(f"The level of an interval is between 0 and 1, got {level}.")
-    scores = (error.abs() / std.clamp(min=1e-6 * float(std.abs().max().clamp(min=1e-30)))).flatten().double()
+    scores = (
+        (error.abs() / std.clamp(min=1e-6 * float(std.abs().max().clamp(min=1e-30))))
+        .flatten()
+        .double()
+    )
     place = math.ceil((len(scores) + 1) * level)
     if place > len(scores):
-        raise InputError(f"An interval of {100 * level:g} % needs more than {len(scores)} held-out values.")
+        raise InputError(
+            f"An interval of {100 * level:g} % needs more than {len(scores)} held-out values."
+        )
     if not bool(scores.isfinite().all()):
         raise InputError("The errors and deviations of an interval must be finite.")
     z = torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))
@@ -37,10 +46,16 @@ def conformal_scale(error: Tensor, std: Tensor, level: float = LEVEL) -> float:
 
 
 def student_scale(draws: int, level: float = LEVEL) -> float:
-    """Student's factor for the mean and the standard deviation of ``draws``; t by Fisher's series, to a thousandth from 5 draws on."""
+    """Student's factor for the mean and the standard deviation of ``draws``; t by Fisher's series,
+    to a thousandth from 5 draws on.
+    """
     if draws < 2:
         raise InputError(f"The spread of samples needs at least 2 of them, got {draws}.")
     z, n = float(torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))), draws - 1
-    terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
     t = z + sum(term / n**k for k, term in enumerate(terms, 1))
     return float(t * math.sqrt(1 + 1 / draws) / z)

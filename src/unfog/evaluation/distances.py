@@ -1,10 +1,13 @@
 r"""Distances between two sets of features, and the report that makes them readable.
 
-    Frechet^2 = |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2})            (Dowson & Landau 1982; Heusel et al. 2017)
-    KID       = E k(x, x') + E k(y, y') - 2 E k(x, y),  k = (x.y / d + 1)^3  (Binkowski et al. 2018; Zaremba et al. 2013)
+    Frechet^2 = |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2})
+    (Dowson & Landau 1982; Heusel et al. 2017)
+    KID       = E k(x, x') + E k(y, y') - 2 E k(x, y),  k = (x.y / d + 1)^3  (Binkowski et al. 2018;
+              Zaremba et al. 2013)
 
-The Frechet distance of n samples is biased upwards by about 1/n, so a report carries n and the distance of real
-images from other real images: the floor. KID is unbiased, and below zero half the time when the sets agree.
+The Frechet distance of n samples is biased upwards by about 1/n, so a report carries n and the
+distance of real images from other real images: the floor. KID is unbiased, and below zero half the
+time when the sets agree.
 """
 
 from __future__ import annotations
@@ -27,19 +30,26 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """The (squared) Frechet distance between Gaussians fitted to features (n, d) and (m, d), in features squared."""
+    """The (squared) Frechet distance between Gaussians fitted to features (n, d) and (m, d), in
+    features squared.
+    """
     return frechet_distance_of_moments(*moments(a), *moments(b))
 
 
-def frechet_distance_of_moments(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
+def frechet_distance_of_moments(
+    mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor
+) -> float:
     """The (squared) Frechet distance between two Gaussians, means (d,) and covariances (d, d).
 
-    tr (C_a C_b)^{1/2} is the sum of the singular values of L_a^T L_b with C = L L^T: real and stable where C is singular.
+    tr (C_a C_b)^{1/2} is the sum of the singular values of L_a^T L_b with C = L L^T: real and
+    stable where C is singular.
     """
     shapes = [tuple(v.shape) for v in (mean_a, cov_a, mean_b, cov_b)]
     d = len(mean_a)
     if shapes != [(d,), (d, d)] * 2:
-        raise InputError(f"A Frechet distance needs means (d,) and covariances (d, d) of one d, got {shapes}.")
+        raise InputError(
+            f"A Frechet distance needs means (d,) and covariances (d, d) of one d, got {shapes}."
+        )
     means = mean_a.double() - mean_b.double()
     shared = torch.linalg.svdvals(_factor(cov_a).T @ _factor(cov_b)).sum()
     spread = cov_a.double().trace() + cov_b.double().trace() - 2 * shared
@@ -55,7 +65,9 @@ def _factor(cov: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class KID:
-    """A kernel inception distance: the mean over ``blocks`` and its standard error (nan for one block)."""
+    """A kernel inception distance: the mean over ``blocks`` and its standard error (nan for one
+    block).
+    """
 
     value: float
     error: float
@@ -63,20 +75,29 @@ class KID:
 
 
 def kid(a: Tensor, b: Tensor, block: int = 500, seed: int = 0) -> KID:
-    """KID between features (n, d) and (m, d), in shuffled disjoint blocks of ``block`` (the smaller set, if it is smaller)."""
+    """KID between features (n, d) and (m, d), in shuffled disjoint blocks of ``block`` (the smaller
+    set, if it is smaller).
+    """
     x, y = _checked(a), _checked(b)
     if x.shape[1] != y.shape[1]:
         raise InputError(f"KID needs features of one width, got {x.shape[1]} and {y.shape[1]}.")
     size = min(block, len(x), len(y))
     blocks = min(len(x), len(y)) // size
-    x, y = (v[torch.randperm(len(v), generator=generator(seed, "kid", name))] for v, name in ((x, "a"), (y, "b")))
-    values = torch.stack([polynomial_mmd(x[i : i + size], y[i : i + size]) for i in range(0, blocks * size, size)])
+    x, y = (
+        v[torch.randperm(len(v), generator=generator(seed, "kid", name))]
+        for v, name in ((x, "a"), (y, "b"))
+    )
+    values = torch.stack(
+        [polynomial_mmd(x[i : i + size], y[i : i + size]) for i in range(0, blocks * size, size)]
+    )
     error = float(values.std() / blocks**0.5) if blocks > 1 else float("nan")
     return KID(float(values.mean()), error, blocks)
 
 
 def polynomial_mmd(x: Tensor, y: Tensor) -> Tensor:
-    """The unbiased squared MMD, a scalar, of x (n, d) and y (m, d) with the kernel (x.y / d + 1)^3."""
+    """The unbiased squared MMD, a scalar, of x (n, d) and y (m, d) with the kernel (x.y / d +
+    1)^3.
+    """
 
     def kernel(p: Tensor, q: Tensor) -> Tensor:
         return (p @ q.T / p.shape[1] + 1) ** 3
@@ -90,7 +111,9 @@ def polynomial_mmd(x: Tensor, y: Tensor) -> Tensor:
 
 def _checked(features: Tensor) -> Tensor:
     if features.ndim != 2 or len(features) < 2:
-        raise InputError(f"Features must be (n, d) with n of 2 or more, got {tuple(features.shape)}.")
+        raise InputError(
+            f"Features must be (n, d) with n of 2 or more, got {tuple(features.shape)}."
+        )
     return features.double()
 
 
@@ -107,12 +130,16 @@ class Comparison:
 
 
 def compare(generated: Tensor, reference: Tensor, real: Tensor) -> Comparison:
-    """Distances of ``generated`` from ``reference``, and of other ``real`` from it: features (n, d), (m, d) and (n, d).
+    """Distances of ``generated`` from ``reference``, and of other ``real`` from it: features (n,
+    d), (m, d) and (n, d).
 
     The floor means something only at the same n, so ``real`` must be as many as ``generated``.
     """
     if len(real) != len(generated):
-        raise InputError(f"The floor needs as many real images as generated ones, got {len(real)} and {len(generated)}.")
+        raise InputError(
+            f"The floor needs as many real images as generated ones, got {len(real)} and "
+            f"{len(generated)}."
+        )
     return Comparison(
         len(generated),
         len(reference),

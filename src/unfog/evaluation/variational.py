@@ -2,7 +2,8 @@ r"""The variational bound of the ancestral chain (Ho et al. 2020, eq. 5), for an
 
     -log p(x_0) <= prior term + one term a step of the grid,
 
-as ``core.bound`` has them, with the variances of ``sampling.ancestral``; x_t is drawn once for each term.
+as ``core.bound`` has them, with the variances of ``sampling.ancestral``; x_t is drawn once for each
+term.
 """
 
 from __future__ import annotations
@@ -34,17 +35,24 @@ def variational_bound(
     decoder: Decoder = density,
     condition: Condition | None = None,
 ) -> Tensor:
-    """An unbiased estimate of the bound in nats, (batch,), for x_0 (batch, channels, *space) on the model's scale."""
+    """An unbiased estimate of the bound in nats, (batch,), for x_0 (batch, channels, *space) on the
+    model's scale.
+    """
     times, process = check_grid(grid), denoiser.process
     if float(times[-1]) != 0:
         raise InputError("The variational bound is of a grid that ends at t = 0.")
     bound = prior_term(process, x_0, times[0])
     for t, s in pairwise(times):
         bridge = Bridge.of(process, t, s)
-        x_t = expand(bridge.alpha_t, x_0) * x_0 + expand(bridge.sigma_t, x_0) * normal_like(x_0, randomness)
+        x_t = expand(bridge.alpha_t, x_0) * x_0 + expand(bridge.sigma_t, x_0) * normal_like(
+            x_0, randomness
+        )
         posterior = denoiser(x_t, t, **(condition or {}))
         spread = variance(bridge, posterior, x_t).expand_as(x_0)
         if not bool((spread > 0).all()):
-            raise InputError("The last step of the bound needs a variance above zero: take 'large', or 'posterior' where it is learned.")
+            raise InputError(
+                "The last step of the bound needs a variance above zero: take 'large', or "
+                "'posterior' where it is learned."
+            )
         bound = bound + step_term(bridge, x_0, posterior.mean, spread, decoder)
     return bound

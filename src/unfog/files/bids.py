@@ -1,9 +1,11 @@
 """Diffusion scans of a BIDS data set (Gorgolewski et al. 2016; the Brain Imaging Data Structure).
 
-    dataset_description.json    sub-01/[ses-1/]dwi/sub-01_[ses-1_]dwi.nii.gz    with .bval, .bvec and .json
+    dataset_description.json    sub-01/[ses-1/]dwi/sub-01_[ses-1_]dwi.nii.gz
+    with .bval, .bvec and .json
 
-By the inheritance principle a table or sidecar serves every scan in or below its folder whose name ends alike and holds all its
-entities: a table nearer to the scan takes the place of one above, a sidecar adds its fields to those above.
+By the inheritance principle a table or sidecar serves every scan in or below its folder whose name
+ends alike and holds all its entities: a table nearer to the scan takes the place of one above, a
+sidecar adds its fields to those above.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ IMAGES = (".nii.gz", ".nii")
 
 @dataclass(frozen=True)
 class Scan:
-    """A diffusion scan at ``path``, in ``place`` below the data set's root, with its two tables and the fields of its sidecars."""
+    """A diffusion scan at ``path``, in ``place`` below the data set's root, with its two tables and
+    the fields of its sidecars.
+    """
 
     path: Path
     place: Path
@@ -46,14 +50,21 @@ class DataSet:
 
 
 def read_bids(root: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()) -> DataSet:
-    """The data set in the folder ``root``, of all ``subjects`` and ``sessions`` unless some are named, with or without sub- and ses-."""
+    """The data set in the folder ``root``, of all ``subjects`` and ``sessions`` unless some are
+    named, with or without sub- and ses-.
+    """
     if not (root / DESCRIPTION).is_file():
-        raise InputError(f"{root} is a folder without {DESCRIPTION}; give a scan, or the folder of a BIDS data set.")
+        raise InputError(
+            f"{root} is a folder without {DESCRIPTION}; give a scan, or the folder of a BIDS "
+            "data set."
+        )
     description = _fields(root / DESCRIPTION)
     paths = _chosen(list(_images(root)), "sub", subjects)
     paths = _chosen(paths, "ses", sessions)
     if not paths:
-        raise InputError(f"{root} holds no diffusion scan; BIDS names them sub-*/[ses-*/]dwi/sub-*_dwi.nii.gz.")
+        raise InputError(
+            f"{root} holds no diffusion scan; BIDS names them sub-*/[ses-*/]dwi/sub-*_dwi.nii.gz."
+        )
     return DataSet(root, description, tuple(_scan(root, path) for path in paths))
 
 
@@ -66,12 +77,16 @@ def _images(root: Path) -> Iterator[Path]:
 
 
 def _chosen(paths: list[Path], key: str, labels: Sequence[str]) -> list[Path]:
-    """Those whose entity ``key`` is one of ``labels``, or all without labels; ``InputError`` for a label that none has."""
+    """Those whose entity ``key`` is one of ``labels``, or all without labels; ``InputError`` for a
+    label that none has.
+    """
     wanted = [label.removeprefix(f"{key}-") for label in labels]
     there = sorted({_entities(path)[key] for path in paths if key in _entities(path)})
     if unknown := [label for label in wanted if label not in there]:
         known = ", ".join(f"{key}-{label}" for label in there) or "none"
-        raise InputError(f"The data set has no diffusion scan of {key}-{unknown[0]}; it has {known}.")
+        raise InputError(
+            f"The data set has no diffusion scan of {key}-{unknown[0]}; it has {known}."
+        )
     return [path for path in paths if not wanted or _entities(path).get(key) in wanted]
 
 
@@ -80,7 +95,10 @@ def _scan(root: Path, path: Path) -> Scan:
     for kind in (".bval", ".bvec"):
         found = list(_inherited(root, path, kind))
         if not found:
-            raise InputError(f"{path.name} has no {kind} file by BIDS' inheritance principle; put {_stem(path)}{kind} beside it.")
+            raise InputError(
+                f"{path.name} has no {kind} file by BIDS' inheritance principle; put "
+                f"{_stem(path)}{kind} beside it."
+            )
         tables[kind] = found[-1]
     fields: dict[str, Any] = {}
     for sidecar in _inherited(root, path, ".json"):
@@ -89,14 +107,23 @@ def _scan(root: Path, path: Path) -> Scan:
 
 
 def _inherited(root: Path, path: Path, kind: str) -> Iterator[Path]:
-    """The files ending in ``kind`` that serve an image, from the data set's root down: one at most in a folder."""
+    """The files ending in ``kind`` that serve an image, from the data set's root down: one at most
+    in a folder.
+    """
     own = _entities(path).items()
-    for folder in [*reversed(path.parent.parents[: len(path.parent.relative_to(root).parts)]), path.parent]:
-        ends = sorted(file for file in folder.glob(f"*{kind}") if _stem(file).rpartition("_")[2] == "dwi")
+    for folder in [
+        *reversed(path.parent.parents[: len(path.parent.relative_to(root).parts)]),
+        path.parent,
+    ]:
+        ends = sorted(
+            file for file in folder.glob(f"*{kind}") if _stem(file).rpartition("_")[2] == "dwi"
+        )
         serving = [file for file in ends if _entities(file).items() <= own]
         if len(serving) > 1:
             told = " and ".join(file.name for file in serving)
-            raise InputError(f"{told} both serve {path.name} in one folder, which BIDS forbids; remove one.")
+            raise InputError(
+                f"{told} both serve {path.name} in one folder, which BIDS forbids; remove one."
+            )
         yield from serving
 
 
@@ -106,7 +133,11 @@ def _stem(path: Path) -> str:
 
 def _entities(path: Path) -> dict[str, str]:
     """sub-01_run-2_dwi.nii.gz as {"sub": "01", "run": "2"}."""
-    return {key: value for key, dash, value in (part.partition("-") for part in _stem(path).split("_")) if dash}
+    return {
+        key: value
+        for key, dash, value in (part.partition("-") for part in _stem(path).split("_"))
+        if dash
+    }
 
 
 def _fields(path: Path) -> dict[str, Any]:

@@ -22,7 +22,9 @@ def check_new(out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into that becomes ``out`` when all is done, and vanishes when something fails."""
+    """A folder to write into that becomes ``out`` when all is done, and vanishes when something
+    fails.
+    """
     check_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfog-") as scratch:

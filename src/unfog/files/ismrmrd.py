@@ -1,7 +1,9 @@
-"""k-space in ISMRMRD (Inati et al. 2017), an HDF5 file of acquisitions: each a line of k-space of every coil, with its place.
+"""k-space in ISMRMRD (Inati et al. 2017), an HDF5 file of acquisitions: each a line of k-space of
+every coil, with its place.
 
-Cartesian lines of one phase-encoding axis are gathered into (slices, coils, rows, columns), zero frequency in the middle; noise scans are
-left out, repeated lines averaged, and columns that the scanner oversampled are cropped in the image, as the header says.
+Cartesian lines of one phase-encoding axis are gathered into (slices, coils, rows, columns), zero
+frequency in the middle; noise scans are left out, repeated lines averaged, and columns that the
+scanner oversampled are cropped in the image, as the header says.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from numpy.typing import NDArray
 from unfog.errors import InputError, MissingExtra
 from unfog.files.numpy_files import MEMORY_CAP
 
-NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30, 31)  # flags of noise, calibration alone, navigation, phase correction and the like
-ONE = ("contrast", "phase", "set", "kspace_encode_step_2")  # counters that tell images apart, and the third dimension
+# flags of noise, calibration alone, navigation, phase correction and the like
+NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30, 31)
+# counters that tell images apart, and the third dimension
+ONE = ("contrast", "phase", "set", "kspace_encode_step_2")
 
 
 def read_ismrmrd(path: Path) -> NDArray[np.complex64]:
@@ -29,9 +33,13 @@ def read_ismrmrd(path: Path) -> NDArray[np.complex64]:
     file = ismrmrd.Dataset(str(path), create_if_needed=False)
     try:
         encoding = ismrmrd.xsd.CreateFromDocument(file.read_xml_header()).encoding[0]
-        lines = [line for line in _lines(file) if not any(line.is_flag_set(flag) for flag in NO_IMAGE)]
+        lines = [
+            line for line in _lines(file) if not any(line.is_flag_set(flag) for flag in NO_IMAGE)
+        ]
     except (LookupError, ValueError, TypeError) as error:
-        raise InputError(f"{path.name} has no ISMRMRD header that can be read; convert it again.") from error
+        raise InputError(
+            f"{path.name} has no ISMRMRD header that can be read; convert it again."
+        ) from error
     finally:
         file.close()
     size, limit = encoding.encodedSpace.matrixSize, encoding.encodingLimits.kspace_encoding_step_1
@@ -48,24 +56,40 @@ def _lines(file: Any) -> Iterator[Any]:
 def _check(path: Path, trajectory: str, lines: list[Any], rows: int, columns: int) -> None:
     if trajectory.lower() != "cartesian":
         raise InputError(f"{path.name} has {trajectory} k-space; Cartesian lines are read.")
-    if not lines or len({line.data.shape for line in lines}) > 1 or lines[0].data.shape[1] != columns:
-        raise InputError(f"{path.name} must hold lines of {columns} samples each, as its header says, and of one number of coils.")
+    if (
+        not lines
+        or len({line.data.shape for line in lines}) > 1
+        or lines[0].data.shape[1] != columns
+    ):
+        raise InputError(
+            f"{path.name} must hold lines of {columns} samples each, as its header says, and of "
+            "one number of coils."
+        )
     for name in ONE:
         if len({getattr(line.idx, name) for line in lines}) > 1:
-            raise InputError(f"{path.name} holds several images apart by {name}; give one at a time.")
+            raise InputError(
+                f"{path.name} holds several images apart by {name}; give one at a time."
+            )
     if 8 * rows * lines[0].data.size * (1 + max(line.idx.slice for line in lines)) > MEMORY_CAP:
-        raise InputError(f"{path.name} claims more than {MEMORY_CAP >> 30} GB of k-space; split it.")
+        raise InputError(
+            f"{path.name} claims more than {MEMORY_CAP >> 30} GB of k-space; split it."
+        )
 
 
 def _gathered(path: Path, lines: list[Any], rows: int, shift: int) -> NDArray[np.complex64]:
     """Lines at their places, repeated ones averaged; ``shift`` takes a line's number to its row."""
     coils, columns = lines[0].data.shape
     slices = 1 + max(line.idx.slice for line in lines)
-    total, times = np.zeros((slices, coils, rows, columns), np.complex64), np.zeros((slices, 1, rows, 1), np.float32)
+    total, times = (
+        np.zeros((slices, coils, rows, columns), np.complex64),
+        np.zeros((slices, 1, rows, 1), np.float32),
+    )
     for line in lines:
         row = line.idx.kspace_encode_step_1 + shift
         if not 0 <= row < rows:
-            raise InputError(f"{path.name} has a line outside the {rows} rows of its header; convert it again.")
+            raise InputError(
+                f"{path.name} has a line outside the {rows} rows of its header; convert it again."
+            )
         total[line.idx.slice, :, row] += line.data
         times[line.idx.slice, 0, row] += 1
     return np.asarray(total / np.maximum(times, 1), dtype=np.complex64)
@@ -79,4 +103,7 @@ def _cropped(kspace: NDArray[np.complex64], columns: int) -> NDArray[np.complex6
     image = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(kspace, -1), norm="ortho"), -1)
     first = kspace.shape[-1] // 2 - columns // 2
     middle = image[..., first : first + columns]
-    return np.asarray(np.fft.fftshift(np.fft.fft(np.fft.ifftshift(middle, -1), norm="ortho"), -1), dtype=np.complex64)
+    return np.asarray(
+        np.fft.fftshift(np.fft.fft(np.fft.ifftshift(middle, -1), norm="ortho"), -1),
+        dtype=np.complex64,
+    )

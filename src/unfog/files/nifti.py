@@ -1,8 +1,9 @@
 """NIfTI volumes read with suspicion and written with care.
 
-Reading: the header is checked before anything is allocated, gzip is read to its trailer (so truncation and flipped bits
-show), and what can be mended is mended, counted and said. Writing: float32 with slope 1 and intercept 0, so nothing is
-rounded; affine, codes, units and voxel sizes stay exactly; free-text fields and extensions, which may name a patient, go.
+Reading: the header is checked before anything is allocated, gzip is read to its trailer (so
+truncation and flipped bits show), and what can be mended is mended, counted and said. Writing:
+float32 with slope 1 and intercept 0, so nothing is rounded; affine, codes, units and voxel sizes
+stay exactly; free-text fields and extensions, which may name a patient, go.
 """
 
 from __future__ import annotations
@@ -28,14 +29,17 @@ from unfog.errors import InputError
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
-_GZIP, _DEFLATE_LIMIT = b"\x1f\x8b", 1032  # no deflate stream unpacks to more than 1032 times its size
+# no deflate stream unpacks to more than 1032 times its size
+_GZIP, _DEFLATE_LIMIT = (b"\x1f\x8b", 1032)
 _SPARE = 1 << 20  # bytes that may follow the voxels
 _FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type")
 
 
 @dataclass(frozen=True)
 class Volume:
-    """``data`` (X, Y, Z) or (X, Y, Z, T) float32, all finite; ``affine`` (4, 4) voxel to mm; ``notes`` say what was mended."""
+    """``data`` (X, Y, Z) or (X, Y, Z, T) float32, all finite; ``affine`` (4, 4) voxel to mm;
+    ``notes`` say what was mended.
+    """
 
     data: NDArray[np.float32]
     affine: NDArray[np.float64]
@@ -50,21 +54,30 @@ class Volume:
         return float(x), float(y), float(z)
 
     def image(self, data: NDArray[Any] | None = None) -> Any:
-        """A nibabel image of ``data`` (its own by default) as float32 under this header, free text and extensions dropped."""
+        """A nibabel image of ``data`` (its own by default) as float32 under this header, free text
+        and extensions dropped.
+        """
         array = np.asarray(self.data if data is None else data, dtype=np.float32)
         if array.shape[:3] != self.data.shape[:3]:
-            raise InputError(f"The data has shape {array.shape[:3]} and its header {self.data.shape[:3]}; write it on its own grid.")
+            raise InputError(
+                f"The data has shape {array.shape[:3]} and its header {self.data.shape[:3]}; "
+                "write it on its own grid."
+            )
         header = self.header.copy()
         header.set_data_dtype(np.float32)
         for field in set(_FREE_TEXT) & set(header.keys()):  # NIfTI-2 has fewer
             header[field] = b""
         header.extensions = Nifti1Extensions()
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        return kind(array, header.get_best_affine(), header)  # the header's own affine: nothing in it is rewritten  # type: ignore[no-untyped-call]
+        return kind(
+            array, header.get_best_affine(), header
+        )  # the header's own affine: nothing in it is rewritten  # type: ignore[no-untyped-call]
 
 
 def new_volume(data: NDArray[Any], affine: NDArray[np.float64], code: str = "scanner") -> Volume:
-    """A volume with a fresh header in mm; ``code`` names the space: scanner, aligned, talairach or mni."""
+    """A volume with a fresh header in mm; ``code`` names the space: scanner, aligned, talairach or
+    mni.
+    """
     header: Any = nib.Nifti1Header()  # type: ignore[no-untyped-call]
     header.set_data_shape(data.shape)
     header.set_xyzt_units("mm")
@@ -75,10 +88,12 @@ def new_volume(data: NDArray[Any], affine: NDArray[np.float64], code: str = "sca
 
 
 def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
-    """Read a .nii or .nii.gz of 2 to 4 dimensions; ``InputError`` for one that is damaged, oversized or has no usable affine.
+    """Read a .nii or .nii.gz of 2 to 4 dimensions; ``InputError`` for one that is damaged,
+    oversized or has no usable affine.
 
-    A warning (and a note) tells of non-finite voxels, which become 0, and of an orientation that is missing or contradicts
-    itself, where the sform is used. A grid with one slice or a constant volume is read like any other.
+    A warning (and a note) tells of non-finite voxels, which become 0, and of an orientation that is
+    missing or contradicts itself, where the sform is used. A grid with one slice or a constant
+    volume is read like any other.
     """
     file, notes = Path(path), list[str]()
     with _opened(file) as (stream, most):
@@ -92,11 +107,17 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
     return Volume(data, affine, header, file, tuple(notes))
 
 
-def write_nifti(path: str | Path, data: NDArray[Any], like: Volume, overwrite: bool = False) -> Path:
-    """Write ``data`` (X, Y, Z[, T]) on the grid of ``like``; refuses to write onto the file ``like`` was read from."""
+def write_nifti(
+    path: str | Path, data: NDArray[Any], like: Volume, overwrite: bool = False
+) -> Path:
+    """Write ``data`` (X, Y, Z[, T]) on the grid of ``like``; refuses to write onto the file
+    ``like`` was read from.
+    """
     target = Path(path)
     if not target.name.endswith((".nii", ".nii.gz")):
-        raise InputError(f"The output {target.name!r} is a NIfTI volume; let its name end in .nii or .nii.gz.")
+        raise InputError(
+            f"The output {target.name!r} is a NIfTI volume; let its name end in .nii or .nii.gz."
+        )
     content = like.image(data).to_bytes()
     packed = gzip.compress(content, 6, mtime=0) if target.name.endswith(".gz") else content
     return write_bytes(target, packed, [like.path] if like.path else [], overwrite)
@@ -104,7 +125,9 @@ def write_nifti(path: str | Path, data: NDArray[Any], like: Volume, overwrite: b
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """The unpacked bytes of ``file``, and the most there can be; every way of being damaged becomes one sentence."""
+    """The unpacked bytes of ``file``, and the most there can be; every way of being damaged becomes
+    one sentence.
+    """
     try:
         size = file.stat().st_size
         with file.open("rb") as raw:
@@ -112,9 +135,14 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
             raw.seek(0)
             yield (gzip.GzipFile(fileobj=raw), size * _DEFLATE_LIMIT) if packed else (raw, size)  # type: ignore[misc]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{file.name} is truncated or damaged (its gzip stream does not check); copy it again.") from error
+        raise InputError(
+            f"{file.name} is truncated or damaged (its gzip stream does not check); copy it again."
+        ) from error
     except OSError as error:
-        raise InputError(f"{file.name} cannot be read ({error.strerror}); check that it is a file and its permissions.") from error
+        raise InputError(
+            f"{file.name} cannot be read ({error.strerror}); check that it is a file and its "
+            "permissions."
+        ) from error
 
 
 def _header(file: Path, stream: IO[bytes]) -> Any:
@@ -125,81 +153,134 @@ def _header(file: Path, stream: IO[bytes]) -> Any:
             try:
                 return kind(raw[:size], check=False)
             except (WrapStructError, HeaderDataError) as error:
-                raise InputError(f"{file.name} has a damaged NIfTI header; copy it again.") from error
-    raise InputError(f"{file.name} is not a single-file NIfTI volume (.nii, .nii.gz) or is truncated; convert or copy it again.")
+                raise InputError(
+                    f"{file.name} has a damaged NIfTI header; copy it again."
+                ) from error
+    raise InputError(
+        f"{file.name} is not a single-file NIfTI volume (.nii, .nii.gz) or is truncated; convert "
+        "or copy it again."
+    )
 
 
 def _layout(file: Path, header: Any, cap: int, most: int) -> tuple[tuple[int, ...], int, int]:
-    """Shape, start and size in bytes of the voxels, all checked against the file before anything is allocated."""
+    """Shape, start and size in bytes of the voxels, all checked against the file before anything is
+    allocated.
+    """
     count = int(header["dim"][0])
     dims = [int(d) for d in header["dim"][1 : count + 1]] if 2 <= count <= 7 else []
     while len(dims) > 3 and dims[-1] == 1:
         dims.pop()
     if not 2 <= len(dims) <= 4 or min(dims) < 1:
-        raise InputError(f"{file.name} has dim {header['dim'].tolist()}; 2 to 4 positive dimensions are read.")
+        raise InputError(
+            f"{file.name} has dim {header['dim'].tolist()}; 2 to 4 positive dimensions are read."
+        )
     voxels = math.prod(dims)
     if voxels > cap:
-        raise InputError(f"{file.name} claims {voxels} voxels in dim and at most {cap} are read; crop it or raise the cap.")
+        raise InputError(
+            f"{file.name} claims {voxels} voxels in dim and at most {cap} are read; crop it or "
+            "raise the cap."
+        )
     try:
         kind = header.get_data_dtype()
     except (HeaderDataError, KeyError) as error:
-        raise InputError(f"{file.name} has the unknown datatype {int(header['datatype'])}; convert it to float32.") from error
+        raise InputError(
+            f"{file.name} has the unknown datatype {int(header['datatype'])}; convert it to "
+            "float32."
+        ) from error
     if kind.fields or kind.kind not in "iuf":
-        raise InputError(f"{file.name} holds {kind} voxels in datatype; convert it to real numbers.")
+        raise InputError(
+            f"{file.name} holds {kind} voxels in datatype; convert it to real numbers."
+        )
     offset, size = float(header["vox_offset"]), voxels * kind.itemsize
     least = 352 if int(header["sizeof_hdr"]) == 348 else 544
     if not least <= offset <= most or offset != int(offset):
         raise InputError(f"{file.name} has a bad vox_offset of {offset}; copy or convert it again.")
     if int(offset) + size > most:
-        raise InputError(f"{file.name} is truncated: dim asks for {size} bytes of voxels and the file cannot hold them; copy it again.")
+        raise InputError(
+            f"{file.name} is truncated: dim asks for {size} bytes of voxels and the file cannot "
+            "hold them; copy it again."
+        )
     shape = tuple(dims) if len(dims) > 2 else (*dims, 1)
     return shape, int(offset), size
 
 
 def _content(file: Path, stream: IO[bytes], start: int, size: int) -> bytes:
-    """The bytes of the voxels; the rest of the stream is read too, because the checksum comes last."""
+    """The bytes of the voxels; the rest of the stream is read too, because the checksum comes
+    last.
+    """
     stream.seek(start)
     content = stream.read(size)
     if len(content) < size:
-        raise InputError(f"{file.name} is truncated: it holds {len(content)} of {size} bytes of voxels; copy it again.")
+        raise InputError(
+            f"{file.name} is truncated: it holds {len(content)} of {size} bytes of voxels; copy "
+            "it again."
+        )
     if len(stream.read(_SPARE + 1)) > _SPARE:
-        raise InputError(f"{file.name} goes on after its voxels for more than {_SPARE >> 20} MB; its dim or vox_offset is wrong.")
+        raise InputError(
+            f"{file.name} goes on after its voxels for more than {_SPARE >> 20} MB; its dim or "
+            "vox_offset is wrong."
+        )
     return content
 
 
-def _affine(file: Path, header: Any, shape: tuple[int, ...], notes: list[str]) -> NDArray[np.float64]:
+def _affine(
+    file: Path, header: Any, shape: tuple[int, ...], notes: list[str]
+) -> NDArray[np.float64]:
     sform, qform = bool(header["sform_code"] > 0), bool(header["qform_code"] > 0)
     try:
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
         other = np.asarray(header.get_qform(), dtype=np.float64) if sform and qform else affine
     except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
-        raise InputError(f"{file.name} has an unusable qform (quaternion or pixdim); correct its header.") from error
+        raise InputError(
+            f"{file.name} has an unusable qform (quaternion or pixdim); correct its header."
+        ) from error
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or not sizes.min() > 0 or abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-4:
-        raise InputError(f"{file.name} has a singular or non-finite {'sform' if sform else 'qform'} affine; correct its header.")
+    if (
+        not np.isfinite(affine).all()
+        or not sizes.min() > 0
+        or abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-4
+    ):
+        raise InputError(
+            f"{file.name} has a singular or non-finite {'sform' if sform else 'qform'} affine; "
+            "correct its header."
+        )
     if not sform and not qform:
         notes.append(
-            f"{file.name} states no orientation (qform_code and sform_code are 0); its axes are taken as right, anterior, superior."
+            f"{file.name} states no orientation (qform_code and sform_code are 0); its axes are "
+            "taken as right, anterior, superior."
         )
-    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
+    corners = np.array(
+        [[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])]
+    )
     apart = np.abs(corners @ (affine - other).T).max()
     if not apart <= 0.1 * sizes.min():
-        notes.append(f"{file.name} has a qform and an sform that disagree by up to {apart:.3g} mm; the sform is used.")
+        notes.append(
+            f"{file.name} has a qform and an sform that disagree by up to {apart:.3g} mm; the "
+            "sform is used."
+        )
     return affine
 
 
-def _voxels(file: Path, header: Any, shape: tuple[int, ...], content: bytes, notes: list[str]) -> NDArray[np.float32]:
+def _voxels(
+    file: Path, header: Any, shape: tuple[int, ...], content: bytes, notes: list[str]
+) -> NDArray[np.float32]:
     try:
         slope, inter = header.get_slope_inter()
     except HeaderDataError as error:
-        raise InputError(f"{file.name} has a non-finite scl_slope or scl_inter; correct its header.") from error
+        raise InputError(
+            f"{file.name} has a non-finite scl_slope or scl_inter; correct its header."
+        ) from error
     raw = np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F")
     with np.errstate(over="ignore", invalid="ignore"):
         data = (
-            raw.astype(np.float32) if slope in (None, 1) and not inter else (raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
+            raw.astype(np.float32)
+            if slope in (None, 1) and not inter
+            else (raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
         )
     bad = ~np.isfinite(data)
     if count := int(bad.sum()):
         data[bad] = 0
-        notes.append(f"{file.name} has {count} non-finite voxels of {data.size}; they are read as 0.")
+        notes.append(
+            f"{file.name} has {count} non-finite voxels of {data.size}; they are read as 0."
+        )
     return data

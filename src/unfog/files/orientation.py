@@ -17,19 +17,25 @@ _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
 def upright(volume: Volume) -> NDArray[np.float32]:
-    """The data (X, Y, Z[, T]) with its axes reordered and flipped to the nearest right, anterior, superior."""
+    """The data (X, Y, Z[, T]) with its axes reordered and flipped to the nearest right, anterior,
+    superior.
+    """
     turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
     return np.asarray(nib.apply_orientation(volume.data, turn), dtype=np.float32)  # type: ignore[no-untyped-call]
 
 
 def as_stored(data: NDArray[Any], volume: Volume) -> NDArray[Any]:
-    """Upright ``data`` (X, Y, Z[, T]) on the grid of its ``volume`` again: the inverse of ``upright``."""
+    """Upright ``data`` (X, Y, Z[, T]) on the grid of its ``volume`` again: the inverse of
+    ``upright``.
+    """
     back = ornt_transform(_RAS, nib.io_orientation(volume.affine))  # type: ignore[no-untyped-call]
     return np.asarray(nib.apply_orientation(data, back))  # type: ignore[no-untyped-call]
 
 
 def standing(volume: Volume) -> Volume:
-    """The volume with its data ``upright`` and the affine of that; its header stays that of the file."""
+    """The volume with its data ``upright`` and the affine of that; its header stays that of the
+    file.
+    """
     turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
     affine = volume.affine @ inv_ornt_aff(turn, volume.data.shape)  # type: ignore[no-untyped-call]
     return replace(volume, data=np.ascontiguousarray(upright(volume)), affine=affine)

@@ -16,8 +16,11 @@ from PIL import Image
 from unfog.errors import InputError
 
 
-def check_output(path: str | Path, inputs: Iterable[str | Path] = (), overwrite: bool = False) -> Path:
-    """``path`` as one that may be written: not an input, not there yet (unless ``overwrite``), in a folder that is.
+def check_output(
+    path: str | Path, inputs: Iterable[str | Path] = (), overwrite: bool = False
+) -> Path:
+    """``path`` as one that may be written: not an input, not there yet (unless ``overwrite``), in a
+    folder that is.
 
     Worth calling before long work; ``write_bytes`` calls it again.
     """
@@ -27,13 +30,17 @@ def check_output(path: str | Path, inputs: Iterable[str | Path] = (), overwrite:
     if target.is_dir():
         raise InputError(f"The output {target.name!r} is a folder; name a file in it.")
     if target.exists() and not overwrite:
-        raise InputError(f"The output {target.name!r} exists; choose another name or ask to overwrite it.")
+        raise InputError(
+            f"The output {target.name!r} exists; choose another name or ask to overwrite it."
+        )
     if not target.parent.is_dir():
         raise InputError(f"The folder of the output {target.name!r} does not exist; make it first.")
     return target
 
 
-def write_bytes(path: str | Path, content: bytes, inputs: Iterable[str | Path] = (), overwrite: bool = False) -> Path:
+def write_bytes(
+    path: str | Path, content: bytes, inputs: Iterable[str | Path] = (), overwrite: bool = False
+) -> Path:
     """Write a file atomically: a temporary file beside it, fsync, rename, fsync of the folder."""
     target = check_output(path, inputs, overwrite)
     try:
@@ -50,7 +57,10 @@ def write_bytes(path: str | Path, content: bytes, inputs: Iterable[str | Path] =
             raise
         sync_folder(target.parent)
     except OSError as error:
-        raise InputError(f"The output {target.name!r} cannot be written ({error.strerror}); check the disk and its permissions.") from error
+        raise InputError(
+            f"The output {target.name!r} cannot be written ({error.strerror}); check the disk "
+            "and its permissions."
+        ) from error
     return target
 
 
@@ -60,8 +70,13 @@ def write_image(path: str | Path, array: NDArray[Any], overwrite: bool = False) 
     grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
     if target.suffix.lower() != ".png":
         raise InputError(f"The image {target.name!r} is written as PNG; let its name end in .png.")
-    if not (grey and array.dtype in (np.uint8, np.uint16)) and not (colour and array.dtype == np.uint8):
-        raise InputError(f"The image {target.name!r} must be grey uint8 or uint16, or RGB uint8, not {array.shape} {array.dtype}.")
+    if not (grey and array.dtype in (np.uint8, np.uint16)) and not (
+        colour and array.dtype == np.uint8
+    ):
+        raise InputError(
+            f"The image {target.name!r} must be grey uint8 or uint16, or RGB uint8, not "
+            f"{array.shape} {array.dtype}."
+        )
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(content, "PNG")
     return write_bytes(target, content.getvalue(), overwrite=overwrite)

@@ -1,4 +1,6 @@
-"""Raw data of scanners: named arrays of real or complex numbers in .npy, .npz or HDF5 (ISMRMRD among them), all finite."""
+"""Raw data of scanners: named arrays of real or complex numbers in .npy, .npz or HDF5 (ISMRMRD
+among them), all finite.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ NUMBERS = "biufc"  # NumPy's kinds of real and complex numbers
 
 
 def read_raw(path: Path, alone: str) -> Raw:
-    """The arrays of a file by name; the array of a .npy, or of an .npz that holds one, is called ``alone``."""
+    """The arrays of a file by name; the array of a .npy, or of an .npz that holds one, is called
+    ``alone``.
+    """
     kind = path.suffix.lower()
     if not path.is_file():
         raise InputError(f"There is no file {path}; give a .npy, .npz or .h5 file.")
@@ -33,13 +37,22 @@ def read_raw(path: Path, alone: str) -> Raw:
 def _numpy(path: Path, alone: str) -> Raw:
     try:
         if path.suffix.lower() == ".npy":
-            return {alone: require_finite(path, alone, np.load(path, mmap_mode="r", allow_pickle=False), NUMBERS)}
+            return {
+                alone: require_finite(
+                    path, alone, np.load(path, mmap_mode="r", allow_pickle=False), NUMBERS
+                )
+            }
         names = npz_names(path)
-        return {alone if len(names) == 1 else name: npz_array(path, name, NUMBERS) for name in names}
+        return {
+            alone if len(names) == 1 else name: npz_array(path, name, NUMBERS) for name in names
+        }
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path.name} is truncated, damaged or holds Python objects; save it again with numpy.save or savez.") from error
+        raise InputError(
+            f"{path.name} is truncated, damaged or holds Python objects; save it again with "
+            "numpy.save or savez."
+        ) from error
 
 
 def _hdf5(path: Path) -> Raw:
@@ -50,8 +63,16 @@ def _hdf5(path: Path) -> Raw:
     try:
         with h5py.File(path, "r") as file:
             acquisitions = "dataset" in file and "data" in file["dataset"]
-            found = {name: _array(path, name, part) for name, part in file.items() if isinstance(part, h5py.Dataset)}
-        return {"kspace": require_finite(path, "kspace", read_ismrmrd(path), NUMBERS)} if acquisitions else found
+            found = {
+                name: _array(path, name, part)
+                for name, part in file.items()
+                if isinstance(part, h5py.Dataset)
+            }
+        return (
+            {"kspace": require_finite(path, "kspace", read_ismrmrd(path), NUMBERS)}
+            if acquisitions
+            else found
+        )
     except (OSError, RuntimeError, TypeError) as error:
         raise InputError(f"{path.name} is not a readable HDF5 file; copy it again.") from error
 

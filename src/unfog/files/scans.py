@@ -1,7 +1,8 @@
-"""Files as stacks of what a model works on: (n, channels, *space) float32 in the file's own units, and the way back.
+"""Files as stacks of what a model works on: (n, channels, *space) float32 in the file's own units,
+and the way back.
 
-A volume is cut into upright axial slices for a two-dimensional model and stays whole for a three-dimensional one; either
-way it is written on the grid it came on.
+A volume is cut into upright axial slices for a two-dimensional model and stays whole for a
+three-dimensional one; either way it is written on the grid it came on.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Scan(ABC):
 
     @abstractmethod
     def units(self, low: float, high: float) -> tuple[float, float]:
-        """(offset, scale) with which (value - offset) / scale is in the model's units, data of which lie in [low, high]."""
+        """(offset, scale) with which (value - offset) / scale is in the model's units, data of
+        which lie in [low, high].
+        """
 
     @abstractmethod
     def write(self, folder: Path, name: str, stack: Array) -> Path:
@@ -43,7 +46,9 @@ class Scan(ABC):
 
 @dataclass(frozen=True)
 class NiftiScan(Scan):
-    """A volume, read from NIfTI or DICOM and written as NIfTI; ``dims`` is the model's dimension."""
+    """A volume, read from NIfTI or DICOM and written as NIfTI; ``dims`` is the model's
+    dimension.
+    """
 
     volume: Volume
     dims: int
@@ -68,7 +73,10 @@ class NiftiScan(Scan):
 
     def finer(self, factor: int) -> NiftiScan:
         orientation = io_orientation(self.volume.affine)  # type: ignore[no-untyped-call]
-        shape = [self.volume.data.shape[int(np.flatnonzero(orientation[:, 0] == axis)[0])] for axis in range(3)]
+        shape = [
+            self.volume.data.shape[int(np.flatnonzero(orientation[:, 0] == axis)[0])]
+            for axis in range(3)
+        ]
         factors = np.array([factor, factor, factor if self.dims == 3 else 1])
         step = np.diag([*(1 / factors), 1.0])
         step[:3, 3] = (1 / factors - 1) / 2  # the first fine voxel's centre, in coarse voxels
@@ -88,8 +96,18 @@ class PictureScan(Scan):
         return -low * scale, scale
 
     def write(self, folder: Path, name: str, stack: Array) -> Path:
-        top, kind = (self.full_scale, np.uint16) if self.full_scale > 255 and len(stack[0]) == 1 else (255.0, np.uint8)  # colour has 8 bits
-        data = (np.moveaxis(stack[0], 0, -1) * (top / self.full_scale)).clip(0, top).round().astype(kind)
+        # colour has 8 bits
+        top, kind = (
+            (self.full_scale, np.uint16)
+            if self.full_scale > 255 and len(stack[0]) == 1
+            else (255.0, np.uint8)
+        )
+        data = (
+            (np.moveaxis(stack[0], 0, -1) * (top / self.full_scale))
+            .clip(0, top)
+            .round()
+            .astype(kind)
+        )
         return write_image(folder / f"{name}.png", data[..., 0] if data.shape[-1] == 1 else data)
 
     def finer(self, factor: int) -> PictureScan:
@@ -117,9 +135,13 @@ class ArrayScan(Scan):
 
 
 def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
-    """The scan in a file, for a model of ``dims`` spatial dimensions and ``channels`` channels; None takes any number of them."""
+    """The scan in a file, for a model of ``dims`` spatial dimensions and ``channels`` channels;
+    None takes any number of them.
+    """
     if not path.exists():
-        raise InputError(f"There is no file {path}; give a .nii, .nii.gz, .png or .npy file, or a DICOM series.")
+        raise InputError(
+            f"There is no file {path}; give a .nii, .nii.gz, .png or .npy file, or a DICOM series."
+        )
     name = path.name.lower()
     if path.is_dir() or is_dicom(path):
         scan: Scan = NiftiScan(read_dicom(path), dims)
@@ -130,10 +152,16 @@ def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
     elif name.endswith(".npy"):
         scan = _array(path, dims)
     else:
-        raise InputError(f"{path.name} is of no known type; give a .nii, .nii.gz, .png or .npy file, or a DICOM series.")
+        raise InputError(
+            f"{path.name} is of no known type; give a .nii, .nii.gz, .png or .npy file, or a "
+            "DICOM series."
+        )
     shape = scan.values.shape
     if channels not in (None, shape[1]) or len(shape) != dims + 2:
-        raise InputError(f"{path.name} has {shape[1]} channels in {len(shape) - 2} dimensions; here {channels} in {dims} are expected.")
+        raise InputError(
+            f"{path.name} has {shape[1]} channels in {len(shape) - 2} dimensions; here "
+            f"{channels} in {dims} are expected."
+        )
     return scan
 
 
@@ -152,5 +180,8 @@ def _picture(path: Path) -> PictureScan:
 def _array(path: Path, dims: int) -> ArrayScan:
     data = read_array(path)
     if not dims <= data.ndim <= dims + 2:
-        raise InputError(f"{path.name} has {data.ndim} axes; give (n, channels, *space) with {dims} of space, or one sample of it.")
+        raise InputError(
+            f"{path.name} has {data.ndim} axes; give (n, channels, *space) with {dims} of space, "
+            "or one sample of it."
+        )
     return ArrayScan(data.reshape((1,) * (dims + 2 - data.ndim) + data.shape), data.ndim)

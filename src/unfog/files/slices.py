@@ -1,7 +1,7 @@
 """Volumes (X, Y, Z) in RAS+ orientation as stacks of upright slices, and back.
 
-A slice shows as a reader expects it under ``imshow``: anterior up in axial slices, superior up in coronal and sagittal
-ones, the patient's left on the left.
+A slice shows as a reader expects it under ``imshow``: anterior up in axial slices, superior up in
+coronal and sagittal ones, the patient's left on the left.
 """
 
 from __future__ import annotations

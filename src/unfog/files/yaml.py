@@ -1,4 +1,6 @@
-"""YAML as configs use it: plain data only, 2e-4 is a number, and no aliases (a few lines of them can stand for gigabytes)."""
+"""YAML as configs use it: plain data only, 2e-4 is a number, and no aliases (a few lines of them
+can stand for gigabytes).
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,18 @@ _LARGEST = 1_000_000  # bytes; a config is a page of text
 class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(problem="aliases are not allowed", problem_mark=parent.start_mark if parent else None)
+            raise yaml.constructor.ConstructorError(
+                problem="aliases are not allowed",
+                problem_mark=parent.start_mark if parent else None,
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
-            raise yaml.constructor.ConstructorError(problem="a key stands twice", problem_mark=node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                problem="a key stands twice", problem_mark=node.start_mark
+            )
         return mapping
 
 
@@ -32,7 +39,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 # YAML 1.1 takes 2e-4 for text, because it has no dot.
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def parse(text: str, source: str) -> Any:
@@ -64,4 +73,11 @@ def read(path: Path) -> Any:
 
 def dump(data: Any) -> str:
     """``data`` as YAML, keys in their own order, small collections on one line."""
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
+    return yaml.dump(
+        data,
+        Dumper=_Dumper,
+        sort_keys=False,
+        default_flow_style=None,
+        width=120,
+        allow_unicode=True,
+    )

@@ -20,7 +20,12 @@ class Autoguidance(Denoiser):
 
     def __init__(self, denoiser: Denoiser, worse: Denoiser, scale: float) -> None:
         super().__init__()
-        self.denoiser, self.worse, self.process, self.scale = denoiser, worse, denoiser.process, scale
+        self.denoiser, self.worse, self.process, self.scale = (
+            denoiser,
+            worse,
+            denoiser.process,
+            scale,
+        )
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         better: Posterior = self.denoiser(x_t, t, **condition)

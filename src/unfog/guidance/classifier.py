@@ -1,6 +1,8 @@
-r"""Classifier guidance (Dhariwal & Nichol 2021): Bayes' rule on the score, with a classifier of noisy data.
+r"""Classifier guidance (Dhariwal & Nichol 2021): Bayes' rule on the score, with a classifier of
+noisy data.
 
-    score(x_t | y) = score(x_t) + w grad log p(y | x_t),   so by Tweedie   D_w = D + w (sigma^2 / alpha) grad log p(y | x_t).
+    score(x_t | y) = score(x_t) + w grad log p(y | x_t),   so by Tweedie
+    D_w = D + w (sigma^2 / alpha) grad log p(y | x_t).
 
 At w = 1 with a perfect classifier this is the conditional model.
 """
@@ -16,13 +18,17 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.shapes import expand
 
-LogProbability = Callable[[Tensor, Tensor], Tensor]  # (x_t, t) -> log p(y | x_t), (batch,), for the y that is wanted
+LogProbability = Callable[
+    [Tensor, Tensor], Tensor
+]  # (x_t, t) -> log p(y | x_t), (batch,), for the y that is wanted
 
 
 class ClassifierGuided(Denoiser):
     """One network call, and the gradient of the classifier."""
 
-    def __init__(self, denoiser: Denoiser, log_probability: LogProbability, scale: float = 1.0) -> None:
+    def __init__(
+        self, denoiser: Denoiser, log_probability: LogProbability, scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.denoiser, self.process = denoiser, denoiser.process
         self.log_probability, self.scale = log_probability, scale
@@ -31,6 +37,8 @@ class ClassifierGuided(Denoiser):
         alpha, sigma = self.scales(t)
         with torch.enable_grad():
             x = x_t if x_t.requires_grad else x_t.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.log_probability(x, t).sum(), x, create_graph=x_t.requires_grad)
+            (gradient,) = torch.autograd.grad(
+                self.log_probability(x, t).sum(), x, create_graph=x_t.requires_grad
+            )
         mean: Tensor = self.denoiser(x_t, t, **condition).mean
         return Posterior(mean + expand(self.scale * sigma**2 / alpha, x_t) * gradient)

@@ -2,10 +2,12 @@ r"""Classifier-free guidance (Ho & Salimans 2022), on posterior means:
 
     D_w = D(x_t) + w (D(x_t | c) - D(x_t)),   w = 1 conditional, w = 0 unconditional.
 
-Rescaling takes the guided estimate a share of the way to the spread of the conditional one, sample by sample (Lin et al. 2024, section 3.4,
-there of the network's output): D_w times (1 - rescale) + rescale std(D(x_t | c)) / std(D_w).
+Rescaling takes the guided estimate a share of the way to the spread of the conditional one, sample
+by sample (Lin et al. 2024, section 3.4, there of the network's output): D_w times (1 - rescale) +
+rescale std(D(x_t | c)) / std(D_w).
 
-Outside the interval of noise levels sigma / alpha the conditional model stands alone (Kynkaanniemi et al. 2024).
+Outside the interval of noise levels sigma / alpha the conditional model stands alone (Kynkaanniemi
+et al. 2024).
 """
 
 from __future__ import annotations
@@ -21,12 +23,22 @@ from unfog.errors import InputError
 
 
 class ClassifierFree(Denoiser):
-    """Guided by ``scale`` within ``interval``; two network calls there, one where the scale is 0 or 1."""
+    """Guided by ``scale`` within ``interval``; two network calls there, one where the scale is 0 or
+    1.
+    """
 
-    def __init__(self, denoiser: Denoiser, scale: float, interval: tuple[float, float] = (0.0, float("inf")), rescale: float = 0.0) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        scale: float,
+        interval: tuple[float, float] = (0.0, float("inf")),
+        rescale: float = 0.0,
+    ) -> None:
         super().__init__()
         if not 0 <= rescale <= 1:
-            raise InputError(f"The rescaling of guidance is a share between 0 and 1, got {rescale}.")
+            raise InputError(
+                f"The rescaling of guidance is a share between 0 and 1, got {rescale}."
+            )
         self.denoiser, self.process = denoiser, denoiser.process
         self.scale, self.interval, self.rescale = scale, interval, rescale
 
@@ -38,5 +50,9 @@ class ClassifierFree(Denoiser):
             return chosen
         with_condition: Tensor = self.denoiser(x_t, t, **condition).mean
         guided = torch.lerp(self.denoiser(x_t, t).mean, with_condition, scale)
-        spread = with_condition.flatten(1).std(1) / guided.flatten(1).std(1) if self.rescale else torch.ones(())
+        spread = (
+            with_condition.flatten(1).std(1) / guided.flatten(1).std(1)
+            if self.rescale
+            else torch.ones(())
+        )
         return Posterior(guided * expand(1 + self.rescale * (spread - 1), guided))

@@ -1,11 +1,13 @@
-r"""What a restored picture should look like, as losses of x_0 that pull at a denoiser: those of GDP for low light (Fei et al. 2023).
+r"""What a restored picture should look like, as losses of x_0 that pull at a denoiser: those of GDP
+for low light (Fei et al. 2023).
 
     D - strength * pixels * grad Q(D)
 
-so that ``strength`` is what one pixel is moved by a loss of slope 1 there, whatever the size of the picture. A wrapped denoiser goes
-under any method and any sampler, GDP's own too; no derivative of the network is taken. Losses compose by wrapping again. With the
-exposure loss a patch moves as a whole by ``strength`` until it is as bright as asked for. All losses are (batch, channels, *space) ->
-(batch,), on the scale of the model.
+so that ``strength`` is what one pixel is moved by a loss of slope 1 there, whatever the size of the
+picture. A wrapped denoiser goes under any method and any sampler, GDP's own too; no derivative of
+the network is taken. Losses compose by wrapping again. With the exposure loss a patch moves as a
+whole by ``strength`` until it is as bright as asked for. All losses are (batch, channels, *space)
+-> (batch,), on the scale of the model.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ Loss = Callable[[Tensor], Tensor]
 
 
 def exposure_control(level: float = 0.2, patch: int = 16) -> Loss:
-    r"""mean over patches of |mean(patch) - level| (Guo et al. 2020, Zero-DCE); 0.2 of [-1, 1] is their 0.6 of [0, 1]."""
+    r"""mean over patches of |mean(patch) - level| (Guo et al. 2020, Zero-DCE); 0.2 of [-1, 1] is
+    their 0.6 of [0, 1].
+    """
     if patch < 1:
         raise InputError(f"The patch of an exposure loss has 1 pixel or more a side, got {patch}.")
 
@@ -38,16 +42,24 @@ def exposure_control(level: float = 0.2, patch: int = 16) -> Loss:
 
 
 def colour_constancy(x: Tensor) -> Tensor:
-    r"""sum over pairs of channels of (mean_p - mean_q)^2: the world is grey (Buchsbaum 1980; Zero-DCE)."""
+    r"""sum over pairs of channels of (mean_p - mean_q)^2: the world is grey (Buchsbaum 1980;
+    Zero-DCE).
+    """
     means = x.flatten(2).mean(2)
     if means.shape[1] < 2:
         raise InputError("Colour constancy compares channels, and this picture has one.")
-    return torch.stack([(means[:, p] - means[:, q]) ** 2 for p, q in combinations(range(means.shape[1]), 2)], 1).sum(1)
+    return torch.stack(
+        [(means[:, p] - means[:, q]) ** 2 for p, q in combinations(range(means.shape[1]), 2)], 1
+    ).sum(1)
 
 
 def total_variation(x: Tensor) -> Tensor:
-    r"""sum over axes of the mean |difference of neighbours| (Rudin, Osher & Fatemi 1992, anisotropic)."""
-    return torch.stack([x.diff(dim=axis).abs().flatten(1).mean(1) for axis in range(2, x.ndim)], 1).sum(1)
+    r"""sum over axes of the mean |difference of neighbours| (Rudin, Osher & Fatemi 1992,
+    anisotropic).
+    """
+    return torch.stack(
+        [x.diff(dim=axis).abs().flatten(1).mean(1) for axis in range(2, x.ndim)], 1
+    ).sum(1)
 
 
 class Preferring(Denoiser):
@@ -57,7 +69,12 @@ class Preferring(Denoiser):
         super().__init__()
         if not strength >= 0:
             raise InputError(f"The strength of a preference is not below zero, got {strength}.")
-        self.denoiser, self.process, self.loss, self.strength = denoiser, denoiser.process, loss, strength
+        self.denoiser, self.process, self.loss, self.strength = (
+            denoiser,
+            denoiser.process,
+            loss,
+            strength,
+        )
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         x0: Tensor = self.denoiser(x_t, t, **condition).mean

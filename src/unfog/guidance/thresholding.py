@@ -1,8 +1,10 @@
-r"""Thresholding: the denoised estimate is kept in the range of the data (Saharia et al. 2022, section 2.3).
+r"""Thresholding: the denoised estimate is kept in the range of the data (Saharia et al. 2022,
+section 2.3).
 
     static:  D clipped to [-1, 1],      dynamic:  D clipped to [-s, s] and divided by s,
 
-with s the given quantile of |D| in each sample, and at least 1: strong guidance then neither saturates nor washes out.
+with s the given quantile of |D| in each sample, and at least 1: strong guidance then neither
+saturates nor washes out.
 """
 
 from __future__ import annotations
@@ -35,7 +37,12 @@ class DynamicThreshold(Denoiser):
         super().__init__()
         if not 0 < quantile <= 1:
             raise InputError(f"The quantile of a dynamic threshold is in (0, 1], got {quantile}.")
-        self.denoiser, self.process, self.quantile, self.bound = denoiser, denoiser.process, quantile, bound
+        self.denoiser, self.process, self.quantile, self.bound = (
+            denoiser,
+            denoiser.process,
+            quantile,
+            bound,
+        )
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         mean: Tensor = self.denoiser(x_t, t, **condition).mean

@@ -1,8 +1,10 @@
-r"""U-Nets to and from diffusers' ``UNet2DModel``: one architecture (Ho et al. 2020) under two sets of names.
+r"""U-Nets to and from diffusers' ``UNet2DModel``: one architecture (Ho et al. 2020) under two sets
+of names.
 
-The map needs only a dictionary of tensors and a configuration, not diffusers itself. Three things differ besides names: queries, keys and
-values are three matrices there and one here; the label's sinusoids may come cosines first, which permutes the columns of the layer that
-reads them; and a class is looked up in a table there, which is what a linear map does to a one-hot vector here.
+The map needs only a dictionary of tensors and a configuration, not diffusers itself. Three things
+differ besides names: queries, keys and values are three matrices there and one here; the label's
+sinusoids may come cosines first, which permutes the columns of the layer that reads them; and a
+class is looked up in a table there, which is what a linear map does to a one-hot vector here.
 """
 
 from __future__ import annotations
@@ -92,27 +94,49 @@ def _theirs(key: str) -> list[str]:
 
 
 def _modern(key: str) -> str:
-    return re.sub(r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", key)
+    return re.sub(
+        r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", key
+    )
 
 
 def _options(config: Config) -> dict[str, Any]:
     """The arguments of `UNet` that a configuration of ``UNet2DModel`` asks for."""
     for key, allowed in _FIXED.items():
         if key in config and config[key] not in allowed:
-            raise InputError(f"A diffusers U-Net with {key} = {config[key]!r} cannot be read; it must be {allowed[0]!r}.")
+            raise InputError(
+                f"A diffusers U-Net with {key} = {config[key]!r} cannot be read; it must be "
+                f"{allowed[0]!r}."
+            )
     c = {**_DEFAULTS, **config}
-    widths, attentive = list(c["block_out_channels"]), ["Attn" in name for name in c["down_block_types"]]
+    widths, attentive = (
+        list(c["block_out_channels"]),
+        ["Attn" in name for name in c["down_block_types"]],
+    )
     if any(width % widths[0] for width in widths):
         raise InputError(f"block_out_channels must be multiples of the first, got {widths}.")
     expected = {True: ("AttnDownBlock2D", "AttnUpBlock2D"), False: ("DownBlock2D", "UpBlock2D")}
-    if [expected[a] for a in attentive] != list(zip(c["down_block_types"], reversed(c["up_block_types"]), strict=False)):
-        raise InputError("down_block_types must be DownBlock2D or AttnDownBlock2D, and up_block_types the same levels mirrored.")
+    if [expected[a] for a in attentive] != list(
+        zip(c["down_block_types"], reversed(c["up_block_types"]), strict=False)
+    ):
+        raise InputError(
+            "down_block_types must be DownBlock2D or AttnDownBlock2D, and up_block_types the "
+            "same levels mirrored."
+        )
     if c["resnet_time_scale_shift"] not in _MODULATIONS:
-        raise InputError(f"resnet_time_scale_shift must be one of {', '.join(_MODULATIONS)}, got {c['resnet_time_scale_shift']!r}.")
-    # diffusers leaves the norm of the middle attention out when the modulation is scale_shift and no groups are named for it.
-    norm = c["attn_norm_num_groups"] or (c["norm_num_groups"] if c["resnet_time_scale_shift"] == "default" else None)
+        raise InputError(
+            f"resnet_time_scale_shift must be one of {', '.join(_MODULATIONS)}, got "
+            f"{c['resnet_time_scale_shift']!r}."
+        )
+    # diffusers leaves the norm of the middle attention out when the modulation is scale_shift and
+    # no groups are named for it.
+    norm = c["attn_norm_num_groups"] or (
+        c["norm_num_groups"] if c["resnet_time_scale_shift"] == "default" else None
+    )
     if c["add_attention"] and norm != c["norm_num_groups"]:
-        raise InputError(f"attn_norm_num_groups must equal norm_num_groups, {c['norm_num_groups']}, got {c['attn_norm_num_groups']}.")
+        raise InputError(
+            f"attn_norm_num_groups must equal norm_num_groups, {c['norm_num_groups']}, got "
+            f"{c['attn_norm_num_groups']}."
+        )
     return {
         "in_channels": c["in_channels"],
         "out_channels": c["out_channels"],
@@ -136,13 +160,18 @@ def _config(unet: UNet) -> dict[str, Any]:
     """The configuration of ``UNet2DModel`` that describes ``unet``, read off its parts."""
     if unet.dims != 2 or unet.patch != 1 or unet.coordinates or unet.token_width is not None:
         raise InputError(
-            "diffusers' UNet2DModel has two dimensions, and neither patches, coordinates nor tokens; this U-Net cannot be written so."
+            "diffusers' UNet2DModel has two dimensions, and neither patches, coordinates nor "
+            "tokens; this U-Net cannot be written so."
         )
     net: Any = unet
     blocks = [level.stages[0].block for level in net.down]
     attentive = ["Attn" if len(level.stages[0].attentions) else "" for level in net.down]
     modulation = {AddBlock: "default", ScaleShiftBlock: "scale_shift"}[type(blocks[0])]
-    heads = {m.norm.num_channels // m.heads for m in unet.modules() if isinstance(m, SelfAttention) and m.heads > 1}
+    heads = {
+        m.norm.num_channels // m.heads
+        for m in unet.modules()
+        if isinstance(m, SelfAttention) and m.heads > 1
+    }
     return {
         "_class_name": "UNet2DModel",
         "in_channels": net.enter.in_channels,
@@ -165,16 +194,23 @@ def _config(unet: UNet) -> dict[str, Any]:
     }
 
 
-def unet_from_diffusers(weights: Mapping[str, Tensor] | nn.Module, config: Config | None = None) -> UNet:
-    """A U-Net with the weights of a ``UNet2DModel``: the model itself, or its state dictionary and configuration.
+def unet_from_diffusers(
+    weights: Mapping[str, Tensor] | nn.Module, config: Config | None = None
+) -> UNet:
+    """A U-Net with the weights of a ``UNet2DModel``: the model itself, or its state dictionary and
+    configuration.
 
-    A network of ``num_class_embeds`` classes takes ``Context.vector`` as a one-hot (batch, num_class_embeds).
-    Raises `InputError` where the configuration asks for what the U-Net has not, or a tensor is missing, superfluous or misshapen.
+    A network of ``num_class_embeds`` classes takes ``Context.vector`` as a one-hot (batch,
+    num_class_embeds). Raises `InputError` where the configuration asks for what the U-Net has not,
+    or a tensor is missing, superfluous or misshapen.
     """
     if isinstance(weights, nn.Module):
         weights, config = weights.state_dict(), config or _settings(weights)
     if config is None:
-        raise InputError("A diffusers state dictionary comes with its configuration; give the contents of config.json.")
+        raise InputError(
+            "A diffusers state dictionary comes with its configuration; give the contents of "
+            "config.json."
+        )
     unet = UNet(**_options(config))
     source = {_modern(key): value for key, value in weights.items()}
     state = {}
@@ -182,19 +218,27 @@ def unet_from_diffusers(weights: Mapping[str, Tensor] | nn.Module, config: Confi
         names = _theirs(key)
         missing = [name for name in names if name not in source]
         if missing:
-            raise InputError(f"The diffusers weights have no {missing[0]!r}, which their configuration asks for.")
+            raise InputError(
+                f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
+            )
         value = torch.cat([source.pop(name) for name in names])
         if key == "vector.weight":
             value = value.T
-        if key == "embedding.hidden.weight" and config.get("flip_sin_to_cos", _DEFAULTS["flip_sin_to_cos"]):
+        if key == "embedding.hidden.weight" and config.get(
+            "flip_sin_to_cos", _DEFAULTS["flip_sin_to_cos"]
+        ):
             value = value.roll(value.shape[1] // 2, 1)
         if value.numel() != like.numel():
             raise InputError(
-                f"The diffusers weights {names[0]!r} have {value.numel()} numbers where their configuration asks for {like.numel()}."
+                f"The diffusers weights {names[0]!r} have {value.numel()} numbers where their "
+                f"configuration asks for {like.numel()}."
             )
         state[key] = value.reshape(like.shape)
     if source:
-        raise InputError(f"The diffusers weights have {min(source)!r}, which their configuration does not ask for.")
+        raise InputError(
+            f"The diffusers weights have {min(source)!r}, which their configuration does not ask "
+            "for."
+        )
     unet.load_state_dict(state)
     return unet
 
@@ -205,7 +249,8 @@ def _settings(model: Any) -> Config:
 
 
 def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The state dictionary and configuration of the ``UNet2DModel`` that computes what ``unet`` computes.
+    """The state dictionary and configuration of the ``UNet2DModel`` that computes what ``unet``
+    computes.
 
     Spatial channels count among its input channels, and a vector becomes the choice of a class.
     Raises `InputError` for a U-Net that ``UNet2DModel`` cannot be.
@@ -214,9 +259,13 @@ def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for key, value in unet.state_dict().items():
         names = _theirs(key)
         value = value.T if key == "vector.weight" else value
-        value = value.squeeze(-1) if value.ndim == 3 else value  # the attention's convolutions are linear layers there
+        # the attention's convolutions are linear layers there
+        value = value.squeeze(-1) if value.ndim == 3 else value
         state.update(
-            {name: part.clone(memory_format=torch.contiguous_format) for name, part in zip(names, value.chunk(len(names)), strict=True)}
+            {
+                name: part.clone(memory_format=torch.contiguous_format)
+                for name, part in zip(names, value.chunk(len(names)), strict=True)
+            }
         )
     return state, config
 
@@ -243,24 +292,35 @@ class DiffusersNetwork(nn.Module):
 
 
 def load_diffusers(path: str | Path) -> UNet:
-    """The U-Net of a diffusers folder: a model's own, or a pipeline's with the model in ``unet``."""
+    """The U-Net of a diffusers folder: a model's own, or a pipeline's with the model in
+    ``unet``.
+    """
     folder = Path(path)
     if (folder / "model_index.json").exists():
         folder = folder / "unet"
     config, weights = folder / "config.json", folder / "diffusion_pytorch_model.safetensors"
     for file in (config, weights):
         if not file.exists():
-            raise InputError(f"{file} does not exist; a diffusers model folder has config.json and diffusion_pytorch_model.safetensors.")
+            raise InputError(
+                f"{file} does not exist; a diffusers model folder has config.json and "
+                "diffusion_pytorch_model.safetensors."
+            )
     try:
         return unet_from_diffusers(load_file(weights), json.loads(config.read_text()))
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 
 
-def save_diffusers(unet: UNet, path: str | Path, sample_size: int | tuple[int, int] | None = None) -> None:
-    """Write ``unet`` as a diffusers model folder; ``sample_size`` is what its pipelines draw by default."""
+def save_diffusers(
+    unet: UNet, path: str | Path, sample_size: int | tuple[int, int] | None = None
+) -> None:
+    """Write ``unet`` as a diffusers model folder; ``sample_size`` is what its pipelines draw by
+    default.
+    """
     state, config = unet_to_diffusers(unet)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(state, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps({**config, "sample_size": sample_size}, indent=2) + "\n")
+    (folder / "config.json").write_text(
+        json.dumps({**config, "sample_size": sample_size}, indent=2) + "\n"
+    )

@@ -1,4 +1,6 @@
-"""The registry of networks: an entry takes ``in_channels`` and ``out_channels`` as well as its own keys."""
+"""The registry of networks: an entry takes ``in_channels`` and ``out_channels`` as well as its own
+keys.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-r"""Blur by a known kernel, and down-sampling after it; the image is periodic, so that Fourier gives the spectrum.
+r"""Blur by a known kernel, and down-sampling after it; the image is periodic, so that Fourier gives
+the spectrum.
 
-    (A x)^ = k^ x^,   A A* = |k^|^2;      with every f-th value kept, A A* = f^-d sum over the aliases of |k^|^2 on the coarse grid.
+    (A x)^ = k^ x^,   A A* = |k^|^2;
+    with every f-th value kept, A A* = f^-d sum over the aliases of |k^|^2 on the coarse grid.
 
 A periodic image wraps around at its borders: pad what does not.
 """
@@ -18,7 +20,9 @@ from unfog.physics.spectral import Spectral
 
 
 def gaussian_kernel(deviation: float, dimensions: int = 2) -> Tensor:
-    """A Gaussian of the deviation in pixels, out to 3 of them, with sum 1; (2n + 1,) * dimensions, float64."""
+    """A Gaussian of the deviation in pixels, out to 3 of them, with sum 1; (2n + 1,) * dimensions,
+    float64.
+    """
     if not deviation > 0:
         raise InputError(f"The deviation of a blur is above zero, got {deviation}.")
     reach = math.ceil(3 * deviation)
@@ -51,8 +55,13 @@ class Blur(Spectral):
     def transfer(self, like: Tensor) -> Tensor:
         """k^ on the grid of ``like``, (1, 1, *space)."""
         space = like.shape[2:]
-        if len(space) != self.kernel.ndim or any(k > n for k, n in zip(self.kernel.shape, space, strict=True)):
-            raise InputError(f"The kernel {tuple(self.kernel.shape)} does not fit an image of {tuple(space)}; it may not be larger.")
+        if len(space) != self.kernel.ndim or any(
+            k > n for k, n in zip(self.kernel.shape, space, strict=True)
+        ):
+            raise InputError(
+                f"The kernel {tuple(self.kernel.shape)} does not fit an image of {tuple(space)}; "
+                "it may not be larger."
+            )
         padded = torch.zeros(space, dtype=like.dtype, device=like.device)
         padded[tuple(slice(k) for k in self.kernel.shape)] = self.kernel.to(like)
         centred = padded.roll([-(k // 2) for k in self.kernel.shape], self.axes)
@@ -60,12 +69,16 @@ class Blur(Spectral):
         return transfer
 
     def _times(self, spectrum: Tensor, x: Tensor) -> Tensor:
-        product: Tensor = torch.fft.ifftn(spectrum * torch.fft.fftn(x, dim=self.axes), dim=self.axes).real
+        product: Tensor = torch.fft.ifftn(
+            spectrum * torch.fft.fftn(x, dim=self.axes), dim=self.axes
+        ).real
         return product
 
 
 class Downsample(Spectral):
-    """Every ``factor``-th value of a blurred image: super-resolution as scanners and cameras do it, where the kernel is their aperture."""
+    """Every ``factor``-th value of a blurred image: super-resolution as scanners and cameras do it,
+    where the kernel is their aperture.
+    """
 
     def __init__(self, kernel: Tensor, factor: int) -> None:
         if factor < 2:
@@ -83,7 +96,9 @@ class Downsample(Spectral):
         power, axes = self.blur.transfer(fine).abs() ** 2, self.blur.axes
         aliases = power.reshape(1, 1, *(v for n in y.shape[2:] for v in (self.factor, n)))
         eigenvalues = aliases.mean(tuple(range(2, aliases.ndim, 2)))
-        filtered = torch.fft.ifftn(function(eigenvalues) * torch.fft.fftn(y, dim=axes), dim=axes).real
+        filtered = torch.fft.ifftn(
+            function(eigenvalues) * torch.fft.fftn(y, dim=axes), dim=axes
+        ).real
         return self.adjoint(filtered)
 
 
@@ -95,7 +110,9 @@ class Decimate(Operator):
 
     def __call__(self, x: Tensor) -> Tensor:
         if any(n % self.factor for n in x.shape[2:]):
-            raise InputError(f"Sizes {tuple(x.shape[2:])} do not divide by the factor {self.factor}.")
+            raise InputError(
+                f"Sizes {tuple(x.shape[2:])} do not divide by the factor {self.factor}."
+            )
         return x[self._kept(x)]
 
     def adjoint(self, y: Tensor) -> Tensor:

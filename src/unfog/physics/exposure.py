@@ -1,13 +1,16 @@
-r"""Exposure: y = f x + m, the measurement of low light, whose parameters can be estimated (Fei et al. 2023); see ``saturation`` too.
+r"""Exposure: y = f x + m, the measurement of low light, whose parameters can be estimated (Fei et
+al. 2023); see ``saturation`` too.
 
-Affine: with both known, ``y - m`` is what the linear ``Gain(f)`` measures. Given an estimate of x they are fitted by least squares: with
-one m for an image a line's slope and height,
+Affine: with both known, ``y - m`` is what the linear ``Gain(f)`` measures. Given an estimate of x
+they are fitted by least squares: with one m for an image a line's slope and height,
 
     f = cov(x, y) / var(x),     m = mean(y) - f mean(x),
 
-and with m a smooth field (Fei's light mask) the minimum of |y - f x - m|^2 + w |grad m|^2, which with S = (1 + w grad* grad)^{-1} is
+and with m a smooth field (Fei's light mask) the minimum of |y - f x - m|^2 + w |grad m|^2, which
+with S = (1 + w grad* grad)^{-1} is
 
-    f = <x, (1 - S) y> / <x, (1 - S) x>,     m = S (y - f x):     for w without bound S is the mean, and this the line.
+    f = <x, (1 - S) y> / <x, (1 - S) x>,     m = S (y - f x):
+    for w without bound S is the mean, and this the line.
 """
 
 from __future__ import annotations
@@ -46,8 +49,12 @@ class Exposure:
     """f x + m: f and m scalars, (batch,), or m of the image's own shape."""
 
     def __init__(self, factor: Tensor, offset: Tensor) -> None:
-        if not bool((factor > 0).all()) or not bool(factor.isfinite().all() & offset.isfinite().all()):
-            raise InputError("The factor of an exposure is finite and above zero, and its offset finite.")
+        if not bool((factor > 0).all()) or not bool(
+            factor.isfinite().all() & offset.isfinite().all()
+        ):
+            raise InputError(
+                "The factor of an exposure is finite and above zero, and its offset finite."
+            )
         self.factor, self.offset = factor, offset
 
     @classmethod
@@ -71,14 +78,20 @@ class Exposure:
 
     def towards(self, other: Exposure, share: Tensor) -> Exposure:
         """The exposure a ``share`` (batch,) of the way to another."""
-        offset = self.offset if self.offset.ndim >= other.offset.ndim else expand(self.offset, other.offset)
+        offset = (
+            self.offset
+            if self.offset.ndim >= other.offset.ndim
+            else expand(self.offset, other.offset)
+        )
         moved = offset + expand(share, offset) * (other.offset - offset)
         return Exposure(self.factor + share * (other.factor - self.factor), moved)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted exposure, and the share r^2 (batch,) of what it could explain of y that f x does explain."""
+    """A fitted exposure, and the share r^2 (batch,) of what it could explain of y that f x does
+    explain.
+    """
 
     exposure: Exposure
     share: Tensor
@@ -94,7 +107,9 @@ def line(x: Tensor, y: Tensor) -> Fit:
 
 
 def smooth_offset(weight: float) -> Fitter:
-    """A fit whose m is a field, the smoother the larger ``weight``: what is finer than about sqrt(weight) pixels is left to f x."""
+    """A fit whose m is a field, the smoother the larger ``weight``: what is finer than about
+    sqrt(weight) pixels is left to f x.
+    """
     if not 0 < weight < math.inf:
         raise InputError(f"The weight of a smooth offset is above zero, got {weight}.")
 
@@ -115,13 +130,17 @@ def smoothed(x: Tensor, weight: float) -> Tensor:
     for axis, n in enumerate(rough.shape):
         waves = 2 - 2 * torch.cos(2 * math.pi * torch.arange(n, dtype=x.dtype, device=x.device) / n)
         rough = rough + waves.view(-1, *(1,) * (rough.ndim - 1 - axis))
-    filtered: Tensor = torch.fft.ifftn(torch.fft.fftn(mirrored, dim=axes) / (1 + weight * rough), dim=axes).real
+    filtered: Tensor = torch.fft.ifftn(
+        torch.fft.fftn(mirrored, dim=axes) / (1 + weight * rough), dim=axes
+    ).real
     for axis in axes:
         filtered = filtered.narrow(axis, 0, x.shape[axis])
     return filtered
 
 
-def _fit(x: Tensor, y: Tensor, fine_x: Tensor, fine_y: Tensor, offset: Callable[[Tensor], Tensor]) -> Fit:
+def _fit(
+    x: Tensor, y: Tensor, fine_x: Tensor, fine_y: Tensor, offset: Callable[[Tensor], Tensor]
+) -> Fit:
     """From what of x and y the offset alone cannot explain."""
     spread, total = sum_per_sample(x * fine_x), sum_per_sample(y * fine_y)
     if not bool((spread > 0).all()):

@@ -1,11 +1,13 @@
-r"""Fourier sampling: the measurements of MRI, k-space. A complex image is two real channels for each, (real, imaginary) in turn.
+r"""Fourier sampling: the measurements of MRI, k-space. A complex image is two real channels for
+each, (real, imaginary) in turn.
 
     coils          y_c = s_c x
     Fourier        y = F x, orthonormal, zero frequency in the middle
     non-uniform    y_j = sum_r exp(-2 pi i k_j r) x(r)
 
-Multi-coil Cartesian sampling is their composition, ``Mask(lines) @ Fourier() @ Coils(maps)`` (SENSE: Pruessmann et al. 1999), and
-``NonUniformFourier(points, size) @ Coils(maps)`` the non-Cartesian one. ``ComplexOf`` makes a complex image of a real one.
+Multi-coil Cartesian sampling is their composition, ``Mask(lines) @ Fourier() @ Coils(maps)``
+(SENSE: Pruessmann et al. 1999), and ``NonUniformFourier(points, size) @ Coils(maps)`` the
+non-Cartesian one. ``ComplexOf`` makes a complex image of a real one.
 """
 
 from __future__ import annotations
@@ -24,7 +26,10 @@ from unfog.physics.spectral import Tight
 def to_complex(x: Tensor) -> Tensor:
     """(batch, 2 c, *space) real to (batch, c, *space) complex."""
     if x.shape[1] % 2:
-        raise InputError(f"Complex data are pairs of channels, real and imaginary, and {x.shape[1]} is odd; see ComplexOf for real images.")
+        raise InputError(
+            f"Complex data are pairs of channels, real and imaginary, and {x.shape[1]} is odd; "
+            "see ComplexOf for real images."
+        )
     return torch.complex(x[:, ::2], x[:, 1::2])
 
 
@@ -44,32 +49,52 @@ class ComplexOf(Tight):
 
 
 class Fourier(Tight):
-    """The orthonormal discrete Fourier transform over all spatial axes, zero frequency in the middle."""
+    """The orthonormal discrete Fourier transform over all spatial axes, zero frequency in the
+    middle.
+    """
 
     def __call__(self, x: Tensor) -> Tensor:
         z, axes = to_complex(x), tuple(range(2, x.ndim))
-        return to_real(torch.fft.fftshift(torch.fft.fftn(torch.fft.ifftshift(z, axes), dim=axes, norm="ortho"), axes))
+        return to_real(
+            torch.fft.fftshift(
+                torch.fft.fftn(torch.fft.ifftshift(z, axes), dim=axes, norm="ortho"), axes
+            )
+        )
 
     def adjoint(self, y: Tensor) -> Tensor:
         z, axes = to_complex(y), tuple(range(2, y.ndim))
-        return to_real(torch.fft.fftshift(torch.fft.ifftn(torch.fft.ifftshift(z, axes), dim=axes, norm="ortho"), axes))
+        return to_real(
+            torch.fft.fftshift(
+                torch.fft.ifftn(torch.fft.ifftshift(z, axes), dim=axes, norm="ortho"), axes
+            )
+        )
 
 
 class Coils(Operator):
-    """The image as each receiver coil sees it: one complex image times sensitivities (coils, *space), complex.
+    """The image as each receiver coil sees it: one complex image times sensitivities (coils,
+    *space), complex.
 
     ``SliceCoils`` has maps (batch, coils, *space), its own for each image.
     """
 
     def __init__(self, maps: Tensor) -> None:
-        if not maps.is_complex() or not bool(torch.view_as_real(maps).isfinite().all()) or not bool(maps.any()):
-            raise InputError("Coil sensitivities are complex maps (coils, *space) of finite values that are not all zero.")
+        if (
+            not maps.is_complex()
+            or not bool(torch.view_as_real(maps).isfinite().all())
+            or not bool(maps.any())
+        ):
+            raise InputError(
+                "Coil sensitivities are complex maps (coils, *space) of finite values that are "
+                "not all zero."
+            )
         self.maps = maps
 
     def __call__(self, x: Tensor) -> Tensor:
         z, space = to_complex(x), self.maps.shape[2 - x.ndim :]
         if z.shape[1] != 1 or z.shape[2:] != space:
-            raise InputError(f"The coils see one complex image of {tuple(space)}, got {tuple(x.shape[1:])}.")
+            raise InputError(
+                f"The coils see one complex image of {tuple(space)}, got {tuple(x.shape[1:])}."
+            )
         return to_real(z * self.maps.to(z))
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -85,23 +110,37 @@ class SliceCoils(Coils):
 
 
 class NonUniformFourier(Operator):
-    """Fourier samples at any ``points`` (m, dimensions) of k-space, in cycles per pixel from -1/2 to 1/2; y is (batch, 2 c, m).
+    """Fourier samples at any ``points`` (m, dimensions) of k-space, in cycles per pixel from -1/2
+    to 1/2; y is (batch, 2 c, m).
 
-    The exact sum, scaled by 1 / sqrt(pixels) as the orthonormal transform: m * pixels operations for each complex channel, no gridding.
+    The exact sum, scaled by 1 / sqrt(pixels) as the orthonormal transform: m * pixels operations
+    for each complex channel, no gridding.
     """
 
     def __init__(self, points: Tensor, size: tuple[int, ...]) -> None:
-        if points.ndim != 2 or points.shape[1] != len(size) or not len(points) or not bool((points.abs() <= 0.5).all()):
+        if (
+            points.ndim != 2
+            or points.shape[1] != len(size)
+            or not len(points)
+            or not bool((points.abs() <= 0.5).all())
+        ):
             raise InputError(
-                f"The points of k-space are (m, {len(size)}) numbers from -1/2 to 1/2 cycles per pixel, got {tuple(points.shape)}."
+                f"The points of k-space are (m, {len(size)}) numbers from -1/2 to 1/2 cycles per "
+                f"pixel, got {tuple(points.shape)}."
             )
         places = [torch.arange(n, dtype=torch.float64) - n // 2 for n in size]
-        self.waves = [torch.exp(-2j * math.pi * k.double()[:, None] * r) for k, r in zip(points.unbind(1), places, strict=True)]
+        self.waves = [
+            torch.exp(-2j * math.pi * k.double()[:, None] * r)
+            for k, r in zip(points.unbind(1), places, strict=True)
+        ]
         self.size, self.scale = size, math.prod(size) ** -0.5
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.shape[2:] != torch.Size(self.size):
-            raise InputError(f"This Fourier sampling is made for images of {self.size}, got {tuple(x.shape[2:])}.")
+            raise InputError(
+                f"This Fourier sampling is made for images of {self.size}, got "
+                f"{tuple(x.shape[2:])}."
+            )
         z = to_complex(x)
         z = torch.einsum("bc...r,mr->bcm...", z, self.waves[-1].to(z))
         for wave in self.waves[-2::-1]:  # one spatial axis after the other, the last first

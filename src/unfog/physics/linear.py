@@ -1,11 +1,13 @@
 r"""Linear measurements y = A x, with their adjoint A*, and what posterior methods ask of them.
 
     <A x, y> = <x, A* y>,     pseudo-inverse A+ y: the x of least norm with A x nearest to y,
-    Tikhonov (A* A + w)^{-1} A* y: the x of least |A x - y|^2 + w |x|^2,     filtered A* f(A A*) y, both of these for f = 1/e and 1/(e + w).
+    Tikhonov (A* A + w)^{-1} A* y: the x of least |A x - y|^2 + w |x|^2,
+    filtered A* f(A A*) y, both of these for f = 1/e and 1/(e + w).
 
-An operator needs A and A* alone: the solves fall back on conjugate gradients for least squares (Hestenes & Stiefel 1952), within their
-tolerance, and the filter on a dense eigendecomposition of A A*. Those that know their spectrum (``spectral``) answer all three in closed
-form. ``A @ B`` is A after B. Shapes are (batch, channels, *space).
+An operator needs A and A* alone: the solves fall back on conjugate gradients for least squares
+(Hestenes & Stiefel 1952), within their tolerance, and the filter on a dense eigendecomposition of A
+A*. Those that know their spectrum (``spectral``) answer all three in closed form. ``A @ B`` is A
+after B. Shapes are (batch, channels, *space).
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from torch import Tensor
 from unfog.core.shapes import expand, sum_per_sample
 from unfog.errors import InputError
 
-Filter = Callable[[Tensor], Tensor]  # eigenvalues of A A*, shaped to multiply y, to numbers shaped so
+Filter = Callable[
+    [Tensor], Tensor
+]  # eigenvalues of A A*, shaped to multiply y, to numbers shaped so
 DENSE_LIMIT = 4096  # measured values whose spectrum is found by a dense eigendecomposition
 
 
@@ -46,11 +50,15 @@ class Operator(ABC):
     def filtered(self, function: Filter, y: Tensor) -> Tensor:
         """A* f(A A*) y; here by a dense eigendecomposition, so for small measurements."""
         eigenvalues, vectors = self._dense(y)
-        coefficients = (y.flatten(1) @ vectors).view(y.shape) * function(eigenvalues.view(1, *y.shape[1:]))
+        coefficients = (y.flatten(1) @ vectors).view(y.shape) * function(
+            eigenvalues.view(1, *y.shape[1:])
+        )
         return self.adjoint((coefficients.flatten(1) @ vectors.T).view(y.shape))
 
     def of(self, rows: Sequence[int] | Tensor) -> Operator:
-        """The operator for some images of a stack, by number or mask: itself, where it is one for all."""
+        """The operator for some images of a stack, by number or mask: itself, where it is one for
+        all.
+        """
         return self
 
     def __matmul__(self, inner: Operator) -> Composition:
@@ -61,8 +69,10 @@ class Operator(ABC):
         m, kept = y[0].numel(), vars(self).setdefault("_spectra", {})
         if m > DENSE_LIMIT:
             raise InputError(
-                f"The singular values of {type(self).__name__} with {m} measured values are not known in closed form and are too many to "
-                f"compute (at most {DENSE_LIMIT}); take a method that does without them, such as mmps or diffpir."
+                f"The singular values of {type(self).__name__} with {m} measured values are not "
+                "known in closed form and are too many to "
+                f"compute (at most {DENSE_LIMIT}); take a method that does without them, such as "
+                "mmps or diffpir."
             )
         if y.shape[1:] not in kept:
             axes = torch.eye(m, dtype=torch.float64, device=y.device).view(m, *y.shape[1:])
@@ -103,9 +113,15 @@ class Adopted(Operator):
     """An operator of deepinv's kind: ``A``, ``A_adjoint`` and ``A_dagger``."""
 
     def __init__(self, physics: LinearPhysics) -> None:
-        missing = [name for name in ("A", "A_adjoint", "A_dagger") if not callable(getattr(physics, name, None))]
+        missing = [
+            name
+            for name in ("A", "A_adjoint", "A_dagger")
+            if not callable(getattr(physics, name, None))
+        ]
         if missing:
-            raise InputError(f"{type(physics).__name__} is no linear operator: it lacks {', '.join(missing)}.")
+            raise InputError(
+                f"{type(physics).__name__} is no linear operator: it lacks {', '.join(missing)}."
+            )
         self.physics = physics
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -121,17 +137,25 @@ class Adopted(Operator):
 def inverse(eigenvalues: Tensor) -> Tensor:
     """1 / e, and 0 where e is 0 up to rounding: the filter of the pseudo-inverse."""
     least = 100 * torch.finfo(eigenvalues.dtype).eps * eigenvalues.max()
-    return torch.where(eigenvalues > least, 1 / eigenvalues.clamp(min=torch.finfo(eigenvalues.dtype).tiny), 0.0)
+    return torch.where(
+        eigenvalues > least, 1 / eigenvalues.clamp(min=torch.finfo(eigenvalues.dtype).tiny), 0.0
+    )
 
 
 def gram_function(operator: Operator, function: Filter, x: Tensor) -> Tensor:
     """f(A* A) x, as f(0) x + A* h(A A*) A x with h(e) = (f(e) - f(0)) / e."""
     at_zero = function(torch.zeros((1,) * x.ndim, dtype=x.dtype, device=x.device))
-    return at_zero * x + operator.filtered(lambda e: (function(e) - at_zero) * inverse(e), operator(x))
+    return at_zero * x + operator.filtered(
+        lambda e: (function(e) - at_zero) * inverse(e), operator(x)
+    )
 
 
-def conjugate_gradients(operator: Operator, y: Tensor, weight: Tensor, iterations: int = 200, tolerance: float = 1e-6) -> Tensor:
-    """(A* A + w)^{-1} A* y per sample, until the gradient A* (y - A x) - w x is ``tolerance`` of its first."""
+def conjugate_gradients(
+    operator: Operator, y: Tensor, weight: Tensor, iterations: int = 200, tolerance: float = 1e-6
+) -> Tensor:
+    """(A* A + w)^{-1} A* y per sample, until the gradient A* (y - A x) - w x is ``tolerance`` of
+    its first.
+    """
     x = torch.zeros_like(operator.adjoint(y))
     w, residual = expand(torch.as_tensor(weight), x), y
     direction = gradient = operator.adjoint(y)
@@ -152,23 +176,34 @@ def conjugate_gradients(operator: Operator, y: Tensor, weight: Tensor, iteration
     return x
 
 
-def adjoint_error(operator: Operator, shape: Sequence[int], generator: torch.Generator, dtype: torch.dtype = torch.float64) -> float:
+def adjoint_error(
+    operator: Operator,
+    shape: Sequence[int],
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float64,
+) -> float:
     """|<A x, y> - <x, A* y>| relative to |A x| |y|, for random x and y."""
     x = torch.randn(tuple(shape), generator=generator, dtype=dtype)
     ax = operator(x)
     y = torch.randn(ax.shape, generator=generator, dtype=dtype)
     back = operator.adjoint(y)
     if back.shape != x.shape:
-        raise InputError(f"The adjoint of {type(operator).__name__} gives {tuple(back.shape)} where the operator takes {tuple(shape)}.")
+        raise InputError(
+            f"The adjoint of {type(operator).__name__} gives {tuple(back.shape)} where the "
+            f"operator takes {tuple(shape)}."
+        )
     gap = (ax.double() * y.double()).sum() - (x.double() * back.double()).sum()
     return float(gap.abs() / (ax.norm() * y.norm()).clamp(min=torch.finfo(dtype).tiny))
 
 
 def require_adjoint(operator: Operator, shape: Sequence[int], tolerance: float = 1e-5) -> None:
-    """The self-test: ``InputError`` unless <A x, y> = <x, A* y> to ``tolerance`` on x of ``shape``, in float32."""
+    """The self-test: ``InputError`` unless <A x, y> = <x, A* y> to ``tolerance`` on x of ``shape``,
+    in float32.
+    """
     error = adjoint_error(operator, shape, torch.Generator().manual_seed(0), torch.float32)
     if not error <= tolerance:  # so that nan fails
         raise InputError(
-            f"The adjoint of {type(operator).__name__} is not its transpose: <A x, y> and <x, A* y> differ by {error:.1e} of |A x| |y|, "
+            f"The adjoint of {type(operator).__name__} is not its transpose: <A x, y> and <x, A* "
+            f"y> differ by {error:.1e} of |A x| |y|, "
             f"above {tolerance:.0e}; mend its adjoint."
         )

@@ -1,7 +1,9 @@
-r"""Measurements that need not be linear: y = h(x), differentiable almost everywhere, for methods that ask for no adjoint.
+r"""Measurements that need not be linear: y = h(x), differentiable almost everywhere, for methods
+that ask for no adjoint.
 
 Every linear ``Operator`` is one. ``pullback`` gives v -> J_h(x)* v, the adjoint where h is linear.
-Rounding has no slope, so quantised measurements pass the gradient of what they round (Bengio et al. 2013).
+Rounding has no slope, so quantised measurements pass the gradient of what they round (Bengio et al.
+2013).
 """
 
 from __future__ import annotations
@@ -34,11 +36,15 @@ def pullback(measurement: Measurement, x: Tensor, v: Tensor) -> Tensor:
 
 
 class PhaseRetrieval:
-    """|F x|, the magnitude of the orthonormal Fourier transform of a complex image (pairs of channels) padded ``oversampling`` times."""
+    """|F x|, the magnitude of the orthonormal Fourier transform of a complex image (pairs of
+    channels) padded ``oversampling`` times.
+    """
 
     def __init__(self, oversampling: int = 2) -> None:
         if oversampling < 1:
-            raise InputError(f"The oversampling of a phase retrieval is 1 or more, got {oversampling}.")
+            raise InputError(
+                f"The oversampling of a phase retrieval is 1 or more, got {oversampling}."
+            )
         self.oversampling, self.fourier = oversampling, Fourier()
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -61,10 +67,11 @@ class Quantise:
 
 
 class BlockCosine:
-    """As JPEG does: the cosine transform of 8 x 8 blocks, each coefficient rounded to a multiple of its own step, and back.
+    """As JPEG does: the cosine transform of 8 x 8 blocks, each coefficient rounded to a multiple of
+    its own step, and back.
 
-    ``step`` is that of the mean of a block; frequency (i, j) has ``step`` (1 + (i + j) ``growth``). The entropy coding, which loses
-    nothing, is left out.
+    ``step`` is that of the mean of a block; frequency (i, j) has ``step`` (1 + (i + j) ``growth``).
+    The entropy coding, which loses nothing, is left out.
     """
 
     def __init__(self, step: float, growth: float = 0.5) -> None:
@@ -73,12 +80,18 @@ class BlockCosine:
         cosine[0] /= math.sqrt(2)
         self.cosine, self.quantise = cosine, Quantise(1.0)
         if not step > 0 or not growth >= 0:
-            raise InputError(f"The step of a block transform is above zero and its growth not below it, got {step} and {growth}.")
+            raise InputError(
+                "The step of a block transform is above zero and its growth not below it, got "
+                f"{step} and {growth}."
+            )
         self.steps = step * (1 + growth * (place[:, None] + place[None]))
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[2] % 8 or x.shape[3] % 8:
-            raise InputError(f"The blocks of JPEG are 8 x 8, and an image of {tuple(x.shape[2:])} does not divide by them.")
+            raise InputError(
+                f"The blocks of JPEG are 8 x 8, and an image of {tuple(x.shape[2:])} does not "
+                "divide by them."
+            )
         blocks = x.reshape(*x.shape[:2], x.shape[2] // 8, 8, x.shape[3] // 8, 8)
         cosine, steps = self.cosine.to(x), self.steps.to(x)
         coefficients = torch.einsum("ui,bcrisj,vj->bcrsuv", cosine, blocks, cosine)

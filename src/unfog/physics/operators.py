@@ -1,4 +1,6 @@
-r"""The simplest measurements, whose spectra are known (``spectral``): all values, weighted ones, some, points, channels, blocks, grey."""
+r"""The simplest measurements, whose spectra are known (``spectral``): all values, weighted ones,
+some, points, channels, blocks, grey.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,15 @@ class Mask(Tight):
 
 
 class Weights(Spectral):
-    """Every measured value times a number: 1 / deviation makes noise white that differs from value to value."""
+    """Every measured value times a number: 1 / deviation makes noise white that differs from value
+    to value.
+    """
 
     def __init__(self, weights: Tensor) -> None:
         if not bool(weights.isfinite().all() & (weights >= 0).all()) or not bool(weights.any()):
-            raise InputError("Weights are finite numbers, none of them below zero and not all of them zero.")
+            raise InputError(
+                "Weights are finite numbers, none of them below zero and not all of them zero."
+            )
         self.weights = weights
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -59,9 +65,11 @@ class Weights(Spectral):
 
 
 class Points(Tight):
-    """Values are measured at the points of space where ``mask`` (*space) is True, and y (batch, channels, points) holds no others.
+    """Values are measured at the points of space where ``mask`` (*space) is True, and y (batch,
+    channels, points) holds no others.
 
-    For what is fitted to a measurement: a ``Mask`` has zeros where nothing was measured, which a fit would take for values.
+    For what is fitted to a measurement: a ``Mask`` has zeros where nothing was measured, which a
+    fit would take for values.
     """
 
     def __init__(self, mask: Tensor) -> None:
@@ -71,7 +79,10 @@ class Points(Tight):
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.shape[2:] != self.mask.shape:
-            raise InputError(f"The mask is {tuple(self.mask.shape)} and the image {tuple(x.shape[2:])}; make the mask on the image's grid.")
+            raise InputError(
+                f"The mask is {tuple(self.mask.shape)} and the image {tuple(x.shape[2:])}; make "
+                "the mask on the image's grid."
+            )
         return x[..., self.mask]
 
     def adjoint(self, y: Tensor) -> Tensor:
@@ -81,12 +92,17 @@ class Points(Tight):
 
 
 class Channels(Tight):
-    """Some of the channels, such as a subset of a scan's gradient directions; y has these channels only."""
+    """Some of the channels, such as a subset of a scan's gradient directions; y has these channels
+    only.
+    """
 
     def __init__(self, kept: Sequence[int], count: int) -> None:
         """``kept``: distinct channels, of ``count``."""
         if not kept or len(set(kept)) < len(kept) or not all(0 <= i < count for i in kept):
-            raise InputError(f"The measured channels are some distinct numbers from 0 to {count - 1}, got {list(kept)}.")
+            raise InputError(
+                f"The measured channels are some distinct numbers from 0 to {count - 1}, got "
+                f"{list(kept)}."
+            )
         self.kept, self.count = list(kept), count
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -130,7 +146,9 @@ class BlockAverage(Tight):
         space = x.shape[2:]
         if any(n % self.factor for n in space):
             raise InputError(f"Sizes {tuple(space)} do not divide by the factor {self.factor}.")
-        blocks = x.reshape(*x.shape[:2], *(v for n in space for v in (n // self.factor, self.factor)))
+        blocks = x.reshape(
+            *x.shape[:2], *(v for n in space for v in (n // self.factor, self.factor))
+        )
         return blocks.mean(tuple(range(3, blocks.ndim, 2)))
 
     def adjoint(self, y: Tensor) -> Tensor:

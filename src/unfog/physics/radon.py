@@ -1,10 +1,12 @@
-r"""The Radon transform: line integrals of a square image, the measurements of CT (Radon 1917; Kak & Slaney 1988).
+r"""The Radon transform: line integrals of a square image, the measurements of CT (Radon 1917; Kak &
+Slaney 1988).
 
-    y(angle, detector) = sum along the ray of x, sampled bilinearly at steps of one pixel, with 0 outside the image;
+    y(angle, detector) = sum along the ray of x, sampled bilinearly at steps of one pixel, with 0
+    outside the image;
 
-rays at one angle are parallel, or spread from a source on a circle as a fan. The angle turns as scikit-image's does, about pixel
-(size // 2, size // 2). The transform is one sparse matrix, and its adjoint the transpose. y is (batch, channels, angles,
-detectors).
+rays at one angle are parallel, or spread from a source on a circle as a fan. The angle turns as
+scikit-image's does, about pixel (size // 2, size // 2). The transform is one sparse matrix, and its
+adjoint the transpose. y is (batch, channels, angles, detectors).
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ class Radon(Operator):
 
     def __call__(self, x: Tensor) -> Tensor:
         if x.shape[2:] != (self.size, self.size):
-            raise InputError(f"This Radon transform is made for images of {self.size} x {self.size}, got {tuple(x.shape[2:])}.")
+            raise InputError(
+                f"This Radon transform is made for images of {self.size} x {self.size}, got "
+                f"{tuple(x.shape[2:])}."
+            )
         sums = _times(self._matrices(x)[0], x)
         return sums.view(*x.shape[:2], len(self.angles), -1)
 
@@ -40,8 +45,12 @@ class Radon(Operator):
         return _times(self._matrices(y)[1], y).view(*y.shape[:2], self.size, self.size)
 
     def _matrices(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """A (angles x detectors, pixels) and its transpose, sparse, made once for each dtype and device."""
-        kept: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = self.__dict__.setdefault("_kept", {})
+        """A (angles x detectors, pixels) and its transpose, sparse, made once for each dtype and
+        device.
+        """
+        kept: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = (
+            self.__dict__.setdefault("_kept", {})
+        )
         key = (like.dtype, like.device)
         if key not in kept:
             matrix = self._matrix().to(device=like.device, dtype=like.dtype)
@@ -51,7 +60,9 @@ class Radon(Operator):
         return kept[key]
 
     def _matrix(self) -> Tensor:
-        """The weights of pixels in rays, float64: a ray is the sum of its samples, each bilinear between four pixels, nothing outside."""
+        """The weights of pixels in rays, float64: a ray is the sum of its samples, each bilinear
+        between four pixels, nothing outside.
+        """
         pixels, rays, weights, above = list[Tensor](), list[Tensor](), list[Tensor](), 0
         for angle in self.angles:
             across, down = (self.rays(angle) + self.size // 2).unbind(-1)
@@ -59,13 +70,21 @@ class Radon(Operator):
             for right, below in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 column, row = across.floor() + right, down.floor() + below
                 weight = (1 - (across - column).abs()) * (1 - (down - row).abs())
-                met = (column >= 0) & (column < self.size) & (row >= 0) & (row < self.size) & (weight > 0)
+                met = (
+                    (column >= 0)
+                    & (column < self.size)
+                    & (row >= 0)
+                    & (row < self.size)
+                    & (weight > 0)
+                )
                 pixels.append((row * self.size + column)[met].long())
                 rays.append(ray[met])
                 weights.append(weight[met])
             above += len(across)
         places = torch.stack([torch.cat(rays), torch.cat(pixels)])
-        return torch.sparse_coo_tensor(places, torch.cat(weights), (above, self.size**2), check_invariants=False).coalesce()
+        return torch.sparse_coo_tensor(
+            places, torch.cat(weights), (above, self.size**2), check_invariants=False
+        ).coalesce()
 
 
 def _times(matrix: Tensor, x: Tensor) -> Tensor:
@@ -87,17 +106,24 @@ class ParallelBeam(Radon):
 
 
 class FanBeam(Radon):
-    """Rays from a source on a circle of ``radius`` pixels to ``detectors`` at equal angles of the fan, which covers ``opening`` degrees."""
+    """Rays from a source on a circle of ``radius`` pixels to ``detectors`` at equal angles of the
+    fan, which covers ``opening`` degrees.
+    """
 
-    def __init__(self, angles: Tensor, size: int, radius: float, detectors: int, opening: float) -> None:
+    def __init__(
+        self, angles: Tensor, size: int, radius: float, detectors: int, opening: float
+    ) -> None:
         if not radius > size / math.sqrt(2):
             raise InputError(
-                f"The source of a fan lies outside the image: its radius is above {size / math.sqrt(2):.0f} pixels, got {radius}."
+                "The source of a fan lies outside the image: its radius is above "
+                f"{size / math.sqrt(2):.0f} pixels, got {radius}."
             )
         if not 0 < opening < 180 or detectors < 2:
             raise InputError("A fan has 2 detectors or more and opens by 0 to 180 degrees.")
         self.angles, self.size, self.radius = _checked(angles), size, radius
-        self.fan = torch.linspace(-opening / 2, opening / 2, detectors, dtype=torch.float64).deg2rad()
+        self.fan = torch.linspace(
+            -opening / 2, opening / 2, detectors, dtype=torch.float64
+        ).deg2rad()
 
     def rays(self, angle: Tensor) -> Tensor:
         reach = math.ceil(self.size / math.sqrt(2))
@@ -114,5 +140,7 @@ def _turned(across: Tensor, along: Tensor, angle: Tensor) -> Tensor:
 
 def _checked(angles: Tensor) -> Tensor:
     if angles.ndim != 1 or not len(angles) or not bool(angles.isfinite().all()):
-        raise InputError("The angles of a Radon transform are a list of at least one finite number of degrees.")
+        raise InputError(
+            "The angles of a Radon transform are a list of at least one finite number of degrees."
+        )
     return angles.double()

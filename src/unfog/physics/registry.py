@@ -1,4 +1,5 @@
-"""Operators in a file, for ``unfog restore --task custom --operator FILE.yaml``: one, or a list of them in the order they act.
+"""Operators in a file, for ``unfog restore --task custom --operator FILE.yaml``: one, or a list of
+them in the order they act.
 
 - {name: blur, deviation: 1.5}
 - {name: grey}
@@ -97,4 +98,6 @@ def _tensor(values: object) -> Tensor:
     try:
         return torch.as_tensor(values, dtype=torch.float64)
     except (TypeError, ValueError) as error:
-        raise InputError(f"An operator takes numbers, in lists of one length, not {values!r}.") from error
+        raise InputError(
+            f"An operator takes numbers, in lists of one length, not {values!r}."
+        ) from error

@@ -2,7 +2,8 @@ r"""Operators that know the spectrum of A A*: their solves and filters are close
 
     pseudo-inverse A* f(A A*) y with f = 1/e (0 where e is),     Tikhonov with f = 1/(e + w).
 
-The simplest are tight: on what can be measured at all, A A* is a number c, as for masks, averages of blocks and weighted sums.
+The simplest are tight: on what can be measured at all, A A* is a number c, as for masks, averages
+of blocks and weighted sums.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Spectral(Operator):
 
     def tikhonov(self, y: Tensor, weight: Tensor) -> Tensor:
         weight = torch.as_tensor(weight)
-        return self.filtered(lambda e: 1 / (e + expand(weight, y)) if bool((weight > 0).all()) else inverse(e), y)
+        return self.filtered(
+            lambda e: 1 / (e + expand(weight, y)) if bool((weight > 0).all()) else inverse(e), y
+        )
 
 
 class Tight(Spectral):

@@ -1,11 +1,14 @@
 r"""Denoising diffusion null-space model, DDNM and DDNM+ (Wang, Yu & Zhang 2023).
 
-What was measured is put in the place of what was denoised, and the null space of A stays the prior's:
+What was measured is put in the place of what was denoised, and the null space of A stays the
+prior's:
 
-    D + A+ (y - A D),     with noise (DDNM+)   D + A+ Lambda (y - A D),   lambda_i = min(1, s_i k / sigma_y),   k = sigma_t / alpha_t,
+    D + A+ (y - A D),     with noise (DDNM+)   D + A+ Lambda (y - A D),
+    lambda_i = min(1, s_i k / sigma_y),   k = sigma_t / alpha_t,
 
-along singular vector i of A with singular value s_i: no more noise enters, sigma_y lambda_i / s_i, than x_t may hold. The paper bounds it
-by the fresh noise of its DDPM step and takes it off that; here the bound is the whole noise of x_t, as of a step that renews all of it.
+along singular vector i of A with singular value s_i: no more noise enters, sigma_y lambda_i / s_i,
+than x_t may hold. The paper bounds it by the fresh noise of its DDPM step and takes it off that;
+here the bound is the whole noise of x_t, as of a step that renews all of it.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from unfog.posterior.linear import Measured
 
 
 class DDNM(Measured):
-    """One network call, and no product with its Jacobian; with noise the operator's spectrum is needed."""
+    """One network call, and no product with its Jacobian; with noise the operator's spectrum is
+    needed.
+    """
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         x0: Tensor = self.denoiser(x_t, t, **condition).mean

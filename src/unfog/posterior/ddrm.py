@@ -1,13 +1,17 @@
-r"""Denoising diffusion restoration models, DDRM (Kawar, Elad, Ermon & Song 2022): a step for each singular vector of A.
+r"""Denoising diffusion restoration models, DDRM (Kawar, Elad, Ermon & Song 2022): a step for each
+singular vector of A.
 
-With u = x / alpha, k = sigma / alpha, and y_i the measurement along singular vector i, whose own noise is q_i = sigma_y / s_i, a step draws
+With u = x / alpha, k = sigma / alpha, and y_i the measurement along singular vector i, whose own
+noise is q_i = sigma_y / s_i, a step draws
 
     not measured        u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / k_t) (u_t,i - D_i),     eta^2 k_s^2)
     q_i above k_s       u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / q_i) (y_i - D_i),       eta^2 k_s^2)
-    q_i up to k_s       u_s,i ~ N((1 - eta_b) D_i + eta_b y_i,                         k_s^2 - eta_b^2 q_i^2).
+    q_i up to k_s       u_s,i ~ N((1 - eta_b) D_i + eta_b y_i,
+    k_s^2 - eta_b^2 q_i^2).
 
-``DDRMSteps`` is this sampler. ``DDRM`` is a denoiser with the mean of the last two, at k_t, in the place of D: the paper's mean where a
-sampler renews all noise, and under other samplers a method of its own kin.
+``DDRMSteps`` is this sampler. ``DDRM`` is a denoiser with the mean of the last two, at k_t, in the
+place of D: the paper's mean where a sampler renews all noise, and under other samplers a method of
+its own kin.
 """
 
 from __future__ import annotations
@@ -60,7 +64,9 @@ class DDRM(Measured):
 
 @dataclass(frozen=True)
 class DDRMSteps:
-    """The paper's sampler, for a prior's own denoiser: ``measurement`` for the batch, one network call a step."""
+    """The paper's sampler, for a prior's own denoiser: ``measurement`` for the batch, one network
+    call a step.
+    """
 
     operator: Operator
     measurement: Tensor
@@ -70,10 +76,20 @@ class DDRMSteps:
 
     def __post_init__(self) -> None:
         if not (0 <= self.eta <= 1 and 0 <= self.eta_measured <= 1 and self.sigma >= 0):
-            raise InputError("DDRM's shares eta and eta_measured are from 0 to 1, and its noise is not below zero.")
+            raise InputError(
+                "DDRM's shares eta and eta_measured are from 0 to 1, and its noise is not below "
+                "zero."
+            )
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         kt, ks = (expand(process.noise_level(time), x_t) for time in (t, s))
@@ -88,7 +104,9 @@ class DDRMSteps:
         def deviation(e: Tensor) -> Tensor:
             own = self.sigma**2 * inverse(e)
             certain = (e > 0) & (own <= ks**2)
-            return torch.where(certain, (ks**2 - self.eta_measured**2 * own).clamp(min=0), self.eta**2 * ks**2).sqrt()
+            return torch.where(
+                certain, (ks**2 - self.eta_measured**2 * own).clamp(min=0), self.eta**2 * ks**2
+            ).sqrt()
 
         measured = x0 + self.operator.filtered(toward, self.measurement - self.operator(x0))
         free = gram_function(self.operator, kept, x_t / expand(process.alpha(t), x_t) - x0)

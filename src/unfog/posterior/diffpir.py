@@ -1,8 +1,11 @@
-r"""Plug-and-play restoration, DiffPIR (Zhu et al. 2023): the denoised estimate, then a proximal step of the measurement.
+r"""Plug-and-play restoration, DiffPIR (Zhu et al. 2023): the denoised estimate, then a proximal
+step of the measurement.
 
-    argmin_x |y - A x|^2 + w |x - D|^2 = D + (A* A + w)^{-1} A* (y - A D),     w = lambda sigma_y^2 / k^2,  k = sigma_t / alpha_t:
+    argmin_x |y - A x|^2 + w |x - D|^2 = D + (A* A + w)^{-1} A* (y - A D),
+    w = lambda sigma_y^2 / k^2,  k = sigma_t / alpha_t:
 
-the posterior mean if x_0 given x_t were N(D, k^2 / lambda). The paper's own sampler is DDIM with a share zeta of fresh noise.
+the posterior mean if x_0 given x_t were N(D, k^2 / lambda). The paper's own sampler is DDIM with a
+share zeta of fresh noise.
 """
 
 from __future__ import annotations
@@ -20,7 +23,14 @@ from unfog.posterior.linear import Measured
 class DiffPIR(Measured):
     """One network call, and no product with its Jacobian."""
 
-    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, strength: float = 1.0) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        operator: Operator,
+        measurement: Tensor,
+        sigma: float,
+        strength: float = 1.0,
+    ) -> None:
         """``strength`` lambda > 0; the paper tunes it from 1 to 25 for each task."""
         super().__init__(denoiser, operator, measurement, sigma)
         if not strength > 0:

@@ -1,7 +1,7 @@
 r"""A direct measurement, y = x_0 + N(0, sigma_y^2): the posterior is exact and costs nothing.
 
-x_t / alpha and y are two looks at x_0 with independent noise, k = sigma_t / alpha_t and sigma_y. Weighted by their precisions they
-are one look with less noise,
+x_t / alpha and y are two looks at x_0 with independent noise, k = sigma_t / alpha_t and sigma_y.
+Weighted by their precisions they are one look with less noise,
 
     1 / k_c^2 = 1 / k^2 + 1 / sigma_y^2,     u_c = k_c^2 (x_t / (alpha k^2) + y / sigma_y^2),
 

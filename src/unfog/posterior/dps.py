@@ -1,11 +1,14 @@
-r"""Diffusion posterior sampling, DPS (Chung et al. 2023): any measurement y = h(x_0) + noise with a gradient, linear or not.
+r"""Diffusion posterior sampling, DPS (Chung et al. 2023): any measurement y = h(x_0) + noise with a
+gradient, linear or not.
 
-    score(x_t | y) = score(x_t) - grad |y - h(D)|^2 / (2 s^2),     so by Tweedie   D + V g / s^2,   g = J_h* (y - h(D)).
+    score(x_t | y) = score(x_t) - grad |y - h(D)|^2 / (2 s^2),     so by Tweedie   D + V g / s^2,
+    g = J_h* (y - h(D)).
 
-The likelihood is taken at the mean D, as if x_0 given x_t were certain. The paper's step on x_s, zeta / |y - h(D)|, stands for the s that
-this asks for, and is tuned for 1000 steps of DDPM. Here s^2 is the variance of y - h(D) along itself, sigma_y^2 + <g, V g> / |y - h(D)|^2,
-which costs nothing more and serves all noise levels, samplers and numbers of steps; where h is linear that is one iteration of MMPS. With a
-fixed s the method is the paper's derivation.
+The likelihood is taken at the mean D, as if x_0 given x_t were certain. The paper's step on x_s,
+zeta / |y - h(D)|, stands for the s that this asks for, and is tuned for 1000 steps of DDPM. Here
+s^2 is the variance of y - h(D) along itself, sigma_y^2 + <g, V g> / |y - h(D)|^2, which costs
+nothing more and serves all noise levels, samplers and numbers of steps; where h is linear that is
+one iteration of MMPS. With a fixed s the method is the paper's derivation.
 """
 
 from __future__ import annotations
@@ -25,7 +28,13 @@ class DPS(Denoiser):
     """One network call and one product with its Jacobian."""
 
     def __init__(
-        self, denoiser: Denoiser, operator: Measurement, measurement: Tensor, sigma: float, step: float = 1.0, variance: float | None = None
+        self,
+        denoiser: Denoiser,
+        operator: Measurement,
+        measurement: Tensor,
+        sigma: float,
+        step: float = 1.0,
+        variance: float | None = None,
     ) -> None:
         """``step`` multiplies the guidance; ``variance`` is s^2 if it is to be fixed."""
         super().__init__()
@@ -41,5 +50,9 @@ class DPS(Denoiser):
         if self.variance is not None:
             return Posterior(x0 + self.step / self.variance * guidance)
         tiny = torch.finfo(x0.dtype).tiny
-        along = sum_per_sample(gradient * guidance).clamp(min=0) / sum_per_sample(residual**2).clamp(min=tiny)
-        return Posterior(x0 + expand(self.step / (self.sigma**2 + along).clamp(min=tiny), x0) * guidance)
+        along = sum_per_sample(gradient * guidance).clamp(min=0) / sum_per_sample(
+            residual**2
+        ).clamp(min=tiny)
+        return Posterior(
+            x0 + expand(self.step / (self.sigma**2 + along).clamp(min=tiny), x0) * guidance
+        )

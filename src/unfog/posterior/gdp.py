@@ -1,24 +1,30 @@
 r"""Generative diffusion prior, GDP (Fei et al. 2023).
 
-The mean of a DDPM step is shifted down the gradient of the misfit |y - A p|^2, with no factor of the step's variance and without
-differentiating the network. As an estimate of x_0, with the gradient g = A* (y - A p) in units of its curvature, that is
+The mean of a DDPM step is shifted down the gradient of the misfit |y - A p|^2, with no factor of
+the step's variance and without differentiating the network. As an estimate of x_0, with the
+gradient g = A* (y - A p) in units of its curvature, that is
 
-    D + strength g |g|^2 / |A g|^2,     p = D (the x_0 variant)  or  p = x_t / alpha (the x_t variant),
+    D + strength g |g|^2 / |A g|^2,
+    p = D (the x_0 variant)  or  p = x_t / alpha (the x_t variant),
 
-where the paper has a strength to tune for each task. Combined degradations are composed operators, ``Grey() @ Blur(kernel)``; further
-losses of the paper (``guidance.preferences``) and tiles for images of any size (``guidance.tiles``) wrap the prior.
+where the paper has a strength to tune for each task. Combined degradations are composed operators,
+``Grey() @ Blur(kernel)``; further losses of the paper (``guidance.preferences``) and tiles for
+images of any size (``guidance.tiles``) wrap the prior.
 
-Blind: exposures y_i = f_i A x + m_i with f_i and m_i unknown, one for low light and several for HDR, estimated while sampling:
+Blind: exposures y_i = f_i A x + m_i with f_i and m_i unknown, one for low light and several for
+HDR, estimated while sampling:
 
     D + strength A+ [sum_i f_i w_i (y_i - f_i A p - m_i) / sum_i f_i^2 w_i],
 
-with w_i = 0 where y_i is saturated and f_i A p + m_i is beyond that end too, else 1. A is the identity, or what else was done to the
-scene before it was exposed: holes (``physics.operators.Points``) or coarse pixels make a joint task.
+with w_i = 0 where y_i is saturated and f_i A p + m_i is beyond that end too, else 1. A is the
+identity, or what else was done to the scene before it was exposed: holes
+(``physics.operators.Points``) or coarse pixels make a joint task.
 
-The paper descends on f and m; here they go a share ``rate`` r^2 towards the fit of least squares through (A D, y) (of maximum likelihood
-where y saturates), r the correlation of the two: unbiased where D is a posterior mean, of no weight where D says nothing of y, and with no
-step size. It takes a prior whose mean is not flat: from the scale of the noise alone f is not found. The x_t variant takes the noise of
-x_t for misfit, and f comes out too large.
+The paper descends on f and m; here they go a share ``rate`` r^2 towards the fit of least squares
+through (A D, y) (of maximum likelihood where y saturates), r the correlation of the two: unbiased
+where D is a posterior mean, of no weight where D says nothing of y, and with no step size. It takes
+a prior whose mean is not flat: from the scale of the noise alone f is not found. The x_t variant
+takes the noise of x_t for misfit, and f comes out too large.
 """
 
 from __future__ import annotations
@@ -57,7 +63,9 @@ def at_state(x0: Tensor, x_t: Tensor, alpha: Tensor) -> Tensor:
 
 
 class GDP(Measured):
-    """A known linear measurement, whose noise it takes for signal (``sigma`` is not used): one network call."""
+    """A known linear measurement, whose noise it takes for signal (``sigma`` is not used): one
+    network call.
+    """
 
     def __init__(
         self,
@@ -73,7 +81,9 @@ class GDP(Measured):
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         x0: Tensor = self.denoiser(x_t, t, **condition).mean
-        gradient = self.operator.adjoint(self.residual(self.point(x0, x_t, expand(self.process.alpha(t), x_t))))
+        gradient = self.operator.adjoint(
+            self.residual(self.point(x0, x_t, expand(self.process.alpha(t), x_t)))
+        )
         power, curvature = sum_per_sample(gradient**2), sum_per_sample(self.operator(gradient) ** 2)
         step = self.strength * power / curvature.clamp(min=torch.finfo(x0.dtype).tiny)
         return Posterior(x0 + expand(step, x0) * gradient)
@@ -81,7 +91,9 @@ class GDP(Measured):
 
 @dataclass(frozen=True)
 class Shot:
-    """One exposure of the scene, shaped as what A makes of it: a first guess of f and m, how they are fitted, and where y was clipped."""
+    """One exposure of the scene, shaped as what A makes of it: a first guess of f and m, how they
+    are fitted, and where y was clipped.
+    """
 
     measurement: Tensor
     start: Exposure
@@ -92,7 +104,9 @@ class Shot:
     @classmethod
     def saturated(cls, measurement: Tensor, low: float, high: float) -> Shot:
         """One that was clipped to [low, high]."""
-        return cls(measurement, Exposure.stretching(measurement), saturated_line(low, high), low, high)
+        return cls(
+            measurement, Exposure.stretching(measurement), saturated_line(low, high), low, high
+        )
 
     def __getitem__(self, rows: Sequence[int]) -> Shot:
         """The shot of some pictures of the batch."""
@@ -106,7 +120,9 @@ class Shot:
 
 @dataclass(frozen=True)
 class BlindGDP:
-    """A sampler for a prior's own denoiser: one network call a step. The last exposures are ``Exposure.fitted`` to A times the sample."""
+    """A sampler for a prior's own denoiser: one network call a step. The last exposures are
+    ``Exposure.fitted`` to A times the sample.
+    """
 
     shots: Sequence[Shot]
     point: Point = at_estimate
@@ -117,16 +133,32 @@ class BlindGDP:
     def __post_init__(self) -> None:
         _share(self.strength)
         if not 0 <= self.rate <= 1:
-            raise InputError(f"The rate of GDP's estimates is a share from 0 to 1, got {self.rate}.")
+            raise InputError(
+                f"The rate of GDP's estimates is a share from 0 to 1, got {self.rate}."
+            )
         if not self.shots:
             raise InputError("GDP needs at least one exposure.")
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         x0, bridge = denoiser(x_t, t, **condition).mean, Bridge.of(denoiser.process, t, s)
-        now = [self._estimate(shot, x0, before) for shot, before in zip(self.shots, history or [s.start for s in self.shots], strict=True)]
-        guided = x0 + self.strength * self._correction(now, self.point(x0, x_t, expand(bridge.alpha_t, x_t)))
+        now = [
+            self._estimate(shot, x0, before)
+            for shot, before in zip(
+                self.shots, history or [s.start for s in self.shots], strict=True
+            )
+        ]
+        guided = x0 + self.strength * self._correction(
+            now, self.point(x0, x_t, expand(bridge.alpha_t, x_t))
+        )
         mean = expand(bridge.x0_gain, x_t) * guided + expand(bridge.xt_gain, x_t) * x_t
         return mean + expand(bridge.small.sqrt(), x_t) * normal_like(x_t, randomness), tuple(now)
 
@@ -135,7 +167,9 @@ class BlindGDP:
         return before.towards(found.exposure, self.rate * found.share)
 
     def _correction(self, exposures: Sequence[Exposure], point: Tensor) -> Tensor:
-        """From ``point`` to the least squares of all exposures, value by value of what they measure; 0 where it fits them."""
+        """From ``point`` to the least squares of all exposures, value by value of what they
+        measure; 0 where it fits them.
+        """
         seen = self.operator(point)
         gradient, curvature = torch.zeros_like(seen), torch.zeros_like(seen)
         for shot, exposure in zip(self.shots, exposures, strict=True):
@@ -143,7 +177,9 @@ class BlindGDP:
             factor = expand(exposure.factor, seen) * ~shot.fits(predicted)
             gradient = gradient + factor * (shot.measurement - predicted)
             curvature = curvature + factor**2
-        return self.operator.pseudo_inverse(gradient / curvature.clamp(min=torch.finfo(point.dtype).tiny))
+        return self.operator.pseudo_inverse(
+            gradient / curvature.clamp(min=torch.finfo(point.dtype).tiny)
+        )
 
 
 def _share(strength: float) -> float:

@@ -1,7 +1,9 @@
-r"""What posterior methods share: a prior's denoiser D and a measurement y = A x_0 + N(0, sigma_y^2).
+r"""What posterior methods share: a prior's denoiser D and a measurement y = A x_0 + N(0,
+sigma_y^2).
 
-Each gives an estimate of E[x_0 | x_t, y] as D plus a correction made of the residual y - A D. Methods that differentiate through the
-network multiply by V = Cov(x_0 | x_t) = (sigma_t^2 / alpha_t) J, J the denoiser's Jacobian: the guided score of their paper, by Tweedie.
+Each gives an estimate of E[x_0 | x_t, y] as D plus a correction made of the residual y - A D.
+Methods that differentiate through the network multiply by V = Cov(x_0 | x_t) = (sigma_t^2 /
+alpha_t) J, J the denoiser's Jacobian: the guided score of their paper, by Tweedie.
 """
 
 from __future__ import annotations
@@ -18,8 +20,12 @@ from unfog.physics.linear import Operator
 class Measured(Denoiser):
     """A denoiser that knows a linear measurement."""
 
-    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float) -> None:
-        """``measurement`` as the operator gives it for a batch; ``sigma`` >= 0 the deviation of its noise, on the same scale."""
+    def __init__(
+        self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float
+    ) -> None:
+        """``measurement`` as the operator gives it for a batch; ``sigma`` >= 0 the deviation of its
+        noise, on the same scale.
+        """
         super().__init__()
         self.denoiser, self.process = denoiser, denoiser.process
         self.operator, self.measurement, self.sigma = operator, measurement, require_noise(sigma)
@@ -32,10 +38,14 @@ class Measured(Denoiser):
 def require_noise(sigma: float) -> float:
     """``sigma`` itself, or ``InputError``."""
     if not 0 <= sigma < math.inf:
-        raise InputError(f"The noise of a measurement is a finite number, not below zero, got {sigma}.")
+        raise InputError(
+            f"The noise of a measurement is a finite number, not below zero, got {sigma}."
+        )
     return sigma
 
 
 def expected_spread(level: Tensor, prior: float) -> Tensor:
-    """The variance r_t^2 of x_0 given x_t were the prior white with variance ``prior``: k^2 v / (k^2 + v), k = sigma / alpha."""
+    """The variance r_t^2 of x_0 given x_t were the prior white with variance ``prior``: k^2 v /
+    (k^2 + v), k = sigma / alpha.
+    """
     return level**2 * prior / (level**2 + prior)

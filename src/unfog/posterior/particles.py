@@ -1,13 +1,16 @@
-r"""Twisted sequential Monte Carlo (Wu et al. 2023; Cardoso et al. 2024): the posterior itself, as the number of particles grows.
+r"""Twisted sequential Monte Carlo (Wu et al. 2023; Cardoso et al. 2024): the posterior itself, as
+the number of particles grows.
 
-The particles of one filter follow the guided step q(x_s | x_t, y), the prior's step with PiGDM's mean for D, and carry weights that make up
-for it:
+The particles of one filter follow the guided step q(x_s | x_t, y), the prior's step with PiGDM's
+mean for D, and carry weights that make up for it:
 
-    psi_t(x_t) = N(y; A D(x_t), r_t^2 A A* + sigma_y^2),     w <- w p(x_s | x_t) psi_s(x_s) / (q(x_s | x_t, y) psi_t(x_t)),
+    psi_t(x_t) = N(y; A D(x_t), r_t^2 A A* + sigma_y^2),
+    w <- w p(x_s | x_t) psi_s(x_s) / (q(x_s | x_t, y) psi_t(x_t)),
 
-p the prior's own step; where the effective number 1 / sum w^2 is small they are drawn anew by their weights (systematic resampling). At the
-end psi_0 is the likelihood, and whatever psi was before cancels: the law of the particles is that of the prior's sampler on this grid,
-conditioned on y. A step p with calibrated noise is exact for a Gaussian in few steps, DDPM's in many.
+p the prior's own step; where the effective number 1 / sum w^2 is small they are drawn anew by their
+weights (systematic resampling). At the end psi_0 is the likelihood, and whatever psi was before
+cancels: the law of the particles is that of the prior's sampler on this grid, conditioned on y. A
+step p with calibrated noise is exact for a Gaussian in few steps, DDPM's in many.
 """
 
 from __future__ import annotations
@@ -29,11 +32,14 @@ from unfog.posterior.linear import expected_spread
 from unfog.sampling.lanczos import function_times
 from unfog.sampling.loop import Condition, History
 
+# A prior's step about its mean: (bridge, v -> V v, z, A* pull) to noise plus guidance g V pull, and
+# that guidance in deviations.
 Kernel = Callable[[Bridge, Product, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""A prior's step about its mean: (bridge, v -> V v, z, A* pull) to noise plus guidance g V pull, and that guidance in deviations."""
 
 
-def ancestral(bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
+def ancestral(
+    bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor
+) -> tuple[Tensor, Tensor]:
     """DDPM's: noise of the bridge alone; without noise, onto sigma = 0, nothing can be guided."""
     deviation = expand(bridge.small.sqrt(), z)
     if not float(deviation.max()) > 0:
@@ -43,13 +49,22 @@ def ancestral(bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor) -> t
 
 
 def calibrated(products: int = 4) -> Kernel:
-    """That of calibrated draws (``sampling.covariance``): twice ``products`` more products with the Jacobian."""
+    """That of calibrated draws (``sampling.covariance``): twice ``products`` more products with the
+    Jacobian.
+    """
 
-    def kernel(bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor) -> tuple[Tensor, Tensor]:
+    def kernel(
+        bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor
+    ) -> tuple[Tensor, Tensor]:
         small, gain = float(bridge.small), float(bridge.x0_gain)
         tiny = torch.finfo(torch.float64).tiny
         noise = function_times(covariance, z, lambda v: (small + gain**2 * v).sqrt(), products)
-        white = function_times(covariance, pull, lambda v: gain * v / (small + gain**2 * v).clamp(min=tiny).sqrt(), products)
+        white = function_times(
+            covariance,
+            pull,
+            lambda v: gain * v / (small + gain**2 * v).clamp(min=tiny).sqrt(),
+            products,
+        )
         return gain * covariance(pull) + noise, white
 
     return kernel
@@ -57,11 +72,12 @@ def calibrated(products: int = 4) -> Kernel:
 
 @dataclass(frozen=True)
 class ParticleFilter:
-    """A sampler for a prior's own denoiser, on a grid that ends at 0: one network call a step and the kernel's products with its
-    Jacobian, one for DDPM's.
+    """A sampler for a prior's own denoiser, on a grid that ends at 0: one network call a step and
+    the kernel's products with its Jacobian, one for DDPM's.
 
-    The batch is ``particles`` for each filter, one filter after the other, and ``measurement`` has a row for each of the batch. The result
-    is equally weighted; within a filter some particles may be the same. A filter depends on its own generators alone.
+    The batch is ``particles`` for each filter, one filter after the other, and ``measurement`` has
+    a row for each of the batch. The result is equally weighted; within a filter some particles may
+    be the same. A filter depends on its own generators alone.
     """
 
     operator: Operator
@@ -74,12 +90,24 @@ class ParticleFilter:
 
     def __post_init__(self) -> None:
         if not self.sigma > 0:
-            raise InputError("A particle filter needs a measurement noise above zero; give a small one.")
+            raise InputError(
+                "A particle filter needs a measurement noise above zero; give a small one."
+            )
         if self.particles < 2 or len(self.measurement) % self.particles:
-            raise InputError(f"A filter of {self.particles} particles needs 2 or more, and a batch that divides by them.")
+            raise InputError(
+                f"A filter of {self.particles} particles needs 2 or more, and a batch that "
+                "divides by them."
+            )
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         (carried,) = history or (torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device),)
         bridge = Bridge.of(denoiser.process, t, s)
@@ -88,7 +116,9 @@ class ParticleFilter:
         noise = normal_like(x_t, randomness)
         moved, white = self.kernel(bridge, covariance, noise, pull)
         x_s = expand(bridge.x0_gain, x_t) * x0 + expand(bridge.xt_gain, x_t) * x_t + moved
-        ratio = (sum_per_sample(noise**2) - sum_per_sample((noise + white) ** 2)).double() / 2  # log p / q
+        ratio = (
+            sum_per_sample(noise**2) - sum_per_sample((noise + white) ** 2)
+        ).double() / 2  # log p / q
         if float(bridge.sigma_s) == 0:
             residual = self.measurement - self.operator(x_s)
             likelihood = -sum_per_sample(residual**2).double() / (2 * self.sigma**2)
@@ -97,27 +127,36 @@ class ParticleFilter:
         return x_s[chosen], (log_weight - log_psi[chosen],)
 
     def _twist(self, x0: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """log psi_t up to a number that all particles share, (batch,), and A* (r_t^2 A A* + sigma_y^2)^{-1} (y - A D)."""
+        """log psi_t up to a number that all particles share, (batch,), and A* (r_t^2 A A* +
+        sigma_y^2)^{-1} (y - A D).
+        """
         spread = expected_spread(level, self.prior_variance)
         residual = self.measurement - self.operator(x0)
         pull = self.operator.tikhonov(residual, self.sigma**2 / spread) / expand(spread, x0)
         seen = residual - expand(spread, residual) * self.operator(pull)
         return -sum_per_sample(residual * seen).double() / (2 * self.sigma**2), pull
 
-    def _drawn(self, log_weight: Tensor, randomness: Randomness, least: float) -> tuple[Tensor, Tensor]:
-        """Which particles go on, as places in the batch, and their log-weights: filters of enough effective particles stay as they are."""
+    def _drawn(
+        self, log_weight: Tensor, randomness: Randomness, least: float
+    ) -> tuple[Tensor, Tensor]:
+        """Which particles go on, as places in the batch, and their log-weights: filters of enough
+        effective particles stay as they are.
+        """
         table = log_weight.view(-1, self.particles)
         weight = torch.softmax(table, 1)
         low = 1 / weight.square().sum(1) < least * self.particles
         even = (
-            torch.arange(self.particles, dtype=torch.float64, device=weight.device) + self._uniform(len(table), randomness)
+            torch.arange(self.particles, dtype=torch.float64, device=weight.device)
+            + self._uniform(len(table), randomness)
         ) / self.particles
         found = torch.searchsorted(weight.cumsum(1), even.to(weight)).clamp(max=self.particles - 1)
         own = torch.arange(self.particles, device=weight.device).expand_as(found)
         chosen = torch.where(low[:, None], found, own)
         start = torch.arange(len(table), device=weight.device)[:, None] * self.particles
         kept = torch.where(
-            low[:, None], torch.zeros_like(table), table - torch.logsumexp(table, 1, keepdim=True) + math.log(self.particles)
+            low[:, None],
+            torch.zeros_like(table),
+            table - torch.logsumexp(table, 1, keepdim=True) + math.log(self.particles),
         )
         return (start + chosen).flatten(), kept.flatten()
 
@@ -125,4 +164,9 @@ class ParticleFilter:
         """One number in [0, 1) for each filter, from the generator of its first particle."""
         if isinstance(randomness, torch.Generator):
             return torch.rand(filters, 1, generator=randomness, dtype=torch.float64)
-        return torch.cat([torch.rand(1, 1, generator=g, dtype=torch.float64) for g in randomness[:: self.particles]])
+        return torch.cat(
+            [
+                torch.rand(1, 1, generator=g, dtype=torch.float64)
+                for g in randomness[:: self.particles]
+            ]
+        )

@@ -2,9 +2,11 @@ r"""Pseudo-inverse guided diffusion, PiGDM (Song, Vahdat, Mardani & Kautz 2023).
 
 p(x_0 | x_t) is taken as N(D, r_t^2 I), whose likelihood is Gaussian in closed form:
 
-    D + V A* (r_t^2 A A* + sigma_y^2)^{-1} (y - A D),     r_t^2 = k^2 v / (k^2 + v),  k = sigma_t / alpha_t,
+    D + V A* (r_t^2 A A* + sigma_y^2)^{-1} (y - A D),
+    r_t^2 = k^2 v / (k^2 + v),  k = sigma_t / alpha_t,
 
-right for a white prior of variance v, the paper's being 1. The paper adds the same guidance, weighted, inside a DDIM step.
+right for a white prior of variance v, the paper's being 1. The paper adds the same guidance,
+weighted, inside a DDIM step.
 """
 
 from __future__ import annotations
@@ -22,7 +24,14 @@ from unfog.posterior.linear import Measured, expected_spread
 class PiGDM(Measured):
     """One network call and one product with its Jacobian."""
 
-    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, prior_variance: float = 1.0) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        operator: Operator,
+        measurement: Tensor,
+        sigma: float,
+        prior_variance: float = 1.0,
+    ) -> None:
         super().__init__(denoiser, operator, measurement, sigma)
         self.prior_variance = prior_variance
 

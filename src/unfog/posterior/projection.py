@@ -1,10 +1,12 @@
-r"""Projection onto the measurement, as score SDEs inpaint (Song et al. 2021, appendix I; Song, Shen, Xing & Ermon 2022 for scans).
+r"""Projection onto the measurement, as score SDEs inpaint (Song et al. 2021, appendix I; Song,
+Shen, Xing & Ermon 2022 for scans).
 
 After each step the measured part of x_s is replaced by the measurement, noised to the same time:
 
     x_s <- x_s + lambda A+ (alpha_s y + sigma_s A z - A x_s),     z ~ N(0, I),
 
-for measurements without noise of their own. The draw is not that of the posterior, as the rest of x_s does not know of it in time.
+for measurements without noise of their own. The draw is not that of the posterior, as the rest of
+x_s does not know of it in time.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from unfog.sampling.loop import Condition, History, Sampler
 
 @dataclass(frozen=True)
 class Projection:
-    """Wraps a sampler, which sees the prior's own denoiser; ``measurement`` for the batch, ``share`` lambda in (0, 1]."""
+    """Wraps a sampler, which sees the prior's own denoiser; ``measurement`` for the batch,
+    ``share`` lambda in (0, 1].
+    """
 
     sampler: Sampler
     operator: Operator
@@ -32,10 +36,19 @@ class Projection:
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
-            raise InputError(f"The share of a projection is above 0 and at most 1, got {self.share}.")
+            raise InputError(
+                f"The share of a projection is above 0 and at most 1, got {self.share}."
+            )
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         x_s, history = self.sampler.step(denoiser, x_t, t, s, history, randomness, condition)
         alpha, sigma = denoiser.scales(s)

@@ -1,10 +1,13 @@
-r"""RePaint (Lugmayr et al. 2022): each stretch of the way down is gone several times, so that the free part learns of the measured one.
+r"""RePaint (Lugmayr et al. 2022): each stretch of the way down is gone several times, so that the
+free part learns of the measured one.
 
-Down from t to s by steps that end in a projection onto the measurement (``projection``), then back up by the forward process,
+Down from t to s by steps that end in a projection onto the measurement (``projection``), then back
+up by the forward process,
 
     x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2) z,
 
-``repeats`` times in all, the last time without going back. The paper takes 10 repeats of jumps of 10 steps out of 250.
+``repeats`` times in all, the last time without going back. The paper takes 10 repeats of jumps of
+10 steps out of 250.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ from unfog.sampling.loop import Condition, History, Sampler
 
 @dataclass(frozen=True)
 class RePaint:
-    """Wraps a one-step sampler; each interval of the grid is a jump of ``jump`` steps: repeats * jump network calls."""
+    """Wraps a one-step sampler; each interval of the grid is a jump of ``jump`` steps: repeats *
+    jump network calls.
+    """
 
     sampler: Sampler
     operator: Operator
@@ -37,13 +42,30 @@ class RePaint:
 
     def __post_init__(self) -> None:
         if self.repeats < 1 or self.jump < 1:
-            raise InputError(f"RePaint takes at least 1 repeat of 1 step, got {self.repeats} of {self.jump}.")
+            raise InputError(
+                f"RePaint takes at least 1 repeat of 1 step, got {self.repeats} of {self.jump}."
+            )
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
-        projected, bridge = Projection(self.sampler, self.operator, self.measurement), Bridge.of(denoiser.process, t, s)
-        times = torch.cat([torch.linspace(float(t), float(s), self.jump + 1, dtype=torch.float64)[:-1], s.reshape(1)])
+        projected, bridge = (
+            Projection(self.sampler, self.operator, self.measurement),
+            Bridge.of(denoiser.process, t, s),
+        )
+        times = torch.cat(
+            [
+                torch.linspace(float(t), float(s), self.jump + 1, dtype=torch.float64)[:-1],
+                s.reshape(1),
+            ]
+        )
         for left in reversed(range(self.repeats)):
             for now, then in pairwise(times):
                 x_t, _ = projected.step(denoiser, x_t, now, then, (), randomness, condition)

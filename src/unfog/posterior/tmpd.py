@@ -1,6 +1,7 @@
 r"""Tweedie moment projected diffusions, TMPD (Boys et al. 2023).
 
-p(x_0 | x_t) is taken as N(D, V) as in MMPS, but A V A* in the likelihood is replaced by the diagonal of its row sums, one more product:
+p(x_0 | x_t) is taken as N(D, V) as in MMPS, but A V A* in the likelihood is replaced by the
+diagonal of its row sums, one more product:
 
     D + V A* [ (y - A D) / (A V A* 1 + sigma_y^2) ],     exact where A V A* is diagonal.
 
@@ -23,7 +24,9 @@ from unfog.posterior.linear import Measured
 class TMPD(Measured):
     """One network call and two products with its Jacobian."""
 
-    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float) -> None:
+    def __init__(
+        self, denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float
+    ) -> None:
         super().__init__(denoiser, operator, measurement, sigma)
         if sigma == 0:
             raise InputError("TMPD needs a measurement noise above zero; give a small one.")
@@ -32,4 +35,6 @@ class TMPD(Measured):
         x0, covariance = self.denoiser.with_covariance(x_t, t, **condition)
         residual = self.residual(x0)
         sums = self.operator(covariance(self.operator.adjoint(torch.ones_like(residual))))
-        return Posterior(x0 + covariance(self.operator.adjoint(residual / (sums.clamp(min=0) + self.sigma**2))))
+        return Posterior(
+            x0 + covariance(self.operator.adjoint(residual / (sums.clamp(min=0) + self.sigma**2)))
+        )

@@ -5,4 +5,15 @@ from unfog.report.glyphs import Axis, axes_over
 from unfog.report.page import Page, Row
 from unfog.report.pictures import colour, grey, mosaic, png
 
-__all__ = ["Axis", "Line", "Page", "Row", "axes_over", "colour", "grey", "line_chart", "mosaic", "png"]
+__all__ = [
+    "Axis",
+    "Line",
+    "Page",
+    "Row",
+    "axes_over",
+    "colour",
+    "grey",
+    "line_chart",
+    "mosaic",
+    "png",
+]

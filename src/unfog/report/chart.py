@@ -45,21 +45,45 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def line_chart(
-    lines: Sequence[Line], x_label: str, y_label: str, alt: str, log: bool = False, marks: Sequence[tuple[float, str]] = ()
+    lines: Sequence[Line],
+    x_label: str,
+    y_label: str,
+    alt: str,
+    log: bool = False,
+    marks: Sequence[tuple[float, str]] = (),
 ) -> str:
-    """The lines over shared axes, ``log`` for a logarithmic y; ``marks`` are labelled moments along x."""
-    points = [(x, y) for line in lines for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y) and (y > 0 or not log)]
+    """The lines over shared axes, ``log`` for a logarithmic y; ``marks`` are labelled moments along
+    x.
+    """
+    points = [
+        (x, y)
+        for line in lines
+        for x, y in zip(line.x, line.y, strict=True)
+        if math.isfinite(y) and (y > 0 or not log)
+    ]
     if not points:
         return f'<p class="quiet">{escape(alt)}: nothing was recorded.</p>'
     xs, ys = [p[0] for p in points], [p[1] for p in points]
     x_of = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     y_of = _scale(min(ys), max(ys), HEIGHT - BOTTOM, TOP, log)
-    body = [_y_axis(y_of, log_ticks(min(ys), max(ys)) if log else ticks(min(ys), max(ys))), _x_axis(x_of, ticks(min(xs), max(xs), 8))]
+    body = [
+        _y_axis(y_of, log_ticks(min(ys), max(ys)) if log else ticks(min(ys), max(ys))),
+        _x_axis(x_of, ticks(min(xs), max(xs), 8)),
+    ]
     body += [_mark(x_of(x), text) for x, text in marks]
     body += [_curve(line, x_of, y_of, log) for line in lines]
-    body.append(f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" class="middle">{escape(x_label)}</text>')
-    body.append(f'<text transform="translate(12 {HEIGHT / 2 - 14:.0f}) rotate(-90)" class="middle">{escape(y_label)}</text>')
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(alt)}">{"".join(body)}</svg>'
+    body.append(
+        f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" '
+        f'class="middle">{escape(x_label)}</text>'
+    )
+    body.append(
+        f'<text transform="translate(12 {HEIGHT / 2 - 14:.0f}) rotate(-90)" '
+        f'class="middle">{escape(y_label)}</text>'
+    )
+    return (
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(alt)}">{"".join(body)}</svg>'
+    )
 
 
 def _scale(low: float, high: float, start: float, end: float, log: bool = False) -> Scale:
@@ -72,21 +96,35 @@ def _scale(low: float, high: float, start: float, end: float, log: bool = False)
 
 def _y_axis(y_of: Scale, at: Sequence[float]) -> str:
     return "".join(
-        f'<path class="rule" d="M{LEFT} {y_of(v):.1f}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" y="{y_of(v) + 4:.1f}" class="end">{v:g}</text>'
+        f'<path class="rule" d="M{LEFT} {y_of(v):.1f}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" '
+        f'y="{y_of(v) + 4:.1f}" class="end">{v:g}</text>'
         for v in at
     )
 
 
 def _x_axis(x_of: Scale, at: Sequence[float]) -> str:
-    return "".join(f'<text x="{x_of(v):.1f}" y="{HEIGHT - BOTTOM + 17}" class="middle">{v:g}</text>' for v in at)
+    return "".join(
+        f'<text x="{x_of(v):.1f}" y="{HEIGHT - BOTTOM + 17}" class="middle">{v:g}</text>'
+        for v in at
+    )
 
 
 def _mark(x: float, text: str) -> str:
-    return f'<path class="mark" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{x - 4:.1f}" y="{TOP + 9}" class="end">{escape(text)}</text>'
+    return (
+        f'<path class="mark" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{x - 4:.1f}" '
+        f'y="{TOP + 9}" class="end">{escape(text)}</text>'
+    )
 
 
 def _curve(line: Line, x_of: Scale, y_of: Scale, log: bool, most: int = 600) -> str:
-    points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y) and (y > 0 or not log)]
+    points = [
+        (x, y)
+        for x, y in zip(line.x, line.y, strict=True)
+        if math.isfinite(y) and (y > 0 or not log)
+    ]
     points = points[:: max(1, len(points) // most)]
     path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
-    return f'<polyline class="{"faint" if line.faint else "curve"}" points="{path}"><title>{escape(line.label)}</title></polyline>'
+    return (
+        f'<polyline class="{"faint" if line.faint else "curve"}" '
+        f'points="{path}"><title>{escape(line.label)}</title></polyline>'
+    )

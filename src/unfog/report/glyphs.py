@@ -1,4 +1,6 @@
-"""Axes drawn over a picture, as SVG: a stick for each, and about it a cone where the axis is uncertain."""
+"""Axes drawn over a picture, as SVG: a stick for each, and about it a cone where the axis is
+uncertain.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ LENGTH = 0.46  # of a voxel, from its middle to either end of a stick that lies 
 
 @dataclass(frozen=True)
 class Axis:
-    """Through a pixel: how far it goes ``right`` and ``up`` (1 at most), its colour, and the half-angle of its cone in degrees."""
+    """Through a pixel: how far it goes ``right`` and ``up`` (1 at most), its colour, and the
+    half-angle of its cone in degrees.
+    """
 
     row: int
     column: int
@@ -32,14 +36,18 @@ def axes_over(picture: Picture, axes: Sequence[Axis], alt: str) -> str:
     marks = "".join(_cone(axis) + _stick(axis) for axis in axes)
     return (
         f'<svg class="glyphs" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}">'
-        f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/>{marks}</svg>'
+        f'<image width="{width}" height="{height}" '
+        f'href="data:image/png;base64,{data}"/>{marks}</svg>'
     )
 
 
 def _stick(axis: Axis) -> str:
     x, y, dx, dy = axis.column + 0.5, axis.row + 0.5, LENGTH * axis.right, -LENGTH * axis.up
     thin = ' class="thin"' if axis.cone > 0 else ""
-    return f'<path{thin} d="M{x - dx:.2f} {y - dy:.2f}L{x + dx:.2f} {y + dy:.2f}" stroke="{_hex(axis)}"/>'
+    return (
+        f'<path{thin} d="M{x - dx:.2f} {y - dy:.2f}L{x + dx:.2f} {y + dy:.2f}" '
+        f'stroke="{_hex(axis)}"/>'
+    )
 
 
 def _cone(axis: Axis) -> str:
@@ -48,10 +56,18 @@ def _cone(axis: Axis) -> str:
         return ""
     x, y, wide = axis.column + 0.5, axis.row + 0.5, math.tan(math.radians(min(axis.cone, 60.0)))
     dx, dy = LENGTH * axis.right, -LENGTH * axis.up
-    ends = [(sign * (dx - side * wide * dy), sign * (dy + side * wide * dx)) for sign in (1, -1) for side in (-1, 1)]
+    ends = [
+        (sign * (dx - side * wide * dy), sign * (dy + side * wide * dx))
+        for sign in (1, -1)
+        for side in (-1, 1)
+    ]
     points = [f"{x + ex:.2f} {y + ey:.2f}" for ex, ey in ends]
     middle = f"{x:.1f} {y:.1f}"
-    return f'<path class="cone" d="M{middle}L{points[0]}L{points[1]}ZM{middle}L{points[2]}L{points[3]}Z" fill="{_hex(axis)}"/>'
+    return (
+        '<path class="cone" '
+        f'd="M{middle}L{points[0]}L{points[1]}ZM{middle}L{points[2]}L{points[3]}Z" '
+        f'fill="{_hex(axis)}"/>'
+    )
 
 
 def _hex(axis: Axis) -> str:

@@ -15,7 +15,8 @@ from unfog.report.chart import Line, line_chart
 from unfog.report.glyphs import Axis, axes_over
 from unfog.report.pictures import Picture, enlarge, png
 
-# The browser itself then refuses whatever is not in this file, and any script but the one whose hash is added.
+# The browser itself then refuses whatever is not in this file, and any script but the one whose
+# hash is added.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -34,7 +35,9 @@ class Page:
     def __init__(self, title: str, lead: str = "") -> None:
         self.title = title
         self._script = ""
-        self._body = [f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p></header>']
+        self._body = [
+            f'<header><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p></header>'
+        ]
 
     def section(self, title: str, *paragraphs: str) -> None:
         """A heading and its first paragraphs."""
@@ -49,11 +52,15 @@ class Page:
     def warning(self, title: str, *paragraphs: str) -> None:
         """A box a reader must not miss."""
         inside = "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
-        self._body.append(f'<aside class="warning"><strong>{escape(title)}</strong>{inside}</aside>')
+        self._body.append(
+            f'<aside class="warning"><strong>{escape(title)}</strong>{inside}</aside>'
+        )
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
         """Figures to see first: (value, what it is)."""
-        cards = "".join(f"<div><dd>{escape(value)}</dd><dt>{escape(label)}</dt></div>" for value, label in facts)
+        cards = "".join(
+            f"<div><dd>{escape(value)}</dd><dt>{escape(label)}</dt></div>" for value, label in facts
+        )
         self._body.append(f'<dl class="facts">{cards}</dl>')
 
     def provenance(self, values: Mapping[str, Any], caption: str) -> None:
@@ -61,11 +68,16 @@ class Page:
         self.section("How this was made")
         self.table(["", ""], [[key, _plain(value)] for key, value in values.items()], caption)
 
-    def pictures(self, rows: Sequence[Row], caption: str, columns: Sequence[str] = (), largest: int = 200) -> None:
+    def pictures(
+        self, rows: Sequence[Row], caption: str, columns: Sequence[str] = (), largest: int = 200
+    ) -> None:
         """Rows of pictures under column names, each at most ``largest`` pixels wide on the page."""
         count = max(len(row.pictures) for row in rows)
         side = "minmax(4.5rem, max-content) " if any(row.name for row in rows) else ""
-        cells = [f'<span class="column">{escape(c)}</span>' for c in (["", *columns] if side and columns else columns)]
+        cells = [
+            f'<span class="column">{escape(c)}</span>'
+            for c in (["", *columns] if side and columns else columns)
+        ]
         for row in rows:
             cells += [f'<span class="row">{escape(row.name)}</span>'] if side else []
             cells += [_tile(row, i, columns) for i in range(count)]
@@ -73,44 +85,93 @@ class Page:
         self._figure(f'<div class="tiles" style="{style}">{"".join(cells)}</div>', caption)
 
     def flicker(self, before: Row, after: Row, caption: str, largest: int = 200) -> None:
-        """Two rows of pictures in one place: a reader sees the first, the second, or each in turn, without a script."""
+        """Two rows of pictures in one place: a reader sees the first, the second, or each in turn,
+        without a script.
+        """
         name, count = f"flicker{len(self._body)}", len(before.pictures)
         choices = (("first", before.name), ("second", after.name), ("turns", "in turn"))
         inputs = "".join(
-            f'<input type="radio" class="see-{kind}" name="{name}" id="{name}-{kind}"{" checked" * (kind == "second")}>'
+            f'<input type="radio" class="see-{kind}" name="{name}" '
+            f'id="{name}-{kind}"{" checked" * (kind == "second")}>'
             f'<label for="{name}-{kind}">{escape(text)}</label>'
             for kind, text in choices
         )
-        pairs = "".join(f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>' for i in range(count))
+        pairs = "".join(
+            f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>'
+            for i in range(count)
+        )
         style = f"grid-template-columns: repeat({count}, minmax(2.5rem, {largest}px))"
-        self._figure(f'<div class="flicker">{inputs}<div class="tiles" style="{style}">{pairs}</div></div>', caption)
+        self._figure(
+            f'<div class="flicker">{inputs}<div class="tiles" style="{style}">{pairs}</div></div>',
+            caption,
+        )
 
     def wipe(self, before: Row, after: Row, caption: str, largest: int = 320) -> None:
-        """Pairs of pictures in one place with a slider from the first to the second; side by side where no script runs."""
+        """Pairs of pictures in one place with a slider from the first to the second; side by side
+        where no script runs.
+        """
         count, self._script = len(before.pictures), _file("wipe.js")
-        pairs = "".join(f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>' for i in range(count))
-        slider = f'<input type="range" value="50" aria-label="{escape(f"from {before.name} to {after.name}")}">'
-        label = f"<label><span>{escape(before.name)}</span>{slider}<span>{escape(after.name)}</span></label>"
+        pairs = "".join(
+            f'<span class="pair">{_tile(before, i, ())}{_tile(after, i, ())}</span>'
+            for i in range(count)
+        )
+        slider = (
+            '<input type="range" value="50" '
+            f'aria-label="{escape(f"from {before.name} to {after.name}")}">'
+        )
+        names = [f"<span>{escape(row.name)}</span>" for row in (before, after)]
+        label = f"<label>{names[0]}{slider}{names[1]}</label>"
         style = f"grid-template-columns: repeat({count}, minmax(2.5rem, {largest}px))"
-        self._figure(f'<div class="wipe"><div class="tiles" style="{style}">{pairs}</div>{label}</div>', caption)
+        self._figure(
+            f'<div class="wipe"><div class="tiles" style="{style}">{pairs}</div>{label}</div>',
+            caption,
+        )
 
-    def glyphs(self, pictures: Sequence[tuple[Picture, Sequence[Axis]]], alt: str, caption: str, largest: int = 420) -> None:
+    def glyphs(
+        self,
+        pictures: Sequence[tuple[Picture, Sequence[Axis]]],
+        alt: str,
+        caption: str,
+        largest: int = 420,
+    ) -> None:
         """Pictures with axes over them."""
         style = f"grid-template-columns: repeat({len(pictures)}, minmax(2.5rem, {largest}px))"
-        drawn = "".join(axes_over(picture, axes, f"{alt}, picture {k + 1}") for k, (picture, axes) in enumerate(pictures))
+        drawn = "".join(
+            axes_over(picture, axes, f"{alt}, picture {k + 1}")
+            for k, (picture, axes) in enumerate(pictures)
+        )
         self._figure(f'<div class="tiles" style="{style}">{drawn}</div>', caption)
 
     def chart(
-        self, lines: Sequence[Line], x_label: str, y_label: str, caption: str, log: bool = False, marks: Sequence[tuple[float, str]] = ()
+        self,
+        lines: Sequence[Line],
+        x_label: str,
+        y_label: str,
+        caption: str,
+        log: bool = False,
+        marks: Sequence[tuple[float, str]] = (),
     ) -> None:
         """A line chart."""
         self._figure(line_chart(lines, x_label, y_label, caption, log, marks), caption)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str, best: Collection[tuple[int, int]] = ()) -> None:
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        caption: str,
+        best: Collection[tuple[int, int]] = (),
+    ) -> None:
         """A table; ``best`` holds the (row, column) of the cells to stress."""
         head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
-        body = "".join(f"<tr>{''.join(_cell(text, c, (r, c) in best) for c, text in enumerate(row))}</tr>" for r, row in enumerate(rows))
-        self._figure(f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>', caption)
+        body = "".join(
+            f"<tr>{''.join(_cell(text, c, (r, c) in best) for c, text in enumerate(row))}</tr>"
+            for r, row in enumerate(rows)
+        )
+        self._figure(
+            "<div "
+            f'class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>',
+            caption,
+        )
 
     def html(self) -> str:
         """The whole page."""
@@ -120,11 +181,15 @@ class Page:
         head = (
             '<meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1"><meta '
+            'name="color-scheme" content="light dark">'
             f"<title>{escape(self.title)}</title>\n<style>\n{_file('style.css')}</style>"
         )
         body = "\n".join(self._body)
-        return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
+        return (
+            "<!doctype html>\n<html "
+            f'lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
+        )
 
     def write(self, path: Path) -> Path:
         """Write the page whole or not at all."""
@@ -149,7 +214,10 @@ def _tile(row: Row, index: int, columns: Sequence[str]) -> str:
     alt = ", ".join(part for part in (row.name, column, caption) if part)
     data = base64.b64encode(png(enlarge(row.pictures[index]))).decode()
     small = f"<small>{escape(caption)}</small>" if caption else ""
-    return f'<span class="tile"><img alt="{escape(alt)}" src="data:image/png;base64,{data}">{small}</span>'
+    return (
+        f'<span class="tile"><img alt="{escape(alt)}" '
+        f'src="data:image/png;base64,{data}">{small}</span>'
+    )
 
 
 def _cell(text: str, column: int, best: bool) -> str:
@@ -162,4 +230,10 @@ def _cell(text: str, column: int, best: bool) -> str:
 def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
-    return ", ".join(map(_plain, value)) if isinstance(value, list) else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return (
+        ", ".join(map(_plain, value))
+        if isinstance(value, list)
+        else f"{value:.4g}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -43,7 +43,9 @@ def colour(image: ArrayLike, low: float = 0.0, high: float = 1.0, table: str = "
 
 
 def enlarge(picture: Picture, width: int = 320) -> Picture:
-    """Whole pixels repeated until the picture is about ``width`` wide, so that browsers only ever shrink it."""
+    """Whole pixels repeated until the picture is about ``width`` wide, so that browsers only ever
+    shrink it.
+    """
     factor = max(1, round(width / picture.shape[1]))
     return picture.repeat(factor, 0).repeat(factor, 1)
 
@@ -52,7 +54,9 @@ def mosaic(pictures: Sequence[Sequence[Picture]], gap: int = 2, background: int 
     """Rows of equally large pictures as one, ``gap`` pixels apart."""
     height, width = pictures[0][0].shape[:2]
     rows, columns = len(pictures), max(map(len, pictures))
-    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), background, np.uint8)
+    canvas = np.full(
+        (rows * (height + gap) - gap, columns * (width + gap) - gap, 3), background, np.uint8
+    )
     for r, row in enumerate(pictures):
         for c, picture in enumerate(row):
             canvas[r * (height + gap) :, c * (width + gap) :][:height, :width] = picture

@@ -1,1 +1,3 @@
-"""A trained model in a folder, and the verbs on arrays: train, sample, restore, edit, distil, calibrate."""
+"""A trained model in a folder, and the verbs on arrays: train, sample, restore, edit, distil,
+calibrate.
+"""

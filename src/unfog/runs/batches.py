@@ -14,8 +14,12 @@ Job = tuple[int, int]  # image, draw of it
 Work = Callable[[list[Job], Room, Report], Tensor]  # some draws (jobs, ...), telling (step, steps)
 
 
-def in_batches(jobs: list[Job], work: Work, space: tuple[int, ...], batch: int, report: Report | None = None) -> Tensor:
-    """What ``work`` makes of all jobs, ``batch`` at a time, or fewer where memory runs out for images of the size ``space``."""
+def in_batches(
+    jobs: list[Job], work: Work, space: tuple[int, ...], batch: int, report: Report | None = None
+) -> Tensor:
+    """What ``work`` makes of all jobs, ``batch`` at a time, or fewer where memory runs out for
+    images of the size ``space``.
+    """
     done, room = list[Tensor](), Room(batch)
 
     def some(room: Room) -> Tensor:

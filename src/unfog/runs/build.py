@@ -33,9 +33,14 @@ def build(config: Config) -> Parts:
     shape, network = tuple(config["shape"]), dict(config["network"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
-        parts, widths = _conditions(config.get("conditions") or {}, 4 * network.get("channels", 128))
+        parts, widths = _conditions(
+            config.get("conditions") or {}, 4 * network.get("channels", 128)
+        )
         variance = variances.build(config["variance"]) if config.get("variance") else None
-        channels = {"in_channels": shape[0], "out_channels": shape[0] if variance is None else 2 * shape[0]}
+        channels = {
+            "in_channels": shape[0],
+            "out_channels": shape[0] if variance is None else 2 * shape[0],
+        }
         built = networks.build({**network, **widths}, **channels)
         denoiser = NetworkDenoiser(
             built,
@@ -56,7 +61,9 @@ def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Con
         settings = {key: value for key, value in section.items() if key != "drop"}
         kind = settings["name"]
         if kind == "spatial":
-            widths["spatial_channels"] = widths.get("spatial_channels", 0) + settings["channels"] + 1
+            widths["spatial_channels"] = (
+                widths.get("spatial_channels", 0) + settings["channels"] + 1
+            )
         elif kind == "tokens":
             widths["token_width"] = settings["width"] = settings.get("width", TOKEN_WIDTH)
         else:
@@ -67,4 +74,7 @@ def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Con
 
 def drops(config: Config) -> dict[str, float]:
     """The probability with which training drops each condition."""
-    return {name: float(section.get("drop", 0.0)) for name, section in (config.get("conditions") or {}).items()}
+    return {
+        name: float(section.get("drop", 0.0))
+        for name, section in (config.get("conditions") or {}).items()
+    }

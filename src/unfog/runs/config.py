@@ -1,7 +1,8 @@
 """Configs: what a run is made of, as plain data; see docs/design.md for an example.
 
-A config is a mapping of sections. Most sections name a part, ``{name: unet, channels: 64}``, whose other keys are the
-parameters of that part, so a key can be checked, and corrected, before anything is built.
+A config is a mapping of sections. Most sections name a part, ``{name: unet, channels: 64}``, whose
+other keys are the parameters of that part, so a key can be checked, and corrected, before anything
+is built.
 """
 
 from __future__ import annotations
@@ -32,25 +33,60 @@ from unfog.training.objectives.times import times, uniforms
 from unfog.training.settings import TrainSettings
 
 SECTIONS = (
-    "system", "data", "shape", "codec", "process", "prediction", "variance", "label", "network", "conditions", "objective", "augment",
-    "training", "sampling", "teacher", "start",
-)  # fmt: skip
+    "system",
+    "data",
+    "shape",
+    "codec",
+    "process",
+    "prediction",
+    "variance",
+    "label",
+    "network",
+    "conditions",
+    "objective",
+    "augment",
+    "training",
+    "sampling",
+    "teacher",
+    "start",
+)
 
 _PARTS: dict[str, Registry[Any]] = {
-    "data": datasets, "codec": codecs, "process": processes, "prediction": predictions, "variance": variances, "label": labels,
-    "network": networks, "objective": objectives, "objective.times": times, "objective.weight": weights, "objective.draws": uniforms,
-    "objective.decoder": decoders, "objective.descent": consistency.descents,
-    "augment": augmentations, "sampling.sampler": samplers, "sampling.grid": grids,
-}  # fmt: skip
-_GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop"}  # filled in by the build, never by a config
-_FIXED = {"system", "shape", *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256"))}  # follow from what is given
+    "data": datasets,
+    "codec": codecs,
+    "process": processes,
+    "prediction": predictions,
+    "variance": variances,
+    "label": labels,
+    "network": networks,
+    "objective": objectives,
+    "objective.times": times,
+    "objective.weight": weights,
+    "objective.draws": uniforms,
+    "objective.decoder": decoders,
+    "objective.descent": consistency.descents,
+    "augment": augmentations,
+    "sampling.sampler": samplers,
+    "sampling.grid": grids,
+}
+# filled in by the build, never by a config
+_GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop"}
+# follow from what is given
+_FIXED = {
+    "system",
+    "shape",
+    *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256")),
+}
 
 
 def load_config(path: Path) -> Config:
     """The config in a YAML file, its sections checked."""
     config = yaml.read(path)
     if not isinstance(config, dict):
-        raise InputError(f"{path} is not a config: it must be a mapping of sections, like 'training: {{steps: 100}}'.")
+        raise InputError(
+            f"{path} is not a config: it must be a mapping of sections, like 'training: {{steps: "
+            f"100}}'."
+        )
     for section in config:
         if section not in SECTIONS:
             raise unknown(f"section in {path}", section, SECTIONS)
@@ -65,7 +101,8 @@ def save_config(config: Mapping[str, Any], path: Path) -> None:
 def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
     """The config with ``key=value`` pairs applied; a key is dotted, a value is YAML.
 
-    A new name starts its section afresh, since another part takes other keys; names are therefore set first.
+    A new name starts its section afresh, since another part takes other keys; names are therefore
+    set first.
 
     >>> apply_overrides({"training": {"batch": 128, "lr": 2.0e-4}}, ["training.batch=32"])
     {'training': {'batch': 32, 'lr': 0.0002}}
@@ -74,7 +111,9 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
     for key, value in sorted(map(_parse, pairs), key=lambda pair: not pair[0].endswith(".name")):
         known = {name: value for name, value in settings(result).items() if name not in _FIXED}
         if key not in known:
-            raise unknown("setting", key, [name for name in known if name.endswith(f".{key}")] or known)
+            raise unknown(
+                "setting", key, [name for name in known if name.endswith(f".{key}")] or known
+            )
         *parents, last = key.split(".")
         section = result
         for name in parents:
@@ -88,7 +127,9 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
 
 
 def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every dotted key that can be set, with its present value: the keys of the config and the other parameters of its parts."""
+    """Every dotted key that can be set, with its present value: the keys of the config and the
+    other parameters of its parts.
+    """
     found: dict[str, Any] = {}
     for key, default in _parameters(config, prefix).items():
         found[f"{prefix}.{key}"] = default
@@ -104,7 +145,9 @@ def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The parameters that the part at ``path`` may be given, with their defaults (None where there is none)."""
+    """The parameters that the part at ``path`` may be given, with their defaults (None where there
+    is none).
+    """
     if path == "training":
         factory: Callable[..., Any] = TrainSettings
     elif path in _PARTS and "name" in section:
@@ -112,7 +155,11 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
     else:
         return {}
     parameters = inspect.signature(factory).parameters.values()
-    return {p.name: None if p.default is p.empty else p.default for p in parameters if p.name not in _GIVEN}
+    return {
+        p.name: None if p.default is p.empty else p.default
+        for p in parameters
+        if p.name not in _GIVEN
+    }
 
 
 def _parse(pair: str) -> tuple[str, Any]:
@@ -123,7 +170,9 @@ def _parse(pair: str) -> tuple[str, Any]:
 
 
 def _typed(key: str, value: Any, present: Any) -> Any:
-    """``value`` if it is of the kind of ``present``, whole and real numbers being one kind where nothing is lost."""
+    """``value`` if it is of the kind of ``present``, whole and real numbers being one kind where
+    nothing is lost.
+    """
     if present is None or value is None:
         return value  # the part itself knows whether it can do without
     if isinstance(present, bool) or isinstance(value, bool):
@@ -133,7 +182,9 @@ def _typed(key: str, value: Any, present: Any) -> Any:
     elif isinstance(present, float) and isinstance(value, int):
         fits, value = True, float(value)
     else:
-        fits = isinstance(value, type(present)) or (isinstance(present, tuple) and isinstance(value, list))
+        fits = isinstance(value, type(present)) or (
+            isinstance(present, tuple) and isinstance(value, list)
+        )
     if not fits or value != value:  # NaN is no setting
         raise InputError(f"{key} takes a value like {present!r}, not {value!r}.")
     return value

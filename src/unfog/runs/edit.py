@@ -28,31 +28,61 @@ BATCH = 16
 def _plan(run: Run, sampler: str | None, steps: int | None, strength: float) -> Plan:
     plan = Plan.of(run, sampler, steps)
     if plan.names["grid"] == "calibrated":
-        raise InputError("A calibrated solver goes its whole grid and an edit a part of one; take another sampler, such as ddim.")
+        raise InputError(
+            "A calibrated solver goes its whole grid and an edit a part of one; take another "
+            "sampler, such as ddim."
+        )
     last_share(plan.grid, strength)  # refuses a strength before anything is done
     return plan
 
 
 def _sdedit(
-    editor: Denoiser, x: Tensor, plan: Plan, keep: Mask | None, wanted: Given, samples: int, seed: int, strength: float
-) -> Tensor:  # fmt: skip
+    editor: Denoiser,
+    x: Tensor,
+    plan: Plan,
+    keep: Mask | None,
+    wanted: Given,
+    samples: int,
+    seed: int,
+    strength: float,
+) -> Tensor:
     """(images, samples, channels, *space); what is kept is projected onto after each step."""
 
     def some(chosen: list[Job], room: Room, tell: Report) -> Tensor:
         rows = [i for i, _ in chosen]
-        sampler: Sampler = plan.sampler if keep is None else Projection(plan.sampler, keep, keep(x[rows]))
+        sampler: Sampler = (
+            plan.sampler if keep is None else Projection(plan.sampler, keep, keep(x[rows]))
+        )
         randomness = [generator(seed, "edit", i, k) for i, k in chosen]
         condition = _expanded(wanted, len(rows))
         prior = room.prior(editor)
-        return sdedit(prior, x[rows], plan.grid, sampler, strength, randomness=randomness, condition=condition, report=tell)
+        return sdedit(
+            prior,
+            x[rows],
+            plan.grid,
+            sampler,
+            strength,
+            randomness=randomness,
+            condition=condition,
+            report=tell,
+        )
 
     jobs = [(i, k) for i in range(len(x)) for k in range(samples)]
-    return in_batches(jobs, some, tuple(x.shape[2:]), BATCH, progress_line("editing")).reshape(len(x), samples, *x.shape[1:])
+    return in_batches(jobs, some, tuple(x.shape[2:]), BATCH, progress_line("editing")).reshape(
+        len(x), samples, *x.shape[1:]
+    )
 
 
 def _inverted(
-    denoiser: Denoiser, editor: Denoiser, x: Tensor, plan: Plan, shown: Given, wanted: Given, iterations: int, strength: float
-) -> Tensor:  # fmt: skip
+    denoiser: Denoiser,
+    editor: Denoiser,
+    x: Tensor,
+    plan: Plan,
+    shown: Given,
+    wanted: Given,
+    iterations: int,
+    strength: float,
+) -> Tensor:
     times = last_share(plan.grid, strength)
     if len(times) < 2:
         return x[:, None]
@@ -62,10 +92,19 @@ def _inverted(
         source, target = (_expanded(given, len(rows)) for given in (shown, wanted))
         down = room.prior(editor)
         return invert_and_edit(
-            room.prior(denoiser), x[rows], times, source=source, target=target, editor=down, iterations=iterations, report=tell
+            room.prior(denoiser),
+            x[rows],
+            times,
+            source=source,
+            target=target,
+            editor=down,
+            iterations=iterations,
+            report=tell,
         )
 
-    return in_batches([(i, 0) for i in range(len(x))], some, tuple(x.shape[2:]), BATCH, progress_line("editing"))[:, None]
+    return in_batches(
+        [(i, 0) for i in range(len(x))], some, tuple(x.shape[2:]), BATCH, progress_line("editing")
+    )[:, None]
 
 
 def _expanded(given: Given, count: int) -> dict[str, Tensor]:
@@ -73,18 +112,28 @@ def _expanded(given: Given, count: int) -> dict[str, Tensor]:
 
 
 def told_conditions(run: Run, given: Sequence[str]) -> dict[str, Tensor]:
-    """Each "name=value" as a batch of one: a class's number, or a vector's numbers with commas between them."""
-    parts = {name: part for name, part in (run.config.get("conditions") or {}).items() if part["name"] in ("class", "vector")}
+    """Each "name=value" as a batch of one: a class's number, or a vector's numbers with commas
+    between them.
+    """
+    parts = {
+        name: part
+        for name, part in (run.config.get("conditions") or {}).items()
+        if part["name"] in ("class", "vector")
+    }
     found: dict[str, Tensor] = {}
     for text in given:
         name, _, value = text.partition("=")
         if name not in parts:
-            raise InputError(f"{run.name} has no class or vector called {name!r} to edit by (it has: {', '.join(parts) or 'none'}).")
+            raise InputError(
+                f"{run.name} has no class or vector called {name!r} to edit by (it has: "
+                f"{', '.join(parts) or 'none'})."
+            )
         try:
             numbers = [float(one) for one in value.split(",")]
         except ValueError as error:
             raise InputError(
-                f"A condition is given as {name}=NUMBER, of a vector with commas between its numbers, not {text!r}."
+                f"A condition is given as {name}=NUMBER, of a vector with commas between its "
+                f"numbers, not {text!r}."
             ) from error
         part = parts[name]
         if part["name"] == "class":
@@ -93,6 +142,8 @@ def told_conditions(run: Run, given: Sequence[str]) -> dict[str, Tensor]:
             found[name] = torch.tensor([int(numbers[0])])
         else:
             if len(numbers) != part["size"]:
-                raise InputError(f"{name} is a vector of {part['size']} numbers, not {len(numbers)}.")
+                raise InputError(
+                    f"{name} is a vector of {part['size']} numbers, not {len(numbers)}."
+                )
             found[name] = torch.tensor([numbers])
     return found

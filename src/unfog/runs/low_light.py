@@ -27,37 +27,64 @@ from unfog.runs.sample import Plan
 from unfog.sampling.grids import grids
 
 Start = Callable[[Tensor], Exposure]
-MOST_SATURATED = 0.02  # of the values of a picture whose likelihood is taken as if none were clipped
+MOST_SATURATED = (
+    0.02  # of the values of a picture whose likelihood is taken as if none were clipped
+)
 LEAST_NOISE = 1e-3  # of a picture's deviation
 
 
 def relight(
-    run: Run, measurements: Sequence[Tensor], operator: Operator | None = None, *, start: Start = Exposure.stretching, samples: int = 8,
-    steps: int | None = None, seed: int = 0, batch: int = 16, report: Report | None = None,
-) -> Restored:  # fmt: skip
-    """Exposures of the same scenes, each shaped as ``operator`` (the identity) gives it and in any units, in the run's natural units.
+    run: Run,
+    measurements: Sequence[Tensor],
+    operator: Operator | None = None,
+    *,
+    start: Start = Exposure.stretching,
+    samples: int = 8,
+    steps: int | None = None,
+    seed: int = 0,
+    batch: int = 16,
+    report: Report | None = None,
+) -> Restored:
+    """Exposures of the same scenes, each shaped as ``operator`` (the identity) gives it and in any
+    units, in the run's natural units.
 
-    ``start`` makes the first guess of an exposure, on the model's scale, from its measurement. What is found for image i depends on
-    (seed, i) alone, and its sample k on (seed, i, k), not on the batch.
+    ``start`` makes the first guess of an exposure, on the model's scale, from its measurement. What
+    is found for image i depends on (seed, i) alone, and its sample k on (seed, i, k), not on the
+    batch.
     """
     operator = operator or Identity()
-    shape, count = tuple(operator.adjoint(measurements[0][:1]).shape[1:]), int(steps or run.config["sampling"]["steps"])
-    grid, names = grids.build(GRID)(run.denoiser.process, count), {"sampler": "gdp", "steps": count, "grid": GRID}
+    shape, count = (
+        tuple(operator.adjoint(measurements[0][:1]).shape[1:]),
+        int(steps or run.config["sampling"]["steps"]),
+    )
+    grid, names = (
+        grids.build(GRID)(run.denoiser.process, count),
+        {"sampler": "gdp", "steps": count, "grid": GRID},
+    )
     larger = any(n > m for n, m in zip(shape[1:], run.shape[1:], strict=True))
     prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
     images, shots = len(measurements[0]), _shots(measurements, start)
-    found = None if larger or len(shape) < 3 or not isinstance(operator, Identity) else _likeliest(prior, shots, seed, batch)
-    gdp = partial(BlindGDP, operator=operator) if found is None else partial(BlindGDP, rate=0.0)  # a maximum is not to be moved
+    found = (
+        None
+        if larger or len(shape) < 3 or not isinstance(operator, Identity)
+        else _likeliest(prior, shots, seed, batch)
+    )
+    # a maximum is not to be moved
+    gdp = partial(BlindGDP, operator=operator) if found is None else partial(BlindGDP, rate=0.0)
 
     def posterior(rows: list[int], room: Room) -> tuple[Denoiser, Plan]:
         return room.prior(prior), Plan(gdp([shot[rows] for shot in found or shots]), grid, names)
 
-    stack = draw_posterior(run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report)
+    stack = draw_posterior(
+        run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report
+    )
     return Restored(stack.mean(1), stack.std(1), stack)
 
 
 def _shots(measurements: Sequence[Tensor], start: Start = Exposure.stretching) -> list[Shot]:
-    """One dark picture, which does not saturate, or several that do at the ends of what is in all of them."""
+    """One dark picture, which does not saturate, or several that do at the ends of what is in all
+    of them.
+    """
     if len(measurements) == 1:
         return [Shot(y, start(y)) for y in measurements]
     low, high = min(float(y.min()) for y in measurements), max(float(y.max()) for y in measurements)
@@ -65,19 +92,41 @@ def _shots(measurements: Sequence[Tensor], start: Start = Exposure.stretching) -
 
 
 def _likeliest(prior: Denoiser, shots: Sequence[Shot], seed: int, batch: int) -> list[Shot] | None:
-    """The shots with the exposures that the one that saturates least makes likely; None where that one saturates too."""
-    shares = [float(((shot.measurement <= shot.low) | (shot.measurement >= shot.high)).float().mean()) for shot in shots]
+    """The shots with the exposures that the one that saturates least makes likely; None where that
+    one saturates too.
+    """
+    shares = [
+        float(((shot.measurement <= shot.low) | (shot.measurement >= shot.high)).float().mean())
+        for shot in shots
+    ]
     if min(shares) > MOST_SATURATED:
         return None
     first = shots[shares.index(min(shares))]
-    y, noise, parts = first.measurement, estimate_sigma(first.measurement), list[tuple[Exposure, Tensor]]()
+    y, noise, parts = (
+        first.measurement,
+        estimate_sigma(first.measurement),
+        list[tuple[Exposure, Tensor]](),
+    )
     noise = noise.clamp(min=LEAST_NOISE * float(y.std()))
     for rows in torch.split(torch.arange(len(y)), batch):
-        exposure = likeliest_exposure(prior, y[rows], first.start[rows], noise[rows], generators(seed, rows.tolist(), "exposure"))
+        exposure = likeliest_exposure(
+            prior,
+            y[rows],
+            first.start[rows],
+            noise[rows],
+            generators(seed, rows.tolist(), "exposure"),
+        )
         parts.append((exposure, _scene(prior, y[rows], exposure, noise[rows])))
-    exposure = Exposure(torch.cat([e.factor for e, _ in parts]), torch.cat([e.offset for e, _ in parts]))
+    exposure = Exposure(
+        torch.cat([e.factor for e, _ in parts]), torch.cat([e.offset for e, _ in parts])
+    )
     scene = torch.cat([x for _, x in parts])
-    return [replace(shot, start=exposure if shot is first else shot.fit(scene, shot.measurement).exposure) for shot in shots]
+    return [
+        replace(
+            shot, start=exposure if shot is first else shot.fit(scene, shot.measurement).exposure
+        )
+        for shot in shots
+    ]
 
 
 def _scene(prior: Denoiser, y: Tensor, exposure: Exposure, noise: Tensor) -> Tensor:

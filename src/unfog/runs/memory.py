@@ -1,7 +1,9 @@
-"""When memory runs out: fewer images at a time, which changes no result, then a prior in tiles of half the size, and half of that.
+"""When memory runs out: fewer images at a time, which changes no result, then a prior in tiles of
+half the size, and half of that.
 
-Tiles see less of their surroundings. On a line, with a stationary prior whose correlation falls to 1 / e within a fourteenth of a tile,
-the mean that MMPS draws is that of the whole to .05 posterior deviations; a tenth makes it .08, a seventh .13. A warning says of tiles.
+Tiles see less of their surroundings. On a line, with a stationary prior whose correlation falls to
+1 / e within a fourteenth of a tile, the mean that MMPS draws is that of the whole to .05 posterior
+deviations; a tenth makes it .08, a seventh .13. A warning says of tiles.
 """
 
 from __future__ import annotations
@@ -16,13 +18,16 @@ from unfog.core.tiles import Tiled
 from unfog.errors import InputError
 
 LEAST_TILE = 8  # pixels
-_SAYINGS = ("not enough memory", "can't allocate memory", "out of memory")  # of torch, where it has no error of its own for it
+# of torch, where it has no error of its own for it
+_SAYINGS = ("not enough memory", "can't allocate memory", "out of memory")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Room:
-    """How much is done at a time: ``batch`` images, whole or, with ``tile``, in tiles of so many pixels."""
+    """How much is done at a time: ``batch`` images, whole or, with ``tile``, in tiles of so many
+    pixels.
+    """
 
     batch: int
     tile: int | None = None
@@ -37,12 +42,17 @@ class Room:
             return Room(self.batch // 2)
         tile = -(-(self.tile or max(space)) // 2)
         if tile < LEAST_TILE:
-            raise InputError(f"Memory runs out even for one image of {tuple(space)} in small tiles; close other programs, or crop it.")
+            raise InputError(
+                f"Memory runs out even for one image of {tuple(space)} in small tiles; close "
+                "other programs, or crop it."
+            )
         return Room(1, tile)
 
 
 def within_memory(work: Callable[[Room], T], room: Room, space: Sequence[int]) -> tuple[T, Room]:
-    """What ``work`` gives in as much of ``room`` as memory has, on images of the size ``space``, and how much that was."""
+    """What ``work`` gives in as much of ``room`` as memory has, on images of the size ``space``,
+    and how much that was.
+    """
     asked = room
     while True:
         try:
@@ -54,7 +64,11 @@ def within_memory(work: Callable[[Room], T], room: Room, space: Sequence[int]) -
             break
         room = room.half(space)  # not above, where the error still holds what filled the memory
     if room.tile != asked.tile:
-        warnings.warn(f"Memory ran out: images of {tuple(space)} are taken in overlapping tiles of {room.tile} pixels.", stacklevel=2)
+        warnings.warn(
+            f"Memory ran out: images of {tuple(space)} are taken in overlapping tiles of "
+            f"{room.tile} pixels.",
+            stacklevel=2,
+        )
     return done, room
 
 

@@ -1,11 +1,14 @@
-r"""Restoration: samples of x_0 given a measurement y = A x_0 + noise, their mean and standard deviation.
+r"""Restoration: samples of x_0 given a measurement y = A x_0 + noise, their mean and standard
+deviation.
 
-Data come in natural units; with the codec's x_natural = scale x + offset the measurement becomes, on the model's scale,
+Data come in natural units; with the codec's x_natural = scale x + offset the measurement becomes,
+on the model's scale,
 
     y' = (y - A offset) / scale,   sigma' = sigma / scale.
 
-Denoising is exact (``posterior.direct``), and its mean is one call of the network, free of the scatter of a few samples; other linear
-measurements go through MMPS (``posterior.mmps``), unless another method is asked for by name.
+Denoising is exact (``posterior.direct``), and its mean is one call of the network, free of the
+scatter of a few samples; other linear measurements go through MMPS (``posterior.mmps``), unless
+another method is asked for by name.
 """
 
 from __future__ import annotations
@@ -61,14 +64,17 @@ for _name, _method in {
     methods.register(_name)(_method)
 AUTO = "auto"
 
-GRID = {"name": "karras", "sigma_max": 10.0}  # a measurement needs less noise than a sample from nothing
+# a measurement needs less noise than a sample from nothing
+GRID = {"name": "karras", "sigma_max": 10.0}
 
 
 @dataclass(frozen=True)
 class Restored:
-    """Natural units: ``mean`` and ``std`` (images, channels, *space), ``samples`` (images, K, channels, *space).
+    """Natural units: ``mean`` and ``std`` (images, channels, *space), ``samples`` (images, K,
+    channels, *space).
 
-    The mean is the posterior's where that is known exactly, in denoising, and otherwise that of the samples.
+    The mean is the posterior's where that is known exactly, in denoising, and otherwise that of the
+    samples.
     """
 
     mean: Tensor
@@ -76,17 +82,29 @@ class Restored:
     samples: Tensor
 
     def interval(self, scale: float = 1.0, level: float = LEVEL) -> tuple[Tensor, Tensor]:
-        """The central interval of a normal of this mean, and of this standard deviation times ``scale``."""
-        half = scale * self.std * torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64)).to(self.std)
+        """The central interval of a normal of this mean, and of this standard deviation times
+        ``scale``.
+        """
+        half = (
+            scale
+            * self.std
+            * torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64)).to(self.std)
+        )
         return self.mean - half, self.mean + half
 
 
-def posterior_denoiser(denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, method: str = AUTO) -> Denoiser:
-    """The denoiser given the measurement, by a method's name; "auto" is exact where x_0 itself is measured, and MMPS elsewhere."""
+def posterior_denoiser(
+    denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, method: str = AUTO
+) -> Denoiser:
+    """The denoiser given the measurement, by a method's name; "auto" is exact where x_0 itself is
+    measured, and MMPS elsewhere.
+    """
     if method == AUTO and isinstance(operator, Identity):
         return DirectMeasurement(denoiser, measurement, sigma)
     name = "mmps" if method == AUTO else method
-    return methods.build(name, denoiser=denoiser, operator=operator, measurement=measurement, sigma=sigma)
+    return methods.build(
+        name, denoiser=denoiser, operator=operator, measurement=measurement, sigma=sigma
+    )
 
 
 def restore(
@@ -102,7 +120,8 @@ def restore(
     report: Report | None = None,
     method: str = AUTO,
 ) -> Restored:
-    """Restore a stack of images (n, channels, *space of the measurement), natural units; ``sigma`` is the noise's standard deviation.
+    """Restore a stack of images (n, channels, *space of the measurement), natural units; ``sigma``
+    is the noise's standard deviation.
 
     Sample k of image i depends on (seed, i, k) alone, not on the batch.
     """
@@ -112,22 +131,45 @@ def restore(
     scaled, noise = _to_model_scale(run, measurement, operator, sigma)
 
     def posterior(rows: list[int], room: Room) -> tuple[Denoiser, Plan]:
-        return posterior_denoiser(room.prior(run.denoiser), operator.of(rows), scaled[rows], noise, method), plan
+        return posterior_denoiser(
+            room.prior(run.denoiser), operator.of(rows), scaled[rows], noise, method
+        ), plan
 
     shape = (run.shape[0], *_space(operator, measurement))
-    stack = draw_posterior(run, posterior, len(measurement), shape, samples=samples, seed=seed, batch=batch, report=report)
+    stack = draw_posterior(
+        run,
+        posterior,
+        len(measurement),
+        shape,
+        samples=samples,
+        seed=seed,
+        batch=batch,
+        report=report,
+    )
     exact = method == AUTO and isinstance(operator, Identity)
     mean = posterior_mean(run, measurement, sigma, batch) if exact else stack.mean(1)
     return Restored(mean, stack.std(1), stack)
 
 
-Posterior = Callable[[list[int], Room], tuple[Denoiser, Plan]]  # for images by number, in as much room as there is
+Posterior = Callable[
+    [list[int], Room], tuple[Denoiser, Plan]
+]  # for images by number, in as much room as there is
 
 
 def draw_posterior(
-    run: Run, posterior: Posterior, images: int, shape: tuple[int, ...], *, samples: int, seed: int, batch: int, report: Report | None,
-) -> Tensor:  # fmt: skip
-    """Draws (images, samples, *shape), natural units, ``batch`` at a time, or fewer where memory runs out."""
+    run: Run,
+    posterior: Posterior,
+    images: int,
+    shape: tuple[int, ...],
+    *,
+    samples: int,
+    seed: int,
+    batch: int,
+    report: Report | None,
+) -> Tensor:
+    """Draws (images, samples, *shape), natural units, ``batch`` at a time, or fewer where memory
+    runs out.
+    """
     if samples < 2:
         raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     jobs = [(i, k) for i in range(images) for k in range(samples)]
@@ -137,11 +179,15 @@ def draw_posterior(
         randomness = [generator(seed, "restore", i, k) for i, k in chosen]
         return run_plan(denoiser, plan, randomness, shape, report=tell)
 
-    return run.codec.decode(in_batches(jobs, some, shape[1:], batch, report)).reshape(images, samples, *shape)
+    return run.codec.decode(in_batches(jobs, some, shape[1:], batch, report)).reshape(
+        images, samples, *shape
+    )
 
 
 def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Tensor:
-    """E[x_0 | noisy] of images (n, channels, *space) with Gaussian noise, natural units: one network call."""
+    """E[x_0 | noisy] of images (n, channels, *space) with Gaussian noise, natural units: one
+    network call.
+    """
     scaled, noise = _to_model_scale(run, noisy, Identity(), sigma)
     process = run.denoiser.process
     t = process.t_of_noise_level(torch.tensor(noise))
@@ -149,28 +195,47 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     def mean(room: Room) -> Tensor:
         prior = room.prior(run.denoiser)
         with torch.no_grad():
-            return torch.cat([prior(part * process.alpha(t).to(part), t).mean for part in torch.split(scaled, room.batch)])
+            return torch.cat(
+                [
+                    prior(part * process.alpha(t).to(part), t).mean
+                    for part in torch.split(scaled, room.batch)
+                ]
+            )
 
     return run.codec.decode(within_memory(mean, Room(batch), noisy.shape[2:])[0])
 
 
 def measured_where(operator: Operator, shape: Sequence[int]) -> Tensor:
-    """True at the values of y that are not 0 whatever the images (n, channels, *space) are, as a mask leaves them."""
+    """True at the values of y that are not 0 whatever the images (n, channels, *space) are, as a
+    mask leaves them.
+    """
     return operator(torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))) != 0
 
 
-def data_consistency(operator: Operator, measurement: Tensor, samples: Tensor, sigma: float) -> float:
-    """The root mean square of y - A x over what was measured, in deviations of the noise: about 1 where samples (n, K, ...) explain y.
+def data_consistency(
+    operator: Operator, measurement: Tensor, samples: Tensor, sigma: float
+) -> float:
+    """The root mean square of y - A x over what was measured, in deviations of the noise: about 1
+    where samples (n, K, ...) explain y.
 
     Values that are 0 whatever x is, where a mask leaves them out, do not count.
     """
     seen = measured_where(operator, samples[:, 0].shape)
-    seen &= measurement.flatten(1).any(1).view(-1, *(1,) * (measurement.ndim - 1))  # an empty image is left as it is
-    misfit = torch.stack([(measurement - operator(x))[seen.expand_as(measurement)].square().mean() for x in samples.unbind(1)])
+    seen &= (
+        measurement.flatten(1).any(1).view(-1, *(1,) * (measurement.ndim - 1))
+    )  # an empty image is left as it is
+    misfit = torch.stack(
+        [
+            (measurement - operator(x))[seen.expand_as(measurement)].square().mean()
+            for x in samples.unbind(1)
+        ]
+    )
     return float(misfit.mean().sqrt()) / sigma
 
 
-NoiseModel = Callable[[Run, Tensor, Operator, float], Tensor]  # a measurement to one whose noise is nearly Gaussian
+NoiseModel = Callable[
+    [Run, Tensor, Operator, float], Tensor
+]  # a measurement to one whose noise is nearly Gaussian
 EM_PASSES = 3
 
 
@@ -179,7 +244,9 @@ def _gaussian(run: Run, measurement: Tensor, operator: Operator, sigma: float) -
 
 
 def _rician(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> Tensor:
-    """Magnitudes as real parts, natural units: where x_0 itself is measured by expectation maximisation, its M-step the denoiser."""
+    """Magnitudes as real parts, natural units: where x_0 itself is measured by expectation
+    maximisation, its M-step the denoiser.
+    """
     real = rician_to_gaussian(measurement, sigma)
     for _ in range(EM_PASSES if isinstance(operator, Identity) else 0):
         real = expected_real_part(measurement, posterior_mean(run, real, sigma), sigma)
@@ -189,7 +256,9 @@ def _rician(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> 
 noise_models: dict[str, NoiseModel] = {"gaussian": _gaussian, "rician": _rician}
 
 
-def _to_model_scale(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> tuple[Tensor, float]:
+def _to_model_scale(
+    run: Run, measurement: Tensor, operator: Operator, sigma: float
+) -> tuple[Tensor, float]:
     """The measurement and its noise on the model's scale, for an affine codec."""
     space = _space(operator, measurement)
     zero = torch.zeros(1, run.shape[0], *space)

@@ -1,7 +1,9 @@
-"""A run: a trained model in a folder, or one of the priors in the package, opened by path or by name.
+"""A run: a trained model in a folder, or one of the priors in the package, opened by path or by
+name.
 
-A training run holds ``config.yaml`` and ``checkpoints/``; an exported one (as the shipped priors are) ``config.yaml``,
-``weights.safetensors`` (averaged weights) and ``manifest.json`` with the SHA-256 of both.
+A training run holds ``config.yaml`` and ``checkpoints/``; an exported one (as the shipped priors
+are) ``config.yaml``, ``weights.safetensors`` (averaged weights) and ``manifest.json`` with the
+SHA-256 of both.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ WEIGHTS, CONFIG, MANIFEST, CARD = "weights.safetensors", "config.yaml", "manifes
 
 @dataclass(frozen=True)
 class Run:
-    """A trained denoiser with what is needed to use it; ``card`` holds the figures measured on it, if any."""
+    """A trained denoiser with what is needed to use it; ``card`` holds the figures measured on it,
+    if any.
+    """
 
     path: Path
     config: Config
@@ -50,7 +54,10 @@ class Run:
         try:
             parts.denoiser.load_state_dict(_weights(path))
         except RuntimeError as error:
-            raise InputError(f"The weights in {path.name} do not fit their {CONFIG}; restore both from one source.") from error
+            raise InputError(
+                f"The weights in {path.name} do not fit their {CONFIG}; restore both from one "
+                "source."
+            ) from error
         parts.denoiser.eval().requires_grad_(False)
         card = json.loads((path / CARD).read_text()) if (path / CARD).is_file() else {}
         return cls(path, config, parts.denoiser, parts.codec, parts.shape, card)
@@ -61,7 +68,9 @@ class Run:
 
     @property
     def weights_sha256(self) -> str:
-        """The identity of the weights: names, types, shapes and bytes, whatever file they lie in."""
+        """The identity of the weights: names, types, shapes and bytes, whatever file they lie
+        in.
+        """
         digest = hashlib.sha256()
         for name, value in sorted(self.denoiser.state_dict().items()):
             array = np.ascontiguousarray(value.detach().cpu().numpy())
@@ -82,7 +91,10 @@ def locate(source: str | Path) -> Path:
         return Path(str(files("unfog"))) / "priors" / str(source)
     if not (path / CONFIG).is_file():
         shipped = ", ".join(priors()) or "none"
-        raise InputError(f"{source} is not a run: there is no {CONFIG} in it; give a trained run's folder or a shipped prior ({shipped}).")
+        raise InputError(
+            f"{source} is not a run: there is no {CONFIG} in it; give a trained run's folder or "
+            f"a shipped prior ({shipped})."
+        )
     return path
 
 
@@ -95,9 +107,13 @@ def export(source: str | Path, out: Path) -> Path:
 
 
 def write_run(out: Path, weights: Mapping[str, Tensor], config: Config) -> Path:
-    """Write weights and config as an exported run into the folder ``out``, which may be there already."""
+    """Write weights and config as an exported run into the folder ``out``, which may be there
+    already.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file({name: value.contiguous() for name, value in weights.items()}, out / WEIGHTS)
+    safetensors.torch.save_file(
+        {name: value.contiguous() for name, value in weights.items()}, out / WEIGHTS
+    )
     save_config(config, out / CONFIG)
     manifest = {name: _sha256(out / name) for name in (WEIGHTS, CONFIG)}
     (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
@@ -112,10 +128,14 @@ def _weights(path: Path) -> dict[str, Tensor]:
     if (path / "checkpoints").is_dir():
         return load_ema(path)
     if not (path / MANIFEST).is_file() or not (path / WEIGHTS).is_file():
-        raise InputError(f"{path} holds neither checkpoints nor {WEIGHTS} with its {MANIFEST}; train it first.")
+        raise InputError(
+            f"{path} holds neither checkpoints nor {WEIGHTS} with its {MANIFEST}; train it first."
+        )
     for name, expected in json.loads((path / MANIFEST).read_text()).items():
         if _sha256(path / name) != expected:
-            raise InputError(f"{name} in {path.name} is not as it was written (its SHA-256 differs); restore it.")
+            raise InputError(
+                f"{name} in {path.name} is not as it was written (its SHA-256 differs); restore it."
+            )
     return safetensors.torch.load_file(path / WEIGHTS)
 
 
@@ -124,7 +144,8 @@ def require_posterior_mean(run: Run) -> None:
     name = run.config.get("objective", {}).get("name", "")
     if any(jumping in name for jumping in ("consistency", "adversarial")):
         raise InputError(
-            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore or invert; use the run it was distilled from."
+            f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore or "
+            "invert; use the run it was distilled from."
         )
 
 

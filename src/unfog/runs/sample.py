@@ -33,19 +33,30 @@ class Plan:
 
     @classmethod
     def of(
-        cls, run: Run, sampler: str | Mapping[str, Any] | None = None, steps: int | None = None, grid: str | Mapping[str, Any] | None = None
+        cls,
+        run: Run,
+        sampler: str | Mapping[str, Any] | None = None,
+        steps: int | None = None,
+        grid: str | Mapping[str, Any] | None = None,
     ) -> Plan:
-        """The run's own sampling section, with what is given in its place; ``auto`` and ``calibrated`` as in ``runs.calibrate``."""
+        """The run's own sampling section, with what is given in its place; ``auto`` and
+        ``calibrated`` as in ``runs.calibrate``.
+        """
         section = run.config["sampling"]
         if sampler == "auto":
             sampler = solvers.automatic(run, steps or section["steps"], own_times=grid is None)
         if sampler == "calibrated":
             if grid is not None:
                 raise InputError(
-                    "A calibrated solver has times of its own, for samples from nothing: leave the grid out, or take another sampler."
+                    "A calibrated solver has times of its own, for samples from nothing: leave "
+                    "the grid out, or take another sampler."
                 )
             solver = solvers.load_solver(run, steps or section["steps"])
-            return cls(solver, solver.times, {"sampler": sampler, "steps": solver.calls, "grid": "calibrated"})
+            return cls(
+                solver,
+                solver.times,
+                {"sampler": sampler, "steps": solver.calls, "grid": "calibrated"},
+            )
         names: dict[str, Any] = {
             "sampler": sampler or section["sampler"],
             "steps": steps or section["steps"],
@@ -68,7 +79,9 @@ def draw(
     shape: Sequence[int] | None = None,
     report: Report | None = None,
 ) -> Tensor:
-    """Samples with these ids, (len(ids), channels, *space) in natural units; each depends on ``seed`` and its id alone."""
+    """Samples with these ids, (len(ids), channels, *space) in natural units; each depends on
+    ``seed`` and its id alone.
+    """
     bordered = run.denoiser if guidance is None else guided(run, guidance)
     denoiser = Seamless(bordered) if seamless else bordered
     chunks, total = [], -(-len(ids) // batch) * (len(plan.grid) - 1)
@@ -77,14 +90,28 @@ def draw(
         chosen = {name: value[start : start + batch] for name, value in (condition or {}).items()}
         done = start // batch * (len(plan.grid) - 1)
         told = None if report is None else (lambda k, _, done=done: report(done + k, total))
-        chunks.append(run_plan(denoiser, plan, generators(seed, some), shape or run.shape, condition=chosen, report=told))
+        chunks.append(
+            run_plan(
+                denoiser,
+                plan,
+                generators(seed, some),
+                shape or run.shape,
+                condition=chosen,
+                report=told,
+            )
+        )
     return run.codec.decode(torch.cat(chunks))
 
 
 def guided(run: Run, scale: float) -> Denoiser:
-    """The run's denoiser with classifier-free guidance; ``InputError`` where it was trained without a null."""
+    """The run's denoiser with classifier-free guidance; ``InputError`` where it was trained without
+    a null.
+    """
     if scale != 1 and not any(drops(run.config).values()):
-        raise InputError(f"Guidance needs a model that knows its null, and {run.name} was trained without one (drop: 0); take guidance 1.")
+        raise InputError(
+            f"Guidance needs a model that knows its null, and {run.name} was trained without one "
+            "(drop: 0); take guidance 1."
+        )
     return ClassifierFree(run.denoiser, scale)
 
 
@@ -99,4 +126,12 @@ def run_plan(
 ) -> Tensor:
     """One batch on the model's scale, a sample a generator."""
     x = normal((len(randomness), *shape), randomness) * denoiser.process.sigma(plan.grid[0]).float()
-    return solve(denoiser, x, plan.grid, plan.sampler, randomness=randomness, condition=condition, report=report)
+    return solve(
+        denoiser,
+        x,
+        plan.grid,
+        plan.sampler,
+        randomness=randomness,
+        condition=condition,
+        report=report,
+    )

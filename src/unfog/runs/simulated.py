@@ -1,4 +1,6 @@
-"""Raw data of scanners, simulated from a run's images: what ``--task mri`` and ``--task ct`` measure (``workflows.raw``)."""
+"""Raw data of scanners, simulated from a run's images: what ``--task mri`` and ``--task ct``
+measure (``workflows.raw``).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from unfog.runs.run import Run
 
 
 def simulated_mri(run: Run, acceleration: int, coils: int) -> Operator:
-    """k-space of a birdcage's coils, one line in ``acceleration``; a third of those lines lie in the middle."""
+    """k-space of a birdcage's coils, one line in ``acceleration``; a third of those lines lie in
+    the middle.
+    """
     rows, columns = _plane(run, "MRI")
     maps = birdcage(coils, (rows, columns)).to(torch.complex64)
     lines = random_lines(rows, columns, acceleration, rows // (3 * acceleration))
@@ -32,5 +36,8 @@ def simulated_ct(run: Run, views: int) -> Operator:
 
 def _plane(run: Run, name: str) -> tuple[int, int]:
     if run.shape[0] != 1 or len(run.shape) != 3:
-        raise InputError(f"{name} is simulated on images of one channel and two dimensions, and {run.name} makes {run.shape}.")
+        raise InputError(
+            f"{name} is simulated on images of one channel and two dimensions, and {run.name} "
+            f"makes {run.shape}."
+        )
     return run.shape[1], run.shape[2]

@@ -44,7 +44,9 @@ def train_config(
     resume: bool = False,
     callback: Callback | None = None,
 ) -> TrainResult:
-    """Train what a config describes, from the weights of ``start`` if given; a ``teacher`` is for its objective alone."""
+    """Train what a config describes, from the weights of ``start`` if given; a ``teacher`` is for
+    its objective alone.
+    """
     settings = TrainSettings.of(config["training"])
     augment = augmentations.build(config["augment"])
     parts, objective = build(config), objective_of(config, teacher)
@@ -52,8 +54,22 @@ def train_config(
         try:
             parts.denoiser.load_state_dict(start.state_dict())
         except RuntimeError as error:
-            raise InputError("The run to start from has another network or other conditions; set this one's alike.") from error
-    return train(parts.denoiser, objective, dataset, augment, settings, out, config, codec=parts.codec, resume=resume, callback=callback)
+            raise InputError(
+                "The run to start from has another network or other conditions; set this one's "
+                "alike."
+            ) from error
+    return train(
+        parts.denoiser,
+        objective,
+        dataset,
+        augment,
+        settings,
+        out,
+        config,
+        codec=parts.codec,
+        resume=resume,
+        callback=callback,
+    )
 
 
 def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Objective:
@@ -63,7 +79,9 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
     if "teacher" in asked and teacher is None:
         raise InputError(f"The objective {section['name']!r} needs a teacher; use unfog distill.")
     known = {"teacher": teacher, "process": processes.build(config["process"])}
-    return objectives.build(section, **{name: part for name, part in known.items() if name in asked})
+    return objectives.build(
+        section, **{name: part for name, part in known.items() if name in asked}
+    )
 
 
 def train_system(
@@ -78,14 +96,16 @@ def train_system(
 ) -> dict[str, Any]:
     """``unfog train``: the run folder, its last step and loss, parameters and time.
 
-    With ``start`` the averaged weights of another run are trained on, and its name and their SHA-256 stand in the config. With
-    ``minutes`` the number of steps is set from a short measurement of the rate, and stands there too: the learning rate then ends its
-    decay on time.
+    With ``start`` the averaged weights of another run are trained on, and its name and their
+    SHA-256 stand in the config. With ``minutes`` the number of steps is set from a short
+    measurement of the rate, and stands there too: the learning rate then ends its decay on time.
     """
     from unfog.progress import progress
 
     if resume and minutes is not None:
-        raise InputError("A resumed run has its number of steps already; leave out --minutes, or give --steps.")
+        raise InputError(
+            "A resumed run has its number of steps already; leave out --minutes, or give --steps."
+        )
     if resume and start is not None:
         raise InputError("A resumed run goes on from its own weights; leave out --start.")
     begin = None if start is None else Run.open(start)
@@ -100,23 +120,46 @@ def train_system(
             config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
     begun = time.perf_counter()
     with progress(config["training"]["steps"]) as callback:
-        result = train_config(config, dataset, out, start=None if begin is None else begin.denoiser, resume=resume, callback=callback)
+        result = train_config(
+            config,
+            dataset,
+            out,
+            start=None if begin is None else begin.denoiser,
+            resume=resume,
+            callback=callback,
+        )
     parameters = sum(p.numel() for p in build(config).denoiser.parameters())
     seconds = round(time.perf_counter() - begun, 1)
-    return {"run": str(out), "system": system, "step": result.step, "loss": result.loss, "parameters": parameters, "seconds": seconds}
+    return {
+        "run": str(out),
+        "system": system,
+        "step": result.step,
+        "loss": result.loss,
+        "parameters": parameters,
+        "seconds": seconds,
+    }
 
 
-def rate(config: Config, dataset: Dataset, seconds: float = 8.0, teacher: NetworkDenoiser | None = None) -> float:
+def rate(
+    config: Config, dataset: Dataset, seconds: float = 8.0, teacher: NetworkDenoiser | None = None
+) -> float:
     """Training steps a second, measured on a copy that is thrown away."""
     settings = TrainSettings.of(config["training"])
     parts = build(config)
     objective = objective_of(config, teacher)
-    learner = Learner(parts.denoiser, settings, torch.device("cpu"), getattr(objective, "head", None))
-    feed = Feed(dataset, augmentations.build(config["augment"]), parts.codec, settings, learner.device)
+    learner = Learner(
+        parts.denoiser, settings, torch.device("cpu"), getattr(objective, "head", None)
+    )
+    feed = Feed(
+        dataset, augmentations.build(config["augment"]), parts.codec, settings, learner.device
+    )
     done, begun = 0, 0.0
     for step in range(1, 1000):
         batch, chosen = feed(step)
-        learner.update(lambda b=batch, c=chosen, s=step: objective(learner.denoiser, b, c, settings.seed, s), settings.lr)  # type: ignore[misc]
+        learner.update(
+            lambda b=batch, c=chosen, s=step: objective(learner.denoiser, b, c, settings.seed, s),
+            settings.lr,
+        )  # type: ignore[misc]
         if step == 2:  # the first steps allocate
             begun = time.perf_counter()
         elif step > 2:
@@ -134,15 +177,21 @@ def _configured(system: str, data: str, overrides: Sequence[str]) -> tuple[Confi
     config = configure(system, dataset, section, overrides)
     if config["data"] == section:
         return config, dataset
-    section = config["data"]  # a setting chose other data, whose shape or conditions the recipe must see
+    section = config[
+        "data"
+    ]  # a setting chose other data, whose shape or conditions the recipe must see
     dataset = open_dataset(section)
-    return configure(system, dataset, section, [pair for pair in overrides if not pair.startswith("data.")]), dataset
+    return configure(
+        system, dataset, section, [pair for pair in overrides if not pair.startswith("data.")]
+    ), dataset
 
 
 def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
     config = load_config(out / CONFIG)
     if config["system"] != system:
-        raise InputError(f"{out} is a run of {config['system']!r}, not of {system!r}; resume it as what it is.")
+        raise InputError(
+            f"{out} is a run of {config['system']!r}, not of {system!r}; resume it as what it is."
+        )
     return apply_overrides(copy.deepcopy(config), overrides)
 
 
@@ -154,5 +203,8 @@ def _data_section(data: str) -> Config:
         return {"name": data}
     path = Path(data)
     if not path.exists():
-        raise InputError(f"There is no data set and no file or folder {data!r}; data sets: {', '.join(datasets.names())}.")
+        raise InputError(
+            f"There is no data set and no file or folder {data!r}; data sets: "
+            f"{', '.join(datasets.names())}."
+        )
     return {"name": kind_of(path), "path": str(path)}

@@ -1,7 +1,8 @@
-"""``unfog calibrate-uncertainty``: a factor on the standard deviation, for each task, so that its 90 % interval covers 90 %.
+"""``unfog calibrate-uncertainty``: a factor on the standard deviation, for each task, so that its
+90 % interval covers 90 %.
 
-It lies in the run's folder, ``uncertainty/denoise.json``, with the SHA-256 of the weights it was learned on; ``unfog restore`` applies
-it, and where there is none that of the run's card.
+It lies in the run's folder, ``uncertainty/denoise.json``, with the SHA-256 of the weights it was
+learned on; ``unfog restore`` applies it, and where there is none that of the run's card.
 """
 
 from __future__ import annotations
@@ -37,40 +38,74 @@ def interval_scale(run: Run, task: str) -> float:
         return float(run.card.get("interval_scale", {}).get(task, 1.0))
     record = json.loads(path.read_text())
     if record["weights_sha256"] != run.weights_sha256:
-        raise InputError(f"{FOLDER}/{path.name} was learned on other weights than those of {run.name}; calibrate again with --overwrite.")
+        raise InputError(
+            f"{FOLDER}/{path.name} was learned on other weights than those of {run.name}; "
+            "calibrate again with --overwrite."
+        )
     return float(record["scale"])
 
 
 def calibrate_uncertainty(
-    run: Run, data: str | Path, task: str, operator: Operator, noise: float, *, images: int = 16, samples: int = 8, seed: int = 0,
-    steps: int | None = None, sampler: str | None = None, overwrite: bool = False, report: Report | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Degrade evenly spaced held-out images, restore them, and keep the conformal factor of the error on the standard deviation.
+    run: Run,
+    data: str | Path,
+    task: str,
+    operator: Operator,
+    noise: float,
+    *,
+    images: int = 16,
+    samples: int = 8,
+    seed: int = 0,
+    steps: int | None = None,
+    sampler: str | None = None,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> dict[str, Any]:
+    """Degrade evenly spaced held-out images, restore them, and keep the conformal factor of the
+    error on the standard deviation.
 
-    ``noise`` is the standard deviation added, in the units of what ``operator`` measures of the data. A factor holds for degradations like
-    the one it was learned on.
+    ``noise`` is the standard deviation added, in the units of what ``operator`` measures of the
+    data. A factor holds for degradations like the one it was learned on.
     """
     path = run.path / FOLDER / f"{task}.json"
     if path.exists() and not overwrite:
-        raise InputError(f"{run.name} has a factor for {task} already; give --overwrite to learn it again.")
+        raise InputError(
+            f"{run.name} has a factor for {task} already; give --overwrite to learn it again."
+        )
     dataset, begun = open_dataset(data), time.perf_counter()
     if dataset.shape[0] != run.shape[0] or len(dataset.shape) != len(run.shape):
         raise InputError(
-            f"{run.name} works on images of {run.shape} and {data} holds {dataset.shape}; give data like those it was trained on."
+            f"{run.name} works on images of {run.shape} and {data} holds {dataset.shape}; give "
+            "data like those it was trained on."
         )
     if not 2 <= images <= len(dataset):
-        raise InputError(f"A calibration takes 2 to {len(dataset)} images of this data, got {images}.")
+        raise InputError(
+            f"A calibration takes 2 to {len(dataset)} images of this data, got {images}."
+        )
     truth = dataset.batch(np.linspace(0, len(dataset) - 1, images).round().astype(int))["x"]
     noisy = add_gaussian(operator(truth), noise, generators(seed, range(images), "calibrate"))
     y = torch.where(measured_where(operator, truth.shape), noisy, 0.0)
     plan = Plan.of(run, sampler, steps, GRID)
-    restored = restore(run, y, operator, noise, samples=samples, plan=plan, seed=seed, report=report)
+    restored = restore(
+        run, y, operator, noise, samples=samples, plan=plan, seed=seed, report=report
+    )
     scale = conformal_scale(truth - restored.mean, restored.std)
-    covered = [float(coverage(truth, *restored.interval(factor)).mean()) for factor in (student_scale(samples), scale)]
+    covered = [
+        float(coverage(truth, *restored.interval(factor)).mean())
+        for factor in (student_scale(samples), scale)
+    ]
     summary = {
-        "task": task, "scale": scale, "level": LEVEL, "covered before": covered[0], "covered after": covered[1], "data": str(data),
-        "images": images, "samples": samples, "noise": noise, "seed": seed, **plan.names,
-    }  # fmt: skip
+        "task": task,
+        "scale": scale,
+        "level": LEVEL,
+        "covered before": covered[0],
+        "covered after": covered[1],
+        "data": str(data),
+        "images": images,
+        "samples": samples,
+        "noise": noise,
+        "seed": seed,
+        **plan.names,
+    }
     path.parent.mkdir(exist_ok=True)
     record = {**summary, "weights_sha256": run.weights_sha256}
     write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)

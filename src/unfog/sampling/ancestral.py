@@ -1,10 +1,13 @@
 r"""Ancestral samplers: DDPM (Ho et al. 2020) and DDIM (Song, Meng & Ermon 2021).
 
-DDPM draws x_s from the bridge between x_t and x_0 (``core.bridge``) with x_0 replaced by its posterior mean,
+DDPM draws x_s from the bridge between x_t and x_0 (``core.bridge``) with x_0 replaced by its
+posterior mean,
 
-    x_s = bridge mean + sqrt(v) noise,   v: the bridge's own variance, the forward step's, or one that was learned;
+    x_s = bridge mean + sqrt(v) noise,
+    v: the bridge's own variance, the forward step's, or one that was learned;
 
-DDIM keeps only a share eta of the noise: x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) noise_t + eta sqrt(v) noise.
+DDIM keeps only a share eta of the noise: x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) noise_t +
+eta sqrt(v) noise.
 """
 
 from __future__ import annotations
@@ -40,9 +43,14 @@ def large(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
 
 @variances.register("posterior")
 def posterior(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
-    """small + (d mean / d x_0)^2 Var(x_0 | x_t): right to second order (Bao et al. 2022); learned variances come this way."""
+    """small + (d mean / d x_0)^2 Var(x_0 | x_t): right to second order (Bao et al. 2022); learned
+    variances come this way.
+    """
     if posterior.variance is None:
-        raise InputError("The posterior variance needs a model that learned one; use the variance 'small' or 'large'.")
+        raise InputError(
+            "The posterior variance needs a model that learned one; use the variance 'small' or "
+            "'large'."
+        )
     return expand(bridge.small, x_t) + expand(bridge.x0_gain, x_t) ** 2 * posterior.variance
 
 
@@ -53,7 +61,14 @@ class DDPM:
     variance: Variance = field(default=small)
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         p, bridge = denoiser(x_t, t, **condition), Bridge.of(denoiser.process, t, s)
         mean = expand(bridge.x0_gain, x_t) * p.mean + expand(bridge.xt_gain, x_t) * x_t
@@ -69,12 +84,22 @@ class DDIM:
     eta: float = 0.0
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         x0, bridge = denoiser(x_t, t, **condition).mean, Bridge.of(denoiser.process, t, s)
         noise = (x_t - expand(bridge.alpha_t, x_t) * x0) / expand(bridge.sigma_t, x_t)
         fresh = self.eta**2 * bridge.small
-        x_s = expand(bridge.alpha_s, x_t) * x0 + expand((bridge.sigma_s**2 - fresh).clamp(min=0).sqrt(), x_t) * noise
+        x_s = (
+            expand(bridge.alpha_s, x_t) * x0
+            + expand((bridge.sigma_s**2 - fresh).clamp(min=0).sqrt(), x_t) * noise
+        )
         if float(fresh) > 0:
             x_s = x_s + expand(fresh.sqrt(), x_t) * normal_like(x_t, randomness)
         return x_s, ()

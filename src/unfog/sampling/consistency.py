@@ -1,12 +1,15 @@
 r"""Multistep consistency sampling (Song et al. 2023; in segments: Heek et al. 2024).
 
-A consistency model of N segments jumps from any x_t of a segment to the segment's end e along the probability-flow ODE. Its output is
-the x_0 whose straight line through x_t meets that end, so it is a denoiser, and the jump is DDIM's step. A step from t to s is
+A consistency model of N segments jumps from any x_t of a segment to the segment's end e along the
+probability-flow ODE. Its output is the x_0 whose straight line through x_t meets that end, so it is
+a denoiser, and the jump is DDIM's step. A step from t to s is
 
-    x_r = the jump from x_t to r = min(e, s),      x_s = (alpha_s / alpha_r) x_r + sqrt(sigma_s^2 - (alpha_s / alpha_r)^2 sigma_r^2) noise:
+    x_r = the jump from x_t to r = min(e, s),
+    x_s = (alpha_s / alpha_r) x_r + sqrt(sigma_s^2 - (alpha_s / alpha_r)^2 sigma_r^2) noise:
 
-where s is the segment's end nothing is added (Heek et al.); with one segment, e = 0, the sample is noised anew (Song et al.). Either
-way x_s has its law exactly. A grid coarser than the segments steps over ends, as DDIM would.
+where s is the segment's end nothing is added (Heek et al.); with one segment, e = 0, the sample is
+noised anew (Song et al.). Either way x_s has its law exactly. A grid coarser than the segments
+steps over ends, as DDIM would.
 """
 
 from __future__ import annotations
@@ -29,23 +32,38 @@ LARGEST = 64  # segments
 
 @dataclass(frozen=True)
 class Consistency:
-    """For a model of ``segments`` segments between the points of the grid ``angle`` of this ``scale``; one call a step."""
+    """For a model of ``segments`` segments between the points of the grid ``angle`` of this
+    ``scale``; one call a step.
+    """
 
     segments: int = 1
     scale: float = 0.5
 
     def __post_init__(self) -> None:
         if not 1 <= self.segments <= LARGEST:
-            raise InputError(f"A consistency model has 1 to {LARGEST} segments, not {self.segments}.")
+            raise InputError(
+                f"A consistency model has 1 to {LARGEST} segments, not {self.segments}."
+            )
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process, ends = denoiser.process, angle(self.scale)(denoiser.process, self.segments)
-        end = ends[ends < t - 1e-9].max()  # a time that comes from a file or a table is an end to the last few digits
+        end = ends[
+            ends < t - 1e-9
+        ].max()  # a time that comes from a file or a table is an end to the last few digits
         landing = end if bool((end - s).abs() < 1e-9) else end.minimum(s)
         x = straight(process, x_t, denoiser(x_t, t, **condition).mean, t, landing)
         if not float(s) > float(landing):
             return x, ()
         up = Bridge.of(process, s, landing)
-        return expand(up.alpha_t / up.alpha_s, x) * x + expand(up.large.sqrt(), x) * normal_like(x, randomness), ()
+        return expand(up.alpha_t / up.alpha_s, x) * x + expand(up.large.sqrt(), x) * normal_like(
+            x, randomness
+        ), ()

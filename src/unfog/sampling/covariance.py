@@ -1,15 +1,18 @@
 r"""Calibrated draws: ancestral sampling that keeps the spread of the posterior at few steps.
 
-An ancestral step takes x_0 for its mean, and so drops the spread of x_0 given x_t. Here x_s has the covariance that it has where
-x_0 given x_t is Gaussian,
+An ancestral step takes x_0 for its mean, and so drops the spread of x_0 given x_t. Here x_s has the
+covariance that it has where x_0 given x_t is Gaussian,
 
-    x_s = bridge mean at E[x_0 | x_t] + (v I + g^2 Cov(x_0 | x_t))^{1/2} noise,     v: the bridge's variance,  g = d mean(x_s) / d x_0,
+    x_s = bridge mean at E[x_0 | x_t] + (v I + g^2 Cov(x_0 | x_t))^{1/2} noise,
+    v: the bridge's variance,  g = d mean(x_s) / d x_0,
 
-with Cov(x_0 | x_t) from the denoiser's Jacobian (Tweedie's second formula) and the root by the Lanczos process: one network call and
-``products`` vector-Jacobian products a step, each about another call. The last step, onto sigma = 0, has its noise too.
+with Cov(x_0 | x_t) from the denoiser's Jacobian (Tweedie's second formula) and the root by the
+Lanczos process: one network call and ``products`` vector-Jacobian products a step, each about
+another call. The last step, onto sigma = 0, has its noise too.
 
-Exact for a Gaussian in any number of steps, one included. While several modes are in play x_0 given x_t is not Gaussian, and only there
-do steps count: end the grid's levels where one mode is left, about the deviation within a mode, and leave the rest to the step onto 0.
+Exact for a Gaussian in any number of steps, one included. While several modes are in play x_0 given
+x_t is not Gaussian, and only there do steps count: end the grid's levels where one mode is left,
+about the deviation within a mode, and leave the rest to the step onto 0.
 """
 
 from __future__ import annotations
@@ -36,17 +39,29 @@ class Calibrated:
 
     def __post_init__(self) -> None:
         if self.products < 1:
-            raise InputError(f"Calibrated draws need at least one product with the Jacobian a step, got products = {self.products}.")
+            raise InputError(
+                "Calibrated draws need at least one product with the Jacobian a step, got "
+                f"products = {self.products}."
+            )
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         require_signal(denoiser.process, t, "The sampler of calibrated draws")
         bridge = Bridge.of(denoiser.process, t, s)
         x0, covariance = denoiser.with_covariance(x_t, t, **condition)
 
         def deviation(variance: Tensor) -> Tensor:
-            root: Tensor = (bridge.small.to(variance) + bridge.x0_gain.to(variance) ** 2 * variance).sqrt()
+            root: Tensor = (
+                bridge.small.to(variance) + bridge.x0_gain.to(variance) ** 2 * variance
+            ).sqrt()
             return root
 
         noise = function_times(covariance, normal_like(x_t, randomness), deviation, self.products)

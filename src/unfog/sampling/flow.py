@@ -1,11 +1,13 @@
-r"""The probability-flow ODE with adaptive steps, and the change of density along it (Chen et al. 2018; Song et al. 2021, appendix D).
+r"""The probability-flow ODE with adaptive steps, and the change of density along it (Chen et al.
+2018; Song et al. 2021, appendix D).
 
 With u = x / alpha and l = log(sigma / alpha) it is the same for every process,
 
-    du / dl = u - D(alpha u),      d log p / dl = -div = tr dD/du - d,      d: the numbers in a sample,
+    du / dl = u - D(alpha u),      d log p / dl = -div = tr dD/du - d,
+    d: the numbers in a sample,
 
-so the log-SNR is the clock and nothing is stiff at the clean end. The steps are torchdiffeq's ``dopri5``; they are shared by a batch, and
-every sample of it meets the tolerance.
+so the log-SNR is the clock and nothing is stiff at the clean end. The steps are torchdiffeq's
+``dopri5``; they are shared by a batch, and every sample of it meets the tolerance.
 """
 
 from __future__ import annotations
@@ -29,12 +31,17 @@ Trace = Callable[[Tensor, Tensor], Tensor]  # (D, u), D a function of u -> tr dD
 def full_trace(x0: Tensor, u: Tensor) -> Tensor:
     """Every diagonal element: as many products as a sample has numbers."""
     flat = x0.flatten(1)
-    rows = [torch.autograd.grad(flat[:, i].sum(), u, retain_graph=True)[0].flatten(1)[:, i] for i in range(flat.shape[1])]
+    rows = [
+        torch.autograd.grad(flat[:, i].sum(), u, retain_graph=True)[0].flatten(1)[:, i]
+        for i in range(flat.shape[1])
+    ]
     return torch.stack(rows, 1).sum(1)
 
 
 def hutchinson(x: Tensor, randomness: Randomness) -> Trace:
-    """probe^T J probe for a probe of random signs, drawn here, once for a whole trajectory (Hutchinson 1990)."""
+    """probe^T J probe for a probe of random signs, drawn here, once for a whole trajectory
+    (Hutchinson 1990).
+    """
     probe = normal_like(x, randomness).sign()
 
     def trace(x0: Tensor, u: Tensor) -> Tensor:
@@ -55,20 +62,38 @@ def _worst(state: tuple[Tensor, ...]) -> Tensor:
     return torch.stack([v.reshape(len(v), -1).square().mean(1).max().sqrt() for v in state]).max()
 
 
-def _solve(field: Callable[..., Any], state: tuple[Tensor, ...], levels: Tensor, tolerance: float) -> tuple[Tensor, ...]:
+def _solve(
+    field: Callable[..., Any], state: tuple[Tensor, ...], levels: Tensor, tolerance: float
+) -> tuple[Tensor, ...]:
     try:
         from torchdiffeq import odeint
     except ImportError as error:
         raise MissingExtra("lab", "torchdiffeq") from error
     with torch.no_grad():
-        path = odeint(field, state, levels.log(), rtol=tolerance, atol=tolerance, method="dopri5", options={"norm": _worst})
+        path = odeint(
+            field,
+            state,
+            levels.log(),
+            rtol=tolerance,
+            atol=tolerance,
+            method="dopri5",
+            options={"norm": _worst},
+        )
     return tuple(v[-1] for v in path)
 
 
 def probability_flow(
-    denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, *, tolerance: float = 1e-5, condition: Condition | None = None
+    denoiser: Denoiser,
+    x_t: Tensor,
+    t: Tensor,
+    s: Tensor,
+    *,
+    tolerance: float = 1e-5,
+    condition: Condition | None = None,
 ) -> Tensor:
-    """x_t (batch, channels, *space) to x_s along the ODE, in either direction; both times have 0 < sigma and 0 < alpha."""
+    """x_t (batch, channels, *space) to x_s along the ODE, in either direction; both times have 0 <
+    sigma and 0 < alpha.
+    """
     process = denoiser.process
     for time in (t, s):
         require_signal(process, time, "The adaptive flow")
@@ -82,9 +107,17 @@ def probability_flow(
 
 
 def with_density(
-    denoiser: Denoiser, u: Tensor, levels: Tensor, trace: Trace, *, tolerance: float = 1e-5, condition: Condition | None = None
+    denoiser: Denoiser,
+    u: Tensor,
+    levels: Tensor,
+    trace: Trace,
+    *,
+    tolerance: float = 1e-5,
+    condition: Condition | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """u at noise level levels[0] to u at levels[1], and the integral of the divergence over l, (batch,)."""
+    """u at noise level levels[0] to u at levels[1], and the integral of the divergence over l,
+    (batch,).
+    """
 
     def field(log_level: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
@@ -93,5 +126,7 @@ def with_density(
             divergence = u[0].numel() - trace(x0, u)
         return (u - x0).detach(), divergence.detach()
 
-    moved, gained = _solve(field, (u, torch.zeros(len(u), dtype=u.dtype, device=u.device)), levels, tolerance)
+    moved, gained = _solve(
+        field, (u, torch.zeros(len(u), dtype=u.dtype, device=u.device)), levels, tolerance
+    )
     return moved, gained

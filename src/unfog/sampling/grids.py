@@ -1,8 +1,9 @@
 r"""Grids: the explicit list of times a sampler visits, from noise to clean data, its end included.
 
-A grid of ``steps`` steps is a decreasing float64 tensor of steps + 1 times; the next point is always the next entry.
-For a discrete table of T betas the knots are k / T; ``leading``, ``linspace`` and ``trailing`` are the three
-spacings of Lin et al. 2024 (table 2), written as times. Karras et al. 2022 (eq. 5) space sigma^(1/rho) evenly.
+A grid of ``steps`` steps is a decreasing float64 tensor of steps + 1 times; the next point is
+always the next entry. For a discrete table of T betas the knots are k / T; ``leading``,
+``linspace`` and ``trailing`` are the three spacings of Lin et al. 2024 (table 2), written as times.
+Karras et al. 2022 (eq. 5) space sigma^(1/rho) evenly.
 """
 
 from __future__ import annotations
@@ -31,15 +32,24 @@ def _check(steps: int) -> None:
 
 def _noisiest(process: Process, sigma_max: float | None) -> Tensor:
     """``sigma_max``, or the process's own last noise level."""
-    high = process.noise_level(torch.ones((), dtype=torch.float64)) if sigma_max is None else torch.tensor(sigma_max, dtype=torch.float64)
+    high = (
+        process.noise_level(torch.ones((), dtype=torch.float64))
+        if sigma_max is None
+        else torch.tensor(sigma_max, dtype=torch.float64)
+    )
     if not bool(high.isfinite()):
-        raise InputError("This process ends in noise alone, so a grid of noise levels needs its sigma_max; or take the grid uniform.")
+        raise InputError(
+            "This process ends in noise alone, so a grid of noise levels needs its sigma_max; or "
+            "take the grid uniform."
+        )
     return high
 
 
 @grids.register("trailing")
 def trailing(knots: int = 1000) -> Grid:
-    """From t = 1 in equal strides, each rounded to a knot k / ``knots``: starts at the noisiest knot."""
+    """From t = 1 in equal strides, each rounded to a knot k / ``knots``: starts at the noisiest
+    knot.
+    """
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
@@ -50,7 +60,9 @@ def trailing(knots: int = 1000) -> Grid:
 
 @grids.register("leading")
 def leading(knots: int = 1000, offset: int = 0) -> Grid:
-    """Strides of floor(knots / steps) counted from the cleanest knot: DDPM's and DDIM's original spacing."""
+    """Strides of floor(knots / steps) counted from the cleanest knot: DDPM's and DDIM's original
+    spacing.
+    """
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
@@ -85,7 +97,9 @@ def uniform(start: float = 1.0) -> Grid:
 
 @grids.register("karras")
 def karras(sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = 7.0) -> Grid:
-    """sigma / alpha spaced evenly in its rho-th root from ``sigma_max`` (the process's own by default) to ``sigma_min``, then 0."""
+    """sigma / alpha spaced evenly in its rho-th root from ``sigma_max`` (the process's own by
+    default) to ``sigma_min``, then 0.
+    """
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
@@ -105,7 +119,9 @@ def log_snr(sigma_max: float | None = None, sigma_min: float = 0.002) -> Grid:
         _check(steps)
         high = _noisiest(process, sigma_max)
         ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
-        level = torch.exp(high.log() * (1 - ramp) + torch.tensor(sigma_min, dtype=torch.float64).log() * ramp)
+        level = torch.exp(
+            high.log() * (1 - ramp) + torch.tensor(sigma_min, dtype=torch.float64).log() * ramp
+        )
         return _ended(process.t_of_noise_level(level).clamp(max=1.0))
 
     return times
@@ -113,9 +129,11 @@ def log_snr(sigma_max: float | None = None, sigma_min: float = 0.002) -> Grid:
 
 @grids.register("angle")
 def angle(scale: float = 0.5) -> Grid:
-    """arctan(sigma / (alpha scale)) spaced evenly from t = 1 to 0, ``scale`` being the data's standard deviation (Lu & Song 2025).
+    """arctan(sigma / (alpha scale)) spaced evenly from t = 1 to 0, ``scale`` being the data's
+    standard deviation (Lu & Song 2025).
 
-    The middle lies where noise and signal are equal, whatever the process; the points of ``steps`` are among those of 2 ``steps``.
+    The middle lies where noise and signal are equal, whatever the process; the points of ``steps``
+    are among those of 2 ``steps``.
     """
     if not scale > 0:
         raise InputError(f"The angle grid needs scale > 0, got {scale}.")
@@ -131,14 +149,28 @@ def angle(scale: float = 0.5) -> Grid:
 
 
 def check_grid(grid: Tensor) -> Tensor:
-    """The grid itself, or ``InputError``: at least two float64 times in [0, 1], strictly decreasing."""
+    """The grid itself, or ``InputError``: at least two float64 times in [0, 1], strictly
+    decreasing.
+    """
     times = torch.as_tensor(grid, dtype=torch.float64)
-    if times.ndim != 1 or len(times) < 2 or not bool((times[1:] < times[:-1]).all()) or float(times[-1]) < 0 or float(times[0]) > 1:
-        raise InputError("A grid is a list of at least two times that decreases strictly within [0, 1], from noise towards clean data.")
+    if (
+        times.ndim != 1
+        or len(times) < 2
+        or not bool((times[1:] < times[:-1]).all())
+        or float(times[-1]) < 0
+        or float(times[0]) > 1
+    ):
+        raise InputError(
+            "A grid is a list of at least two times that decreases strictly within [0, 1], from "
+            "noise towards clean data."
+        )
     return times
 
 
 def require_signal(process: Process, t: Tensor, method: str) -> None:
     """``InputError`` where x_t is noise alone, for methods that divide by alpha."""
     if not float(process.alpha(t)) > 0:
-        raise InputError(f"{method} cannot start from noise alone (alpha = 0); start its grid just below t = {float(t):g}.")
+        raise InputError(
+            f"{method} cannot start from noise alone (alpha = 0); start its grid just below t = "
+            f"{float(t):g}."
+        )

@@ -1,12 +1,16 @@
-r"""DDIM inversion: the noise from which DDIM draws a given sample (Song, Meng & Ermon 2021; exact: Pan et al. 2023).
+r"""DDIM inversion: the noise from which DDIM draws a given sample (Song, Meng & Ermon 2021; exact:
+Pan et al. 2023).
 
-A DDIM step from t down to s is u_s = u_t + (k_s - k_t) noise(u_t, t), with u = x / alpha and k = sigma / alpha. Upwards u_t is unknown,
+A DDIM step from t down to s is u_s = u_t + (k_s - k_t) noise(u_t, t), with u = x / alpha and k =
+sigma / alpha. Upwards u_t is unknown,
 
     u_t = u_s + (k_t - k_s) noise(u_t, t),
 
-and is found by fixed-point iteration from u_t = u_s. One iteration is the usual inversion, of order 1; more make it DDIM's exact inverse.
+and is found by fixed-point iteration from u_t = u_s. One iteration is the usual inversion, of order
+1; more make it DDIM's exact inverse.
 
-An edit goes up under one condition and down under another, and keeps what the noise has of the sample (Su et al. 2023).
+An edit goes up under one condition and down under another, and keeps what the noise has of the
+sample (Su et al. 2023).
 """
 
 from __future__ import annotations
@@ -25,25 +29,46 @@ from unfog.sampling.loop import Condition, solve
 
 
 @torch.no_grad()
-def invert(denoiser: Denoiser, x: Tensor, grid: Tensor, *, iterations: int = 1, condition: Condition | None = None) -> Tensor:
-    """x at grid[-1] to x at grid[0], up the grid that DDIM comes down; ``iterations`` calls a step."""
+def invert(
+    denoiser: Denoiser,
+    x: Tensor,
+    grid: Tensor,
+    *,
+    iterations: int = 1,
+    condition: Condition | None = None,
+) -> Tensor:
+    """x at grid[-1] to x at grid[0], up the grid that DDIM comes down; ``iterations`` calls a
+    step.
+    """
     process, times = denoiser.process, check_grid(grid)
     require_signal(process, times[0], "Inversion")
     u = x / expand(process.alpha(times[-1]), x)
     for s, t in pairwise(times.flip(0)):
         below, stride = u, expand(process.noise_level(t) - process.noise_level(s), u)
         for _ in range(iterations):
-            u = below + stride * denoiser.noise(expand(process.alpha(t), u) * u, t, **(condition or {}))
+            u = below + stride * denoiser.noise(
+                expand(process.alpha(t), u) * u, t, **(condition or {})
+            )
     return expand(process.alpha(times[0]), u) * u
 
 
 def invert_and_edit(
-    denoiser: Denoiser, x: Tensor, grid: Tensor, *, source: Condition, target: Condition, editor: Denoiser | None = None,
-    iterations: int = 1, report: Report | None = None,
-) -> Tensor:  # fmt: skip
-    """x at grid[-1] up under ``source`` and down under ``target``, by ``editor`` where the way down is another, a guided one.
+    denoiser: Denoiser,
+    x: Tensor,
+    grid: Tensor,
+    *,
+    source: Condition,
+    target: Condition,
+    editor: Denoiser | None = None,
+    iterations: int = 1,
+    report: Report | None = None,
+) -> Tensor:
+    """x at grid[-1] up under ``source`` and down under ``target``, by ``editor`` where the way down
+    is another, a guided one.
 
     Where both ways are alike x comes back, to what the inversion lacks of exact.
     """
     x_t = invert(denoiser, x, grid, iterations=iterations, condition=source)
-    return solve(editor or denoiser, x_t, grid, DDIM(), randomness=[], condition=target, report=report)
+    return solve(
+        editor or denoiser, x_t, grid, DDIM(), randomness=[], condition=target, report=report
+    )

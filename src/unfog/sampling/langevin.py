@@ -1,8 +1,10 @@
 r"""Langevin dynamics: x <- x + e score + sqrt(2 e) noise leaves p_t as it is, for small steps e.
 
-As a corrector (Song et al. 2021, algorithms 4 and 5) it repairs what a predictor left wrong, with e = 2 (snr |noise| / |score|)^2, here of
-each sample by its own norms. Annealed (Song & Ermon 2019, algorithm 1) it is the whole sampler: ``repeats`` steps at each noise level
-k = sigma / alpha with e = k^2 step / 2, and at the end the denoised x_0 (Jolicoeur-Martineau et al. 2021). With u = x / alpha that is
+As a corrector (Song et al. 2021, algorithms 4 and 5) it repairs what a predictor left wrong, with e
+= 2 (snr |noise| / |score|)^2, here of each sample by its own norms. Annealed (Song & Ermon 2019,
+algorithm 1) it is the whole sampler: ``repeats`` steps at each noise level k = sigma / alpha with e
+= k^2 step / 2, and at the end the denoised x_0 (Jolicoeur-Martineau et al. 2021). With u = x /
+alpha that is
 
     u <- u + (step / 2) (D - u) + sqrt(step) k noise.
 """
@@ -28,7 +30,9 @@ class Langevin:
 
     snr: float = 0.16
 
-    def __call__(self, denoiser: Denoiser, x: Tensor, t: Tensor, randomness: Randomness, condition: Condition) -> Tensor:
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, t: Tensor, randomness: Randomness, condition: Condition
+    ) -> Tensor:
         score, noise = denoiser.score(x, t, **condition), normal_like(x, randomness)
         size = 2 * self.snr**2 * sum_per_sample(noise**2) / sum_per_sample(score**2)
         return x + expand(size, x) * score + expand((2 * size).sqrt(), x) * noise
@@ -36,14 +40,23 @@ class Langevin:
 
 @dataclass(frozen=True)
 class PredictorCorrector:
-    """A predictor's step, then ``corrections`` of the corrector at the time it arrives at; one network call for each."""
+    """A predictor's step, then ``corrections`` of the corrector at the time it arrives at; one
+    network call for each.
+    """
 
     predictor: Sampler = field(default_factory=ReverseDiffusion)
     corrector: Langevin = field(default_factory=Langevin)
     corrections: int = 1
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         x, history = self.predictor.step(denoiser, x_t, t, s, history, randomness, condition)
         if float(denoiser.process.sigma(s)) > 0:
@@ -54,17 +67,29 @@ class PredictorCorrector:
 
 @dataclass(frozen=True)
 class AnnealedLangevin:
-    """``repeats`` network calls at each time of the grid; a Gaussian's variance comes out larger, by at most 1 / (1 - step_size / 4)."""
+    """``repeats`` network calls at each time of the grid; a Gaussian's variance comes out larger,
+    by at most 1 / (1 - step_size / 4).
+    """
 
     step_size: float = 0.2
     repeats: int = 100
 
     def __post_init__(self) -> None:
         if not 0 < self.step_size < 2 or self.repeats < 1:
-            raise InputError(f"Annealed Langevin needs 0 < step_size < 2 and repeats >= 1, got {self.step_size} and {self.repeats}.")
+            raise InputError(
+                "Annealed Langevin needs 0 < step_size < 2 and repeats >= 1, got "
+                f"{self.step_size} and {self.repeats}."
+            )
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process = denoiser.process
         require_signal(process, t, "Annealed Langevin")
@@ -72,7 +97,11 @@ class AnnealedLangevin:
         u = x_t / alpha
         for _ in range(self.repeats):
             x0 = denoiser(alpha * u, t, **condition).mean
-            u = u + 0.5 * self.step_size * (x0 - u) + self.step_size**0.5 * level * normal_like(u, randomness)
+            u = (
+                u
+                + 0.5 * self.step_size * (x0 - u)
+                + self.step_size**0.5 * level * normal_like(u, randomness)
+            )
         if float(process.sigma(s)) == 0:
             u = denoiser(alpha * u, t, **condition).mean
         return expand(process.alpha(s), u) * u, ()

@@ -1,17 +1,22 @@
-r"""Exponential multistep solvers: DPM-Solver++ (Lu et al. 2022), DEIS (Zhang & Chen 2023), UniPC (Zhao et al. 2023), exponential Adams.
+r"""Exponential multistep solvers: DPM-Solver++ (Lu et al. 2022), DEIS (Zhang & Chen 2023), UniPC
+(Zhao et al. 2023), exponential Adams.
 
-With lambda = log(alpha / sigma), h = lambda_s - lambda_t and D the denoised estimate at the share theta of the step,
+With lambda = log(alpha / sigma), h = lambda_s - lambda_t and D the denoised estimate at the share
+theta of the step,
 
     x_s = (sigma_s / sigma_t) x_t + alpha_s h int_0^1 e^{-h (1 - theta)} D(theta) dtheta.
 
-D is replaced by the polynomial through the estimates at the last few times, at theta_j <= 0, so the integral is a sum w_j D_j with
+D is replaced by the polynomial through the estimates at the last few times, at theta_j <= 0, so the
+integral is a sum w_j D_j with
 
     sum_j w_j theta_j^k = M_k,     M_k = h int_0^1 e^{-h (1 - theta)} theta^k dtheta.
 
-Solved as it stands this is the exponential Adams method, of order 2 DPM-Solver++(2M) in its ``heun`` form. The published variants change
-one moment: ``midpoint`` has M_1 = M_0 / 2 where there are two points, and DPM-Solver++(3M) has M_2 / 2 for M_2 where there are three.
-A corrector repeats the step with the new estimate, at theta = 1, among the points; it costs no call. With eta > 0 noise is replaced
-at that rate (DPM-Solver++ SDE), and h becomes (1 + eta^2) h in the moments. The step onto sigma = 0 is D itself.
+Solved as it stands this is the exponential Adams method, of order 2 DPM-Solver++(2M) in its
+``heun`` form. The published variants change one moment: ``midpoint`` has M_1 = M_0 / 2 where there
+are two points, and DPM-Solver++(3M) has M_2 / 2 for M_2 where there are three. A corrector repeats
+the step with the new estimate, at theta = 1, among the points; it costs no call. With eta > 0 noise
+is replaced at that rate (DPM-Solver++ SDE), and h becomes (1 + eta^2) h in the moments. The step
+onto sigma = 0 is D itself.
 """
 
 from __future__ import annotations
@@ -48,7 +53,9 @@ def halved(moments: Tensor) -> Tensor:
 
 
 def published_third(moments: Tensor) -> Tensor:
-    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): the same but for its second step, which is ``midpoint``."""
+    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): the same but for its
+    second step, which is ``midpoint``.
+    """
     return halved(moments) if len(moments) == 3 else midpoint(moments)
 
 
@@ -77,33 +84,63 @@ def combine(seen: Sequence[Seen], origin: Tensor, h: Tensor, rate: float, rule: 
     if len(seen) == 1:
         return expand(wanted[0], seen[0].value) * seen[0].value
     nodes = (torch.stack([point.half for point in seen]) - origin) / h
-    weights = torch.linalg.solve(nodes ** torch.arange(len(seen), dtype=torch.float64)[:, None], wanted)
-    return sum((expand(w, point.value) * point.value for w, point in zip(weights, seen, strict=True)), torch.zeros_like(seen[0].value))
+    weights = torch.linalg.solve(
+        nodes ** torch.arange(len(seen), dtype=torch.float64)[:, None], wanted
+    )
+    return sum(
+        (expand(w, point.value) * point.value for w, point in zip(weights, seen, strict=True)),
+        torch.zeros_like(seen[0].value),
+    )
 
 
 def remember(half: Tensor, value: Tensor, seen: Sequence[Seen], order: int) -> tuple[Seen, ...]:
-    """The last ``order`` estimates, newest first; one made of noise alone (lambda = -inf) has no place on the axis."""
-    return tuple(point for point in (Seen(half, value), *seen) if bool(point.half.isfinite()) or point.value is value)[:order]
+    """The last ``order`` estimates, newest first; one made of noise alone (lambda = -inf) has no
+    place on the axis.
+    """
+    return tuple(
+        point
+        for point in (Seen(half, value), *seen)
+        if bool(point.half.isfinite()) or point.value is value
+    )[:order]
 
 
-def advance(process: Process, x: Tensor, t: Tensor, s: Tensor, seen: Sequence[Seen], rule: Rule, eta: float = 0.0) -> Tensor:
+def advance(
+    process: Process,
+    x: Tensor,
+    t: Tensor,
+    s: Tensor,
+    seen: Sequence[Seen],
+    rule: Rule,
+    eta: float = 0.0,
+) -> Tensor:
     """x_t to the mean of x_s by the estimates ``seen``."""
     origin = 0.5 * process.log_snr(t)
     h = 0.5 * process.log_snr(s) - origin
     decay = process.sigma(s) / process.sigma(t) * (torch.exp(-(eta**2) * h) if eta else 1.0)
-    return expand(decay, x) * x + expand(process.alpha(s), x) * combine(seen, origin, h, 1 + eta**2, rule)
+    return expand(decay, x) * x + expand(process.alpha(s), x) * combine(
+        seen, origin, h, 1 + eta**2, rule
+    )
 
 
 @dataclass(frozen=True)
 class Multistep:
-    """Exponential Adams-Bashforth of this order under a rule, one call a step: DPM-Solver++ and its SDE variant."""
+    """Exponential Adams-Bashforth of this order under a rule, one call a step: DPM-Solver++ and its
+    SDE variant.
+    """
 
     order: int = 2
     rule: Rule = midpoint
     eta: float = 0.0
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         if float(process.sigma(s)) == 0:
@@ -118,13 +155,22 @@ class Multistep:
 
 @dataclass(frozen=True)
 class Corrected:
-    """Exponential Adams-Bashforth-Moulton, one call a step: UniPC under ``midpoint``. History is (x, t, estimates) of the step before."""
+    """Exponential Adams-Bashforth-Moulton, one call a step: UniPC under ``midpoint``. History is
+    (x, t, estimates) of the step before.
+    """
 
     order: int = 3
     rule: Rule = midpoint
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         if float(process.sigma(s)) == 0:
@@ -141,12 +187,21 @@ class Corrected:
 
 @dataclass(frozen=True)
 class DEIS:
-    """The same polynomial through estimates of the noise: with k = sigma / alpha, x_s / alpha_s = x_t / alpha_t + int noise dk."""
+    """The same polynomial through estimates of the noise: with k = sigma / alpha, x_s / alpha_s =
+    x_t / alpha_t + int noise dk.
+    """
 
     order: int = 3
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         if float(process.sigma(s)) == 0:
@@ -158,4 +213,6 @@ class DEIS:
         if not bool(origin.isfinite()):  # from noise alone: x_s = alpha_s x_0 + sigma_s noise
             return expand(process.alpha(s), x0) * x0 + expand(process.sigma(s), x0) * noise, seen
         change = combine(seen, origin, 0.5 * process.log_snr(s) - origin, -1.0, exact)
-        return expand(process.alpha(s) / alpha, x_t) * x_t + expand(process.sigma(s), x_t) * change, seen
+        return expand(process.alpha(s) / alpha, x_t) * x_t + expand(
+            process.sigma(s), x_t
+        ) * change, seen

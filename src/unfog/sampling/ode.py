@@ -24,15 +24,21 @@ def _slope(denoiser: Denoiser, u: Tensor, t: Tensor, condition: Condition) -> Te
 
 
 def straight(process: Process, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """x_s on the line from x_t through x_0, that is Euler's step, written so that alpha_t may be 0."""
+    """x_s on the line from x_t through x_0, that is Euler's step, written so that alpha_t may be
+    0.
+    """
     ratio = process.sigma(s) / process.sigma(t)
     return expand(ratio, x_t) * x_t + expand(process.alpha(s) - ratio * process.alpha(t), x_t) * x0
 
 
-def midpoint(denoiser: Denoiser, x_t: Tensor, t: Tensor, between: Tensor, s: Tensor, condition: Condition) -> Tensor:
-    """x_s along the line from x_t through the x_0 that is seen at ``between``: order 2, two calls; times scalar or (batch,).
+def midpoint(
+    denoiser: Denoiser, x_t: Tensor, t: Tensor, between: Tensor, s: Tensor, condition: Condition
+) -> Tensor:
+    """x_s along the line from x_t through the x_0 that is seen at ``between``: order 2, two calls;
+    times scalar or (batch,).
 
-    The exponential midpoint method (DPM-Solver-2 of Lu et al. 2022), which also starts from noise alone and ends on sigma = 0.
+    The exponential midpoint method (DPM-Solver-2 of Lu et al. 2022), which also starts from noise
+    alone and ends on sigma = 0.
     """
     process = denoiser.process
     half = straight(process, x_t, denoiser(x_t, t, **condition).mean, t, between)
@@ -44,7 +50,14 @@ class Euler:
     """Order 1, one call a step."""
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         return straight(denoiser.process, x_t, denoiser(x_t, t, **condition).mean, t, s), ()
 
@@ -54,7 +67,14 @@ class Heun:
     """Order 2, two calls a step; a step from noise alone or onto sigma = 0 is Euler's."""
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process = denoiser.process
         if float(process.alpha(t)) == 0 or float(process.sigma(s)) == 0:

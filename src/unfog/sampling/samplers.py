@@ -9,7 +9,15 @@ from unfog.sampling.consistency import Consistency
 from unfog.sampling.covariance import Calibrated
 from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import Sampler
-from unfog.sampling.multistep import DEIS, Corrected, Multistep, exact, halved, midpoint, published_third
+from unfog.sampling.multistep import (
+    DEIS,
+    Corrected,
+    Multistep,
+    exact,
+    halved,
+    midpoint,
+    published_third,
+)
 from unfog.sampling.ode import Euler, Heun
 from unfog.sampling.sde import EulerMaruyama, ReverseDiffusion
 
@@ -38,13 +46,17 @@ def euler_ancestral() -> DDIM:
 
 
 @samplers.register("heun-churn")
-def heun_churn(gamma: float = 40 / 256, s_min: float = 0.05, s_max: float = 50.0, s_noise: float = 1.003) -> Churn:
+def heun_churn(
+    gamma: float = 40 / 256, s_min: float = 0.05, s_max: float = 50.0, s_noise: float = 1.003
+) -> Churn:
     """EDM's stochastic sampler, with the paper's settings for ImageNet at 256 steps."""
     return Churn(gamma, s_min, s_max, s_noise)
 
 
 @samplers.register("predictor-corrector")
-def predictor_corrector(predictor: str = "reverse-diffusion", snr: float = 0.16, corrections: int = 1) -> PredictorCorrector:
+def predictor_corrector(
+    predictor: str = "reverse-diffusion", snr: float = 0.16, corrections: int = 1
+) -> PredictorCorrector:
     """A one-step sampler by name, then Langevin steps."""
     return PredictorCorrector(samplers.build(predictor), Langevin(snr), corrections)
 

@@ -2,8 +2,8 @@ r"""Predictors of the reverse-time SDE (Song et al. 2021, section 4 and appendix
 
     dx = (f x - g^2 score) dt + g dW,   backwards in time.
 
-Euler-Maruyama discretises it as it stands. Reverse diffusion discretises it as the forward process is: that is x_t = a x_s + b noise with
-a = alpha_t / alpha_s and b^2 = sigma_t^2 - a^2 sigma_s^2, so
+Euler-Maruyama discretises it as it stands. Reverse diffusion discretises it as the forward process
+is: that is x_t = a x_s + b noise with a = alpha_t / alpha_s and b^2 = sigma_t^2 - a^2 sigma_s^2, so
 
     x_s = (2 - a) x_t + b^2 score + b noise.
 
@@ -33,7 +33,14 @@ class EulerMaruyama:
     """Order 1 in law."""
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         process, stride = denoiser.process, t - s
         require_signal(process, t, "Euler-Maruyama")
@@ -48,9 +55,18 @@ class ReverseDiffusion:
     """The reverse of the forward process's own step."""
 
     def step(
-        self, denoiser: Denoiser, x_t: Tensor, t: Tensor, s: Tensor, history: History, randomness: Randomness, condition: Condition
+        self,
+        denoiser: Denoiser,
+        x_t: Tensor,
+        t: Tensor,
+        s: Tensor,
+        history: History,
+        randomness: Randomness,
+        condition: Condition,
     ) -> tuple[Tensor, History]:
         bridge = Bridge.of(denoiser.process, t, s)
         a, variance = bridge.alpha_t / bridge.alpha_s, bridge.large
-        mean = expand(2 - a, x_t) * x_t + expand(variance, x_t) * denoiser.score(x_t, t, **condition)
+        mean = expand(2 - a, x_t) * x_t + expand(variance, x_t) * denoiser.score(
+            x_t, t, **condition
+        )
         return _noised(mean, variance, float(bridge.sigma_s) == 0, randomness), ()

@@ -1,9 +1,11 @@
-r"""SDEdit (Meng et al. 2022): a picture is noised part of the way, and what is likely there is drawn on the way back,
+r"""SDEdit (Meng et al. 2022): a picture is noised part of the way, and what is likely there is
+drawn on the way back,
 
     x_t = alpha(t) x + sigma(t) z,     x' ~ p(x_0 | x_t).
 
-So x' is a draw from the posterior given x with white noise of deviation sigma / alpha. ``strength`` is the share of a grid's steps that
-are gone: at 0 the picture comes back as it is, at 1 only alpha(t_max) x is left of it, and x' is drawn from the prior.
+So x' is a draw from the posterior given x with white noise of deviation sigma / alpha. ``strength``
+is the share of a grid's steps that are gone: at 0 the picture comes back as it is, at 1 only
+alpha(t_max) x is left of it, and x' is drawn from the prior.
 """
 
 from __future__ import annotations
@@ -28,13 +30,22 @@ def last_share(grid: Tensor, strength: float) -> Tensor:
 
 
 def sdedit(
-    denoiser: Denoiser, x: Tensor, grid: Tensor, sampler: Sampler, strength: float, *, randomness: Randomness,
-    condition: Condition | None = None, report: Report | None = None,
-) -> Tensor:  # fmt: skip
+    denoiser: Denoiser,
+    x: Tensor,
+    grid: Tensor,
+    sampler: Sampler,
+    strength: float,
+    *,
+    randomness: Randomness,
+    condition: Condition | None = None,
+    report: Report | None = None,
+) -> Tensor:
     """x (batch, channels, *space) edited; ``condition`` is what it is edited into."""
     times = last_share(grid, strength)
     if len(times) < 2:
         return x
     alpha, sigma = (expand(scale, x) for scale in denoiser.scales(times[0]))
     x_t = alpha * x + sigma * normal_like(x, randomness)
-    return solve(denoiser, x_t, times, sampler, randomness=randomness, condition=condition, report=report)
+    return solve(
+        denoiser, x_t, times, sampler, randomness=randomness, condition=condition, report=report
+    )

@@ -1,6 +1,8 @@
-"""DDPM: denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020), and DDIM, its deterministic sampler.
+"""DDPM: denoising diffusion probabilistic models (Ho, Jain & Abbeel 2020), and DDIM, its
+deterministic sampler.
 
-beta linear from 1e-4 to 0.02 over 1000 steps, noise prediction, the simple loss. DDIM (Song, Meng & Ermon 2021) trains the same network.
+beta linear from 1e-4 to 0.02 over 1000 steps, noise prediction, the simple loss. DDIM (Song, Meng &
+Ermon 2021) trains the same network.
 """
 
 from __future__ import annotations
@@ -10,7 +12,11 @@ from unfog.systems.common import conditions, training, unet
 from unfog.systems.registry import Config, system
 
 
-@system("ddpm", "noise prediction on DDPM's 1000-step table, ancestral sampling", "Ho, Jain & Abbeel 2020, arXiv:2006.11239")
+@system(
+    "ddpm",
+    "noise prediction on DDPM's 1000-step table, ancestral sampling",
+    "Ho, Jain & Abbeel 2020, arXiv:2006.11239",
+)
 def ddpm(dataset: Dataset) -> Config:
     """DDPM, 1000 ancestral steps by default."""
     return {
@@ -19,14 +25,22 @@ def ddpm(dataset: Dataset) -> Config:
         "label": {"name": "time"},
         "network": unet(dataset, channels=64, modulation="add"),
         "conditions": conditions(dataset),
-        "objective": {"name": "denoising", "times": {"name": "uniform", "steps": 1000}, "weight": {"name": "simple"}},
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "uniform", "steps": 1000},
+            "weight": {"name": "simple"},
+        },
         "augment": {"name": "none"},
         "training": training(),
         "sampling": {"sampler": "ddpm", "steps": 1000, "grid": "trailing"},
     }
 
 
-@system("ddim", "DDPM's network, sampled deterministically in 50 steps", "Song, Meng & Ermon 2021, arXiv:2010.02502")
+@system(
+    "ddim",
+    "DDPM's network, sampled deterministically in 50 steps",
+    "Song, Meng & Ermon 2021, arXiv:2010.02502",
+)
 def ddim(dataset: Dataset) -> Config:
     """DDPM with its sampling replaced."""
     return {**ddpm(dataset), "sampling": {"sampler": "ddim", "steps": 50, "grid": "trailing"}}

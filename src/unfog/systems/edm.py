@@ -1,6 +1,7 @@
 """EDM: the design space of diffusion models (Karras et al. 2022).
 
-Noise is added, not mixed; the network's input and output have unit variance at every noise level; ln sigma is normal in training.
+Noise is added, not mixed; the network's input and output have unit variance at every noise level;
+ln sigma is normal in training.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from unfog.systems.common import conditions, training, unet
 from unfog.systems.registry import Config, system
 
 
-@system("edm", "preconditioned network, log-normal noise levels, Heun's sampler", "Karras et al. 2022, arXiv:2206.00364")
+@system(
+    "edm",
+    "preconditioned network, log-normal noise levels, Heun's sampler",
+    "Karras et al. 2022, arXiv:2206.00364",
+)
 def edm(dataset: Dataset) -> Config:
     """EDM with its own sampling: 18 Heun steps on the rho = 7 grid."""
     return {
@@ -19,7 +24,11 @@ def edm(dataset: Dataset) -> Config:
         "label": {"name": "log-sigma"},
         "network": unet(dataset, channels=64),
         "conditions": conditions(dataset),
-        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -1.2, "std": 1.2}, "weight": {"name": "simple"}},
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "log-normal", "mean": -1.2, "std": 1.2},
+            "weight": {"name": "simple"},
+        },
         "augment": {"name": "none"},
         "training": training(lr=1e-3, warmup=200, ema=0.999),
         "sampling": {"sampler": "heun", "steps": 18, "grid": "karras"},

@@ -1,4 +1,6 @@
-"""Improved DDPM (Nichol & Dhariwal 2021): a cosine table, a learned variance and the hybrid loss that learns it."""
+"""Improved DDPM (Nichol & Dhariwal 2021): a cosine table, a learned variance and the hybrid loss
+that learns it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ from unfog.systems.registry import Config, system
 STEPS = 1000
 
 
-@system("improved-ddpm", "DDPM with a cosine table and a learned variance", "Nichol & Dhariwal 2021, arXiv:2102.09672")
+@system(
+    "improved-ddpm",
+    "DDPM with a cosine table and a learned variance",
+    "Nichol & Dhariwal 2021, arXiv:2102.09672",
+)
 def improved_ddpm(dataset: Dataset) -> Config:
     """100 ancestral steps on a table of 1000, with the variance that was learned."""
     return {
@@ -19,8 +25,18 @@ def improved_ddpm(dataset: Dataset) -> Config:
         "label": {"name": "time", "steps": float(STEPS)},
         "network": unet(dataset, channels=64),
         "conditions": conditions(dataset),
-        "objective": {"name": "hybrid", "steps": STEPS, "scale": 0.001, "weight": {"name": "simple"}, "decoder": {"name": "bins"}},
+        "objective": {
+            "name": "hybrid",
+            "steps": STEPS,
+            "scale": 0.001,
+            "weight": {"name": "simple"},
+            "decoder": {"name": "bins"},
+        },
         "augment": {"name": "none"},
         "training": training(lr=1e-4),
-        "sampling": {"sampler": {"name": "ddpm", "variance": "posterior"}, "steps": 100, "grid": {"name": "trailing", "knots": STEPS}},
+        "sampling": {
+            "sampler": {"name": "ddpm", "variance": "posterior"},
+            "steps": 100,
+            "grid": {"name": "trailing", "knots": STEPS},
+        },
     }

@@ -1,7 +1,9 @@
-"""NCSN: noise-conditional score networks (Song & Ermon 2019), with the settings of their sequel (Song & Ermon 2020).
+"""NCSN: noise-conditional score networks (Song & Ermon 2019), with the settings of their sequel
+(Song & Ermon 2020).
 
-232 noise levels in geometric progression from 50 to 0.01, denoising score matching weighted by sigma^2, and annealed Langevin dynamics:
-5 steps at each level with e = 6.2e-6 (sigma / 0.01)^2, that is a step size of 0.124, then the denoised sample.
+232 noise levels in geometric progression from 50 to 0.01, denoising score matching weighted by
+sigma^2, and annealed Langevin dynamics: 5 steps at each level with e = 6.2e-6 (sigma / 0.01)^2,
+that is a step size of 0.124, then the denoised sample.
 """
 
 from __future__ import annotations

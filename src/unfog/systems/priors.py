@@ -1,4 +1,6 @@
-"""Small EDM priors that learn on a CPU, for restoration: T1 and head-CT slices, natural textures, fields on a periodic square."""
+"""Small EDM priors that learn on a CPU, for restoration: T1 and head-CT slices, natural textures,
+fields on a periodic square.
+"""
 
 from __future__ import annotations
 
@@ -8,55 +10,144 @@ from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 
 
-@system("t1-prior", "a small EDM for T1 slices, learning fast on a CPU: the shipped prior", "Karras et al. 2022, arXiv:2206.00364")
+@system(
+    "t1-prior",
+    "a small EDM for T1 slices, learning fast on a CPU: the shipped prior",
+    "Karras et al. 2022, arXiv:2206.00364",
+)
 def t1_prior(dataset: Dataset) -> Config:
-    """EDM at a quarter of the pixels with position channels; anatomical augmentation; ancestral sampling."""
+    """EDM at a quarter of the pixels with position channels; anatomical augmentation; ancestral
+    sampling.
+    """
     return {
         **edm(dataset),
         "prediction": {"name": "edm", "sigma_data": 0.65},
         "network": unet(
-            dataset, 32, multipliers=[1, 2, 3], blocks=1, attention_levels=[2], groups=8, patch=2, coordinates=True, octaves=3, dropout=0.1
+            dataset,
+            32,
+            multipliers=[1, 2, 3],
+            blocks=1,
+            attention_levels=[2],
+            groups=8,
+            patch=2,
+            coordinates=True,
+            octaves=3,
+            dropout=0.1,
         ),
-        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -0.8, "std": 1.6}, "weight": {"name": "simple"}},
-        "augment": {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.5, "gamma": 0.3, "knots": 7},
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "log-normal", "mean": -0.8, "std": 1.6},
+            "weight": {"name": "simple"},
+        },
+        "augment": {
+            "name": "anatomy",
+            "rotation": 12.0,
+            "scale": 0.15,
+            "shift": 4.0,
+            "elastic": 2.5,
+            "gamma": 0.3,
+            "knots": 7,
+        },
         "training": training(
-            steps=18_000, batch=4, lr=1e-3, warmup=200, weight_decay=0.03, betas=[0.9, 0.99],
-            ema=0.998, ema_power=17.0, checkpoint_every=500
+            steps=18_000,
+            batch=4,
+            lr=1e-3,
+            warmup=200,
+            weight_decay=0.03,
+            betas=[0.9, 0.99],
+            ema=0.998,
+            ema_power=17.0,
+            checkpoint_every=500,
         ),
-        "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
-    }  # fmt: skip
-
-
-@system("ct-prior", "the T1 prior's recipe for head-CT slices, whose grey levels are attenuations", "Karras et al. 2022, arXiv:2206.00364")
-def ct_prior(dataset: Dataset) -> Config:
-    """As ``t1-prior``, with tones nearly kept: a grey level is a physical quantity here."""
-    anatomy = {"name": "anatomy", "rotation": 12.0, "scale": 0.15, "shift": 4.0, "elastic": 2.5, "gamma": 0.05, "knots": 7}
-    return {**t1_prior(dataset), "prediction": {"name": "edm", "sigma_data": 0.5}, "augment": anatomy}
-
-
-@system("texture-prior", "a small EDM for squares of natural texture", "Karras et al. 2022, arXiv:2206.00364")
-def texture_prior(dataset: Dataset) -> Config:
-    """EDM at full resolution without positions, so that it takes any size; mirrored pictures; ancestral sampling."""
-    return {
-        **edm(dataset),
-        "prediction": {"name": "edm", "sigma_data": 0.28},
-        "network": unet(dataset, 32, multipliers=[1, 2, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8),
-        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -0.8, "std": 1.4}, "weight": {"name": "simple"}},
-        "augment": {"name": "flip"},
-        "training": training(steps=3_000, batch=8, lr=1e-3, warmup=100, betas=[0.9, 0.99], ema=0.998, ema_power=17.0, checkpoint_every=250),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
     }
 
 
-@system("field-prior", "a small EDM for fields on a periodic square, such as vorticity", "Karras et al. 2022, arXiv:2206.00364")
+@system(
+    "ct-prior",
+    "the T1 prior's recipe for head-CT slices, whose grey levels are attenuations",
+    "Karras et al. 2022, arXiv:2206.00364",
+)
+def ct_prior(dataset: Dataset) -> Config:
+    """As ``t1-prior``, with tones nearly kept: a grey level is a physical quantity here."""
+    anatomy = {
+        "name": "anatomy",
+        "rotation": 12.0,
+        "scale": 0.15,
+        "shift": 4.0,
+        "elastic": 2.5,
+        "gamma": 0.05,
+        "knots": 7,
+    }
+    return {
+        **t1_prior(dataset),
+        "prediction": {"name": "edm", "sigma_data": 0.5},
+        "augment": anatomy,
+    }
+
+
+@system(
+    "texture-prior",
+    "a small EDM for squares of natural texture",
+    "Karras et al. 2022, arXiv:2206.00364",
+)
+def texture_prior(dataset: Dataset) -> Config:
+    """EDM at full resolution without positions, so that it takes any size; mirrored pictures;
+    ancestral sampling.
+    """
+    return {
+        **edm(dataset),
+        "prediction": {"name": "edm", "sigma_data": 0.28},
+        "network": unet(
+            dataset,
+            32,
+            multipliers=[1, 2, 2, 2],
+            blocks=1,
+            attention_levels=[],
+            middle_attention=False,
+            groups=8,
+        ),
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "log-normal", "mean": -0.8, "std": 1.4},
+            "weight": {"name": "simple"},
+        },
+        "augment": {"name": "flip"},
+        "training": training(
+            steps=3_000,
+            batch=8,
+            lr=1e-3,
+            warmup=100,
+            betas=[0.9, 0.99],
+            ema=0.998,
+            ema_power=17.0,
+            checkpoint_every=250,
+        ),
+        "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
+    }
+
+
+@system(
+    "field-prior",
+    "a small EDM for fields on a periodic square, such as vorticity",
+    "Karras et al. 2022, arXiv:2206.00364",
+)
 def field_prior(dataset: Dataset) -> Config:
     """EDM at a quarter of the pixels; every shift and quarter turn of a field is a field."""
     return {
         **edm(dataset),
-        "network": unet(dataset, 32, multipliers=[1, 2, 2], blocks=1, attention_levels=[2], groups=8, patch=2),
+        "network": unet(
+            dataset, 32, multipliers=[1, 2, 2], blocks=1, attention_levels=[2], groups=8, patch=2
+        ),
         "conditions": conditions(dataset, drop=0.0),
-        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -1.0, "std": 1.6}, "weight": {"name": "simple"}},
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "log-normal", "mean": -1.0, "std": 1.6},
+            "weight": {"name": "simple"},
+        },
         "augment": {"name": "torus"},
-        "training": training(steps=5_000, batch=8, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.998, ema_power=17.0),
+        "training": training(
+            steps=5_000, batch=8, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.998, ema_power=17.0
+        ),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 10.0}},
     }

@@ -1,7 +1,8 @@
-"""Rectified flow (Liu et al. 2023), or flow matching on straight paths (Lipman et al. 2023): the velocity from data to noise is learned.
+"""Rectified flow (Liu et al. 2023), or flow matching on straight paths (Lipman et al. 2023): the
+velocity from data to noise is learned.
 
-Times are logit-normal (Esser et al. 2024), which on this process is a log-normal sigma / alpha: the middle of the path, where the velocity
-is hardest to tell, is seen most.
+Times are logit-normal (Esser et al. 2024), which on this process is a log-normal sigma / alpha: the
+middle of the path, where the velocity is hardest to tell, is seen most.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ def rectified_flow(dataset: Dataset) -> Config:
         "label": {"name": "time", "steps": 1000.0, "offset": 0.0},
         "network": unet(dataset, channels=64),
         "conditions": conditions(dataset),
-        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": 0.0, "std": 1.0}, "weight": {"name": "simple"}},
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "log-normal", "mean": 0.0, "std": 1.0},
+            "weight": {"name": "simple"},
+        },
         "augment": {"name": "none"},
         "training": training(),
         "sampling": {"sampler": "heun", "steps": 25, "grid": {"name": "uniform"}},

@@ -24,7 +24,12 @@ class System:
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what every system shares, then the recipe's own."""
-        return {"system": self.name, "shape": list(dataset.shape), "codec": dict(dataset.codec), **self.recipe(dataset)}
+        return {
+            "system": self.name,
+            "shape": list(dataset.shape),
+            "codec": dict(dataset.codec),
+            **self.recipe(dataset),
+        }
 
 
 _systems: dict[str, System] = {}
@@ -50,6 +55,3 @@ def get(name: str) -> System:
     if name not in _systems:
         raise unknown("system", name, _systems)
     return _systems[name]
-
-
-Config = dict[str, Any]

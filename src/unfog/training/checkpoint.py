@@ -1,9 +1,11 @@
-"""Checkpoints that survive: at every instant the run folder holds one that verifies (once one was saved).
+"""Checkpoints that survive: at every instant the run folder holds one that verifies (once one was
+saved).
 
-A save is: temporary directory, each file fsynced, a manifest with the SHA-256 of each, fsync of the directory, rename, fsync of the
-parent; then all but the two newest that verify are removed. The manifest is compact JSON, so that any flipped bit in it shows.
-On disk: ``checkpoints/step-00000500/{weights,ema,optimizer}.safetensors, state.json, manifest.json``; ``optimizer`` holds all that only
-training needs, so that a reader of a run never opens it.
+A save is: temporary directory, each file fsynced, a manifest with the SHA-256 of each, fsync of the
+directory, rename, fsync of the parent; then all but the two newest that verify are removed. The
+manifest is compact JSON, so that any flipped bit in it shows. On disk:
+``checkpoints/step-00000500/{weights,ema,optimizer}.safetensors, state.json, manifest.json``;
+``optimizer`` holds all that only training needs, so that a reader of a run never opens it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ def writing(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{what} could not be written ({error.strerror or error}); mend the disk and resume.") from error
+        raise InputError(
+            f"{what} could not be written ({error.strerror or error}); mend the disk and resume."
+        ) from error
 
 
 def fsync_directory(folder: Path) -> None:
@@ -83,7 +87,9 @@ def to_json(value: object) -> bytes:
 def to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
     """The content of a safetensors file."""
     # Cloned, because safetensors refuses tensors that share memory (tied weights).
-    return safetensors.torch.save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
+    return safetensors.torch.save(
+        {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    )
 
 
 def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
@@ -94,7 +100,9 @@ def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 def save(run: Path, checkpoint: Checkpoint) -> Path:
-    """Save into ``run``; ``InputError`` when the disk refuses, and then the previous checkpoint still stands."""
+    """Save into ``run``; ``InputError`` when the disk refuses, and then the previous checkpoint
+    still stands.
+    """
     name = f"step-{checkpoint.state['step']:08d}"
     with writing(f"The checkpoint {name}"):
         return _save(run, name, checkpoint)
@@ -107,7 +115,9 @@ def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
 
 
 def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
-    """Write ``files`` and their manifest as the folder ``target``, two levels below ``run``, all at once or not at all."""
+    """Write ``files`` and their manifest as the folder ``target``, two levels below ``run``, all at
+    once or not at all.
+    """
     _sweep(run)
     parent, temporary = target.parent, run / f".tmp-{target.name}"
     if target.exists():
@@ -127,13 +137,16 @@ def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
     problem = fault(target, tuple(files))
     if problem is not None:
         raise InputError(
-            f"The {parent.name.removesuffix('s')} {target.name} did not read back as it was written: {problem}; check the disk."
+            f"The {parent.name.removesuffix('s')} {target.name} did not read back as it was "
+            f"written: {problem}; check the disk."
         )
     return target
 
 
 def fault(folder: Path, names: Sequence[str] = FILES) -> str | None:
-    """What is wrong with a checkpoint, or another folder of files ``names``; None if every byte is as it was written."""
+    """What is wrong with a checkpoint, or another folder of files ``names``; None if every byte is
+    as it was written.
+    """
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         if not isinstance(manifest, dict) or manifest.keys() != set(names):
@@ -155,7 +168,8 @@ def _steps(run: Path) -> list[Path]:
 
 
 def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint that verifies, and one sentence for each newer one that does not; None if the run has none at all.
+    """The newest checkpoint that verifies, and one sentence for each newer one that does not; None
+    if the run has none at all.
 
     Raises ``InputError`` when there are checkpoints and none verifies.
     """
@@ -166,13 +180,18 @@ def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
             return folder, skipped
         skipped.append(f"The checkpoint {folder.name} was rejected: {problem}.")
     if skipped:
-        raise InputError(f"No checkpoint of this run verifies ({skipped[0]}); restore it from a copy or train anew.")
+        raise InputError(
+            f"No checkpoint of this run verifies ({skipped[0]}); restore it from a copy or train "
+            "anew."
+        )
     return None, skipped
 
 
 def load(folder: Path) -> Checkpoint:
     """Read a checkpoint that was verified."""
-    tensors = {name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS}
+    tensors = {
+        name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS
+    }
     return Checkpoint(**tensors, state=json.loads((folder / "state.json").read_bytes()))
 
 
@@ -188,7 +207,9 @@ def load_ema(run: Path) -> dict[str, Tensor]:
     """The averaged weights of a run, from its newest checkpoint that verifies."""
     checkpoint = load_newest(run)
     if checkpoint is None:
-        raise InputError("This run has no checkpoint yet; train it, or give the folder of a trained run.")
+        raise InputError(
+            "This run has no checkpoint yet; train it, or give the folder of a trained run."
+        )
     return checkpoint.ema
 
 

@@ -1,4 +1,6 @@
-"""The batches of a training run: ordered, augmented in natural units, encoded, and moved to the device."""
+"""The batches of a training run: ordered, augmented in natural units, encoded, and moved to the
+device.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ Augment = Callable[[Tensor, Sequence[torch.Generator]], Tensor]
 
 @dataclass(frozen=True)
 class Feed:
-    """``feed(step)`` is the batch of a step, ``"x"`` on the model's scale, and the numbers of its samples."""
+    """``feed(step)`` is the batch of a step, ``"x"`` on the model's scale, and the numbers of its
+    samples.
+    """
 
     dataset: Dataset
     augment: Augment | None

@@ -15,7 +15,9 @@ from unfog.training.checkpoint import writing
 
 
 class Interrupted(Exception):
-    """Training was ended by a signal after a save; ``code`` is the exit status, 128 + the signal's number."""
+    """Training was ended by a signal after a save; ``code`` is the exit status, 128 + the signal's
+    number.
+    """
 
     def __init__(self, code: int, step: int) -> None:
         super().__init__(f"Training was stopped after step {step}; resume to go on.")
@@ -24,7 +26,9 @@ class Interrupted(Exception):
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Make and hold the run folder; the system lets go of the lock whatever becomes of the process."""
+    """Make and hold the run folder; the system lets go of the lock whatever becomes of the
+    process.
+    """
     import fcntl  # not on every system, so only where training starts
 
     with writing("The run folder"):
@@ -34,7 +38,10 @@ def locked(run: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError("Another process is training in this run folder; wait for it to end or choose another folder.") from error
+            raise InputError(
+                "Another process is training in this run folder; wait for it to end or choose "
+                "another folder."
+            ) from error
         yield
 
 
@@ -46,7 +53,9 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Signals:
-        if threading.current_thread() is threading.main_thread():  # elsewhere signals cannot be caught
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # elsewhere signals cannot be caught
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._note)
         return self

@@ -1,7 +1,8 @@
 """The training loop: bit-exact when resumed, on a CPU with the same number of threads.
 
-Order, noise, times, dropout and augmentation are functions of (seed, step, sample), so a run that was killed and resumed ends with
-the same weights, average, optimiser and metrics as one that was not.
+Order, noise, times, dropout and augmentation are functions of (seed, step, sample), so a run that
+was killed and resumed ends with the same weights, average, optimiser and metrics as one that was
+not.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ FREE = ("steps", "checkpoint_every")  # settings that a resumed run may change
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where training ended: the last step, its loss, how many updates were taken (the rest were skipped)."""
+    """Where training ended: the last step, its loss, how many updates were taken (the rest were
+    skipped).
+    """
 
     run: Path
     step: int
@@ -50,16 +53,27 @@ class TrainResult:
 
 
 def train(
-    denoiser: NetworkDenoiser, objective: Objective, dataset: Dataset, augment: Augment | None, settings: TrainSettings, out: Path,
-    config: Mapping[str, Any], *, codec: Codec | None = None, resume: bool = False, callback: Callback | None = None,
+    denoiser: NetworkDenoiser,
+    objective: Objective,
+    dataset: Dataset,
+    augment: Augment | None,
+    settings: TrainSettings,
+    out: Path,
+    config: Mapping[str, Any],
+    *,
+    codec: Codec | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
     device: torch.device | str | None = None,
-) -> TrainResult:  # fmt: skip
-    """Train ``denoiser`` in place into the run folder ``out``; ``callback`` is given (step, loss, steps per second).
+) -> TrainResult:
+    """Train ``denoiser`` in place into the run folder ``out``; ``callback`` is given (step, loss,
+    steps per second).
 
-    ``objective(denoiser, batch, samples, seed, step)`` gives the loss of each sample, and its ``head``, if it has one, learns as well;
-    ``augment(x, generators)`` works in natural units; ``codec`` is the dataset's own unless given. Raises ``InputError`` when the folder
-    is in use or holds a run that is not to be resumed, when a resumed run's data or config changed, or when the loss stays non-finite;
-    ``Interrupted`` after a signal.
+    ``objective(denoiser, batch, samples, seed, step)`` gives the loss of each sample, and its
+    ``head``, if it has one, learns as well; ``augment(x, generators)`` works in natural units;
+    ``codec`` is the dataset's own unless given. Raises ``InputError`` when the folder is in use or
+    holds a run that is not to be resumed, when a resumed run's data or config changed, or when the
+    loss stays non-finite; ``Interrupted`` after a signal.
     """
     _refuse(out, resume)
     # All that can be wrong with the input is so before the folder is made.
@@ -73,9 +87,13 @@ def train(
         saved = disk.load_newest(out)
         _check(saved, identity, settings, chosen)
         disk.replace_durably(out / "config.yaml", text)
-        metrics = stack.enter_context(Metrics(out, settings.log_every, None if saved is None else saved.state["metrics"]))
+        metrics = stack.enter_context(
+            Metrics(out, settings.log_every, None if saved is None else saved.state["metrics"])
+        )
         signals = stack.enter_context(Signals())
-        stack.enter_context(torch.random.fork_rng([chosen] if chosen.type == "cuda" else []))  # dropout must not move the caller's stream
+        stack.enter_context(
+            torch.random.fork_rng([chosen] if chosen.type == "cuda" else [])
+        )  # dropout must not move the caller's stream
         run = _Run(learner, objective, feed, metrics, out, identity)
         if saved is not None:
             run.restore(saved)
@@ -85,7 +103,15 @@ def train(
 class _Run:
     """A training run between two checkpoints."""
 
-    def __init__(self, learner: Learner, objective: Objective, feed: Feed, metrics: Metrics, out: Path, identity: dict[str, str]) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        objective: Objective,
+        feed: Feed,
+        metrics: Metrics,
+        out: Path,
+        identity: dict[str, str],
+    ) -> None:
         self.learner, self.objective, self.feed, self.metrics = learner, objective, feed, metrics
         self.out, self.identity, self.settings = out, identity, learner.settings
         self.step, self.failures, self.loss = 0, 0, float("nan")
@@ -102,10 +128,16 @@ class _Run:
             self._advance()
             if callback is not None:
                 callback(self.step, self.loss, (self.step - first) / (time.perf_counter() - clock))
-            if self.learner.profiles and (self.step % (self.settings.snapshot_every or 1) == 0 or self.step == last):
+            if self.learner.profiles and (
+                self.step % (self.settings.snapshot_every or 1) == 0 or self.step == last
+            ):
                 self._snapshot()
             code = signals.code  # read once: a signal may come between the two questions
-            if self.step % self.settings.checkpoint_every == 0 or self.step == last or code is not None:
+            if (
+                self.step % self.settings.checkpoint_every == 0
+                or self.step == last
+                or code is not None
+            ):
                 self.save()
             if code is not None:
                 raise Interrupted(code, self.step)
@@ -117,7 +149,9 @@ class _Run:
         batch, samples = self.feed(step)
         _seed_dropout(seed_of(seed, "dropout", step), self.learner.device)
         lr = self.settings.learning_rate(step)
-        done = self.learner.update(lambda: self.objective(self.learner.denoiser, batch, samples, seed, step), lr)
+        done = self.learner.update(
+            lambda: self.objective(self.learner.denoiser, batch, samples, seed, step), lr
+        )
         self.step = step
         if done.finite:
             self.failures, self.loss = 0, done.loss
@@ -126,13 +160,20 @@ class _Run:
             self._skip(done, samples, lr)
 
     def _skip(self, done: Step, samples: list[int], lr: float) -> None:
-        bad = [sample for sample, loss in zip(samples, done.losses.isfinite().tolist(), strict=True) if not loss] or samples
+        bad = [
+            sample
+            for sample, loss in zip(samples, done.losses.isfinite().tolist(), strict=True)
+            if not loss
+        ] or samples
         self.failures += 1
         self.metrics.skip(self.step, lr, bad)
-        log.warning("Step %d was skipped: loss or gradient is not finite; samples %s.", self.step, bad)
+        log.warning(
+            "Step %d was skipped: loss or gradient is not finite; samples %s.", self.step, bad
+        )
         if self.failures == PATIENCE:
             raise InputError(
-                f"Loss or gradient was not finite for {PATIENCE} steps in a row, up to step {self.step} (samples {bad}); "
+                f"Loss or gradient was not finite for {PATIENCE} steps in a row, up to step "
+                f"{self.step} (samples {bad}); "
                 "check these samples, or lower 'lr'."
             )
 
@@ -143,15 +184,30 @@ class _Run:
     def save(self) -> None:
         learner = self.learner
         state = {
-            **self.identity, "step": self.step, "updates": learner.ema.updates, "failures": self.failures,
-            "loss": None if self.loss != self.loss else self.loss, "metrics": self.metrics.state(),
-            "steps": self.settings.steps, "environment": _environment(learner.device),
-        }  # fmt: skip
-        disk.save(self.out, disk.Checkpoint(learner.denoiser.state_dict(), learner.ema.state_dict(), learner.training_state(), state))
+            **self.identity,
+            "step": self.step,
+            "updates": learner.ema.updates,
+            "failures": self.failures,
+            "loss": None if self.loss != self.loss else self.loss,
+            "metrics": self.metrics.state(),
+            "steps": self.settings.steps,
+            "environment": _environment(learner.device),
+        }
+        disk.save(
+            self.out,
+            disk.Checkpoint(
+                learner.denoiser.state_dict(),
+                learner.ema.state_dict(),
+                learner.training_state(),
+                state,
+            ),
+        )
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed also visits devices that are not in use, at a millisecond a step
+    torch.default_generator.manual_seed(
+        seed
+    )  # torch.manual_seed also visits devices that are not in use, at a millisecond a step
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
 
@@ -165,29 +221,53 @@ def _refuse(out: Path, resume: bool) -> None:
 
 
 def _hash(config: Mapping[str, Any], settings: TrainSettings) -> str:
-    unused = {"head_rate"} if settings.head_rate == 1 else set()  # runs older than these settings go on
+    # runs older than these settings go on
+    unused = {"head_rate"} if settings.head_rate == 1 else set()
     unused |= set() if settings.snapshot_every else {"snapshot_every", "snapshot_lengths"}
     fixed = {key: value for key, value in asdict(settings).items() if key not in {*FREE, *unused}}
-    return hashlib.sha256(disk.to_json({"config": {**config, "training": {}}, "settings": fixed})).hexdigest()
+    return hashlib.sha256(
+        disk.to_json({"config": {**config, "training": {}}, "settings": fixed})
+    ).hexdigest()
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
     return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": device.type}
 
 
-def _check(saved: disk.Checkpoint | None, identity: dict[str, str], settings: TrainSettings, device: torch.device) -> None:
+def _check(
+    saved: disk.Checkpoint | None,
+    identity: dict[str, str],
+    settings: TrainSettings,
+    device: torch.device,
+) -> None:
     """Refuse a resumed run that is another one; warn where it goes on, but not to the last bit."""
     if saved is None:
         return
     state = saved.state
     for key, what in {"data": "The training data", "config": "The config"}.items():
         if state[key] != identity[key]:
-            raise InputError(f"{what} changed since the checkpoint; resume with what the run began with, or start a new run.")
+            raise InputError(
+                f"{what} changed since the checkpoint; resume with what the run began with, or "
+                "start a new run."
+            )
     if settings.steps < state["step"]:
-        raise InputError(f"The run is at step {state['step']} already; ask for more than {settings.steps} 'training.steps'.")
+        raise InputError(
+            f"The run is at step {state['step']} already; ask for more than {settings.steps} "
+            "'training.steps'."
+        )
     if settings.steps != state["steps"] and settings.decay != "constant":
-        log.warning("The %s decay is laid out anew over %d steps instead of %d.", settings.decay, settings.steps, state["steps"])
+        log.warning(
+            "The %s decay is laid out anew over %d steps instead of %d.",
+            settings.decay,
+            settings.steps,
+            state["steps"],
+        )
     for name, now in _environment(device).items():
         before = state["environment"][name]
         if before != now:
-            log.warning("The %s was %s and is now %s: training goes on, but not bit for bit as unbroken.", name, before, now)
+            log.warning(
+                "The %s was %s and is now %s: training goes on, but not bit for bit as unbroken.",
+                name,
+                before,
+                now,
+            )

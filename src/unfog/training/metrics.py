@@ -1,6 +1,7 @@
 """The training log: ``metrics.jsonl`` and ``metrics.csv``, deterministic figures only.
 
-A checkpoint records how long both files were; a resumed run cuts them there and goes on, so they end as the unbroken run's would.
+A checkpoint records how long both files were; a resumed run cuts them there and goes on, so they
+end as the unbroken run's would.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ FILES = ("metrics.jsonl", "metrics.csv")
 
 
 class Metrics:
-    """Writes the mean of every ``every`` steps; steps that were skipped are told in the JSON lines, with their samples."""
+    """Writes the mean of every ``every`` steps; steps that were skipped are told in the JSON lines,
+    with their samples.
+    """
 
     def __init__(self, run: Path, every: int, state: dict[str, Any] | None = None) -> None:
         self.every = every
@@ -36,7 +39,10 @@ class Metrics:
     def _cut(self, lengths: dict[str, int]) -> None:
         for name, file in zip(FILES, self.files, strict=True):
             if file.seek(0, os.SEEK_END) < lengths[name]:
-                raise InputError(f"{name} is shorter than when the checkpoint was saved; restore it from a copy or train anew.")
+                raise InputError(
+                    f"{name} is shorter than when the checkpoint was saved; restore it from a "
+                    "copy or train anew."
+                )
             file.truncate(lengths[name])
             file.seek(0, os.SEEK_END)
 
@@ -72,12 +78,20 @@ class Metrics:
             for file in self.files:
                 file.flush()
                 os.fsync(file.fileno())
-        return {"bytes": {name: file.tell() for name, file in zip(FILES, self.files, strict=True)}, "window": self.window}
+        return {
+            "bytes": {name: file.tell() for name, file in zip(FILES, self.files, strict=True)},
+            "window": self.window,
+        }
 
     def __enter__(self) -> Metrics:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         with writing("The metrics"), ExitStack() as stack:
             for file in self.files:
                 stack.callback(file.close)

@@ -1,6 +1,7 @@
 r"""How to train: the settings, and the learning rate they give.
 
-    lr(step) = lr * min(1, step / warmup) * decay(progress),     progress from 0 after the warm-up to 1 at the end.
+    lr(step) = lr * min(1, step / warmup) * decay(progress),
+    progress from 0 after the warm-up to 1 at the end.
 
 Warm-up: Goyal et al. 2017. Cosine decay: Loshchilov & Hutter 2017.
 """
@@ -39,7 +40,9 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The ``training`` part of a config; AdamW with the global gradient norm clipped at ``clip``."""
+    """The ``training`` part of a config; AdamW with the global gradient norm clipped at
+    ``clip``.
+    """
 
     steps: int
     batch: int
@@ -66,17 +69,34 @@ class TrainSettings:
         for key in config:
             if key not in fields:
                 raise unknown("key of training", key, fields)
-        missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in config]
+        missing = [
+            n for n, f in fields.items() if f.default is dataclasses.MISSING and n not in config
+        ]
         if missing:
-            raise InputError(f"The training settings lack {', '.join(missing)}; add them under 'training'.")
+            raise InputError(
+                f"The training settings lack {', '.join(missing)}; add them under 'training'."
+            )
         return cls(**config)
 
     def __post_init__(self) -> None:
-        for name, least in {"steps": 1, "batch": 1, "warmup": 0, "checkpoint_every": 1, "log_every": 1, "seed": None}.items():
+        for name, least in {
+            "steps": 1,
+            "batch": 1,
+            "warmup": 0,
+            "checkpoint_every": 1,
+            "log_every": 1,
+            "seed": None,
+        }.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+            if (
+                not isinstance(value, int)
+                or isinstance(value, bool)
+                or (least is not None and value < least)
+            ):
                 bound = "" if least is None else f" of at least {least}"
-                raise InputError(f"The training setting {name!r} must be a whole number{bound}, got {value!r}.")
+                raise InputError(
+                    f"The training setting {name!r} must be a whole number{bound}, got {value!r}."
+                )
         for name, (low, high) in {
             "lr": (0, 1e3),
             "weight_decay": (0, 1e3),
@@ -88,19 +108,33 @@ class TrainSettings:
             value = getattr(self, name)
             optional = value is None and name in ("clip", "ema_power")
             if not optional and not (_is_number(value) and low <= value <= high):
-                raise InputError(f"The training setting {name!r} must be a number in [{low}, {high:g}], got {value!r} (YAML wants 2.0e-4).")
+                raise InputError(
+                    f"The training setting {name!r} must be a number in [{low}, {high:g}], got "
+                    f"{value!r} (YAML wants 2.0e-4)."
+                )
         if len(self.betas) != 2 or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
-            raise InputError(f"The training setting 'betas' must be two numbers in [0, 1), got {self.betas!r}.")
-        if self.snapshot_every is not None and (type(self.snapshot_every) is not int or self.snapshot_every < 1):
             raise InputError(
-                f"The training setting 'snapshot_every' must be a whole number of at least 1, or null, got {self.snapshot_every!r}."
+                f"The training setting 'betas' must be two numbers in [0, 1), got {self.betas!r}."
+            )
+        if self.snapshot_every is not None and (
+            type(self.snapshot_every) is not int or self.snapshot_every < 1
+        ):
+            raise InputError(
+                "The training setting 'snapshot_every' must be a whole number of at least 1, or "
+                f"null, got {self.snapshot_every!r}."
             )
         if len(set(self.snapshot_lengths)) < 2:
-            raise InputError(f"The training setting 'snapshot_lengths' must be two or more lengths, got {self.snapshot_lengths!r}.")
+            raise InputError(
+                "The training setting 'snapshot_lengths' must be two or more lengths, got "
+                f"{self.snapshot_lengths!r}."
+            )
         for length in self.snapshot_lengths:
             exponent(length)
         if self.precision not in ("bf16", "fp32"):
-            raise InputError(f"The training setting 'precision' must be 'bf16' or 'fp32', got {self.precision!r}.")
+            raise InputError(
+                "The training setting 'precision' must be 'bf16' or 'fp32', got "
+                f"{self.precision!r}."
+            )
         schedules.get(self.decay)
 
     def learning_rate(self, step: int) -> float:

@@ -1,6 +1,8 @@
-"""Snapshots of the power-function averages, kept for all of training: from them any average can be made afterwards (``training.posthoc``).
+"""Snapshots of the power-function averages, kept for all of training: from them any average can be
+made afterwards (``training.posthoc``).
 
-Saved as checkpoints are, and never pruned: ``snapshots/step-00000500/{average-0.05,average-0.1}.safetensors, state.json, manifest.json``.
+Saved as checkpoints are, and never pruned:
+``snapshots/step-00000500/{average-0.05,average-0.1}.safetensors, state.json, manifest.json``.
 """
 
 from __future__ import annotations
@@ -49,13 +51,17 @@ def save(run: Path, snapshot: Snapshot) -> Path:
     """Save into ``run``; ``InputError`` when the disk refuses."""
     name = f"step-{snapshot.step:08d}"
     state = {"step": snapshot.step, "updates": snapshot.updates, "lengths": list(snapshot.averages)}
-    files = {_file(length): disk.to_safetensors(weights) for length, weights in snapshot.averages.items()}
+    files = {
+        _file(length): disk.to_safetensors(weights) for length, weights in snapshot.averages.items()
+    }
     with disk.writing(f"The snapshot {name}"):
         return disk.publish(run, run / "snapshots" / name, {**files, STATE: disk.to_json(state)})
 
 
 def stored(run: Path) -> list[Stored]:
-    """All averages of a run, oldest first, each verified; ``InputError`` for one that is damaged, and where there are none."""
+    """All averages of a run, oldest first, each verified; ``InputError`` for one that is damaged,
+    and where there are none.
+    """
     found = []
     for folder in sorted((run / "snapshots").glob("step-*")):
         try:
@@ -65,9 +71,18 @@ def stored(run: Path) -> list[Stored]:
         except (OSError, ValueError, KeyError, TypeError):
             problem = f"{STATE} cannot be read"
         if problem is not None:
-            raise InputError(f"The snapshot {folder.name} of {run.name} is damaged: {problem}; remove it, and the others are used.")
-        found += [Stored(folder / name, length, state["updates"]) for name, length in zip(names, state["lengths"], strict=True)]
+            raise InputError(
+                f"The snapshot {folder.name} of {run.name} is damaged: {problem}; remove it, and "
+                "the others are used."
+            )
+        found += [
+            Stored(folder / name, length, state["updates"])
+            for name, length in zip(names, state["lengths"], strict=True)
+        ]
     found = [one for one in found if one.updates > 0]
     if not found:
-        raise InputError(f"{run.name} has no snapshots to make an average from; train with --set training.snapshot_every=N.")
+        raise InputError(
+            f"{run.name} has no snapshots to make an average from; train with --set "
+            "training.snapshot_every=N."
+        )
     return found

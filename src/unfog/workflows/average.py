@@ -13,7 +13,9 @@ from unfog.training.snapshots import stored
 
 
 def average_run(source: str | Path, length: float, out: Path) -> dict[str, Any]:
-    """Write the run ``out`` whose weights are those of ``source`` averaged by the power function of ``length``; the facts about it."""
+    """Write the run ``out`` whose weights are those of ``source`` averaged by the power function of
+    ``length``; the facts about it.
+    """
     check_new(out)
     path = locate(source)
     weights, facts = reconstruct(stored(path), length)

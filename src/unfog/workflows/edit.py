@@ -1,4 +1,6 @@
-"""Edits from files to files, what ``unfog edit`` does: SDEdit (``sampling.sdedit``) and DDIM inversion (``sampling.inversion``)."""
+"""Edits from files to files, what ``unfog edit`` does: SDEdit (``sampling.sdedit``) and DDIM
+inversion (``sampling.inversion``).
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,27 @@ from unfog.runs.sample import guided
 
 
 def edit_file(
-    source: str | Path, path: Path, method: str, out: Path, *, strength: float = 0.5, before: Sequence[str] = (), after: Sequence[str] = (),
-    guidance: float | None = None, mask: Path | None = None, samples: int = 4, iterations: int = 5, sampler: str | None = None,
-    steps: int | None = None, seed: int = 0,
-) -> dict[str, Any]:  # fmt: skip
-    """Edit a file into the new folder ``out``, in its own format: ``samples`` edits by SDEdit, or one by inversion.
+    source: str | Path,
+    path: Path,
+    method: str,
+    out: Path,
+    *,
+    strength: float = 0.5,
+    before: Sequence[str] = (),
+    after: Sequence[str] = (),
+    guidance: float | None = None,
+    mask: Path | None = None,
+    samples: int = 4,
+    iterations: int = 5,
+    sampler: str | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Edit a file into the new folder ``out``, in its own format: ``samples`` edits by SDEdit, or
+    one by inversion.
 
-    ``before`` and ``after`` say what the file shows and what it is to show, each "name=value", of the run's conditions.
+    ``before`` and ``after`` say what the file shows and what it is to show, each "name=value", of
+    the run's conditions.
     """
     check_new(out)
     _check(method, before, after, guidance, {"--mask": mask, "--sampler": sampler})
@@ -44,24 +60,50 @@ def edit_file(
         drawn = _sdedit(editor, x, plan, _kept(run, mask, x), wanted, samples, seed, strength)
     with new_folder(out) as folder:
         results = run.codec.decode(drawn) * scale + offset
-        files = [scan.write(folder, f"edit-{k:02d}", results[:, k].numpy()).name for k in range(results.shape[1])]
-        told: dict[str, Any] = {"iterations": iterations, "from": list(before)} if method == "inversion" else {"seed": seed}
+        files = [
+            scan.write(folder, f"edit-{k:02d}", results[:, k].numpy()).name
+            for k in range(results.shape[1])
+        ]
+        told: dict[str, Any] = (
+            {"iterations": iterations, "from": list(before)}
+            if method == "inversion"
+            else {"seed": seed}
+        )
         summary = {
-            "run": run.name, "input": path.name, "method": method, "strength": strength, "to": list(after), "guidance": guidance,
-            **told, **plan.names, "files": files,
-        }  # fmt: skip
+            "run": run.name,
+            "input": path.name,
+            "method": method,
+            "strength": strength,
+            "to": list(after),
+            "guidance": guidance,
+            **told,
+            **plan.names,
+            "files": files,
+        }
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _check(method: str, before: Sequence[str], after: Sequence[str], guidance: float | None, given: Mapping[str, object]) -> None:
+def _check(
+    method: str,
+    before: Sequence[str],
+    after: Sequence[str],
+    guidance: float | None,
+    given: Mapping[str, object],
+) -> None:
     """``InputError`` for an option that means nothing to the method."""
     if guidance is not None and not after:
         raise InputError("Guidance needs something to guide towards; give --to too.")
     if method == "sdedit" and before:
-        raise InputError("SDEdit does not ask what the input shows; leave --from out, or take --method inversion.")
+        raise InputError(
+            "SDEdit does not ask what the input shows; leave --from out, or take --method "
+            "inversion."
+        )
     if method == "inversion" and any(value is not None for value in given.values()):
-        raise InputError(f"An inversion edits the whole input, by DDIM; leave {' and '.join(given)} out, or take --method sdedit.")
+        raise InputError(
+            f"An inversion edits the whole input, by DDIM; leave {' and '.join(given)} out, or "
+            "take --method sdedit."
+        )
 
 
 def _kept(run: Run, mask: Path | None, x: Tensor) -> Mask | None:
@@ -69,10 +111,18 @@ def _kept(run: Run, mask: Path | None, x: Tensor) -> Mask | None:
     if mask is None:
         return None
     edited = read_scan(mask, len(run.shape) - 1, None).values != 0
-    if edited.shape[2:] != x.shape[2:] or edited.shape[1] not in (1, x.shape[1]) or len(edited) not in (1, len(x)):
-        raise InputError(f"{mask.name} gives {edited.shape} and the input {tuple(x.shape)}; make the mask on the input's grid.")
+    if (
+        edited.shape[2:] != x.shape[2:]
+        or edited.shape[1] not in (1, x.shape[1])
+        or len(edited) not in (1, len(x))
+    ):
+        raise InputError(
+            f"{mask.name} gives {edited.shape} and the input {tuple(x.shape)}; make the mask on "
+            "the input's grid."
+        )
     if edited.all() or not edited.any():
         raise InputError(
-            f"{mask.name} is {'0 nowhere' if edited.all() else '0 everywhere'}; it is 0 where the input stays, and there alone."
+            f"{mask.name} is {'0 nowhere' if edited.all() else '0 everywhere'}; it is 0 where "
+            "the input stays, and there alone."
         )
     return Mask(torch.from_numpy(~edited))

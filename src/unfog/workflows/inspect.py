@@ -29,12 +29,18 @@ def inspect_path(path: Path) -> dict[str, Any]:
         return {"kind": "picture", **_array(read_image(path))}
     if name.endswith(".npy"):
         return {"kind": "array", **_array(read_array(path))}
-    raise InputError(f"{path.name} is of no known type; give a run, or a .nii, .nii.gz, .png or .npy file.")
+    raise InputError(
+        f"{path.name} is of no known type; give a run, or a .nii, .nii.gz, .png or .npy file."
+    )
 
 
 def _run(path: Path) -> dict[str, Any]:
     run = Run.open(path)
-    facts = {"kind": "run", "system": run.config["system"], "parameters": sum(p.numel() for p in run.denoiser.parameters())}
+    facts = {
+        "kind": "run",
+        "system": run.config["system"],
+        "parameters": sum(p.numel() for p in run.denoiser.parameters()),
+    }
     checkpoints = sorted((run.path / "checkpoints").glob("step-*"))
     if checkpoints:
         newest, _ = newest_verified(run.path)
@@ -63,4 +69,9 @@ def _nifti(path: Path) -> dict[str, Any]:
 
 
 def _array(data: np.ndarray[Any, Any]) -> dict[str, Any]:
-    return {"shape": list(data.shape), "type": str(data.dtype), "smallest": float(data.min()), "largest": float(data.max())}
+    return {
+        "shape": list(data.shape),
+        "type": str(data.dtype),
+        "smallest": float(data.min()),
+        "largest": float(data.max()),
+    }

@@ -1,4 +1,6 @@
-"""A file as the measurement of a stack of images: what is restored, by which operator, in which units, and how it is written."""
+"""A file as the measurement of a stack of images: what is restored, by which operator, in which
+units, and how it is written.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Measured:
-    """y = A x + noise (n, channels', *space'), x in the units of the model's data, where x = (value - offset) / scale.
+    """y = A x + noise (n, channels', *space'), x in the units of the model's data, where x = (value
+    - offset) / scale.
 
-    ``target`` writes values; ``noise`` estimates the noise's deviation from y, and ``unit`` is what that is in for the user.
+    ``target`` writes values; ``noise`` estimates the noise's deviation from y, and ``unit`` is what
+    that is in for the user.
     """
 
     y: Tensor
@@ -52,7 +56,9 @@ class Measured:
 
 def measured_scan(run: Run, path: Path, task: str, options: Options) -> Measured:
     """Images that were degraded, in a format of images: NIfTI, DICOM, PNG or .npy."""
-    scan = read_scan(path, len(run.shape) - 1, {"colorize": 1, "custom": None}.get(task, run.shape[0]))
+    scan = read_scan(
+        path, len(run.shape) - 1, {"colorize": 1, "custom": None}.get(task, run.shape[0])
+    )
     operator = _operator(task, run, scan, options)
     offset, scale = scan.units(*data_range(run))
     y = torch.from_numpy(scan.values)
@@ -76,18 +82,29 @@ def task_operator(task: str, run: Run, factor: int, blur: float) -> Operator:
 def _operator(task: str, run: Run, scan: Scan, options: Options) -> Operator:
     mask, file = options.mask, options.operator
     if (file is None) == (task == "custom"):
-        raise InputError("For a custom task, give --operator." if file is None else f"An operator is for --task custom, not {task}.")
+        raise InputError(
+            "For a custom task, give --operator."
+            if file is None
+            else f"An operator is for --task custom, not {task}."
+        )
     if options.sensitivities is not None:
         raise InputError(f"Coil sensitivities are for --task mri, not {task}.")
     if file is not None and mask is None:
         return read_operator(file, torch.from_numpy(scan.values), run.shape[0])
     if (mask is None) == (task == "inpaint"):
-        raise InputError("To inpaint, give --mask." if mask is None else f"A mask is for inpainting; leave it out to {task}.")
+        raise InputError(
+            "To inpaint, give --mask."
+            if mask is None
+            else f"A mask is for inpainting; leave it out to {task}."
+        )
     if mask is None:
         return task_operator(task, run, options.factor, options.blur)
     hole = read_scan(mask, len(run.shape) - 1, run.shape[0]).values
     if hole.shape != scan.values.shape:
-        raise InputError(f"{mask.name} gives {hole.shape} and the input {scan.values.shape}; make the mask on the input's grid.")
+        raise InputError(
+            f"{mask.name} gives {hole.shape} and the input {scan.values.shape}; make the mask on "
+            "the input's grid."
+        )
     return Mask(torch.from_numpy(hole == 0))
 
 
@@ -107,6 +124,7 @@ def _warnings(run: Run, scan: Scan) -> list[str]:
         if trained and any(abs(size / trained - 1) > 0.1 for size in scan.volume.zooms[:2]):
             sizes = " x ".join(f"{size:.2f}" for size in scan.volume.zooms)
             found.append(
-                f"The voxels measure {sizes} mm and {run.name} was trained at {trained:g} mm in the plane: resample, or train your own."
+                f"The voxels measure {sizes} mm and {run.name} was trained at {trained:g} mm in "
+                "the plane: resample, or train your own."
             )
     return found

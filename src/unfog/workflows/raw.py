@@ -1,15 +1,21 @@
-"""Raw data of scanners as measurements of images: k-space of MRI (``--task mri``) and sinograms of CT (``--task ct``).
+"""Raw data of scanners as measurements of images: k-space of MRI (``--task mri``) and sinograms of
+CT (``--task ct``).
 
 An .npz or .h5 file holds arrays by name; a .npy holds the first alone.
 
-    mri   kspace         complex (coils, *space) or (slices, coils, *space), zero frequency in the middle; or (*space) of one coil
-          mask           not 0 where k-space was measured, (*space), or (columns) for whole lines; else where k-space is not 0
-          sensitivities  complex (coils, *space) or (slices, coils, *space); else from the middle of k-space (``physics.coils``)
+    mri   kspace
+    complex (coils, *space) or (slices, coils, *space), zero frequency in the middle; or (*space) of
+    one coil
+          mask           not 0 where k-space was measured, (*space), or (columns) for whole lines;
+                         else where k-space is not 0
+          sensitivities  complex (coils, *space) or (slices, coils, *space); else from the middle of
+                         k-space (``physics.coils``)
     ct    sinogram       (angles, detectors) or (slices, angles, detectors)
           angles         (angles), degrees
           radius, opening  of a fan beam: from source to centre in pixels, and degrees
           scale          what a pixel of value 1 adds to a ray that crosses it (1)
-          deviation      of each ray's noise, shaped as the sinogram or one view of it, where rays differ
+          deviation      of each ray's noise, shaped as the sinogram or one view of it, where rays
+                         differ
 
 The image is real: a magnitude for MRI, attenuation for CT.
 """
@@ -44,7 +50,10 @@ TOP = 99.5  # percentile of an image of unknown units that stands for the larges
 def measured_raw(run: Run, path: Path, task: str, options: Options) -> Measured:
     """The measurement in a file of raw data; ``task`` is mri or ct."""
     if options.operator is not None or (task == "ct" and (options.mask or options.sensitivities)):
-        raise InputError(f"An operator is for --task custom, a mask and sensitivities not for ct; leave them out for {task}.")
+        raise InputError(
+            "An operator is for --task custom, a mask and sensitivities not for ct; leave them "
+            f"out for {task}."
+        )
     if run.shape[0] != 1:
         raise InputError(f"{task} makes images of one channel, and {run.name} has {run.shape[0]}.")
     found = (_mri if task == "mri" else _ct)(run, path, options)
@@ -60,20 +69,34 @@ def _mri(run: Run, path: Path, options: Options) -> Measured:
     kspace = _named(raw, path, "kspace")
     if kspace.dtype.kind != "c" or not dims <= kspace.ndim <= dims + 2 or not kspace.any():
         raise InputError(
-            f"{path.name} has k-space {kspace.shape} {kspace.dtype}; give complex numbers (coils, *space) or (slices, coils, *space) with "
+            f"{path.name} has k-space {kspace.shape} {kspace.dtype}; give complex numbers "
+            "(coils, *space) or (slices, coils, *space) with "
             f"{dims} axes of space, not all zero."
         )
-    whole = torch.from_numpy(kspace.reshape((1,) * (dims + 2 - kspace.ndim) + kspace.shape)).to(torch.complex64)
+    whole = torch.from_numpy(kspace.reshape((1,) * (dims + 2 - kspace.ndim) + kspace.shape)).to(
+        torch.complex64
+    )
     mask = _lines(raw, path, whole)
     whole = whole * mask
     maps, warnings = _maps(raw, path, whole)
     coils = SliceCoils(maps) @ ComplexOf()
     y = to_real(whole)
-    combined = coils.adjoint(Fourier().adjoint(y)) / maps.abs().square().sum(1, keepdim=True).clamp(min=1e-6)
+    combined = coils.adjoint(Fourier().adjoint(y)) / maps.abs().square().sum(1, keepdim=True).clamp(
+        min=1e-6
+    )
     scale = _unit(combined, data_range(run)[1])
     stack = np.zeros((len(y), 1, *y.shape[2:]), np.float32)
     target = ArrayScan(stack, dims if len(y) == 1 else dims + 2)
-    return Measured(y / scale, Mask(mask) @ Fourier() @ coils, 0.0, scale, target, _median(estimate_edge_sigma), scale, warnings)
+    return Measured(
+        y / scale,
+        Mask(mask) @ Fourier() @ coils,
+        0.0,
+        scale,
+        target,
+        _median(estimate_edge_sigma),
+        scale,
+        warnings,
+    )
 
 
 def _lines(raw: Raw, path: Path, kspace: Tensor) -> Tensor:
@@ -84,21 +107,31 @@ def _lines(raw: Raw, path: Path, kspace: Tensor) -> Tensor:
     mask = torch.from_numpy(raw["mask"]) != 0
     if mask.shape not in (space, space[-1:]):
         raise InputError(
-            f"{path.name} has a mask {tuple(mask.shape)} for k-space of {tuple(space)}; give one of that shape, or of its lines."
+            f"{path.name} has a mask {tuple(mask.shape)} for k-space of {tuple(space)}; give one "
+            "of that shape, or of its lines."
         )
     if not bool(mask.any()):
-        raise InputError(f"The mask of {path.name} is zero everywhere, so nothing was measured; it is not 0 where k-space was.")
+        raise InputError(
+            f"The mask of {path.name} is zero everywhere, so nothing was measured; it is not 0 "
+            "where k-space was."
+        )
     return mask.expand(space)[None, None]
 
 
 def _maps(raw: Raw, path: Path, kspace: Tensor) -> tuple[Tensor, list[str]]:
     """Sensitivities (slices or 1, coils, *space), and what to say of them."""
     if "sensitivities" not in raw:
-        told = "The coils' sensitivities were found from the middle of k-space; give --sensitivities where they are known."
+        told = (
+            "The coils' sensitivities were found from the middle of k-space; give "
+            "--sensitivities where they are known."
+        )
         return torch.stack([self_calibrated(one) for one in kspace]), [told]
     maps = torch.from_numpy(raw["sensitivities"]).to(torch.complex64)
     if maps.shape not in (kspace.shape, kspace.shape[1:]):
-        raise InputError(f"{path.name} has sensitivities {tuple(maps.shape)} for k-space {tuple(kspace.shape)}; give a map for every coil.")
+        raise InputError(
+            f"{path.name} has sensitivities {tuple(maps.shape)} for k-space "
+            f"{tuple(kspace.shape)}; give a map for every coil."
+        )
     return maps.reshape(-1, *kspace.shape[1:]), []
 
 
@@ -113,20 +146,37 @@ def _unit(image: Tensor, high: float) -> float:
 def _ct(run: Run, path: Path, options: Options) -> Measured:
     raw = read_raw(path, "sinogram")
     sinogram, angles = (_named(raw, path, name) for name in ("sinogram", "angles"))
-    if "c" in (sinogram.dtype.kind, angles.dtype.kind) or sinogram.ndim not in (2, 3) or angles.shape != sinogram.shape[-2:-1]:
+    if (
+        "c" in (sinogram.dtype.kind, angles.dtype.kind)
+        or sinogram.ndim not in (2, 3)
+        or angles.shape != sinogram.shape[-2:-1]
+    ):
         raise InputError(
-            f"{path.name} has a sinogram {sinogram.shape} {sinogram.dtype} and angles {angles.shape}; give real numbers "
+            f"{path.name} has a sinogram {sinogram.shape} {sinogram.dtype} and angles "
+            f"{angles.shape}; give real numbers "
             "(angles, detectors), one angle for each row."
         )
-    operator, scale = _beam(run, raw, path, sinogram, torch.from_numpy(angles).double()), _number(raw, path, "scale", 1.0)
-    y = torch.from_numpy(sinogram.astype(np.float32) / np.float32(scale)).reshape(-1, 1, *sinogram.shape[-2:])
+    operator, scale = (
+        _beam(run, raw, path, sinogram, torch.from_numpy(angles).double()),
+        _number(raw, path, "scale", 1.0),
+    )
+    y = torch.from_numpy(sinogram.astype(np.float32) / np.float32(scale)).reshape(
+        -1, 1, *sinogram.shape[-2:]
+    )
     size = run.shape[-1]
-    target = ArrayScan(np.zeros((len(y), 1, size, size), np.float32), 2 if sinogram.ndim == 2 else 4)
+    target = ArrayScan(
+        np.zeros((len(y), 1, size, size), np.float32), 2 if sinogram.ndim == 2 else 4
+    )
     if "deviation" not in raw:
         return Measured(y, operator, 0.0, 1.0, target, _median(estimate_ray_sigma), scale)
     deviation = raw["deviation"]
-    if deviation.shape != sinogram.shape[-2:] or not (deviation.dtype.kind in "iuf" and (deviation > 0).all()):
-        raise InputError(f"{path.name} has a deviation {deviation.shape}; give a number above zero for every ray {sinogram.shape[-2:]}.")
+    if deviation.shape != sinogram.shape[-2:] or not (
+        deviation.dtype.kind in "iuf" and (deviation > 0).all()
+    ):
+        raise InputError(
+            f"{path.name} has a deviation {deviation.shape}; give a number above zero for every "
+            f"ray {sinogram.shape[-2:]}."
+        )
     white = Weights(torch.from_numpy(scale / deviation.astype(np.float64))[None, None])
     return Measured(white(y), white @ operator, 0.0, 1.0, target, lambda y: 1.0, 1.0)
 
@@ -136,24 +186,34 @@ def _beam(run: Run, raw: Raw, path: Path, sinogram: Array, angles: Tensor) -> Op
     if run.shape[1:] != (size, size):
         raise InputError(f"CT needs a run of square images, and {run.name} makes {run.shape[1:]}.")
     if "radius" in raw or "opening" in raw:
-        return FanBeam(angles, size, _number(raw, path, "radius"), detectors, _number(raw, path, "opening"))
+        return FanBeam(
+            angles, size, _number(raw, path, "radius"), detectors, _number(raw, path, "opening")
+        )
     if detectors != size:
-        raise InputError(f"{path.name} has {detectors} detectors for images of {size} x {size}; parallel rays are one pixel apart.")
+        raise InputError(
+            f"{path.name} has {detectors} detectors for images of {size} x {size}; parallel rays "
+            "are one pixel apart."
+        )
     return ParallelBeam(angles, size)
 
 
 def _named(raw: Raw, path: Path, name: str) -> Array:
     if name not in raw:
         raise InputError(
-            f"{path.name} holds no {name!r} (it holds: {', '.join(raw) or 'nothing'}); save it in an .npz or .h5 with that name."
+            f"{path.name} holds no {name!r} (it holds: {', '.join(raw) or 'nothing'}); save it "
+            "in an .npz or .h5 with that name."
         )
     return raw[name]
 
 
 def _number(raw: Raw, path: Path, name: str, default: float | None = None) -> float:
-    value = np.asarray(default) if name not in raw and default is not None else _named(raw, path, name)
+    value = (
+        np.asarray(default) if name not in raw and default is not None else _named(raw, path, name)
+    )
     if value.size != 1 or value.dtype.kind not in "iuf" or not float(value.reshape(())) > 0:
-        raise InputError(f"{path.name} has {name} {value.shape} {value.dtype}; give one number above zero.")
+        raise InputError(
+            f"{path.name} has {name} {value.shape} {value.dtype}; give one number above zero."
+        )
     return float(value.reshape(()))
 
 

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.priors import PROCESSES
 
-from unfog.core.process import Tabulated, VariancePreserving, VPCosine, VPLinear, ddpm_cosine, ddpm_linear, processes
+from unfog.core.process import (
+    Tabulated,
+    VariancePreserving,
+    VPCosine,
+    VPLinear,
+    ddpm_cosine,
+    ddpm_linear,
+    processes,
+)
 from unfog.errors import InputError
 
 ids = [type(p).__name__ for p in PROCESSES]
@@ -38,24 +46,32 @@ def test_time_zero_is_clean(process):
     assert float(process.sigma(zero)) == 0.0
 
 
-@pytest.mark.parametrize("process", [p for p in PROCESSES if isinstance(p, VariancePreserving)], ids=str)
+@pytest.mark.parametrize(
+    "process", [p for p in PROCESSES if isinstance(p, VariancePreserving)], ids=str
+)
 def test_variance_is_preserved(process):
     t = torch.linspace(0, 1, 101, dtype=torch.float64)
-    assert torch.allclose(process.alpha(t) ** 2 + process.sigma(t) ** 2, torch.ones_like(t), atol=1e-14)
+    assert torch.allclose(
+        process.alpha(t) ** 2 + process.sigma(t) ** 2, torch.ones_like(t), atol=1e-14
+    )
 
 
 def test_integral_of_linear_beta():
     t = torch.tensor(0.37, dtype=torch.float64)
     grid = torch.linspace(0, 0.37, 200_001, dtype=torch.float64)
     beta = 0.1 + grid * (20 - 0.1)
-    assert float(VPLinear().integrated_beta(t)) == pytest.approx(float(torch.trapezoid(beta, grid)), rel=1e-9)
+    assert float(VPLinear().integrated_beta(t)) == pytest.approx(
+        float(torch.trapezoid(beta, grid)), rel=1e-9
+    )
 
 
 def test_cosine_matches_its_formula():
     t, s = 0.4, 0.008
     expected = math.cos(math.pi / 2 * (t + s) / (1 + s)) / math.cos(math.pi / 2 * s / (1 + s))
     # the stop at alpha_min moves the end of the clock by less than 1e-4
-    assert float(VPCosine().alpha(torch.tensor(t, dtype=torch.float64))) == pytest.approx(expected, abs=1e-4)
+    assert float(VPCosine().alpha(torch.tensor(t, dtype=torch.float64))) == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("table", [ddpm_linear(), ddpm_cosine()])

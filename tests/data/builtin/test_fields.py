@@ -1,4 +1,6 @@
-"""Fields made by code: the spectrum asked for, a flow that keeps what it must, splits that share nothing."""
+"""Fields made by code: the spectrum asked for, a flow that keeps what it must, splits that share
+nothing.
+"""
 
 import math
 
@@ -13,17 +15,27 @@ from unfog.data.builtin.random_field import coloured, power_law
 from unfog.errors import InputError
 
 SIZE = 32
-X, Y = (2 * torch.pi * v / SIZE for v in torch.meshgrid(*[torch.arange(SIZE, dtype=torch.float64)] * 2, indexing="xy"))
+X, Y = (
+    2 * torch.pi * v / SIZE
+    for v in torch.meshgrid(*[torch.arange(SIZE, dtype=torch.float64)] * 2, indexing="xy")
+)
 
 
 def vortices(size=SIZE, seed=0):
     """A smooth random vorticity, of deviation 3."""
     power = power_law(size, 4.0)
-    return 3 * coloured(torch.randn(2, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), power)
+    return 3 * coloured(
+        torch.randn(
+            2, size, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        ),
+        power,
+    )
 
 
 def test_random_fields_have_the_spectrum_asked_for():
-    """Each mode's mean power over 256 fields is P(k) within five standard errors of a chi-square mean; mean 0 and variance 1."""
+    """Each mode's mean power over 256 fields is P(k) within five standard errors of a chi-square
+    mean; mean 0 and variance 1.
+    """
     data = open_dataset("random-field", split="test", size=16, slope=2.5)
     x = data.batch(range(len(data)))["x"][:, 0].double()
     found = (torch.fft.fft2(x).abs() / 16**2).square().mean(0)
@@ -36,7 +48,10 @@ def test_random_fields_have_the_spectrum_asked_for():
 
 
 def test_the_splits_of_random_fields_share_nothing_and_are_the_same_again():
-    first, again, other = (open_dataset("random-field", split=s, size=8).batch(range(4))["x"] for s in ("test", "test", "validation"))
+    first, again, other = (
+        open_dataset("random-field", split=s, size=8).batch(range(4))["x"]
+        for s in ("test", "test", "validation")
+    )
     assert torch.equal(first, again)
     assert float((first - other).abs().min()) > 0
     with pytest.raises(InputError, match="split of random-field"):
@@ -55,12 +70,16 @@ def test_the_taylor_green_vortex_decays_as_it_must(viscosity):
 
 
 def test_without_viscosity_energy_and_enstrophy_are_kept():
-    """To the error of the time step, which falls by its fourth power; the vorticity itself moves far."""
+    """To the error of the time step, which falls by its fourth power; the vorticity itself moves
+    far.
+    """
     flow, start = Flow(SIZE, 0.0), Flow(SIZE, 0.0).run(vortices(), 0, 0.01)
     drift = []
     for steps in (100, 200):
         end = flow.run(start, steps, 1.0 / steps)
-        drift.append(max(float((f(end) / f(start) - 1).abs().max()) for f in (flow.energy, enstrophy)))
+        drift.append(
+            max(float((f(end) / f(start) - 1).abs().max()) for f in (flow.energy, enstrophy))
+        )
     assert drift[1] < 1e-6
     assert drift[1] < drift[0] / 10
     assert float((end - start).std() / start.std()) > 0.5
@@ -100,10 +119,18 @@ def cache(tmp_path, monkeypatch):
 def test_turbulence_is_simulated_once_and_split_by_run(cache, monkeypatch):
     monkeypatch.setattr(turbulence, "DT", 0.2)
     options = {"size": 8, "runs": 28}
-    parts = {split: open_dataset("turbulence", split=split, **options) for split in turbulence.SPLITS}
-    assert [sorted(set(data.run.tolist())) for data in (parts["test"], parts["validation"])] == [[0, 14], [7, 21]]
+    parts = {
+        split: open_dataset("turbulence", split=split, **options) for split in turbulence.SPLITS
+    }
+    assert [sorted(set(data.run.tolist())) for data in (parts["test"], parts["validation"])] == [
+        [0, 14],
+        [7, 21],
+    ]
     assert sorted(r for data in parts.values() for r in set(data.run.tolist())) == list(range(28))
-    assert all(len(data) == len(data.run) == len(turbulence.TIMES) * len(set(data.run.tolist())) for data in parts.values())
+    assert all(
+        len(data) == len(data.run) == len(turbulence.TIMES) * len(set(data.run.tolist()))
+        for data in parts.values()
+    )
     monkeypatch.setattr(turbulence, "simulate", None)  # it lies in the cache now
     again = open_dataset("turbulence", split="test", **options)
     assert again.fingerprint == parts["test"].fingerprint
@@ -125,7 +152,9 @@ def test_fields_are_listed_with_what_needs_no_download(cache, monkeypatch):
     assert summary("random-field")["fetched"] is True
     assert fetch_dataset("random-field") is None
     assert summary("turbulence")["fetched"] is False
-    monkeypatch.setattr(turbulence, "simulate", lambda runs, size, seed: torch.zeros(len(runs), 6, 4, 4))
+    monkeypatch.setattr(
+        turbulence, "simulate", lambda runs, size, seed: torch.zeros(len(runs), 6, 4, 4)
+    )
     assert fetch_dataset("turbulence") == turbulence.cache_file()
     assert summary("turbulence")["fetched"] is True
     with pytest.raises(InputError, match="14 runs or more"):

@@ -72,12 +72,15 @@ def test_oblique_planes_stay_out_of_the_held_out_slabs() -> None:
     assert len(data) == len(plain) + 40
     assert data.fingerprint != plain.fingerprint
     np.testing.assert_array_equal(x[: len(plain)], plain.batch(range(len(plain)))["x"].numpy())
-    # A head that is 1 in the held-out slabs and their gaps, 0 elsewhere: no plane may meet it where there is brain.
+    # A head that is 1 in the held-out slabs and their gaps, 0 elsewhere: no plane may meet it where
+    # there is brain.
     heights = MniT1("all").z_mm
     allowed = np.array([split_of(float(z)) == "train" for z in heights])
     head = {"mask": np.ones((4, 96, len(heights)), dtype=np.float32)}
     head["t1"] = head["mask"] * ~allowed
-    cut, z = planes(head, heights, allowed, 30, 15, 2 * (np.arange(96, dtype=np.float32) - 47.5), 0.5)
+    cut, z = planes(
+        head, heights, allowed, 30, 15, 2 * (np.arange(96, dtype=np.float32) - 47.5), 0.5
+    )
     assert cut["mask"].min() == 1
     assert cut["t1"].max() == 0
     assert np.ptp(z) > 20
@@ -86,7 +89,15 @@ def test_oblique_planes_stay_out_of_the_held_out_slabs() -> None:
 def test_a_plane_that_does_not_tilt_is_a_slice() -> None:
     ramp = np.broadcast_to(np.arange(5, dtype=np.float32), (3, 4, 5)).copy()
     head = {"mask": np.ones_like(ramp), "t1": ramp}
-    cut, z = planes(head, np.arange(5, dtype=np.float32), np.ones(5, dtype=bool), 6, 0.0, np.linspace(-3, 3, 4, dtype=np.float32), 0.5)
+    cut, z = planes(
+        head,
+        np.arange(5, dtype=np.float32),
+        np.ones(5, dtype=bool),
+        6,
+        0.0,
+        np.linspace(-3, 3, 4, dtype=np.float32),
+        0.5,
+    )
     np.testing.assert_allclose(cut["t1"], np.broadcast_to(z, (3, 4, 6)), atol=1e-5)
 
 
@@ -95,7 +106,9 @@ def test_volumes_and_cubes() -> None:
     assert (len(whole), whole.shape) == (1, (1, 40, 48, 40))
     cubes = MniT1("test", dims=3, patch=4)
     assert cubes.shape == (1, 4, 4, 4)
-    assert bool(((cubes.z_mm - 4 >= SLABS["test"][0] - 1) & (cubes.z_mm + 4 <= SLABS["test"][1] + 1)).all())
+    assert bool(
+        ((cubes.z_mm - 4 >= SLABS["test"][0] - 1) & (cubes.z_mm + 4 <= SLABS["test"][1] + 1)).all()
+    )
 
 
 @pytest.mark.parametrize(

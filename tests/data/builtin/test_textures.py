@@ -8,7 +8,8 @@ from unfog.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("split", "first", "stride", "count"), [("train", 0, 8, 57 * 33), ("validation", 328, 64, 8), ("test", 408, 64, 8)]
+    ("split", "first", "stride", "count"),
+    [("train", 0, 8, 57 * 33), ("validation", 328, 64, 8), ("test", 408, 64, 8)],
 )
 def test_squares_lie_where_they_should(split, first, stride, count):
     from skimage import data
@@ -22,7 +23,9 @@ def test_squares_lie_where_they_should(split, first, stride, count):
         k = count - 1  # the last square of a photograph: the lowest row, furthest right
         row, column = k // across * stride, first + k % across * stride
         square = 255 * x[number * count + k, 0].numpy()
-        np.testing.assert_allclose(square, getattr(data, name)()[row : row + 64, column : column + 64], atol=1e-4)
+        np.testing.assert_allclose(
+            square, getattr(data, name)()[row : row + 64, column : column + 64], atol=1e-4
+        )
         assert column + 64 <= {"train": 320, "validation": 400, "test": 512}[split]
     assert found.photograph.tolist() == sorted(found.photograph.tolist())
 

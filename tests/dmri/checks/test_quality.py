@@ -1,4 +1,6 @@
-"""Signal to noise by shell, and the autocorrelation of what was removed: of numbers that are known."""
+"""Signal to noise by shell, and the autocorrelation of what was removed: of numbers that are
+known.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,26 @@ ALL = np.ones(SPACE, bool)
 
 
 def test_signal_to_noise() -> None:
-    signal = np.ones((*SPACE, N)) * np.where(TABLE.b0, 100.0, np.where(TABLE.bvals < 1500, 50.0, 20.0))
+    signal = np.ones((*SPACE, N)) * np.where(
+        TABLE.b0, 100.0, np.where(TABLE.bvals < 1500, 50.0, 20.0)
+    )
     inside = ALL.copy()
     inside[:5] = False
     signal[:5] = 1e6
     found = signal_to_noise(signal, np.full(SPACE, 5.0), np.full(SPACE, 2.0), inside, TABLE)
-    assert {b: tuple(one) for b, one in found.items()} == {"0": (100, 20, 50), "1000": (50, 10, 25), "2000": (20, 4, 10)}
+    assert {b: tuple(one) for b, one in found.items()} == {
+        "0": (100, 20, 50),
+        "1000": (50, 10, 25),
+        "2000": (20, 4, 10),
+    }
 
 
 @pytest.mark.parametrize("correlation", [(0, 0, 0), (0.26, 0.1, 0)])
 def test_the_autocorrelation_of_noise(correlation: tuple[float, ...]) -> None:
-    noise = correlated_normal(torch.zeros(N, *SPACE), generator(0), correlation).movedim(0, 3).numpy() + 7.0
+    noise = (
+        correlated_normal(torch.zeros(N, *SPACE), generator(0), correlation).movedim(0, 3).numpy()
+        + 7.0
+    )
     lags, white = residual_autocorrelation(noise, ALL, TABLE)
     assert white == pytest.approx((12 * 10 * 8 * 38) ** -0.5)
     for axis, rho in zip("xyz", correlation, strict=True):

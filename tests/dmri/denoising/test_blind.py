@@ -1,4 +1,6 @@
-"""A blind scan: low rank hands the prior its answer and the noise it believes is left, which is about what is left."""
+"""A blind scan: low rank hands the prior its answer and the noise it believes is left, which is
+about what is left.
+"""
 
 from __future__ import annotations
 
@@ -49,18 +51,29 @@ def test_the_prior_gets_what_low_rank_leaves():
     assert 0.5 < float(left.square().mean().sqrt()) / told < 2
     assert told < 0.9 * sigma
     kept, measured = shell.encode(torch.from_numpy(first.signal)), torch.from_numpy(first.measured)
-    torch.testing.assert_close(shell.residual(measured, kept), shell.encode(measured) - kept, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        shell.residual(measured, kept), shell.encode(measured) - kept, atol=1e-5, rtol=1e-4
+    )
     inside = torch.ones(side, side, side, dtype=torch.bool)
     back = twiced(kept, shell.encode(measured) - kept, first.noise.level * shell.level, inside)
     assert float((back - x)[1:].square().mean() / (kept - x)[1:].square().mean()) < 1.1
     s0, weighted = shell.decode(back)
     weighted = weighted + torch.from_numpy(beyond(first, shell, np.ones((side, side, side))))
-    assert np.allclose(found.signal, torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1), atol=1e-5)
+    assert np.allclose(
+        found.signal,
+        torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1),
+        atol=1e-5,
+    )
 
 
 def test_the_noise_outside_the_mask_is_not_told_inside():
-    """Air keeps its own noise, many times what low rank leaves in the head; a tile has one level, and it is the head's."""
-    table = GradientTable(np.r_[np.zeros(4), np.full(30, 1000.0)], np.concatenate([np.zeros((4, 3)), harmonics.fibonacci(60)[:30].numpy()]))
+    """Air keeps its own noise, many times what low rank leaves in the head; a tile has one level,
+    and it is the head's.
+    """
+    table = GradientTable(
+        np.r_[np.zeros(4), np.full(30, 1000.0)],
+        np.concatenate([np.zeros((4, 3)), harmonics.fibonacci(60)[:30].numpy()]),
+    )
     y = 0.5 + 0.05 * np.random.default_rng(0).standard_normal((12, 12, 12, 34)).astype(np.float32)
     inside = np.zeros((12, 12, 12), bool)
     inside[3:9] = True

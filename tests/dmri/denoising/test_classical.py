@@ -22,7 +22,9 @@ def small(ring: Ring) -> np.ndarray:
 
 
 @pytest.mark.parametrize("rule", [None, optimal_shrinkage], ids=["hard", "shrunk"])
-def test_it_denoises_without_bias(small: np.ndarray, gradients: GradientTable, rule: object) -> None:
+def test_it_denoises_without_bias(
+    small: np.ndarray, gradients: GradientTable, rule: object
+) -> None:
     y = with_noise(small, 0.06)
     found = denoise(y, gradients, **({"rule": rule} if rule else {}))
     assert rms(found.signal - small) < 0.35 * rms(y - small)
@@ -40,18 +42,28 @@ def test_bias_can_be_kept(small: np.ndarray, gradients: GradientTable) -> None:
 
 def test_several_coils(small: np.ndarray, gradients: GradientTable) -> None:
     y = with_noise(small, 0.05, coils=8)
-    wrong, right = (abs(float((denoise(y, gradients, coils=coils).signal - small).mean())) for coils in (1, 8))
+    wrong, right = (
+        abs(float((denoise(y, gradients, coils=coils).signal - small).mean())) for coils in (1, 8)
+    )
     assert right < 0.003 < wrong
 
 
-def test_what_is_changed_in_the_scan_is_changed_in_the_answer(small: np.ndarray, gradients: GradientTable) -> None:
-    """Scaling, permuting volumes and turning the grid: the same answer, scaled, permuted and turned."""
+def test_what_is_changed_in_the_scan_is_changed_in_the_answer(
+    small: np.ndarray, gradients: GradientTable
+) -> None:
+    """Scaling, permuting volumes and turning the grid: the same answer, scaled, permuted and
+    turned.
+    """
     y = with_noise(small, 0.06)
     plain = denoise(y, gradients).signal
     order = np.random.default_rng(0).permutation(len(gradients))
     np.testing.assert_allclose(denoise(1000 * y, gradients).signal, 1000 * plain, rtol=2e-3, atol=2)
-    np.testing.assert_allclose(denoise(y[..., order], gradients[order]).signal, plain[..., order], atol=2e-3)
-    np.testing.assert_allclose(denoise(y[::-1].swapaxes(0, 2), gradients).signal, plain[::-1].swapaxes(0, 2), atol=2e-3)
+    np.testing.assert_allclose(
+        denoise(y[..., order], gradients[order]).signal, plain[..., order], atol=2e-3
+    )
+    np.testing.assert_allclose(
+        denoise(y[::-1].swapaxes(0, 2), gradients).signal, plain[::-1].swapaxes(0, 2), atol=2e-3
+    )
 
 
 def test_noise_alone_leaves_no_structure(gradients: GradientTable) -> None:
@@ -71,7 +83,9 @@ def test_the_mask(small: np.ndarray, gradients: GradientTable) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [np.full((6, 6, 4, 70), 5.0), np.zeros((6, 6, 4, 70)), np.ones((1, 1, 1, 70))], ids=["constant", "zero", "one"]
+    "data",
+    [np.full((6, 6, 4, 70), 5.0), np.zeros((6, 6, 4, 70)), np.ones((1, 1, 1, 70))],
+    ids=["constant", "zero", "one"],
 )
 def test_scans_without_noise_come_back(gradients: GradientTable, data: np.ndarray) -> None:
     found = denoise(data, gradients)

@@ -1,4 +1,6 @@
-"""Completion: what was measured is what denoising gives, band-limited signals are exact anywhere, errors travel as their leverage says."""
+"""Completion: what was measured is what denoising gives, band-limited signals are exact anywhere,
+errors travel as their leverage says.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_all_directions_measured_is_denoising(kept):
     y = scan(table())
     order = np.random.default_rng(0).permutation(40 + N0)
     found = complete(Shrinking(kept), y, table(), table()[order])
-    np.testing.assert_allclose(found.signal, denoise_blind(Shrinking(kept), y, table()).signal[..., order], atol=1e-5)
+    np.testing.assert_allclose(
+        found.signal, denoise_blind(Shrinking(kept), y, table()).signal[..., order], atol=1e-5
+    )
     assert found.std.shape == y.shape
     assert float(found.std.min()) > 0
 
@@ -66,7 +70,11 @@ def test_all_directions_measured_is_denoising(kept):
 def test_a_flipped_direction_is_the_same():
     y, there = scan(table()), table()
     flipped = GradientTable(there.bvals, -there.directions)
-    np.testing.assert_allclose(complete(Shrinking(), y, there, flipped).signal, complete(Shrinking(), y, there, there).signal, atol=1e-5)
+    np.testing.assert_allclose(
+        complete(Shrinking(), y, there, flipped).signal,
+        complete(Shrinking(), y, there, there).signal,
+        atol=1e-5,
+    )
 
 
 def test_signals_of_order_4_are_exact_anywhere():
@@ -77,25 +85,40 @@ def test_signals_of_order_4_are_exact_anywhere():
 
 
 def test_few_directions_give_the_likeliest_coefficients():
-    """The mean of Gaussian coefficients with the simulation's variances, given noise-free signals: by conditioning, in closed form."""
+    """The mean of Gaussian coefficients with the simulation's variances, given noise-free signals:
+    by conditioning, in closed form.
+    """
     shell = shells(table(9), least=6)[0]
     b, spread = shell.matrix, torch.diag(torch.tensor(RMS[1:], dtype=torch.float64) ** 2)
     gain = spread @ b.T @ torch.linalg.inv(b @ spread @ b.T)
     torch.testing.assert_close(shell.inverse, gain, atol=1e-9, rtol=1e-9)
-    torch.testing.assert_close(b @ shell.inverse, torch.eye(9, dtype=torch.float64), atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(
+        b @ shell.inverse, torch.eye(9, dtype=torch.float64), atol=1e-9, rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("n", [10, 20])
 def test_what_is_not_known_is_the_posterior_variance(n):
-    """Of Gaussian coefficients and white errors, against draws: the error of the posterior mean, which is linear."""
+    """Of Gaussian coefficients and white errors, against draws: the error of the posterior mean,
+    which is linear.
+    """
     shell, at, sigma = shells(table(n), least=6)[0], basis(harmonics.fibonacci(7).numpy()), 0.03
     spread, source = torch.tensor(RMS[1:], dtype=torch.float64), generator(0)
     c = spread * torch.randn(20000, 15, generator=source, dtype=torch.float64)
     y = c @ shell.matrix.T + sigma * torch.randn(20000, n, generator=source, dtype=torch.float64)
     b, prior = shell.matrix, torch.diag(spread**2)
-    mean = y @ (prior @ b.T @ torch.linalg.inv(b @ prior @ b.T + sigma**2 * torch.eye(n, dtype=torch.float64))).T
+    mean = (
+        y
+        @ (
+            prior
+            @ b.T
+            @ torch.linalg.inv(b @ prior @ b.T + sigma**2 * torch.eye(n, dtype=torch.float64))
+        ).T
+    )
     variance = ((mean - c) @ at.T).square().mean(0)
-    torch.testing.assert_close(shell.variance_at(at, torch.full((2, 3), sigma))[1, 2], variance, rtol=0.06, atol=0)
+    torch.testing.assert_close(
+        shell.variance_at(at, torch.full((2, 3), sigma))[1, 2], variance, rtol=0.06, atol=0
+    )
 
 
 def test_outside_the_mask_is_nothing():
@@ -124,14 +147,26 @@ def test_bad_tables(measured, target, words):
 @pytest.mark.skipif("dmri-refiner" not in priors(), reason="no weights in this package")
 @pytest.mark.parametrize("count", [12, 24])
 def test_errors_are_as_large_as_they_are_said_to_be(count):
-    """On a phantom that shares nothing with the simulation, for directions that were not measured."""
+    """On a phantom that shares nothing with the simulation, for directions that were not
+    measured.
+    """
     gradients = real_gradients()
     phantom = make_phantom(gradients, 3, mni_anatomy((28, 28, 14)))
     clean = torch.from_numpy(phantom.signal).float().movedim(3, 0)
     y = add_magnitude_noise(clean, phantom.b0 / 20, generator(3, "noise")).movedim(0, 3).numpy()
     weighted = np.flatnonzero(~gradients.b0)
-    chosen = np.append(np.flatnonzero(gradients.b0), weighted[well_spread(gradients.directions[weighted], count)])
+    chosen = np.append(
+        np.flatnonzero(gradients.b0), weighted[well_spread(gradients.directions[weighted], count)]
+    )
     held = np.setdiff1d(weighted, chosen)
-    found = complete(InBfloat16(Run.open("dmri-refiner").denoiser), y[..., chosen], gradients[chosen], gradients, phantom.mask)
-    z = ((found.signal - phantom.signal) / np.where(phantom.mask[..., None], found.std, 1))[phantom.mask][:, held]
+    found = complete(
+        InBfloat16(Run.open("dmri-refiner").denoiser),
+        y[..., chosen],
+        gradients[chosen],
+        gradients,
+        phantom.mask,
+    )
+    z = ((found.signal - phantom.signal) / np.where(phantom.mask[..., None], found.std, 1))[
+        phantom.mask
+    ][:, held]
     assert 0.8 < float(np.sqrt(np.mean(z**2))) < 1.3

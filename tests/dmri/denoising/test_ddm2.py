@@ -1,4 +1,6 @@
-"""DDM^2: what predicts a volume is never itself, the residuals shuffled are those inside, and a noisy phantom comes nearer to its truth."""
+"""DDM^2: what predicts a volume is never itself, the residuals shuffled are those inside, and a
+noisy phantom comes nearer to its truth.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,15 @@ from unfog.core.process import EDM
 from unfog.core.random import generator
 from unfog.dmri import harmonics
 from unfog.dmri.checks.measures import axis_angle
-from unfog.dmri.denoising.ddm2 import OTHERS, Settings, Shuffled, Slices, ddm2, from_others, neighbours
+from unfog.dmri.denoising.ddm2 import (
+    OTHERS,
+    Settings,
+    Shuffled,
+    Slices,
+    ddm2,
+    from_others,
+    neighbours,
+)
 from unfog.dmri.gradients import GradientTable, write_fsl
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.errors import InputError
@@ -55,7 +65,11 @@ def test_neighbours_are_the_nearest_axes_of_the_shell():
         shell = np.flatnonzero((np.arange(60) < 30) == (k < 30))
         apart = axis_angle(directions[1:][shell], directions[1 + k])
         assert k not in others
-        np.testing.assert_allclose(axis_angle(directions[1:][others], directions[1 + k]), np.sort(apart)[1 : OTHERS + 1], atol=1e-5)
+        np.testing.assert_allclose(
+            axis_angle(directions[1:][others], directions[1 + k]),
+            np.sort(apart)[1 : OTHERS + 1],
+            atol=1e-5,
+        )
     with pytest.raises(InputError, match="b = 2000 has 6 directions, and DDM2 needs 7"):
         neighbours(table[np.r_[0:37]])
 
@@ -64,13 +78,19 @@ def test_the_first_stage_sees_the_others_alone():
     y, inside, nearest = slices()
     batch = Slices(y, nearest, inside).batch([3, 11])
     np.testing.assert_array_equal(batch["x"], torch.stack([y[0, 3], y[1, 2]])[:, None])
-    np.testing.assert_array_equal(batch["others"], torch.stack([y[0, [4, 5, 6, 7, 8, 0]], y[1, [3, 4, 5, 6, 7, 8]]]))
-    expected = [((y[z, nearest[v]].mean(0) - y[z, v])[inside[z]] ** 2).mean() for z, v in ((0, 3), (1, 2))]
+    np.testing.assert_array_equal(
+        batch["others"], torch.stack([y[0, [4, 5, 6, 7, 8, 0]], y[1, [3, 4, 5, 6, 7, 8]]])
+    )
+    expected = [
+        ((y[z, nearest[v]].mean(0) - y[z, v])[inside[z]] ** 2).mean() for z, v in ((0, 3), (1, 2))
+    ]
     np.testing.assert_allclose(from_others(Keep(), batch, [3, 11], 0, 1), expected, rtol=1e-5)
 
 
 def test_shuffled_noise_is_of_the_residuals_inside():
-    """Whatever lies outside leaves no trace; each sample draws its own; noise has the level of its time."""
+    """Whatever lies outside leaves no trace; each sample draws its own; noise has the level of its
+    time.
+    """
     y, inside, nearest = slices()
     first = y + 0.1 * torch.randn(y.shape, generator=generator(1, "first"))
     other = torch.where(inside[:, None], first, 99.0)
@@ -95,7 +115,13 @@ def test_a_noisy_phantom_comes_nearer_to_its_truth():
     inside = np.ones(clean.shape[:3], bool)
     inside[0, 0] = False
     told = []
-    found = ddm2(y, gradients, inside, Settings(steps=300, channels=16, down=5), report=lambda *at: told.append(at))
+    found = ddm2(
+        y,
+        gradients,
+        inside,
+        Settings(steps=300, channels=16, down=5),
+        report=lambda *at: told.append(at),
+    )
     weighted = ~gradients.b0
 
     def error(signal):
@@ -103,7 +129,9 @@ def test_a_noisy_phantom_comes_nearer_to_its_truth():
 
     assert error(found.first) < 0.6 * error(y)
     assert error(found.signal) < 0.85 * error(y)
-    assert sigma < found.levels.min() <= found.levels.max() < 1.3 * sigma  # the residual is the noise and Phi's own error
+    assert (
+        sigma < found.levels.min() <= found.levels.max() < 1.3 * sigma
+    )  # the residual is the noise and Phi's own error
     np.testing.assert_array_equal(found.signal[..., ~weighted], y[..., ~weighted])
     np.testing.assert_array_equal(found.signal[~inside], y[~inside])
     assert told[-1] == (606, 606)
@@ -124,7 +152,9 @@ def test_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     read = {path.name[:-7]: nib.load(path).get_fdata() for path in Path("one").glob("*.nii.gz")}
     assert read.keys() == {"dwi_denoised", "first_stage", "noise", "residual", "mask"}
     np.testing.assert_allclose(read["dwi_denoised"] + read["residual"], y, atol=0.1)
-    assert Path("one/dwi_denoised.nii.gz").read_bytes() == Path("two/dwi_denoised.nii.gz").read_bytes()
+    assert (
+        Path("one/dwi_denoised.nii.gz").read_bytes() == Path("two/dwi_denoised.nii.gz").read_bytes()
+    )
     status, _, stderr = invoke(f"{line} --prior none --out three")
     assert (status, stderr) == (2, "unfog: The method ddm2 takes no prior; leave --prior out.\n")
     assert not Path("three").exists()

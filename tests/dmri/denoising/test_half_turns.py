@@ -1,4 +1,6 @@
-"""The average over half turns: its group, its exact equivariance, and that it leaves an exact posterior mean as it is."""
+"""The average over half turns: its group, its exact equivariance, and that it leaves an exact
+posterior mean as it is.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class Lopsided(Denoiser):
         self.process = EDM(4.0)
 
     def forward(self, x_t: torch.Tensor, t: torch.Tensor, **condition: object) -> Posterior:
-        return Posterior(x_t * torch.linspace(0, 1, x_t.shape[2])[:, None, None] + x_t.roll(1, 3).flip(1))
+        return Posterior(
+            x_t * torch.linspace(0, 1, x_t.shape[2])[:, None, None] + x_t.roll(1, 3).flip(1)
+        )
 
 
 def test_they_are_a_group_of_symmetries() -> None:
@@ -31,7 +35,9 @@ def test_they_are_a_group_of_symmetries() -> None:
 
 
 def test_turning_a_shell_turns_the_function_it_stands_for() -> None:
-    """At the voxel that p moves to, the value in the direction that u turns to is what it was at p along u."""
+    """At the voxel that p moves to, the value in the direction that u turns to is what it was at p
+    along u.
+    """
     u = harmonics.fibonacci(40)
     for turn in harmonics.octahedral()[3::7]:
         moved = turned(X.double(), turn)
@@ -45,8 +51,12 @@ def test_turning_a_shell_turns_the_function_it_stands_for() -> None:
 def test_half_turns_of_the_scan_half_turn_the_answer() -> None:
     average, lopsided = OverHalfTurns(Lopsided()), Lopsided()
     for turn in HALF_TURNS[1:]:
-        torch.testing.assert_close(average(turned(X, turn), T).mean, turned(average(X, T).mean, turn))
-        assert not torch.allclose(lopsided(turned(X, turn), T).mean, turned(lopsided(X, T).mean, turn), atol=0.1)
+        torch.testing.assert_close(
+            average(turned(X, turn), T).mean, turned(average(X, T).mean, turn)
+        )
+        assert not torch.allclose(
+            lopsided(turned(X, turn), T).mean, turned(lopsided(X, T).mean, turn), atol=0.1
+        )
 
 
 def test_an_answer_that_knows_no_turn_stays() -> None:

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from unfog.core.random import generator
-from unfog.dmri.denoising.low_rank import denoise_matrices, global_pca, hard_threshold, local_svd, marchenko_pastur, optimal_shrinkage
+from unfog.dmri.denoising.low_rank import (
+    denoise_matrices,
+    global_pca,
+    hard_threshold,
+    local_svd,
+    marchenko_pastur,
+    optimal_shrinkage,
+)
 
 
 def spiked(m: int, n: int, values: list[float], seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -21,7 +28,9 @@ def spiked(m: int, n: int, values: list[float], seed: int = 0) -> tuple[torch.Te
 
 
 def test_shrinkage_errs_as_the_theory_says() -> None:
-    """Gavish & Donoho 2017: a spike s > beta^1/4 leaves an error of s^2 (1 - c^2), c^2 what noise keeps of both singular vectors."""
+    """Gavish & Donoho 2017: a spike s > beta^1/4 leaves an error of s^2 (1 - c^2), c^2 what noise
+    keeps of both singular vectors.
+    """
     values, small, beta = [4.0, 2.0, 1.2], 200, 0.25
     x, y = spiked(small, 800, values)
     found, expected = denoise_matrices(y[None], optimal_shrinkage)
@@ -44,7 +53,9 @@ def test_both_ways_of_a_matrix_agree() -> None:
 def test_square_matrices_are_cut_at_four_over_root_three() -> None:
     y = torch.tensor([2.3, 4 / math.sqrt(3) - 1e-6, 4 / math.sqrt(3) + 1e-6])
     assert hard_threshold(y.double(), 1.0).tolist() == pytest.approx([0, 0, float(y[2])])
-    assert optimal_shrinkage(torch.tensor([1.99, 2.5, 1e6], dtype=torch.float64), 1.0).tolist() == pytest.approx([0, 1.5, 1e6])
+    assert optimal_shrinkage(
+        torch.tensor([1.99, 2.5, 1e6], dtype=torch.float64), 1.0
+    ).tolist() == pytest.approx([0, 1.5, 1e6])
 
 
 def test_noise_alone_leaves_nothing() -> None:
@@ -65,7 +76,9 @@ def test_the_law_counts_components_and_finds_the_noise(rank: int, samples: int) 
 
 def test_global_components_keep_the_signal() -> None:
     g = generator(2)
-    signal = 7 + torch.randn(5000, 4, generator=g, dtype=torch.float64) @ torch.randn(4, 40, generator=g, dtype=torch.float64)
+    signal = 7 + torch.randn(5000, 4, generator=g, dtype=torch.float64) @ torch.randn(
+        4, 40, generator=g, dtype=torch.float64
+    )
     y = signal + 0.1 * torch.randn(5000, 40, generator=g, dtype=torch.float64)
     parts = global_pca(y)
     assert parts.axes.shape == (40, 4)
@@ -75,7 +88,9 @@ def test_global_components_keep_the_signal() -> None:
 
 
 def test_what_is_low_rank_in_every_patch_is_left_alone() -> None:
-    """Strong and noise-free: the shrinkage does not bite, and patches add up to what they were cut from, edges too."""
+    """Strong and noise-free: the shrinkage does not bite, and patches add up to what they were cut
+    from, edges too.
+    """
     x, y, z = torch.meshgrid(*(torch.arange(float(n)) for n in (6, 7, 5)), indexing="ij")
     signal = 1e4 * torch.stack([x, y + x, z - 2 * y, x + z], -1).double()
     found, error = local_svd(signal, torch.ones(6, 7, 5, dtype=torch.bool), hard_threshold)
@@ -88,7 +103,9 @@ def test_only_patches_about_marked_voxels_count() -> None:
     inside = torch.zeros(9, 8, 7, dtype=torch.bool)
     inside[4, 4, 3] = True
     steps: list[tuple[int, int]] = []
-    found, error = local_svd(y, inside, optimal_shrinkage, lambda done, total: steps.append((done, total)))
+    found, error = local_svd(
+        y, inside, optimal_shrinkage, lambda done, total: steps.append((done, total))
+    )
     changed = (found != y).any(-1)
     assert int(changed.sum()) == 27
     assert bool(changed[3:6, 3:6, 2:5].all())

@@ -1,4 +1,6 @@
-"""Orientation densities by deconvolution, held to Funk-Hecke; the choice of the shell; factors; arrays."""
+"""Orientation densities by deconvolution, held to Funk-Hecke; the choice of the shell; factors;
+arrays.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from unfog.errors import InputError
 
 
 class Part(Denoiser):
-    """Keeps nearly all: the posterior of a wide Gaussian prior, whose deviation is nearly the noise's."""
+    """Keeps nearly all: the posterior of a wide Gaussian prior, whose deviation is nearly the
+    noise's.
+    """
 
     def __init__(self):
         super().__init__()
@@ -33,7 +37,9 @@ class Part(Denoiser):
 def test_one_fibre_is_a_delta():
     """Deconvolved by its own kernel a fibre's density is the delta's harmonics, of integral 1."""
     n = torch.nn.functional.normalize(torch.tensor([[0.3, -0.5, 0.8]], dtype=torch.float64), dim=1)
-    kernel = zonal(torch.tensor([1.7], dtype=torch.float64), torch.tensor([0.3], dtype=torch.float64), 1.0, 4)
+    kernel = zonal(
+        torch.tensor([1.7], dtype=torch.float64), torch.tensor([0.3], dtype=torch.float64), 1.0, 4
+    )
     signal = along(kernel, n.T).T.numpy()[..., None]
     found = deconvolved(800 * signal, 800 * kernel[:, 0].numpy())
     np.testing.assert_allclose(found[..., 0], harmonics.design(n, 4).numpy(), atol=1e-6)
@@ -79,12 +85,18 @@ def test_draws_of_a_ring(noisy, first, gradients, ring):
     at = harmonics.fibonacci(300)
     density = np.einsum("vck,sc->vsk", found.samples[fibrous], harmonics.design(at, 4).numpy())
     peak = at.numpy()[density.mean(-1).argmax(1)]
-    assert np.median(np.degrees(np.arccos(np.clip(np.abs((peak * truth[fibrous]).sum(-1)), 0, 1)))) < 12
+    assert (
+        np.median(np.degrees(np.arccos(np.clip(np.abs((peak * truth[fibrous]).sum(-1)), 0, 1))))
+        < 12
+    )
     assert found.samples[fibrous][:, 0].mean() * np.sqrt(4 * np.pi) == pytest.approx(1, rel=0.1)
 
 
 def test_factors_widen_and_seeds_repeat(noisy, first, gradients):
-    one, other = sampled(noisy, first, gradients).maps, sampled(noisy, first, gradients, scales={"cone": 1.1, "fa": 2.0, "md": 3.0}).maps
+    one, other = (
+        sampled(noisy, first, gradients).maps,
+        sampled(noisy, first, gradients, scales={"cone": 1.1, "fa": 2.0, "md": 3.0}).maps,
+    )
     np.testing.assert_allclose(other.cone95, np.minimum(1.1 * one.cone95, 90), rtol=1e-6)
     np.testing.assert_allclose(other.fa_std, 2 * one.fa_std, rtol=1e-6)
     np.testing.assert_allclose(other.md_std, 3 * one.md_std, rtol=1e-6)
@@ -97,7 +109,9 @@ def test_arrays_with_a_table_of_dipy(noisy, gradients):
 
     theirs = gradient_table(gradients.bvals, bvecs=gradients.directions)
     found = unfog.dmri.fod(noisy, theirs, draws=4, kept=1, prior=Part())
-    np.testing.assert_array_equal(found.maps.direction, fod(Part(), noisy, gradients, draws=4, kept=1).maps.direction)
+    np.testing.assert_array_equal(
+        found.maps.direction, fod(Part(), noisy, gradients, draws=4, kept=1).maps.direction
+    )
     done = unfog.dmri.denoise(noisy, theirs, prior=Part())
     full = unfog.dmri.complete(noisy, theirs, theirs, prior=Part())
     np.testing.assert_allclose(full.signal, done.signal, atol=1e-5)

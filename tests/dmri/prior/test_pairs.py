@@ -1,4 +1,6 @@
-"""The refiner's data: scans after low rank beside their truth, reproducible, each shell with the noise that low rank leaves of it."""
+"""The refiner's data: scans after low rank beside their truth, reproducible, each shell with the
+noise that low rank leaves of it.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,18 @@ from unfog.errors import InputError
 
 
 def test_pairs_are_low_ranks_answer_and_the_truth():
-    """The error is of the size told, over all channels, and far below that of the signals; several shells are of the same tissue."""
+    """The error is of the size told, over all channels, and far below that of the signals; several
+    shells are of the same tissue.
+    """
     found, shells = [], []
     for k in range(6):
         pairs = make_pairs(16, generator(0, "test", k))
         inside, level = pairs.inside, pairs.level.float()
         error = (pairs.noisy.float() - pairs.x.float())[:, :, inside]
         found.append(float((error.square().mean(1) / level[:, inside].square()).mean().sqrt()))
-        assert float(error.square().mean()) < 0.02 * float(pairs.x.float()[:, :, inside].square().mean())
+        assert float(error.square().mean()) < 0.02 * float(
+            pairs.x.float()[:, :, inside].square().mean()
+        )
         b0 = pairs.x[:, 0].float() / pairs.shell[:, 1].exp()[:, None, None, None]
         torch.testing.assert_close(b0, b0[:1].expand_as(b0), rtol=5e-3, atol=5e-3)
         shells.append(len(pairs.x))
@@ -36,7 +42,11 @@ def test_a_crop_is_a_function_of_its_number():
         torch.testing.assert_close(values, again[name][[1, 2, 0]])
     assert first["x"].shape == first["noisy"].shape == (3, 16, 8, 8, 8)
     assert not torch.equal(first["x"][0], first["x"][2])  # the same scan, another crop or turn
-    assert a.fingerprint == b.fingerprint != AfterLowRank(side=8, around=12, scans=2, count=10, seed=4).fingerprint
+    assert (
+        a.fingerprint
+        == b.fingerprint
+        != AfterLowRank(side=8, around=12, scans=2, count=10, seed=4).fingerprint
+    )
 
 
 def test_what_it_cannot_be():

@@ -1,4 +1,6 @@
-"""The shipped prior: what must hold of it whatever its weights, and that it denoises simulations it has not seen."""
+"""The shipped prior: what must hold of it whatever its weights, and that it denoises simulations it
+has not seen.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from unfog.runs.run import Run, priors
 from unfog.sampling.lanczos import function_of, function_times
 
 NAME = "dmri"
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(NAME not in priors(), reason="no weights in this package")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(NAME not in priors(), reason="no weights in this package"),
+]
 LEVEL = 0.03
 
 
@@ -43,7 +48,9 @@ def unseen():
 
 def mean(prior, x, shell):
     with torch.no_grad():
-        return prior(x, prior.process.t_of_noise_level(torch.tensor(LEVEL, dtype=torch.float64)), shell=shell).mean
+        return prior(
+            x, prior.process.t_of_noise_level(torch.tensor(LEVEL, dtype=torch.float64)), shell=shell
+        ).mean
 
 
 def rms(x):
@@ -72,12 +79,16 @@ def test_turning_the_scan_turns_the_answer(prior, unseen):
 
 
 def left_of_noise(way):
-    """What ``way`` of denoising leaves of the noise of a constant isotropic scan in the anisotropic harmonics, as a share of it."""
+    """What ``way`` of denoising leaves of the noise of a constant isotropic scan in the anisotropic
+    harmonics, as a share of it.
+    """
     n, sigma = 60, 0.05
     directions = np.concatenate([np.zeros((5, 3)), harmonics.fibonacci(2 * n)[:n].numpy()])
     table = GradientTable(np.r_[np.zeros(5), np.full(n, 1000.0)], directions)
     truth = np.r_[np.ones(5), np.full(n, np.exp(-0.8))].astype(np.float32)
-    y = truth + sigma * np.random.default_rng(0).standard_normal((20, 20, 20, 65)).astype(np.float32)
+    y = truth + sigma * np.random.default_rng(0).standard_normal((20, 20, 20, 65)).astype(
+        np.float32
+    )
     found, shell = way(y, table, sigma), shells(table)[0]
     return rms(shell.encode(torch.from_numpy(found.signal - truth))[2:] / (sigma * shell.level))
 
@@ -87,7 +98,9 @@ def test_pure_noise_yields_no_structure(refiner):
 
 
 def test_the_refiner_errs_less_than_the_prior_after_low_rank(prior, refiner):
-    """On simulated scans of another seed than training's, in what anisotropy is read from, orders 2 and 4; and less than low rank."""
+    """On simulated scans of another seed than training's, in what anisotropy is read from, orders 2
+    and 4; and less than low rank.
+    """
     errors = {"low rank": [], "prior": [], "refiner": []}
     for k in range(4):
         pairs = make_pairs(24, generator(2**31, "unseen", k))
@@ -95,15 +108,24 @@ def test_the_refiner_errs_less_than_the_prior_after_low_rank(prior, refiner):
         noisy, clean, shell = pairs.noisy[:1].float(), pairs.x[:1].float(), pairs.shell[:1]
         for name, way in (("low rank", None), ("prior", prior), ("refiner", refiner)):
             with torch.no_grad():
-                found = noisy if way is None else way(noisy, way.process.t_of_noise_level(level), shell=shell).mean
+                found = (
+                    noisy
+                    if way is None
+                    else way(noisy, way.process.t_of_noise_level(level), shell=shell).mean
+                )
             squares = ((found - clean) / level).square()[:, :, pairs.inside].mean((0, 2))
             errors[name].append(torch.stack([part.mean() for part in squares.split([1, 1, 5, 9])]))
-    low, white, own = (torch.stack(errors[name]).log().mean(0)[2:] for name in ("low rank", "prior", "refiner"))
+    low, white, own = (
+        torch.stack(errors[name]).log().mean(0)[2:] for name in ("low rank", "prior", "refiner")
+    )
     assert bool((own < white).all()), (own - white).exp()
     assert bool((own < low).all()), (own - low).exp()
 
 
-@pytest.mark.xfail(strict=True, reason="the weights, trained for half an hour, leave a third of the noise when they work alone")
+@pytest.mark.xfail(
+    strict=True,
+    reason="the weights, trained for half an hour, leave a third of the noise when they work alone",
+)
 def test_pure_noise_yields_no_structure_without_low_rank(prior):
     assert left_of_noise(lambda y, table, sigma: denoise(prior, y, table, sigma)) < 0.15
 

@@ -37,14 +37,22 @@ def test_maps(gradients: GradientTable) -> None:
 
 
 def test_a_turned_grid_gives_the_same_fibres_in_the_world(gradients: GradientTable) -> None:
-    """Without textures, which are drawn on the grid, bundles and their shares stay where they are."""
+    """Without textures, which are drawn on the grid, bundles and their shares stay where they
+    are.
+    """
     orientation = np.array([[1, -1], [0, 1], [2, -1]])
     affine = AFFINE @ nib.orientations.inv_ornt_aff(orientation, maps().shape[:3])
     turned = Anatomy(nib.apply_orientation(maps(), orientation), affine)
     plain = Anatomy(maps(), AFFINE)
-    one, other = (make_phantom(gradients[:7], seed=3, anatomy=a, lesions=0) for a in (plain, turned))
-    np.testing.assert_allclose(other.directions, nib.apply_orientation(one.directions, orientation), atol=1e-9)
-    np.testing.assert_allclose(other.fractions, nib.apply_orientation(one.fractions, orientation), atol=1e-9)
+    one, other = (
+        make_phantom(gradients[:7], seed=3, anatomy=a, lesions=0) for a in (plain, turned)
+    )
+    np.testing.assert_allclose(
+        other.directions, nib.apply_orientation(one.directions, orientation), atol=1e-9
+    )
+    np.testing.assert_allclose(
+        other.fractions, nib.apply_orientation(one.fractions, orientation), atol=1e-9
+    )
 
 
 def test_like_a_scan(ring: Ring, gradients: GradientTable) -> None:

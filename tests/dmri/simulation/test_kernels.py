@@ -1,4 +1,6 @@
-"""Kernels: zonal coefficients in closed form, Funk-Hecke against a fit, and fast harmonics against their definition."""
+"""Kernels: zonal coefficients in closed form, Funk-Hecke against a fit, and fast harmonics against
+their definition.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,17 @@ U = harmonics.fibonacci(300)
 
 
 def test_a_sticks_mean_in_closed_form():
-    """k_0 = 2 pi sqrt(pi / (b D)) erf(sqrt(b D)) exp(-b D_perp); a ball has k_0 = 4 pi exp(-b D) and no other."""
-    parallel, perpendicular = torch.tensor([1.0, 1.7, 2.8]).double(), torch.tensor([0.0, 0.2, 0.5]).double()
+    """k_0 = 2 pi sqrt(pi / (b D)) erf(sqrt(b D)) exp(-b D_perp); a ball has k_0 = 4 pi exp(-b D)
+    and no other.
+    """
+    parallel, perpendicular = (
+        torch.tensor([1.0, 1.7, 2.8]).double(),
+        torch.tensor([0.0, 0.2, 0.5]).double(),
+    )
     a = 3.0 * (parallel - perpendicular)
-    expected = 2 * math.pi * (math.pi / a).sqrt() * torch.erf(a.sqrt()) * torch.exp(-3.0 * perpendicular)
+    expected = (
+        2 * math.pi * (math.pi / a).sqrt() * torch.erf(a.sqrt()) * torch.exp(-3.0 * perpendicular)
+    )
     assert torch.allclose(zonal(parallel, perpendicular, 3.0, 4)[0], expected, atol=1e-12)
     ball = zonal(parallel, parallel, 1.0, 4)
     assert torch.allclose(ball[0], 4 * math.pi * torch.exp(-parallel), atol=1e-12)
@@ -25,7 +34,9 @@ def test_a_sticks_mean_in_closed_form():
 
 
 def test_funk_hecke_is_the_fit_of_the_signal():
-    """A zeppelin along any direction: harmonics of high order give its signal back, and the low ones are theirs."""
+    """A zeppelin along any direction: harmonics of high order give its signal back, and the low
+    ones are theirs.
+    """
     n = torch.nn.functional.normalize(torch.tensor([1.0, -2.0, 0.5]).double(), dim=0)
     signal = torch.exp(-1.5 * (0.3 + (1.9 - 0.3) * (U @ n) ** 2))
     k = zonal(torch.tensor(1.9).double(), torch.tensor(0.3).double(), 1.5, 12)

@@ -70,7 +70,9 @@ def test_the_rings_are_watsons(kappa: float) -> None:
     density = np.exp(kappa * (u**2 - 1))
     assert sum(float(weight[0]) for _, weight in pairs) == pytest.approx(1)
     for power in (2, 4):
-        found = sum(float(weight[0]) * float((fibre[0] @ mean[0]) ** power) for fibre, weight in pairs)
+        found = sum(
+            float(weight[0]) * float((fibre[0] @ mean[0]) ** power) for fibre, weight in pairs
+        )
         assert found == pytest.approx(float((density * u**power).sum() / density.sum()), abs=0.006)
 
 

@@ -1,4 +1,6 @@
-"""The simulation: fields of mean 0 and variance 1 with the correlation they are asked for, patches that obey physics and their number."""
+"""The simulation: fields of mean 0 and variance 1 with the correlation they are asked for, patches
+that obey physics and their number.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ import torch
 from unfog.core.random import generator
 from unfog.dmri import harmonics
 from unfog.dmri.simulation import tissue
-from unfog.dmri.simulation.simulate import B_RANGE, CHANNELS, Simulation, grey_matter, simulate, white_matter
+from unfog.dmri.simulation.simulate import (
+    B_RANGE,
+    CHANNELS,
+    Simulation,
+    grey_matter,
+    simulate,
+    white_matter,
+)
 from unfog.dmri.simulation.tissue import Space
 from unfog.errors import InputError
 
@@ -18,7 +27,9 @@ def space(side=12, seed=0):
 
 
 def test_fields_have_unit_variance_and_the_right_correlation():
-    """exp(-d^2 / (4 w^2)) between voxels d apart, for white noise smoothed by a Gaussian of width w; to three standard errors."""
+    """exp(-d^2 / (4 w^2)) between voxels d apart, for white noise smoothed by a Gaussian of width
+    w; to three standard errors.
+    """
     x = space(12).smooth(4000, 1.5).view(-1, 12, 12, 12)
     middle = x[:, 4:8, 4:8, 4:8]
     assert float(middle.mean()) == pytest.approx(0, abs=0.02)
@@ -36,13 +47,17 @@ def test_fractions_and_weights_sum_to_one():
         assert torch.allclose(tissue.tissues(at).sum(0), torch.ones(216), atol=1e-5)
         found = tissue.fibres(at)
         assert torch.allclose(found.weights.sum(0), torch.ones(216), atol=1e-5)
-        assert torch.allclose(found.directions.norm(dim=0), torch.ones(len(found.weights), 216), atol=1e-5)
+        assert torch.allclose(
+            found.directions.norm(dim=0), torch.ones(len(found.weights), 216), atol=1e-5
+        )
         share = tissue.blobs(at)
         assert bool(((share >= 0) & (share <= 0.9)).all())
 
 
 def test_signals_obey_physics():
-    """At b = 0 every tissue has response 1; with weighting no signal is below zero or above b = 0, up to truncation at order 4."""
+    """At b = 0 every tissue has response 1; with weighting no signal is below zero or above b = 0,
+    up to truncation at order 4.
+    """
     sphere = harmonics.design(harmonics.fibonacci(60), 4).float()
     for seed in range(6):
         weak = sphere @ white_matter(space(5, seed), 1e-6)
@@ -64,11 +79,17 @@ def test_a_patch_depends_on_its_number_alone():
     assert not torch.equal(together["x"][0], together["x"][1])
     assert together["shell"].shape == (3, 2)
     assert not torch.equal(Simulation(side=8, seed=1).batch([7])["x"], alone["x"])
-    assert Simulation(side=8, count=50).fingerprint == data.fingerprint != Simulation(side=8, count=50, seed=1).fingerprint
+    assert (
+        Simulation(side=8, count=50).fingerprint
+        == data.fingerprint
+        != Simulation(side=8, count=50, seed=1).fingerprint
+    )
 
 
 def test_directions_are_isotropic():
-    """Power within an order is the same for each m, since no direction is preferred: what lets one number scale an order."""
+    """Power within an order is the same for each m, since no direction is preferred: what lets one
+    number scale an order.
+    """
     power = Simulation(side=4).batch(range(200))["x"][:, 2:7].square().mean((0, 2, 3, 4))
     assert float(power.max() / power.min()) < 1.7
 
@@ -81,7 +102,9 @@ def test_bad_input():
 
 
 def test_the_recipe_trains_and_opens_again(tmp_path):
-    """Two steps of the whole system on small patches; its config can be read back, and the denoiser takes the shell."""
+    """Two steps of the whole system on small patches; its config can be read back, and the denoiser
+    takes the shell.
+    """
     from unfog.runs.run import Run
     from unfog.runs.train import train_system
 

@@ -1,4 +1,6 @@
-"""The page about a denoised scan: sticks on fibres along their direction, cones where a cone map lies beside it."""
+"""The page about a denoised scan: sticks on fibres along their direction, cones where a cone map
+lies beside it.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,20 @@ def test_sticks_and_cones(tmp_path: Path) -> None:
     y = with_noise(1000 * ring.signal, 30.0)[::-1].copy()  # upright again under the affine
     write_nifti(tmp_path / "dwi.nii.gz", y, new_volume(y, AFFINE))
     write_fsl(table, tmp_path / "b", tmp_path / "v", AFFINE)
-    denoise_file(tmp_path / "dwi.nii.gz", Tables(tmp_path / "b", tmp_path / "v"), tmp_path / "out", prior="none")
+    denoise_file(
+        tmp_path / "dwi.nii.gz",
+        Tables(tmp_path / "b", tmp_path / "v"),
+        tmp_path / "out",
+        prior="none",
+    )
     html = (tmp_path / "out/report.html").read_text("utf-8")
     drawing = re.findall(r'<svg class="glyphs".*?</svg>', html, re.DOTALL)[0]
-    sticks = np.array([[float(v) for v in re.findall(r"-?[\d.]+", d)] for d in re.findall(r'<path d="([^"]*)"', drawing)])
+    sticks = np.array(
+        [
+            [float(v) for v in re.findall(r"-?[\d.]+", d)]
+            for d in re.findall(r'<path d="([^"]*)"', drawing)
+        ]
+    )
     assert len(sticks) == ring.fibrous[:, :, 0].sum()
     middle, along = (sticks[:, :2] + sticks[:, 2:]) / 2 - SIDE / 2, sticks[:, 2:] - sticks[:, :2]
     along /= np.linalg.norm(along, axis=1, keepdims=True)
@@ -37,7 +49,11 @@ def test_sticks_and_cones(tmp_path: Path) -> None:
     assert 'class="cone"' not in html
 
     after = read_nifti(tmp_path / "out/dwi_denoised.nii.gz")
-    write_nifti(tmp_path / "out/direction.nii.gz", np.broadcast_to([1.0, 0, 0], (*after.data.shape[:3], 3)), after)
+    write_nifti(
+        tmp_path / "out/direction.nii.gz",
+        np.broadcast_to([1.0, 0, 0], (*after.data.shape[:3], 3)),
+        after,
+    )
     write_nifti(tmp_path / "out/cone95.nii.gz", np.full(after.data.shape[:3], 25.0), after)
     write_report(tmp_path / "out")
     html = (tmp_path / "out/report.html").read_text("utf-8")

@@ -1,4 +1,6 @@
-"""The linear family holds the classical solvers, and calibration improves on them where it has not looked."""
+"""The linear family holds the classical solvers, and calibration improves on them where it has not
+looked.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def mixture(process: Process, seed: int, dims: int = 2, modes: int = 4) -> Mixtu
     g = torch.Generator().manual_seed(seed)
     means = torch.randn(modes, dims, generator=g, dtype=torch.float64)
     spread = 0.05 + 0.25 * torch.rand(modes, dims, generator=g, dtype=torch.float64)
-    return MixtureDenoiser(process, torch.ones(modes, dtype=torch.float64), means, torch.diag_embed(spread**2))
+    return MixtureDenoiser(
+        process, torch.ones(modes, dtype=torch.float64), means, torch.diag_embed(spread**2)
+    )
 
 
 def noise(n: int, seed: int) -> Tensor:
@@ -42,7 +46,9 @@ def test_every_classical_solver_is_a_member(name: object, process: str) -> None:
     times = classical_grids(denoiser, first, 7)[0][1]
     sampler = samplers.build(name)
     solver = LinearSolver.of(sampler, denoiser.process, times)
-    torch.testing.assert_close(solver.weights.sum(1), torch.ones(7, dtype=torch.float64), rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        solver.weights.sum(1), torch.ones(7, dtype=torch.float64), rtol=0, atol=1e-9
+    )
     assert float(solver.weights.triu(1).abs().max()) == 0
     theirs = sample(denoiser, noise(16, 1), times, sampler, randomness=torch.Generator())
     torch.testing.assert_close(solved(denoiser, noise(16, 1), solver), theirs, rtol=0, atol=1e-9)
@@ -69,7 +75,9 @@ def test_no_iterations_leave_the_best_classical_solver() -> None:
     learned = [fine(mixture(processes.build("ddpm-linear"), 1), noise(16, 1), FIRST, 100)]
     found = calibrate(learned, FIRST, 6, iterations=0)
     assert torch.equal(found.after, found.before)
-    expected = coefficients(samplers.build(found.sampler), learned[0].denoiser.process, found.solver.times)
+    expected = coefficients(
+        samplers.build(found.sampler), learned[0].denoiser.process, found.solver.times
+    )
     torch.testing.assert_close(found.solver.weights, expected)
 
 
@@ -80,9 +88,13 @@ def test_one_call() -> None:
 
 
 def test_a_calibration_finds_the_exact_solver_of_a_gaussian() -> None:
-    """Two calls are enough for two spreads, where the shares are free; no classical solver is near."""
+    """Two calls are enough for two spreads, where the shares are free; no classical solver is
+    near.
+    """
     mean = torch.tensor([0.5, -1.0]).double()
-    denoiser = gaussian_denoiser(processes.build("ddpm-linear"), mean, torch.tensor([0.09, 0.81]).double().diag())
+    denoiser = gaussian_denoiser(
+        processes.build("ddpm-linear"), mean, torch.tensor([0.09, 0.81]).double().diag()
+    )
     found = calibrate([fine(denoiser, noise(32, 1), FIRST, 200)], FIRST, 2, iterations=4)
     ours = fine(denoiser, noise(16, 2), FIRST, 200).errors(found.solver)[0].mean().log()
     assert float(ours) < float(found.before[1]) - 2 * math.log(100)

@@ -1,4 +1,6 @@
-"""Adversarial distillation: who learns from what, and a student of two steps that finds the law its teacher's two steps miss."""
+"""Adversarial distillation: who learns from what, and a student of two steps that finds the law its
+teacher's two steps miss.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ from unfog.training.objectives.adversarial import generate
 from unfog.training.objectives.denoising import objectives
 from unfog.training.settings import TrainSettings
 
-SMALL = {"dims": 1, "channels": 16, "multipliers": (1, 2), "blocks": 1, "groups": 4, "attention_levels": ()}
+SMALL = {
+    "dims": 1,
+    "channels": 16,
+    "multipliers": (1, 2),
+    "blocks": 1,
+    "groups": 4,
+    "attention_levels": (),
+}
 
 
 def unet_denoiser(seed=0, prediction="v"):
@@ -33,21 +42,32 @@ def unet_denoiser(seed=0, prediction="v"):
         network = UNet(1, 1, **SMALL)
         for p in network.parameters():
             torch.nn.init.normal_(p, std=0.2)
-    return NetworkDenoiser(network, ddpm_linear(), predictions.build(prediction), labels.build("time"))
+    return NetworkDenoiser(
+        network, ddpm_linear(), predictions.build(prediction), labels.build("time")
+    )
 
 
 def learns(losses, objective, denoiser):
-    """The gradients of student and heads, None for those who do not learn in this turn, and the loss."""
+    """The gradients of student and heads, None for those who do not learn in this turn, and the
+    loss.
+    """
     loss = losses.mean()
-    many, everything = len(list(denoiser.parameters())), [*denoiser.parameters(), *objective.head.parameters()]
+    many, everything = (
+        len(list(denoiser.parameters())),
+        [*denoiser.parameters(), *objective.head.parameters()],
+    )
     found = torch.autograd.grad(loss, everything, allow_unused=True)
     return found[:many], found[many:], float(loss.detach())
 
 
 def test_each_learns_from_its_own_loss_in_its_own_turn():
-    """The heads from the hinge, then the student from what the heads, as they have become, say of the same pictures."""
+    """The heads from the hinge, then the student from what the heads, as they have become, say of
+    the same pictures.
+    """
     teacher, student = unet_denoiser(1).eval().requires_grad_(False), unet_denoiser(2)
-    objective = objectives.build({"name": "adversarial-distillation", "times": "uniform"}, teacher=teacher)
+    objective = objectives.build(
+        {"name": "adversarial-distillation", "times": "uniform"}, teacher=teacher
+    )
     seen, inner = [], objective.head.forward
     objective.head.forward = lambda maps: seen.append(maps) or inner(maps)
     batch = {"x": torch.randn(6, 1, 12, generator=torch.Generator().manual_seed(0))}
@@ -55,9 +75,13 @@ def test_each_learns_from_its_own_loss_in_its_own_turn():
     turns = objective(student, batch, range(6), 0, 1)
     for_student, for_heads, loss = learns(next(turns), objective, student)
     real, fake = seen
-    assert loss == pytest.approx((relu(1 - inner(real)) + relu(1 + inner(fake))).mean().item(), rel=1e-5)
+    assert loss == pytest.approx(
+        (relu(1 - inner(real)) + relu(1 + inner(fake))).mean().item(), rel=1e-5
+    )
     assert all(g is None for g in for_student)
-    assert sum(float(g.abs().max()) > 0 for g in for_heads) >= len(for_heads) - 3  # within the margin the last biases cancel
+    assert (
+        sum(float(g.abs().max()) > 0 for g in for_heads) >= len(for_heads) - 3
+    )  # within the margin the last biases cancel
 
     with torch.no_grad():
         for p in objective.head.parameters():
@@ -75,7 +99,9 @@ def test_the_teacher_is_no_part_of_what_learns():
     """Not of what the optimiser moves, even where its weights could learn."""
     teacher, student = unet_denoiser(1), unet_denoiser(2)
     objective = objectives.build({"name": "adversarial-distillation"}, teacher=teacher)
-    learner = Learner(student, TrainSettings(steps=2, batch=4, lr=0.1), torch.device("cpu"), objective.head)
+    learner = Learner(
+        student, TrainSettings(steps=2, batch=4, lr=0.1), torch.device("cpu"), objective.head
+    )
     before = [p.detach().clone() for p in teacher.parameters()]
     moved = [p.detach().clone() for p in (*student.parameters(), *objective.head.parameters())]
     batch = {"x": torch.randn(4, 1, 12, generator=torch.Generator().manual_seed(0))}
@@ -87,10 +113,15 @@ def test_the_teacher_is_no_part_of_what_learns():
 
 
 def test_the_student_is_judged_as_it_will_sample():
-    """What the loss is made of is what `unfog sample` draws from the same noise in so many steps."""
+    """What the loss is made of is what `unfog sample` draws from the same noise in so many
+    steps.
+    """
     student = unet_denoiser(2)
     for segments in (1, 2, 3):
-        model, noise = Consistency(segments, 0.5), torch.randn(3, 1, 12, generator=torch.Generator().manual_seed(0))
+        model, noise = (
+            Consistency(segments, 0.5),
+            torch.randn(3, 1, 12, generator=torch.Generator().manual_seed(0)),
+        )
         grid = grids.build({"name": "angle", "scale": 0.5})(student.process, segments)
         drawn = sample(student, noise, grid, model, randomness=torch.Generator())
         assert torch.equal(generate(student, noise, model, {}).detach(), drawn)
@@ -112,24 +143,56 @@ def test_a_network_without_features_is_refused(tiny):
 
 @pytest.mark.slow
 def test_two_steps_of_a_student_beat_two_of_its_teacher(tmp_path):
-    """Levels of either sign, a third of them below: the teacher's two steps blur the two, the student's do not, and keep their shares."""
+    """Levels of either sign, a third of them below: the teacher's two steps blur the two, the
+    student's do not, and keep their shares.
+    """
     g = torch.Generator().manual_seed(0)
     sign = torch.where(torch.rand(4096, 1, 1, generator=g) < 1 / 3, -1.0, 1.0)
     x = (0.6 * sign + 0.1 * torch.randn(4096, 1, 1, generator=g)).expand(-1, 1, 8)
     data = ArrayDataset("levels", x.numpy(), {"name": "identity"})
     teacher = unet_denoiser(1)
-    common = {"batch": 32, "warmup": 20, "decay": "cosine", "ema": 0.99, "ema_power": 10.0, "checkpoint_every": 10_000}
-    train(teacher, objectives.build("denoising"), data, None, TrainSettings(steps=300, lr=3e-3, **common), tmp_path / "t", {}, device="cpu")
+    common = {
+        "batch": 32,
+        "warmup": 20,
+        "decay": "cosine",
+        "ema": 0.99,
+        "ema_power": 10.0,
+        "checkpoint_every": 10_000,
+    }
+    train(
+        teacher,
+        objectives.build("denoising"),
+        data,
+        None,
+        TrainSettings(steps=300, lr=3e-3, **common),
+        tmp_path / "t",
+        {},
+        device="cpu",
+    )
     teacher.eval().requires_grad_(False)
     student = unet_denoiser(1)
     student.load_state_dict(teacher.state_dict())
     section = {"name": "adversarial-distillation", "segments": 2}
     settings = TrainSettings(steps=400, lr=5e-4, betas=(0.0, 0.99), head_rate=5.0, **common)
-    train(student, objectives.build(section, teacher=teacher), data, None, settings, tmp_path / "s", {}, device="cpu")
-    noise, grid = torch.randn(1000, 1, 8, generator=g), grids.build({"name": "angle", "scale": 0.5})(teacher.process, 2)
+    train(
+        student,
+        objectives.build(section, teacher=teacher),
+        data,
+        None,
+        settings,
+        tmp_path / "s",
+        {},
+        device="cpu",
+    )
+    noise, grid = (
+        torch.randn(1000, 1, 8, generator=g),
+        grids.build({"name": "angle", "scale": 0.5})(teacher.process, 2),
+    )
 
     def drawn(denoiser, sampler):
-        return sample(denoiser.eval(), noise, grid, sampler, randomness=torch.Generator()).flatten(1)
+        return sample(denoiser.eval(), noise, grid, sampler, randomness=torch.Generator()).flatten(
+            1
+        )
 
     truth = x[:1000].flatten(1)
     few, blurred = drawn(student, Consistency(2, 0.5)), drawn(teacher, samplers.build("ddim"))

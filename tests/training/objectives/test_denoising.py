@@ -24,7 +24,9 @@ SPREAD = 0.5  # standard deviation of the data, and EDM's sigma_data
 
 
 def ideal(process_name, prediction_name):
-    """The best denoiser for data N(0, SPREAD^2): its network knows the posterior mean in closed form."""
+    """The best denoiser for data N(0, SPREAD^2): its network knows the posterior mean in closed
+    form.
+    """
     process, prediction = processes.build(process_name), predictions.build(prediction_name)
 
     class Ideal(nn.Module):
@@ -38,7 +40,9 @@ def ideal(process_name, prediction_name):
 
 
 def data(samples, shape=(1, 6, 6)):
-    return SPREAD * torch.randn(samples, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return SPREAD * torch.randn(
+        samples, *shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
 
 
 def expected(denoiser, t, weight):
@@ -62,8 +66,8 @@ def test_loss_of_the_ideal_denoiser_is_its_closed_form(process, prediction, weig
     loss = objective(denoiser, {"x": data(n)}, range(n), 0, 1)
     t = objective.times(objective.uniforms(0, 1, range(n)), denoiser.process)
     wanted = expected(denoiser, t, objective.loss.weight)
-    # The loss of a sample is wanted * chi^2_36 / 36, so the mean of the ratio has the standard deviation sqrt(2 / 36 n) = 0.6 %;
-    # the network is told its time in float32, which costs less.
+    # The loss of a sample is wanted * chi^2_36 / 36, so the mean of the ratio has the standard
+    # deviation sqrt(2 / 36 n) = 0.6 %; the network is told its time in float32, which costs less.
     assert float((loss / wanted).mean()) == pytest.approx(1, abs=0.03)
 
 
@@ -71,22 +75,29 @@ def test_edm_loss_is_one_at_every_level_for_its_own_spread():
     denoiser = ideal("edm", "edm")
     objective = denoising(times="log-normal")
     t = objective.times(objective.uniforms(0, 1, range(64)), denoiser.process)
-    assert torch.allclose(expected(denoiser, t, objective.loss.weight), torch.ones(64, dtype=torch.float64), rtol=1e-9)
+    assert torch.allclose(
+        expected(denoiser, t, objective.loss.weight), torch.ones(64, dtype=torch.float64), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("process", ["vp-linear", "ddpm-linear", "ddpm-cosine", "vp-cosine"])
 def test_target_of_noise_prediction_is_the_noise(process):
     denoiser = ideal(process, "noise")
     for steps, x0 in ((None, data(32)), (1000, data(32).float())):
-        example = denoising(times={"name": "uniform", "steps": steps}).example(denoiser, x0, range(32), 0, 1)
+        example = denoising(times={"name": "uniform", "steps": steps}).example(
+            denoiser, x0, range(32), 0, 1
+        )
         low = float(denoiser.process.sigma(example.t).min())
-        assert float((example.target - example.noise).abs().max()) <= (1e-12 if x0.dtype == torch.float64 else 3e-7), low
+        assert float((example.target - example.noise).abs().max()) <= (
+            1e-12 if x0.dtype == torch.float64 else 3e-7
+        ), low
 
 
 def test_min_snr_and_p2_in_their_papers_own_form():
     log_snr = torch.linspace(-8, 8, 9, dtype=torch.float64)
     snr = log_snr.exp()
-    for_noise, for_v = snr.rsqrt(), (1 + snr).rsqrt()  # |a| of noise and v where alpha^2 + sigma^2 = 1
+    # |a| of noise and v where alpha^2 + sigma^2 = 1
+    for_noise, for_v = (snr.rsqrt(), (1 + snr).rsqrt())
     assert torch.allclose(weights.build("min-snr")(log_snr, for_noise), snr.clamp(max=5) / snr)
     assert torch.allclose(weights.build("min-snr")(log_snr, for_v), snr.clamp(max=5) / (snr + 1))
     assert torch.allclose(weights.build("p2")(log_snr, for_noise), 1 / (1 + snr))
@@ -110,15 +121,30 @@ def test_given_noise_that_is_white_has_the_loss_of_drawn_noise(process, predicti
     denoiser, x, objective = ideal(process, prediction), data(8), denoising(times="log-normal")
     example = objective.example(denoiser, x, range(8), 0, 1)
     noisy = example.x_t / expand(denoiser.process.alpha(example.t), x)
-    batch = {"x": x, "noisy": noisy, "level": denoiser.process.noise_level(example.t), "inside": torch.ones_like(x)}
+    batch = {
+        "x": x,
+        "noisy": noisy,
+        "level": denoiser.process.noise_level(example.t),
+        "inside": torch.ones_like(x),
+    }
     found = objectives.build("given-noise")
-    assert torch.allclose(found(denoiser, batch, range(8), 0, 1), objective(denoiser, {"x": x}, range(8), 0, 1), rtol=1e-6)
+    assert torch.allclose(
+        found(denoiser, batch, range(8), 0, 1),
+        objective(denoiser, {"x": x}, range(8), 0, 1),
+        rtol=1e-6,
+    )
     half = torch.zeros_like(x)
     half[..., :3] = 1
     noisy[..., 3:] = 1e3
     squares = (denoiser(example.x_t, example.t).mean - x).square()[..., :3].flatten(1).mean(1)
-    scale = expected(denoiser, example.t, weights.build("simple")) / variance(denoiser, example.t)  # from x_0 to the output
-    assert torch.allclose(found(denoiser, {**batch, "noisy": noisy, "inside": half}, range(8), 0, 1), scale * squares, rtol=1e-5)
+    scale = expected(denoiser, example.t, weights.build("simple")) / variance(
+        denoiser, example.t
+    )  # from x_0 to the output
+    assert torch.allclose(
+        found(denoiser, {**batch, "noisy": noisy, "inside": half}, range(8), 0, 1),
+        scale * squares,
+        rtol=1e-5,
+    )
     with pytest.raises(InputError, match="noise of their own"):
         found(denoiser, {"x": x}, range(8), 0, 1)
 
@@ -127,7 +153,10 @@ def test_conditions_are_dropped_as_often_as_asked(tiny):
     objective = denoising(times="log-normal", drop={"label": 0.3})
     kept = torch.stack([objective.drop.keep(range(16), 0, step)["label"] for step in range(200)])
     assert float(kept.double().mean()) == pytest.approx(0.7, abs=0.03)
-    denoiser, batch = tiny.denoiser().eval(), {"x": torch.zeros(4, 1, 8, 8), "label": torch.tensor([0, 1, 2, 0])}
+    denoiser, batch = (
+        tiny.denoiser().eval(),
+        {"x": torch.zeros(4, 1, 8, 8), "label": torch.tensor([0, 1, 2, 0])},
+    )
     hidden = denoising(times="log-normal", drop={"label": 1.0})
     other = {**batch, "label": torch.tensor([2, 2, 1, 1])}
     assert torch.equal(*(hidden(denoiser, b, range(4), 0, 1) for b in (batch, other)))
@@ -138,7 +167,12 @@ def test_conditions_are_dropped_as_often_as_asked(tiny):
 
 
 def test_bad_configs_are_refused():
-    for config in ({"times": "sometimes"}, {"drop": {"label": 2}}, {"weight": {"name": "p2", "gama": 1}}, {"time": "uniform"}):
+    for config in (
+        {"times": "sometimes"},
+        {"drop": {"label": 2}},
+        {"weight": {"name": "p2", "gama": 1}},
+        {"time": "uniform"},
+    ):
         with pytest.raises(InputError):
             objectives.build({"name": "denoising", **config})
 
@@ -146,7 +180,10 @@ def test_bad_configs_are_refused():
 @given(st.integers(0, 99), st.integers(1, 99), st.integers(1, 40))
 def test_stratified_numbers_fall_one_into_each_stratum(seed, step, batch):
     u = uniforms.build("stratified")(seed, step, range(batch))
-    assert sorted((u * batch).floor().long().tolist()) == list(range(batch)) or float((u * batch).frac().min()) < 1e-9
+    assert (
+        sorted((u * batch).floor().long().tolist()) == list(range(batch))
+        or float((u * batch).frac().min()) < 1e-9
+    )
     assert bool(((u > 0) & (u < 1)).all())
 
 
@@ -155,14 +192,22 @@ def test_times_have_their_distribution(name):
     draw = uniforms.build(name)
     u = torch.cat([draw(0, step, range(8)) for step in range(1, 1001)]).sort().values
     even = (torch.arange(8000, dtype=torch.float64) + 0.5) / 8000
-    assert float((u - even).abs().max()) < 1.63 / math.sqrt(8000)  # Kolmogorov-Smirnov at 1 %; the seed is fixed
+    assert float((u - even).abs().max()) < 1.63 / math.sqrt(
+        8000
+    )  # Kolmogorov-Smirnov at 1 %; the seed is fixed
     process = processes.build("edm")
-    level = process.noise_level(times.build({"name": "log-normal", "mean": -0.8, "std": 1.5})(u, process)).log()
+    level = process.noise_level(
+        times.build({"name": "log-normal", "mean": -0.8, "std": 1.5})(u, process)
+    ).log()
     assert float(level.mean()) == pytest.approx(-0.8, abs=0.05)
     assert float(level.std()) == pytest.approx(1.5, abs=0.05)
 
 
 def test_discrete_times_are_the_knots():
     process, knots = processes.build("ddpm-linear"), times.build({"name": "uniform", "steps": 1000})
-    u = torch.cat([torch.tensor([2.0**-53, 1 - 2.0**-53]), (torch.arange(1000) + 0.5) / 1000]).double()
-    assert torch.equal(knots(u, process) * 1000, torch.tensor([1.0, 1000.0, *range(1, 1001)]).double())
+    u = torch.cat(
+        [torch.tensor([2.0**-53, 1 - 2.0**-53]), (torch.arange(1000) + 0.5) / 1000]
+    ).double()
+    assert torch.equal(
+        knots(u, process) * 1000, torch.tensor([1.0, 1000.0, *range(1, 1001)]).double()
+    )

@@ -1,10 +1,18 @@
-"""The forward process, one equation a class; importing this package registers every schedule by name."""
+"""The forward process, one equation a class; importing this package registers every schedule by
+name.
+"""
 
 from unfog.core.process.additive import EDM, VarianceExploding
 from unfog.core.process.base import Process, processes, require_growth
 from unfog.core.process.flow import RectifiedFlow
 from unfog.core.process.tabulated import Tabulated, ddpm_cosine, ddpm_linear, ddpm_scaled_linear
-from unfog.core.process.variance_preserving import SubVariancePreserving, VariancePreserving, VPCosine, VPLinear, VPScaledLinear
+from unfog.core.process.variance_preserving import (
+    SubVariancePreserving,
+    VariancePreserving,
+    VPCosine,
+    VPLinear,
+    VPScaledLinear,
+)
 from unfog.core.process.zero_snr import zero_snr
 
 __all__ = [

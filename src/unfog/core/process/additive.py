@@ -45,7 +45,10 @@ class VarianceExploding(Process):
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma_min < self.sigma_max:
-            raise InputError(f"A variance-exploding process needs 0 < sigma_min < sigma_max, got {self.sigma_min} and {self.sigma_max}.")
+            raise InputError(
+                "A variance-exploding process needs 0 < sigma_min < sigma_max, got "
+                f"{self.sigma_min} and {self.sigma_max}."
+            )
 
     def alpha(self, t: Tensor) -> Tensor:
         return torch.ones_like(t)

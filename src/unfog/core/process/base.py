@@ -26,7 +26,9 @@ processes: Registry[Process] = Registry("process")
 
 
 class Process(ABC):
-    """Schedules alpha and sigma of t; every method maps a float64 tensor of any shape to one of the same shape."""
+    """Schedules alpha and sigma of t; every method maps a float64 tensor of any shape to one of the
+    same shape.
+    """
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
@@ -73,7 +75,12 @@ def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
 
 
 def require_growth(schedule: str, **rates: float) -> None:
-    """``InputError`` unless all are above zero, without which the noise of a schedule would not grow."""
+    """``InputError`` unless all are above zero, without which the noise of a schedule would not
+    grow.
+    """
     for name, rate in rates.items():
         if not 0 < rate < math.inf:
-            raise InputError(f"The noise of {schedule} must grow with time: its {name} must be above zero, got {rate}.")
+            raise InputError(
+                f"The noise of {schedule} must grow with time: its {name} must be above zero, "
+                f"got {rate}."
+            )

@@ -13,7 +13,9 @@ from unfog.core.process.base import Process, processes
 @processes.register("flow")
 @dataclass(frozen=True)
 class RectifiedFlow(Process):
-    """alpha = 1 - t, sigma = t; t = 1 is noise alone (Liu et al. 2023, eq. 1; Lipman et al. 2023)."""
+    """alpha = 1 - t, sigma = t; t = 1 is noise alone (Liu et al. 2023, eq. 1; Lipman et al.
+    2023).
+    """
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t

@@ -1,4 +1,6 @@
-"""Discrete tables beta_1 .. beta_T as continuous processes: DDPM, Stable Diffusion, Improved DDPM."""
+"""Discrete tables beta_1 .. beta_T as continuous processes: DDPM, Stable Diffusion, Improved
+DDPM.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ from unfog.errors import InputError
 class Tabulated(VariancePreserving):
     """A discrete DDPM table beta_1 .. beta_T, exact at its knots t = k / T.
 
-    Between knots beta(t) is constant, so B is piecewise linear and the log-SNR strictly monotone. The discrete index
-    n = 0 .. T-1 of other libraries is the knot t = (n + 1) / T; t = 0 is clean data.
+    Between knots beta(t) is constant, so B is piecewise linear and the log-SNR strictly monotone.
+    The discrete index n = 0 .. T-1 of other libraries is the knot t = (n + 1) / T; t = 0 is clean
+    data.
     """
 
     knots: tuple[float, ...]  # B at t = 0, 1/T, ..., 1
@@ -29,14 +32,20 @@ class Tabulated(VariancePreserving):
     def from_betas(cls, betas: Sequence[float] | Tensor) -> Tabulated:
         values = torch.as_tensor(betas, dtype=torch.float64)
         if values.ndim != 1 or not bool(((values > 0) & (values < 1)).all()):
-            raise InputError("The betas of a table are a list of numbers strictly between 0 and 1, or its noise would not grow.")
+            raise InputError(
+                "The betas of a table are a list of numbers strictly between 0 and 1, or its "
+                "noise would not grow."
+            )
         return cls.from_alphas_cumprod(torch.cumprod(1 - values, 0))
 
     @classmethod
     def from_alphas_cumprod(cls, alphas_cumprod: Sequence[float] | Tensor) -> Tabulated:
         knots = (0.0, *(-torch.as_tensor(alphas_cumprod, dtype=torch.float64).log()).tolist())
         if len(knots) < 2 or not all(a < b < math.inf for a, b in pairwise(knots)):
-            raise InputError("The alphas_cumprod of a table decrease strictly from below 1 to above 0, or its noise would not grow.")
+            raise InputError(
+                "The alphas_cumprod of a table decrease strictly from below 1 to above 0, or its "
+                "noise would not grow."
+            )
         return cls(knots)
 
     @property
@@ -61,7 +70,9 @@ class Tabulated(VariancePreserving):
         return (table[index] - table[index - 1]) * self.steps
 
     def _place(self, t: Tensor) -> Tensor:
-        """t in units of the table's stride, rounded to the knot it means (with t's own slope, which rounding has not)."""
+        """t in units of the table's stride, rounded to the knot it means (with t's own slope, which
+        rounding has not).
+        """
         place = t * self.steps
         beside = (place.round() - place).detach()
         return torch.where(beside.abs() < 1e-9 * self.steps, place + beside, place)
@@ -77,14 +88,20 @@ def ddpm_linear(beta_start: float = 1e-4, beta_end: float = 0.02, steps: int = 1
 
 
 @processes.register("ddpm-scaled-linear")
-def ddpm_scaled_linear(beta_start: float = 0.00085, beta_end: float = 0.012, steps: int = 1000) -> Tabulated:
+def ddpm_scaled_linear(
+    beta_start: float = 0.00085, beta_end: float = 0.012, steps: int = 1000
+) -> Tabulated:
     """Stable Diffusion's table: sqrt(beta_k) linear (Rombach et al. 2022)."""
-    return Tabulated.from_betas(torch.linspace(beta_start**0.5, beta_end**0.5, steps, dtype=torch.float64) ** 2)
+    return Tabulated.from_betas(
+        torch.linspace(beta_start**0.5, beta_end**0.5, steps, dtype=torch.float64) ** 2
+    )
 
 
 @processes.register("ddpm-cosine")
 def ddpm_cosine(steps: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Tabulated:
-    """Improved DDPM: beta_k = 1 - abar(k/T) / abar((k-1)/T) <= beta_max, abar a squared cosine (Nichol & Dhariwal 2021)."""
+    """Improved DDPM: beta_k = 1 - abar(k/T) / abar((k-1)/T) <= beta_max, abar a squared cosine
+    (Nichol & Dhariwal 2021).
+    """
     t = torch.arange(steps + 1, dtype=torch.float64) / steps
     abar = torch.cos((t + s) / (1 + s) * math.pi / 2) ** 2
     return Tabulated.from_betas((1 - abar[1:] / abar[:-1]).clamp(max=beta_max))

@@ -1,6 +1,7 @@
 """Variance-preserving processes: alpha^2 + sigma^2 = 1 (Ho et al. 2020; Song et al. 2021).
 
-With B(t) the integral of beta from 0 to t, alpha^2 = exp(-B). Sub-VP keeps that alpha with less noise.
+With B(t) the integral of beta from 0 to t, alpha^2 = exp(-B). Sub-VP keeps that alpha with less
+noise.
 """
 
 from __future__ import annotations

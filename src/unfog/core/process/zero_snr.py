@@ -1,9 +1,11 @@
-r"""Zero terminal SNR: a table stretched until its last knot is noise alone (Lin et al. 2024, algorithm 1).
+r"""Zero terminal SNR: a table stretched until its last knot is noise alone (Lin et al. 2024,
+algorithm 1).
 
     alpha'_k = (alpha_k - alpha_T) alpha_1 / (alpha_1 - alpha_T),   k = 1 .. T,
 
-so that alpha'_T = 0 while alpha'_1 = alpha_1. The noise says nothing about x_0 where alpha is 0: such a process takes a network that
-predicts x_0, v or the flow, and ``NetworkDenoiser`` refuses the others.
+so that alpha'_T = 0 while alpha'_1 = alpha_1. The noise says nothing about x_0 where alpha is 0:
+such a process takes a network that predicts x_0, v or the flow, and ``NetworkDenoiser`` refuses the
+others.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from unfog.errors import InputError
 
 @dataclass(frozen=True)
 class ZeroTerminalSNR(VariancePreserving):
-    """``table`` with its alpha moved and scaled from the first knot on; before that knot it is the table's own."""
+    """``table`` with its alpha moved and scaled from the first knot on; before that knot it is the
+    table's own.
+    """
 
     table: Tabulated
 
@@ -35,7 +39,9 @@ class ZeroTerminalSNR(VariancePreserving):
     def t_of_integrated_beta(self, b: Tensor) -> Tensor:
         first, last, scale = self._ends(b)
         alpha = torch.exp(-0.5 * b)
-        return self.table.t_of_integrated_beta(torch.where(alpha >= first, b, -2 * torch.log(alpha / scale + last)))
+        return self.table.t_of_integrated_beta(
+            torch.where(alpha >= first, b, -2 * torch.log(alpha / scale + last))
+        )
 
     def beta(self, t: Tensor) -> Tensor:
         first, last, _ = self._ends(t)
@@ -54,5 +60,7 @@ def zero_snr(table: Mapping[str, Any] | str = "ddpm-scaled-linear") -> ZeroTermi
     """The table of this name, rescaled."""
     process = processes.build(table)
     if not isinstance(process, Tabulated):
-        raise InputError(f"Zero terminal SNR is for a table such as ddpm-linear, not for {table!r}.")
+        raise InputError(
+            f"Zero terminal SNR is for a table such as ddpm-linear, not for {table!r}."
+        )
     return ZeroTerminalSNR(process)

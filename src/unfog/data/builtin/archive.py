@@ -1,7 +1,8 @@
-"""Wanted members out of a zip (.whl), a Debian package (.deb) or a gzip-ed tar (.tgz), and nothing else.
+"""Wanted members out of a zip (.whl), a Debian package (.deb) or a gzip-ed tar (.tgz), and nothing
+else.
 
-Members are asked for by exact path and written under their base names, so an archive cannot choose where anything lands;
-links, devices and oversized members are refused.
+Members are asked for by exact path and written under their base names, so an archive cannot choose
+where anything lands; links, devices and oversized members are refused.
 """
 
 from __future__ import annotations
@@ -25,15 +26,21 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZM
 
 
 def extract(archive: Path, members: Sequence[str], folder: Path) -> None:
-    """Write ``members`` of ``archive`` into the new ``folder``; ``InputError`` when one is missing, unsafe or damaged."""
+    """Write ``members`` of ``archive`` into the new ``folder``; ``InputError`` when one is missing,
+    unsafe or damaged.
+    """
     folder.mkdir(parents=True)
     try:
         unpack = _from_zip if zipfile.is_zipfile(archive) else _from_tar
         found = unpack(archive, set(members), folder)
     except _DAMAGED as error:
-        raise InputError(f"{archive.name} is damaged and cannot be unpacked; get it again.") from error
+        raise InputError(
+            f"{archive.name} is damaged and cannot be unpacked; get it again."
+        ) from error
     if missing := sorted(set(members) - found):
-        raise InputError(f"{archive.name} does not hold {missing[0]}; get the version this release asks for.")
+        raise InputError(
+            f"{archive.name} does not hold {missing[0]}; get the version this release asks for."
+        )
 
 
 def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
@@ -41,7 +48,10 @@ def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
     with zipfile.ZipFile(archive) as bundle:
         for info in bundle.infolist():
             if info.filename in members:
-                regular = not info.is_dir() and (info.external_attr >> 28) in (0, 8)  # the Unix file type, where given
+                regular = not info.is_dir() and (info.external_attr >> 28) in (
+                    0,
+                    8,
+                )  # the Unix file type, where given
                 with bundle.open(info) as stream:
                     _write(archive, info.filename, info.file_size, regular, stream, folder)
                 found.add(info.filename)
@@ -50,24 +60,48 @@ def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
 
 def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
     found, total = set(), 0
-    with _deb_data(archive) if archive.suffix == ".deb" else archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r|*") as bundle:
+    with (
+        _deb_data(archive) if archive.suffix == ".deb" else archive.open("rb") as raw,
+        tarfile.open(fileobj=raw, mode="r|*") as bundle,
+    ):
         for info in bundle:
             total += info.size
             if total > TOTAL_CAP:
-                raise InputError(f"{archive.name} unpacks to more than {TOTAL_CAP >> 30} GB; it is not the file this release asks for.")
+                raise InputError(
+                    f"{archive.name} unpacks to more than {TOTAL_CAP >> 30} GB; it is not the "
+                    "file this release asks for."
+                )
             name = info.name.removeprefix("./")
             if name in members:
-                _write(archive, name, info.size, info.isreg(), bundle.extractfile(info) if info.isreg() else None, folder)
+                _write(
+                    archive,
+                    name,
+                    info.size,
+                    info.isreg(),
+                    bundle.extractfile(info) if info.isreg() else None,
+                    folder,
+                )
                 found.add(name)
                 if found == members:
                     break
     return found
 
 
-def _write(archive: Path, name: str, size: int, regular: bool, stream: IO[bytes] | None, folder: Path) -> None:
+def _write(
+    archive: Path, name: str, size: int, regular: bool, stream: IO[bytes] | None, folder: Path
+) -> None:
     path = PurePosixPath(name)
-    if stream is None or not regular or path.is_absolute() or ".." in path.parts or size > MEMBER_CAP:
-        raise InputError(f"{archive.name} holds {name} as a link, a device, outside its folder or over {MEMBER_CAP >> 20} MB; refused.")
+    if (
+        stream is None
+        or not regular
+        or path.is_absolute()
+        or ".." in path.parts
+        or size > MEMBER_CAP
+    ):
+        raise InputError(
+            f"{archive.name} holds {name} as a link, a device, outside its folder or over "
+            f"{MEMBER_CAP >> 20} MB; refused."
+        )
     with (folder / path.name).open("xb") as out:
         shutil.copyfileobj(stream, out)
 
@@ -79,7 +113,10 @@ def _deb_data(archive: Path) -> IO[bytes]:
         raise InputError(f"{archive.name} is not a Debian package; get it again.")
     place = 8
     while place + 60 <= len(raw):
-        name, size = raw[place : place + 16].decode("ascii", "replace").strip().rstrip("/"), raw[place + 48 : place + 58].strip()
+        name, size = (
+            raw[place : place + 16].decode("ascii", "replace").strip().rstrip("/"),
+            raw[place + 48 : place + 58].strip(),
+        )
         if not size.isdigit():
             break
         body = raw[place + 60 : place + 60 + int(size)]
@@ -92,6 +129,10 @@ def _deb_data(archive: Path) -> IO[bytes]:
 def _unzstd(archive: Path, body: bytes) -> bytes:
     """Python 3.11 to 3.13 have no Zstandard, so its own client serves."""
     try:
-        return subprocess.run(["zstd", "-dc"], input=body, capture_output=True, check=True, timeout=120).stdout
+        return subprocess.run(
+            ["zstd", "-dc"], input=body, capture_output=True, check=True, timeout=120
+        ).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise InputError(f"{archive.name} is compressed with Zstandard and needs the zstd program; install it.") from error
+        raise InputError(
+            f"{archive.name} is compressed with Zstandard and needs the zstd program; install it."
+        ) from error

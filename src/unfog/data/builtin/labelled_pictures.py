@@ -14,7 +14,18 @@ from unfog.data.builtin.packages import member
 from unfog.data.dataset import ArrayDataset, choose, datasets
 from unfog.errors import InputError, MissingExtra
 
-CLOTHES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+CLOTHES = (
+    "t-shirt",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
 DIGITS = tuple("0123456789")
 
 
@@ -32,12 +43,21 @@ class LabelledPictures(ArrayDataset):
     ) -> None:
         self.classes = classes
         conditions = {"label": {"name": "class", "count": len(classes)}}
-        super().__init__(name, x, {"name": "range", "low": 0, "high": high}, conditions, {"label": labels}, options)
+        super().__init__(
+            name,
+            x,
+            {"name": "range", "low": 0, "high": high},
+            conditions,
+            {"label": labels},
+            options,
+        )
 
 
 @datasets.register("fashion-mnist")
 def fashion_mnist(split: str = "train") -> LabelledPictures:
-    """60000 (``train``) or 10000 (``test``) grey pictures of clothes (1, 28, 28) in [0, 255], 10 classes (Xiao et al. 2017)."""
+    """60000 (``train``) or 10000 (``test``) grey pictures of clothes (1, 28, 28) in [0, 255], 10
+    classes (Xiao et al. 2017).
+    """
     choose("The split of fashion-mnist", split, ("train", "test"))
     part = {"train": "train", "test": "t10k"}[split]
     x = _idx(member("dataset-fashion-mnist", f"{part}-images-idx3-ubyte.gz"), 3)
@@ -46,7 +66,9 @@ def fashion_mnist(split: str = "train") -> LabelledPictures:
 
 
 def _idx(path: Path, dims: int) -> NDArray[np.uint8]:
-    """An idx file of bytes: zero, zero, type 8, the number of dimensions, each as a big-endian int32, then the bytes."""
+    """An idx file of bytes: zero, zero, type 8, the number of dimensions, each as a big-endian
+    int32, then the bytes.
+    """
     try:
         raw = gzip.decompress(path.read_bytes())
         sizes = np.frombuffer(raw, ">i4", dims, 4)
@@ -54,15 +76,21 @@ def _idx(path: Path, dims: int) -> NDArray[np.uint8]:
             raise ValueError
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * dims).reshape(sizes)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise InputError(f"{path.name} in the cache is damaged; delete its folder and fetch it again.") from error
+        raise InputError(
+            f"{path.name} in the cache is damaged; delete its folder and fetch it again."
+        ) from error
 
 
 @datasets.register("digits")
 def digits() -> LabelledPictures:
-    """1797 handwritten digits (1, 8, 8) in [0, 16], 10 classes (Alpaydin & Kaynak 1998), out of scikit-learn."""
+    """1797 handwritten digits (1, 8, 8) in [0, 16], 10 classes (Alpaydin & Kaynak 1998), out of
+    scikit-learn.
+    """
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise MissingExtra("lab", "scikit-learn") from error
     found = load_digits()
-    return LabelledPictures("digits", found.images[:, None].astype(np.uint8), found.target, DIGITS, 16)
+    return LabelledPictures(
+        "digits", found.images[:, None].astype(np.uint8), found.target, DIGITS, 16
+    )

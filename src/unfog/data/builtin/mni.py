@@ -1,13 +1,17 @@
-"""``mni-t1``: the MNI152 2009a T1 template with grey- and white-matter maps: one averaged, left-right symmetric brain.
+"""``mni-t1``: the MNI152 2009a T1 template with grey- and white-matter maps: one averaged,
+left-right symmetric brain.
 
-The template is cut out of its background already (0 outside the brain); intensities are divided by 255 into [0, 1].
-It is one subject, so the splits are slabs of axial slices, in mm of MNI z (1 mm apart):
+The template is cut out of its background already (0 outside the brain); intensities are divided by
+255 into [0, 1]. It is one subject, so the splits are slabs of axial slices, in mm of MNI z (1 mm
+apart):
 
     test        5 .. 14, the lateral ventricles
-    validation  60 .. 67, near the vertex: the slices next to the test slab are worth more in training
+    validation  60 .. 67, near the vertex: the slices next to the test slab are worth more in
+                training
     train       every other slice with enough brain that is more than 6 mm from both slabs
 
-Source: Fonov et al. 2011, as packaged by nilearn. A figure on these splits speaks of a held-out slab, never of new subjects.
+Source: Fonov et al. 2011, as packaged by nilearn. A figure on these splits speaks of a held-out
+slab, never of new subjects.
 """
 
 from __future__ import annotations
@@ -30,7 +34,8 @@ Array = NDArray[np.float32]
 
 SLABS = {"test": (5, 14), "validation": (60, 67)}  # first and last slice, mm
 GAP = 6  # mm on each side of a slab that are in no split
-LEAST_BRAIN, LEAST_OBLIQUE = 0.05, 0.4  # of the field of view, in axial slices and in oblique planes
+# of the field of view, in axial slices and in oblique planes
+LEAST_BRAIN, LEAST_OBLIQUE = (0.05, 0.4)
 _FIELD = (160.0, 192.0, 160.0)  # mm in x, y, z
 _CENTRE = (-0.5, -16.5, 4.5)  # mm: the brain's, such that cells of 2 mm hold whole voxels
 _SPLITTING = Slabs(SLABS, GAP)
@@ -49,25 +54,34 @@ def _cells(axis: int, size: float) -> Array:
     """Centres (mm) of the cells of ``size`` mm along an axis of the field of view."""
     count = round(_FIELD[axis] / size)
     if abs(count * size - _FIELD[axis]) > 1e-6 or size < 1:
-        raise InputError(f"mni-t1 needs a resolution that divides 160 and 192 mm, such as 1, 2 or 4, not {size}.")
+        raise InputError(
+            f"mni-t1 needs a resolution that divides 160 and 192 mm, such as 1, 2 or 4, not {size}."
+        )
     return np.asarray(_CENTRE[axis] + (np.arange(count) - (count - 1) / 2) * size, dtype=np.float32)
 
 
-def _resample(volume: Array, affine: NDArray[np.float64], centres: Sequence[Array], sizes: Sequence[float]) -> Array:
+def _resample(
+    volume: Array, affine: NDArray[np.float64], centres: Sequence[Array], sizes: Sequence[float]
+) -> Array:
     for axis in range(3):
-        weights = cell_weights(centres[axis], sizes[axis], float(affine[axis, 3]), volume.shape[axis])
+        weights = cell_weights(
+            centres[axis], sizes[axis], float(affine[axis, 3]), volume.shape[axis]
+        )
         volume = np.moveaxis(np.tensordot(weights, volume, (1, axis)), 0, axis)
     return np.ascontiguousarray(volume, dtype=np.float32)
 
 
 @datasets.register("mni-t1")
 class MniT1(ArrayDataset):
-    """Axial slices (1, 192/resolution, 160/resolution), 1 mm apart; in 3-D the whole head, or its cubes of ``patch`` voxels.
+    """Axial slices (1, 192/resolution, 160/resolution), 1 mm apart; in 3-D the whole head, or its
+    cubes of ``patch`` voxels.
 
-    ``resolution`` (mm) is in the plane in 2-D and of all axes in 3-D; ``tissue`` adds the condition of grey- and white-matter maps.
-    ``oblique`` adds so many planes that nod by up to ``tilt`` degrees, all of their brain within the split (``data.builtin.oblique``).
-    A cube belongs to a split when all of it does; the whole head (1, X, Y, Z) is split ``all``. ``z_mm`` (samples,) are the
-    heights of the slices (of the centres of planes and cubes), ``affine`` that of the stack of slices or of the head.
+    ``resolution`` (mm) is in the plane in 2-D and of all axes in 3-D; ``tissue`` adds the condition
+    of grey- and white-matter maps. ``oblique`` adds so many planes that nod by up to ``tilt``
+    degrees, all of their brain within the split (``data.builtin.oblique``). A cube belongs to a
+    split when all of it does; the whole head (1, X, Y, Z) is split ``all``. ``z_mm`` (samples,) are
+    the heights of the slices (of the centres of planes and cubes), ``affine`` that of the stack of
+    slices or of the head.
     """
 
     def __init__(
@@ -83,10 +97,16 @@ class MniT1(ArrayDataset):
         choose("The split of mni-t1", split, SPLITS)
         choose("The dims of mni-t1", dims, (2, 3))
         if oblique < 0 or (oblique and dims == 3):
-            raise InputError(f"mni-t1 takes oblique planes, 0 or more, with dims 2, not {oblique} with dims {dims}.")
+            raise InputError(
+                f"mni-t1 takes oblique planes, 0 or more, with dims 2, not {oblique} with dims "
+                f"{dims}."
+            )
         sizes = (resolution, resolution, resolution if dims == 3 else 1.0)
         centres = [_cells(axis, size) for axis, size in enumerate(sizes)]
-        volumes = {part: _resample(*_source(part), centres, sizes) for part in (("t1", "gm", "wm") if tissue else ("t1",))}
+        volumes = {
+            part: _resample(*_source(part), centres, sizes)
+            for part in (("t1", "gm", "wm") if tissue else ("t1",))
+        }
         t1, frame = _source("t1")
         volumes["mask"] = _resample((t1 > 0).astype(np.float32), frame, centres, sizes)
         if dims == 2:
@@ -94,37 +114,68 @@ class MniT1(ArrayDataset):
         else:
             stack, self.z_mm = _cubes(volumes, centres[2], split, patch)
         self.affine = np.diag([*sizes, 1.0])
-        self.affine[:3, 3] = [centres[0][0], centres[1][0], self.z_mm[0] if dims == 2 else centres[2][0]]
+        self.affine[:3, 3] = [
+            centres[0][0],
+            centres[1][0],
+            self.z_mm[0] if dims == 2 else centres[2][0],
+        ]
         self._mask = stack["mask"] >= 0.5
         maps = {"tissue": np.concatenate([stack["gm"], stack["wm"]], 1)} if tissue else {}
         config = {key: {"name": "spatial", "channels": 2} for key in maps}
-        options = {"split": split, "dims": dims, "resolution": resolution, "tissue": tissue, "patch": patch}
+        options = {
+            "split": split,
+            "dims": dims,
+            "resolution": resolution,
+            "tissue": tissue,
+            "patch": patch,
+        }
         options |= {"oblique": oblique, "tilt": tilt} if oblique else {}
-        super().__init__("mni-t1", stack["t1"], {"name": "range", "low": 0, "high": 1}, config, maps, options)
+        super().__init__(
+            "mni-t1", stack["t1"], {"name": "range", "low": 0, "high": 1}, config, maps, options
+        )
 
     def brain_mask(self, ids: Ids) -> NDArray[np.bool_]:
         """(batch, 1, *space), True where at least half of a voxel is brain."""
         return np.asarray(self._mask[np.asarray(ids, dtype=np.int64)])
 
 
-def _axial(volumes: dict[str, Array], centres: Sequence[Array], split: str, oblique: int, tilt: float) -> tuple[dict[str, Array], Array]:
+def _axial(
+    volumes: dict[str, Array], centres: Sequence[Array], split: str, oblique: int, tilt: float
+) -> tuple[dict[str, Array], Array]:
     """The axial slices of a split, then its oblique planes."""
     enough = volumes["mask"].mean((0, 1)) >= LEAST_BRAIN
     inside = _SPLITTING.inside(centres[2], split)
-    return axial_slices(volumes, centres[2], inside, enough, centres[1] - centres[1].mean(), Tilted(oblique, tilt, LEAST_OBLIQUE))
+    return axial_slices(
+        volumes,
+        centres[2],
+        inside,
+        enough,
+        centres[1] - centres[1].mean(),
+        Tilted(oblique, tilt, LEAST_OBLIQUE),
+    )
 
 
-def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | None) -> tuple[dict[str, Array], Array]:
-    """Half-overlapping cubes that lie in ``split`` and hold enough brain; without ``patch`` the whole head."""
+def _cubes(
+    volumes: dict[str, Array], heights: Array, split: str, patch: int | None
+) -> tuple[dict[str, Array], Array]:
+    """Half-overlapping cubes that lie in ``split`` and hold enough brain; without ``patch`` the
+    whole head.
+    """
     if patch is None:
         if split != "all":
-            raise InputError("mni-t1 in 3-D is one head: choose split 'all', or cubes with patch, such as 16.")
-        return {part: volume[None, None] for part, volume in volumes.items()}, heights[[len(heights) // 2]]
+            raise InputError(
+                "mni-t1 in 3-D is one head: choose split 'all', or cubes with patch, such as 16."
+            )
+        return {part: volume[None, None] for part, volume in volumes.items()}, heights[
+            [len(heights) // 2]
+        ]
     shape = volumes["mask"].shape
     if not 2 <= patch <= min(shape):
         raise InputError(f"mni-t1 cubes must measure 2 to {min(shape)} voxels, not {patch}.")
     inside = _SPLITTING.inside(heights, split)
-    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(-1, 2)  # first and one past the last of each run
+    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(
+        -1, 2
+    )  # first and one past the last of each run
     corners = [
         (i, j, k)
         for first, end in edges
@@ -134,16 +185,27 @@ def _cubes(volumes: dict[str, Array], heights: Array, split: str, patch: int | N
         if volumes["mask"][i : i + patch, j : j + patch, k : k + patch].mean() >= LEAST_BRAIN
     ]
     if not corners:
-        raise InputError(f"No cube of {patch} voxels lies within the split {split!r} of mni-t1; choose a smaller patch.")
-    cut = {part: np.stack([v[i : i + patch, j : j + patch, k : k + patch] for i, j, k in corners])[:, None] for part, v in volumes.items()}
+        raise InputError(
+            f"No cube of {patch} voxels lies within the split {split!r} of mni-t1; choose a "
+            "smaller patch."
+        )
+    cut = {
+        part: np.stack([v[i : i + patch, j : j + patch, k : k + patch] for i, j, k in corners])[
+            :, None
+        ]
+        for part, v in volumes.items()
+    }
     return cut, np.array([heights[k : k + patch].mean() for _, _, k in corners], dtype=np.float32)
 
 
 def slab_nifti(split: str = "test", resolution: float = 2.0) -> Any:
-    """The slab of a split as a nibabel image in MNI space; ``to_slices`` of its data are the samples of ``mni-t1``.
+    """The slab of a split as a nibabel image in MNI space; ``to_slices`` of its data are the
+    samples of ``mni-t1``.
 
     ``train`` is no slab: it has the gaps and the other splits cut out of it.
     """
     choose("A slab of mni-t1", split, (*SLABS, "all"))
     data = MniT1(split, resolution=resolution)
-    return new_volume(to_volume(data.batch(range(len(data)))["x"].numpy()), data.affine, code="mni").image()
+    return new_volume(
+        to_volume(data.batch(range(len(data)))["x"].numpy()), data.affine, code="mni"
+    ).image()

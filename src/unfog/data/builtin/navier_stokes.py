@@ -1,10 +1,12 @@
-r"""Two-dimensional Navier-Stokes in vorticity, on a periodic square of side 2 pi, by a pseudo-spectral method (Orszag 1971).
+r"""Two-dimensional Navier-Stokes in vorticity, on a periodic square of side 2 pi, by a
+pseudo-spectral method (Orszag 1971).
 
     dw/dt + u . grad w = nu laplace w,     u = (d psi / dy, -d psi / dx),     laplace psi = -w.
 
-Derivatives are exact in Fourier space, products are taken in space, and modes from a third of the grid's number up are cut, so that no
-product is aliased: without viscosity energy and enstrophy are then kept, but for the error of the time step. Time goes by the classical
-Runge-Kutta method with the viscous decay exact (an integrating factor).
+Derivatives are exact in Fourier space, products are taken in space, and modes from a third of the
+grid's number up are cut, so that no product is aliased: without viscosity energy and enstrophy are
+then kept, but for the error of the time step. Time goes by the classical Runge-Kutta method with
+the viscous decay exact (an integrating factor).
 """
 
 from __future__ import annotations
@@ -16,11 +18,16 @@ from unfog.errors import InputError
 
 
 class Flow:
-    """The equation on a grid of ``size`` a side with ``viscosity`` nu; vorticities are (..., size, size), float64."""
+    """The equation on a grid of ``size`` a side with ``viscosity`` nu; vorticities are (..., size,
+    size), float64.
+    """
 
     def __init__(self, size: int, viscosity: float) -> None:
         if size < 8 or size % 2 or not viscosity >= 0:
-            raise InputError(f"A flow has an even number of points a side, 8 or more, and a viscosity of 0 or more: {size}, {viscosity}.")
+            raise InputError(
+                "A flow has an even number of points a side, 8 or more, and a viscosity of 0 or "
+                f"more: {size}, {viscosity}."
+            )
         self.size, self.viscosity = size, viscosity
         self.kx: Tensor = torch.fft.rfftfreq(size, 1 / size, dtype=torch.float64)
         self.ky: Tensor = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64)[:, None]
@@ -28,7 +35,9 @@ class Flow:
         self.kept = (self.kx.abs() < size / 3) & (self.ky.abs() < size / 3) & (self.square > 0)
 
     def run(self, vorticity: Tensor, steps: int, dt: float) -> Tensor:
-        """The vorticity after ``steps`` steps of ``dt``; its mean and the modes that are cut are dropped first."""
+        """The vorticity after ``steps`` steps of ``dt``; its mean and the modes that are cut are
+        dropped first.
+        """
         w = torch.fft.rfft2(vorticity) * self.kept
         half = torch.exp(-self.viscosity * self.square * dt / 2)
         for _ in range(steps):
@@ -55,7 +64,10 @@ class Flow:
     def _advection(self, w: Tensor) -> Tensor:
         """-u . grad w of Fourier modes (..., size, size // 2 + 1)."""
         u, v = self._velocity(w)
-        change: Tensor = -torch.fft.rfft2(u * self._space(1j * self.kx * w) + v * self._space(1j * self.ky * w)) * self.kept
+        change: Tensor = (
+            -torch.fft.rfft2(u * self._space(1j * self.kx * w) + v * self._space(1j * self.ky * w))
+            * self.kept
+        )
         return change
 
     def _velocity(self, w: Tensor) -> tuple[Tensor, Tensor]:

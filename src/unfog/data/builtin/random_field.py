@@ -1,9 +1,11 @@
 r"""``random-field``: Gaussian random fields on a periodic square, of a power-law spectrum.
 
-    x = sum_k sqrt(P(k)) z_k exp(i k . r),     P(k) ~ |k|^-slope for |k| >= 1,     P(0) = 0,     z white,
+    x = sum_k sqrt(P(k)) z_k exp(i k . r),     P(k) ~ |k|^-slope for |k| >= 1,     P(0) = 0,
+    z white,
 
-scaled to variance 1. Their posterior given sensors is known in closed form (``evaluation.kriging``), and so is their denoiser
-(``core.oracle.StationaryDenoiser``). Sample i of a split is a function of (seed, split, i) alone.
+scaled to variance 1. Their posterior given sensors is known in closed form
+(``evaluation.kriging``), and so is their denoiser (``core.oracle.StationaryDenoiser``). Sample i of
+a split is a function of (seed, split, i) alone.
 """
 
 from __future__ import annotations
@@ -20,22 +22,31 @@ CODEC = {"name": "range", "low": -2.0, "high": 2.0}  # two standard deviations
 
 
 def wavenumbers(size: int) -> Tensor:
-    """|k| of the discrete Fourier transform of a square of ``size`` a side, (size, size), float64."""
+    """|k| of the discrete Fourier transform of a square of ``size`` a side, (size, size),
+    float64.
+    """
     k = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64)
     return torch.hypot(k[:, None], k[None])
 
 
 def power_law(size: int, slope: float) -> Tensor:
-    """P(k), (size, size), the variance of each Fourier mode: its sum is the variance of a value, 1."""
+    """P(k), (size, size), the variance of each Fourier mode: its sum is the variance of a value,
+    1.
+    """
     if size < 4 or not slope >= 0:
-        raise InputError(f"A random field has 4 values or more a side and a slope of 0 or more, got {size} and {slope}.")
+        raise InputError(
+            f"A random field has 4 values or more a side and a slope of 0 or more, got {size} "
+            f"and {slope}."
+        )
     k = wavenumbers(size)
     power = torch.where(k > 0, k.clamp(min=1) ** -slope, 0.0)
     return power / power.sum()
 
 
 def coloured(white: Tensor, power: Tensor) -> Tensor:
-    """White noise (..., size, size) as fields of the spectrum ``power`` (size, size), real as the noise is."""
+    """White noise (..., size, size) as fields of the spectrum ``power`` (size, size), real as the
+    noise is.
+    """
     amplitude = (power * power.numel()).sqrt().to(white.dtype)
     filtered: Tensor = torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real
     return filtered
@@ -43,11 +54,20 @@ def coloured(white: Tensor, power: Tensor) -> Tensor:
 
 @datasets.register("random-field")
 class RandomField(ArrayDataset):
-    """4096, 256 and 256 fields (1, size, size) of mean 0 and variance 1 in the splits; ``power`` (size, size) is their spectrum."""
+    """4096, 256 and 256 fields (1, size, size) of mean 0 and variance 1 in the splits; ``power``
+    (size, size) is their spectrum.
+    """
 
-    def __init__(self, split: str = "train", size: int = 64, slope: float = 3.0, seed: int = 0) -> None:
+    def __init__(
+        self, split: str = "train", size: int = 64, slope: float = 3.0, seed: int = 0
+    ) -> None:
         choose("The split of random-field", split, tuple(COUNTS))
         self.power = power_law(size, slope)
-        white = torch.stack([torch.randn(1, size, size, generator=g) for g in generators(seed, range(COUNTS[split]), f"field-{split}")])
+        white = torch.stack(
+            [
+                torch.randn(1, size, size, generator=g)
+                for g in generators(seed, range(COUNTS[split]), f"field-{split}")
+            ]
+        )
         options = {"split": split, "size": size, "slope": slope, "seed": seed}
         super().__init__("random-field", coloured(white, self.power), CODEC, options=options)

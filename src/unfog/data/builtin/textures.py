@@ -1,6 +1,8 @@
-"""``textures``: brick, grass and gravel, the three photographs of natural textures that come with scikit-image, in squares of 64 pixels.
+"""``textures``: brick, grass and gravel, the three photographs of natural textures that come with
+scikit-image, in squares of 64 pixels.
 
-Grey levels in [0, 1]. A photograph has 512 x 512 pixels, and its splits are strips of columns, with 8 pixels that nobody gets between them:
+Grey levels in [0, 1]. A photograph has 512 x 512 pixels, and its splits are strips of columns, with
+8 pixels that nobody gets between them:
 
     train  0 .. 319        validation  328 .. 399        test  408 .. 511
 
@@ -34,7 +36,9 @@ class Textures(ArrayDataset):
         parts = [_squares(_photograph(name)[:, first:end], stride) for name in PHOTOGRAPHS]
         self.photograph = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         x = np.concatenate(parts)[:, None].astype(np.float32) / 255
-        super().__init__("textures", x, {"name": "range", "low": 0, "high": 1}, options={"split": split})
+        super().__init__(
+            "textures", x, {"name": "range", "low": 0, "high": 1}, options={"split": split}
+        )
 
 
 def _squares(strip: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:

@@ -1,8 +1,11 @@
-r"""``turbulence``: vorticity of decaying two-dimensional turbulence on a periodic square, simulated once and kept in the cache.
+r"""``turbulence``: vorticity of decaying two-dimensional turbulence on a periodic square, simulated
+once and kept in the cache.
 
-Each run starts from a Gaussian field of vortices about 1/6 of the square (P(k) ~ exp(-(|k| - 6)^2 / 8), deviation 5) and is watched at the
-times 3, 4, ... 8, while vortices merge and the deviation falls from 2.6 to 1.4 (``data.builtin.navier_stokes``, viscosity .004, steps of .02).
-Splits hold whole runs: of every 14 the first is for testing, the eighth for validation and the others for training.
+Each run starts from a Gaussian field of vortices about 1/6 of the square (P(k) ~ exp(-(|k| - 6)^2 /
+8), deviation 5) and is watched at the times 3, 4, ... 8, while vortices merge and the deviation
+falls from 2.6 to 1.4 (``data.builtin.navier_stokes``, viscosity .004, steps of .02). Splits hold
+whole runs: of every 14 the first is for testing, the eighth for validation and the others for
+training.
 """
 
 from __future__ import annotations
@@ -38,19 +41,27 @@ def split_of(run: int) -> str:
 
 @datasets.register("turbulence")
 class Turbulence(ArrayDataset):
-    """Vorticities (1, size, size), time by time of run by run: with 224 runs 1152 for training and 96 in each other split.
+    """Vorticities (1, size, size), time by time of run by run: with 224 runs 1152 for training and
+    96 in each other split.
 
     ``run`` (samples,) is the number of each sample's run.
     """
 
-    def __init__(self, split: str = "train", size: int = SIZE, runs: int = RUNS, seed: int = SEED) -> None:
+    def __init__(
+        self, split: str = "train", size: int = SIZE, runs: int = RUNS, seed: int = SEED
+    ) -> None:
         choose("The split of turbulence", split, SPLITS)
         if runs < CYCLE:
             raise InputError(f"The splits of turbulence need {CYCLE} runs or more, got {runs}.")
         mine = torch.tensor([run for run in range(runs) if split_of(run) == split])
         self.run = mine.repeat_interleave(len(TIMES))
         x = cached(size, runs, seed)[mine].flatten(0, 1)[:, None]
-        super().__init__("turbulence", x, CODEC, options={"split": split, "size": size, "runs": runs, "seed": seed})
+        super().__init__(
+            "turbulence",
+            x,
+            CODEC,
+            options={"split": split, "size": size, "runs": runs, "seed": seed},
+        )
 
 
 def cache_file(size: int = SIZE, runs: int = RUNS, seed: int = SEED) -> Path:
@@ -68,22 +79,36 @@ def cached(size: int, runs: int, seed: int) -> Tensor:
             sys.stderr.write(f"turbulence: run {first + len(parts[-1])} of {runs} simulated\n")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_bytes(file, safetensors.torch.save({"vorticity": torch.cat(parts).float()}), overwrite=True)
+            write_bytes(
+                file,
+                safetensors.torch.save({"vorticity": torch.cat(parts).float()}),
+                overwrite=True,
+            )
         except OSError as error:
             raise InputError(
-                f"turbulence cannot be kept in the cache ({error.strerror}); free or choose a folder with UNFOG_CACHE."
+                f"turbulence cannot be kept in the cache ({error.strerror}); free or choose a "
+                "folder with UNFOG_CACHE."
             ) from error
     try:
         return safetensors.torch.load_file(file)["vorticity"]
     except (OSError, KeyError, safetensors.SafetensorError) as error:
-        raise InputError(f"{file.name} in the cache is damaged; delete it, and it is simulated again.") from error
+        raise InputError(
+            f"{file.name} in the cache is damaged; delete it, and it is simulated again."
+        ) from error
 
 
 def simulate(runs: range, size: int, seed: int) -> Tensor:
-    """Some runs at all times, (runs, times, size, size) float64; each a function of (seed, run) alone."""
+    """Some runs at all times, (runs, times, size, size) float64; each a function of (seed, run)
+    alone.
+    """
     k, flow, states = wavenumbers(size), Flow(size, VISCOSITY), list[Tensor]()
     power = torch.where(k > 0, torch.exp(-((k - PEAK) ** 2) / 8), 0.0)
-    white = torch.stack([torch.randn(size, size, generator=g, dtype=torch.float64) for g in generators(seed, runs, "turbulence")])
+    white = torch.stack(
+        [
+            torch.randn(size, size, generator=g, dtype=torch.float64)
+            for g in generators(seed, runs, "turbulence")
+        ]
+    )
     vorticity, now = DEVIATION * coloured(white, power / power.sum()), 0.0
     for time in TIMES:
         vorticity, now = flow.run(vorticity, round((time - now) / DT), DT), time

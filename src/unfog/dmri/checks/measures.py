@@ -1,7 +1,8 @@
 r"""What a denoised scan is judged on: the signal, and what is read from it.
 
-Over the mask, in diffusion-weighted volumes:  signal error  100 |S - S*| / b0,  b0 the mean of white matter;
-over white matter, from a tensor fit of each:  FA, MD, and the angle between principal directions (axes, so 0 to 90 degrees).
+Over the mask, in diffusion-weighted volumes, the signal error 100 |S - S*| / b0, with b0 the mean
+of white matter; over white matter, from a tensor fit of each, FA, MD, and the angle between principal
+directions (axes, so 0 to 90 degrees).
 Classical denoisers cut the first threefold and hardly move the others.
 """
 
@@ -18,7 +19,9 @@ from unfog.errors import InputError
 
 
 class Measures(NamedTuple):
-    """Root mean squares unless said: signal in % of white matter's b0, MD in 1e-3 mm^2/s, ``angle`` the mean in degrees."""
+    """Root mean squares unless said: signal in % of white matter's b0, MD in 1e-3 mm^2/s, ``angle``
+    the mean in degrees.
+    """
 
     signal: float
     signal_bias: float
@@ -32,15 +35,23 @@ class Measures(NamedTuple):
 def measure(estimate: NDArray[Any], phantom: Phantom) -> Measures:
     """Measures of an ``estimate`` (X, Y, Z, volumes) of the phantom's signal."""
     if estimate.shape != phantom.signal.shape:
-        raise InputError(f"The estimate is {estimate.shape} and the phantom {phantom.signal.shape}; compare like with like.")
+        raise InputError(
+            f"The estimate is {estimate.shape} and the phantom {phantom.signal.shape}; compare "
+            "like with like."
+        )
     error = 100 / phantom.b0 * (estimate - phantom.signal)[phantom.mask][:, ~phantom.gradients.b0]
     white = phantom.white[phantom.mask]
     truth, found = phantom.tensors(), fit_tensors(estimate[phantom.mask], phantom.gradients)
     fa, md = (found.fa - truth.fa)[white], 1e3 * (found.md - truth.md)[white]
     return Measures(
-        _rms(error), float(error.mean()), _rms(fa), float(fa.mean()), _rms(md), float(md.mean()),
+        _rms(error),
+        float(error.mean()),
+        _rms(fa),
+        float(fa.mean()),
+        _rms(md),
+        float(md.mean()),
         float(axis_angle(found.direction, truth.direction)[white].mean()),
-    )  # fmt: skip
+    )
 
 
 def axis_angle(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:

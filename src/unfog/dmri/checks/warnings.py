@@ -1,12 +1,17 @@
 r"""What a reader of a result should know about the scan it came from, in words.
 
-- Denoised already: the smallest eigenvalues of a scan's covariance are spread as Marchenko and Pastur say of noise, over
-  [(1 - sqrt g)^2, (1 + sqrt g)^2] sigma^2 for g volumes a voxel; a denoiser has made the least of them smaller.
-- Interpolated: slices are measured apart, so noise that they share was put there by resampling; so was much of what voxels share.
+- Denoised already: the smallest eigenvalues of a scan's covariance are spread as Marchenko and
+  Pastur say of noise, over
+  [(1 - sqrt g)^2, (1 + sqrt g)^2] sigma^2 for g volumes a voxel; a denoiser has made the least of
+  them smaller.
+- Interpolated: slices are measured apart, so noise that they share was put there by resampling; so
+  was much of what voxels share.
 - Correlated: the scanner's own filter, or zero-filling, shares noise between the voxels of a slice.
-- Flipped b-vectors: fibres go on in the direction in which they point, so the coherence of neighbours is best where the signs and the
+- Flipped b-vectors: fibres go on in the direction in which they point, so the coherence of
+  neighbours is best where the signs and the
   order of the axes are right (after Schilling et al. 2019, and Jeurissen et al. 2014).
-- More removed than noise: what a denoiser takes away should be no larger than the noise that was found; the rest was signal, motion or
+- More removed than noise: what a denoiser takes away should be no larger than the noise that was
+  found; the rest was signal, motion or
   artefact.
 """
 
@@ -24,18 +29,31 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.tensor import fit_tensors
 
 CORRELATED, SHARED_BY_SLICES, SHARED_BY_VOXELS = 0.1, 0.15, 0.45  # lag-1 correlations
-FLIPS = {"x": (-1, 1, 1), "y": (1, -1, 1), "z": (1, 1, -1)}  # of vectors without sign there are no others
+# of vectors without sign there are no others
+FLIPS = {"x": (-1, 1, 1), "y": (1, -1, 1), "z": (1, 1, -1)}
 SWAPS = {"x and y": (1, 0, 2), "x and z": (2, 1, 0), "y and z": (0, 2, 1)}
 ALIKE = 0.75  # the least eigenvalue, over what the law says of it
-MORE, MORE_OF_ONE = 1.1, 1.25  # over noise, of all volumes and of one: phantoms without fault stay below 1.04 and 1.08
-REACH, FIBROUS, FEWEST, BETTER = 4.0, 0.4, 5000, 1.05  # voxels, FA, fibrous voxels, and how much better a change must be
+# over noise, of all volumes and of one: phantoms without fault stay below 1.04 and 1.08
+MORE, MORE_OF_ONE = (1.1, 1.25)
+# voxels, FA, fibrous voxels, and how much better a change must be
+REACH, FIBROUS, FEWEST, BETTER = (4.0, 0.4, 5000, 1.05)
 
 
-def warnings_of(data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_], affine: NDArray[Any], noise: Noise) -> list[str]:
-    """Sentences about a scan ``data`` (X, Y, Z, volumes) in its mask ``inside``, with ``affine`` (4, 4) and the noise found in it."""
+def warnings_of(
+    data: NDArray[Any],
+    gradients: GradientTable,
+    inside: NDArray[np.bool_],
+    affine: NDArray[Any],
+    noise: Noise,
+) -> list[str]:
+    """Sentences about a scan ``data`` (X, Y, Z, volumes) in its mask ``inside``, with ``affine``
+    (4, 4) and the noise found in it.
+    """
     if not float(noise.level.max()) > 0:
         return ["The scan holds no noise at all, so there was nothing to remove."]
-    known = _denoised(noise.components.eigenvalues, int(inside.sum())) or _shared(noise.correlation[:, 0])  # the first explains the second
+    known = _denoised(noise.components.eigenvalues, int(inside.sum())) or _shared(
+        noise.correlation[:, 0]
+    )  # the first explains the second
     return [text for text in (known, _flipped(data, gradients, inside, affine)) if text]
 
 
@@ -44,15 +62,22 @@ def _denoised(eigenvalues: Tensor, voxels: int) -> str | None:
     if ratio >= 0.15:  # too few voxels for the least eigenvalue to say anything
         return None
     quarter = float(np.quantile(values[: max(2, len(values) // 2)], 0.5))
-    if quarter > 1e-6 * values[-1] and values[0] >= ALIKE * quarter * (1 - ratio**0.5) ** 2 / marchenko_pastur_quantile(ratio, 0.25):
+    if quarter > 1e-6 * values[-1] and values[0] >= ALIKE * quarter * (
+        1 - ratio**0.5
+    ) ** 2 / marchenko_pastur_quantile(ratio, 0.25):
         return None
-    return "The scan looks denoised already: its noise fills only some of the dimensions it should; denoise the scan as it was acquired."
+    return (
+        "The scan looks denoised already: its noise fills only some of the dimensions it "
+        "should; denoise the scan as it was acquired."
+    )
 
 
 def marchenko_pastur_quantile(ratio: float, share: float) -> float:
-    """The eigenvalue that a ``share`` of them lie below, of the covariance of unit noise with ``ratio`` < 1 columns a row.
+    """The eigenvalue that a ``share`` of them lie below, of the covariance of unit noise with
+    ``ratio`` < 1 columns a row.
 
-    The density is sqrt((b - v) (v - a)) / (2 pi ratio v) on [a, b]; with v = (a + b) / 2 - (b - a) / 2 cos w it is smooth in w.
+    The density is sqrt((b - v) (v - a)) / (2 pi ratio v) on [a, b]; with v = (a + b) / 2 - (b - a)
+    / 2 cos w it is smooth in w.
     """
     a, b = (1 - ratio**0.5) ** 2, (1 + ratio**0.5) ** 2
     w = np.linspace(0, np.pi, 2001)
@@ -65,16 +90,26 @@ def _shared(correlation: Tensor) -> str | None:
     rho = [float(c) for c in correlation]
     told = ", ".join(f"{value:.2f}" for value in rho)
     if min(rho) >= SHARED_BY_SLICES or max(rho) >= SHARED_BY_VOXELS:
-        return f"The scan looks interpolated: neighbours share noise (correlation {told} along its axes); denoise before any resampling."
+        return (
+            f"The scan looks interpolated: neighbours share noise (correlation {told} along "
+            "its axes); denoise before any resampling."
+        )
     if max(rho) >= CORRELATED:
         return (
-            f"The noise is correlated between neighbours ({told} along the axes), as scanners' filters make it; less of it can be removed."
+            f"The noise is correlated between neighbours ({told} along the axes), as "
+            "scanners' filters make it; less of it can be removed."
         )
     return None
 
 
-def _flipped(data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_], affine: NDArray[Any]) -> str | None:
-    if np.linalg.matrix_rank(gradients.directions) < 3 or gradients.b0.all() or not gradients.b0.any():
+def _flipped(
+    data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_], affine: NDArray[Any]
+) -> str | None:
+    if (
+        np.linalg.matrix_rank(gradients.directions) < 3
+        or gradients.b0.all()
+        or not gradients.b0.any()
+    ):
         return None
     turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     tensors = fit_tensors(data[inside], gradients)
@@ -84,17 +119,24 @@ def _flipped(data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bo
         return None
     as_is = coherence(direction, fa)
     scores = {f"{name} reversed": coherence(direction * signs, fa) for name, signs in FLIPS.items()}
-    scores |= {f"{name} exchanged": coherence(direction[..., order], fa) for name, order in SWAPS.items()}
+    scores |= {
+        f"{name} exchanged": coherence(direction[..., order], fa) for name, order in SWAPS.items()
+    }
     name, best = max(scores.items(), key=lambda item: item[1])
     if best < BETTER * as_is:
         return None
-    return f"The b-vectors seem flipped: fibres fit together {best / as_is:.2f} times better with {name}; check the table."
+    return (
+        f"The b-vectors seem flipped: fibres fit together {best / as_is:.2f} times better "
+        f"with {name}; check the table."
+    )
 
 
 def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
-    """How well fibres go on: the mean of (v.v')^2 over fibrous voxels, v' that of the voxel ``REACH`` voxels ahead or behind.
+    """How well fibres go on: the mean of (v.v')^2 over fibrous voxels, v' that of the voxel
+    ``REACH`` voxels ahead or behind.
 
-    ``direction`` (X, Y, Z, 3) unit axes along those of the array; a voxel ahead that is not fibrous counts 0, one outside not at all.
+    ``direction`` (X, Y, Z, 3) unit axes along those of the array; a voxel ahead that is not fibrous
+    counts 0, one outside not at all.
     """
     where = np.argwhere(fa > FIBROUS)
     axis = direction[tuple(where.T)]
@@ -103,24 +145,36 @@ def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
         place = np.rint(where + ahead * axis).astype(int)
         within = ((place >= 0) & (place < fa.shape)).all(1)
         there = tuple(place[within].T)
-        total += float(((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS)).sum())
+        total += float(
+            ((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS)).sum()
+        )
         count += int(within.sum())
     return total / max(count, 1)
 
 
 def removed_over_noise(removed: NDArray[Any], noise: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
-    """Root mean squares of what was ``removed`` (voxels, volumes) over the noise's, (volumes,); ``noise(k)`` is its power in volume k."""
+    """Root mean squares of what was ``removed`` (voxels, volumes) over the noise's, (volumes,);
+    ``noise(k)`` is its power in volume k.
+    """
     taken = np.array([np.mean(np.square(removed[:, k])) for k in range(removed.shape[1])])
     there = np.array([np.mean(noise(k)) for k in range(removed.shape[1])])
     return np.asarray(np.sqrt(taken / np.maximum(there, np.finfo(np.float32).tiny)))
 
 
 def too_much_removed(ratios: NDArray[Any]) -> str | None:
-    """A sentence where ``removed_over_noise`` says that more than noise was taken away, from all volumes or from some."""
+    """A sentence where ``removed_over_noise`` says that more than noise was taken away, from all
+    volumes or from some.
+    """
     whole, some = float(np.sqrt(np.mean(np.square(ratios)))), np.flatnonzero(ratios > MORE_OF_ONE)
     if whole > MORE:
-        return f"More was removed than noise ({whole:.2f} times): signal went too; look at the residual, and try --prior none."
+        return (
+            f"More was removed than noise ({whole:.2f} times): signal went too; look at the "
+            "residual, and try --prior none."
+        )
     if len(some):
         named = ", ".join(map(str, some[:8])) + (" and others" if len(some) > 8 else "")
-        return f"More was removed than noise from volumes {named} (counted from 0): they moved or dropped out; look, and leave them out."
+        return (
+            f"More was removed than noise from volumes {named} (counted from 0): they moved "
+            "or dropped out; look, and leave them out."
+        )
     return None

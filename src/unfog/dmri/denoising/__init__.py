@@ -1,1 +1,3 @@
-"""Denoising diffusion MRI: the noise, low rank, the posterior mean under a prior, missing directions."""
+"""Denoising diffusion MRI: the noise, low rank, the posterior mean under a prior, missing
+directions.
+"""

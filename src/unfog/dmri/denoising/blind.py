@@ -1,13 +1,17 @@
 r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the prior.
 
-    nu, e <- low rank (``unfog.dmri.denoising.classical``) and its expected error;     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15),
+    nu, e <- low rank (``unfog.dmri.denoising.classical``) and its expected error;
+    answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15),
 
-averaged over half turns of the scan (``unfog.dmri.denoising.half_turns``), with what alike voxels share of the data left over (``unfog.dmri.denoising.twicing``)
-and the signal beyond the prior's harmonics (``unfog.dmri.denoising.beyond_harmonics``) put back.
+averaged over half turns of the scan (``unfog.dmri.denoising.half_turns``), with what alike voxels
+share of the data left over (``unfog.dmri.denoising.twicing``) and the signal beyond the prior's
+harmonics (``unfog.dmri.denoising.beyond_harmonics``) put back.
 
-What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes for signal, and so in the 15 harmonics
-that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N / 15) in the signals would make. The error to
-expect stays low rank's, which the prior only lowers: the prior's own is of the noise it was told, and too small here.
+What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes
+for signal, and so in the 15 harmonics that the prior sees: as much error in their coefficients as
+white noise of deviation e sqrt(N / 15) in the signals would make. The error to expect stays low
+rank's, which the prior only lowers: the prior's own is of the noise it was told, and too small
+here.
 """
 
 from __future__ import annotations
@@ -40,10 +44,16 @@ def enough(table: GradientTable) -> bool:
 
 
 def denoise_blind(
-    denoiser: Denoiser, data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None = None, *, coils: int = 1,
+    denoiser: Denoiser,
+    data: NDArray[Any],
+    gradients: Any,
+    mask: NDArray[Any] | None = None,
+    *,
+    coils: int = 1,
     report: Report | None = None,
-) -> Denoised:  # fmt: skip
-    """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise; ``gradients`` of unfog or of DIPY.
+) -> Denoised:
+    """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise;
+    ``gradients`` of unfog or of DIPY.
 
     By low rank alone where a shell has fewer than 15 directions.
     """
@@ -53,8 +63,13 @@ def denoise_blind(
 
 
 def refine(
-    denoiser: Denoiser, first: Denoised, table: GradientTable, mask: NDArray[Any] | None = None, *, report: Report | None = None
-) -> Denoised:  # fmt: skip
+    denoiser: Denoiser,
+    first: Denoised,
+    table: GradientTable,
+    mask: NDArray[Any] | None = None,
+    *,
+    report: Report | None = None,
+) -> Denoised:
     """What low rank gave, after the prior; outside the mask as it was."""
     inside = voxels_inside(mask, first.sigma.shape)
     found = predict(denoiser, first, table, table, inside, report=report)
@@ -65,28 +80,46 @@ def refine(
 
 
 def in_harmonics(directions: int) -> float:
-    """sqrt(N / 15), over low rank's error on N ``directions``: the deviation of white noise that errs as much in 15 harmonics."""
+    """sqrt(N / 15), over low rank's error on N ``directions``: the deviation of white noise that
+    errs as much in 15 harmonics.
+    """
     return float(max(1.0, directions / count(ORDER)) ** 0.5)
 
 
-def handed_over(first: Denoised, table: GradientTable, mask: NDArray[Any] | None, least: int) -> tuple[list[Measured], float]:
-    """Low rank's answer as noisy shells, and the scale its signals were divided by; outside the mask it errs as inside on average."""
+def handed_over(
+    first: Denoised, table: GradientTable, mask: NDArray[Any] | None, least: int
+) -> tuple[list[Measured], float]:
+    """Low rank's answer as noisy shells, and the scale its signals were divided by; outside the
+    mask it errs as inside on average.
+    """
     inside = voxels_inside(mask, first.sigma.shape)
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * in_harmonics(most)
     level = np.where(inside, level, np.sqrt(np.mean(np.square(level[inside]))))
-    level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))  # a scan without noise has some for the prior
+    level = np.maximum(
+        level, 1e-6 * float(np.abs(first.signal).max())
+    )  # a scan without noise has some for the prior
     return measure(first.signal, table, level, mask, least)
 
 
 def predict(
-    denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
-    *, least: int = count(ORDER), report: Report | None = None,
-) -> Array:  # fmt: skip
-    """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given low rank's answer and the data."""
+    denoiser: Denoiser,
+    first: Denoised,
+    table: GradientTable,
+    at: GradientTable,
+    mask: NDArray[Any] | None = None,
+    *,
+    least: int = count(ORDER),
+    report: Report | None = None,
+) -> Array:
+    """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given
+    low rank's answer and the data.
+    """
     scans, scale = handed_over(first, table, mask, least)
     data, noise = torch.from_numpy(first.measured) / scale, first.noise.level / scale
     inside, found = torch.from_numpy(voxels_inside(mask, first.sigma.shape)), []
     for scan, x in zip(scans, posterior_means(OverHalfTurns(denoiser), scans, report), strict=True):
-        found.append((scan.shell, twiced(x, scan.shell.residual(data, x), noise * scan.shell.level, inside)))
+        found.append(
+            (scan.shell, twiced(x, scan.shell.residual(data, x), noise * scan.shell.level, inside))
+        )
     return np.asarray((scale * signals(found, at)).numpy())

@@ -1,14 +1,18 @@
 r"""Directions that were not measured: the prior's harmonics, evaluated there.
 
-    nu, e <- low rank (``unfog.dmri.denoising.classical``);   c = E[coefficients | nu] (``unfog.dmri.denoising.blind``);   S(u) = b(u)^T c,
-    std(u)^2 = b(u)^T (B^T B / s^2 + L^-1)^-1 b(u),     s = .91 e sqrt(N / 15) for N >= 15 directions, or .91 e,
+    nu, e <- low rank (``unfog.dmri.denoising.classical``);
+    c = E[coefficients | nu] (``unfog.dmri.denoising.blind``);   S(u) = b(u)^T c,
+    std(u)^2 = b(u)^T (B^T B / s^2 + L^-1)^-1 b(u),
+    s = .91 e sqrt(N / 15) for N >= 15 directions, or .91 e,
 
-b(u) the harmonics, B those of the N directions measured, L the variances of coefficients in simulation: Gaussian regression, where the
-errors that low rank leaves in what was measured go through the coefficients into every direction, most where none was measured nearby.
-The posterior covariance of the prior itself takes what low rank leaves for white noise, which it is not: on 16 simulated scans the errors
-of directions not measured were 1.1 to 4 times that deviation.
+b(u) the harmonics, B those of the N directions measured, L the variances of coefficients in
+simulation: Gaussian regression, where the errors that low rank leaves in what was measured go
+through the coefficients into every direction, most where none was measured nearby. The posterior
+covariance of the prior itself takes what low rank leaves for white noise, which it is not: on 16
+simulated scans the errors of directions not measured were 1.1 to 4 times that deviation.
 
-A direction that was measured gets what ``denoise`` gives it, signal beyond the harmonics included (``unfog.dmri.denoising.beyond_harmonics``).
+A direction that was measured gets what ``denoise`` gives it, signal beyond the harmonics included
+(``unfog.dmri.denoising.beyond_harmonics``).
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ from unfog.dmri.shells import basis, same_shells, shells
 from unfog.progress import Report
 
 FEWEST = count(2)  # directions in a shell: what determines order 2
-LEFT = 0.91  # by the prior, of the error that low rank expects: the median over 22 simulated scans of what was found over what was said
+# by the prior, of the error that low rank expects: the median over 22 simulated scans of what was
+# found over what was said
+LEFT = 0.91
 SAME = 0.1  # degrees between axes that are one
 
 
@@ -45,16 +51,26 @@ class Completed:
 
 
 def complete(
-    denoiser: Denoiser, data: NDArray[Any], gradients: Any, target: Any, mask: NDArray[Any] | None = None, *, coils: int = 1,
+    denoiser: Denoiser,
+    data: NDArray[Any],
+    gradients: Any,
+    target: Any,
+    mask: NDArray[Any] | None = None,
+    *,
+    coils: int = 1,
     report: Report | None = None,
-) -> Completed:  # fmt: skip
-    """The volumes of a table ``target`` from magnitudes ``data`` (X, Y, Z, volumes) of ``coils``; tables of unfog or of DIPY.
+) -> Completed:
+    """The volumes of a table ``target`` from magnitudes ``data`` (X, Y, Z, volumes) of ``coils``;
+    tables of unfog or of DIPY.
 
-    ``InputError`` where the target has a shell that was not measured, or a measured shell has fewer than 6 directions.
+    ``InputError`` where the target has a shell that was not measured, or a measured shell has fewer
+    than 6 directions.
     """
     table, at = as_table(gradients), as_table(target)
     check_target(table, at)
-    return completed(denoiser, classical.denoise(data, table, mask, coils=coils), table, at, mask, report=report)
+    return completed(
+        denoiser, classical.denoise(data, table, mask, coils=coils), table, at, mask, report=report
+    )
 
 
 def check_target(table: GradientTable, at: GradientTable) -> None:
@@ -63,23 +79,37 @@ def check_target(table: GradientTable, at: GradientTable) -> None:
 
 
 def completed(
-    denoiser: Denoiser, first: Denoised, table: GradientTable, at: GradientTable, mask: NDArray[Any] | None = None,
-    *, report: Report | None = None,
-) -> Completed:  # fmt: skip
+    denoiser: Denoiser,
+    first: Denoised,
+    table: GradientTable,
+    at: GradientTable,
+    mask: NDArray[Any] | None = None,
+    *,
+    report: Report | None = None,
+) -> Completed:
     """The volumes of ``at`` from what low rank gave."""
     inside = voxels_inside(mask, first.sigma.shape)
     signal = predict(denoiser, first, table, at, inside, least=FEWEST, report=report)
-    measured, std = shells(table, least=FEWEST), np.repeat(first.expected_error[..., None], len(at), -1)
+    measured, std = (
+        shells(table, least=FEWEST),
+        np.repeat(first.expected_error[..., None], len(at), -1),
+    )
     scale = float(np.median(first.signal[inside][:, table.b0].mean(1)))
     for k, volumes in same_shells(measured, at):
-        error = torch.from_numpy(LEFT * first.expected_error / scale) * in_harmonics(len(measured[k].volumes))
-        std[..., volumes] = scale * measured[k].variance_at(basis(at.directions[volumes]), error).sqrt().numpy()
+        error = torch.from_numpy(LEFT * first.expected_error / scale) * in_harmonics(
+            len(measured[k].volumes)
+        )
+        std[..., volumes] = (
+            scale * measured[k].variance_at(basis(at.directions[volumes]), error).sqrt().numpy()
+        )
         same = _same_axes(at.directions[volumes], table.directions[measured[k].volumes])
         signal[..., volumes] += beyond(first, measured[k], inside) @ same.T
     return Completed(np.where(inside[..., None], signal, 0), np.where(inside[..., None], std, 0))
 
 
 def _same_axes(a: NDArray[np.float64], b: NDArray[np.float64]) -> Array:
-    """Weights (m, n) that give each of ``a`` (m, 3) the mean of those of ``b`` (n, 3) that are the same axis, or nothing."""
+    """Weights (m, n) that give each of ``a`` (m, 3) the mean of those of ``b`` (n, 3) that are the
+    same axis, or nothing.
+    """
     same = np.abs(a @ b.T) > np.cos(np.radians(SAME))
     return np.asarray(same / np.maximum(same.sum(1, keepdims=True), 1), dtype=np.float32)

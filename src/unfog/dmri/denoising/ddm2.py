@@ -1,13 +1,18 @@
-r"""DDM^2: a diffusion model learned from the one noisy scan that it denoises (Xiang et al. 2023, arXiv:2302.03018), in three stages.
+r"""DDM^2: a diffusion model learned from the one noisy scan that it denoises (Xiang et al. 2023,
+arXiv:2302.03018), in three stages.
 
-    1  Phi(others) minimises |Phi - y|^2:  the noise of y is independent of other volumes', so Phi is the signal's mean too
+    1  Phi(others) minimises |Phi - y|^2:  the noise of y is independent of other volumes', so Phi
+       is the signal's mean too
        (Noise2Noise, Lehtinen et al. 2018; Batson & Royer 2019);
-    2  s^2 = Var(y - Phi):  alpha(t*) y is the state x_t* of the process, at the time where sigma / alpha = s;
-    3  D minimises |D(x_t) - y|^2 at x_t = alpha Phi + sigma n, with n drawn from among the residuals (y - Phi) / s, which hold
+    2  s^2 = Var(y - Phi):  alpha(t*) y is the state x_t* of the process, at the time where sigma /
+       alpha = s;
+    3  D minimises |D(x_t) - y|^2 at x_t = alpha Phi + sigma n, with n drawn from among the
+       residuals (y - Phi) / s, which hold
        nothing of y's own noise in place; the reverse process goes from x_t* down to 0.
 
-y is a slice of one weighted volume, ``others`` that slice of the volumes nearest in direction. Unlike the paper, all volumes of a slice
-share their state, noise is added and not mixed (EDM), and the way down is deterministic: a draw would have twice the squared error.
+y is a slice of one weighted volume, ``others`` that slice of the volumes nearest in direction.
+Unlike the paper, all volumes of a slice share their state, noise is added and not mixed (EDM), and
+the way down is deterministic: a draw would have twice the squared error.
 """
 
 from __future__ import annotations
@@ -47,7 +52,9 @@ OTHERS = 6  # volumes that predict one
 
 @dataclass(frozen=True)
 class Settings:
-    """``steps`` of training in each stage, in batches of ``batch`` slices; ``down``, steps of the reverse process by ``sampler``."""
+    """``steps`` of training in each stage, in batches of ``batch`` slices; ``down``, steps of the
+    reverse process by ``sampler``.
+    """
 
     steps: int = 2000
     batch: int = 8
@@ -58,14 +65,21 @@ class Settings:
 
 
 class Slices(Dataset):
-    """Slices y (Z, volumes, H, W) of one scan, the ``others`` nearest to each volume (volumes, k), where it is ``inside`` (Z, H, W), and
-    the first stage's answer, once there is one."""
+    """Slices y (Z, volumes, H, W) of one scan, the ``others`` nearest to each volume (volumes, k),
+    where it is ``inside`` (Z, H, W), and the first stage's answer, once there is one.
+    """
 
-    def __init__(self, y: Tensor, nearest: NDArray[np.int64], inside: Tensor, first: Tensor | None = None) -> None:
+    def __init__(
+        self, y: Tensor, nearest: NDArray[np.int64], inside: Tensor, first: Tensor | None = None
+    ) -> None:
         self.y, self.nearest, self.inside, self.first = y, torch.from_numpy(nearest), inside, first
         self.name, self.shape, self.codec = "one scan", (1, *y.shape[2:]), {"name": "identity"}
-        self.conditions = {"others": {"name": "spatial", "channels": nearest.shape[1]}} if first is None else {}
-        self.fingerprint = fingerprint({"y": y.numpy(), "inside": inside.numpy()}, {"first": first is not None})
+        self.conditions = (
+            {"others": {"name": "spatial", "channels": nearest.shape[1]}} if first is None else {}
+        )
+        self.fingerprint = fingerprint(
+            {"y": y.numpy(), "inside": inside.numpy()}, {"first": first is not None}
+        )
 
     def __len__(self) -> int:
         return self.y.shape[0] * self.y.shape[1]
@@ -80,27 +94,57 @@ class Slices(Dataset):
 
 
 def recipe(dataset: Dataset, settings: Settings, level: float) -> Config:
-    """Of both networks: EDM up to a noise ``level``, for data of standard deviation .5; the first is told of the others."""
-    network = unet(dataset, settings.channels, multipliers=[1, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8)
+    """Of both networks: EDM up to a noise ``level``, for data of standard deviation .5; the first
+    is told of the others.
+    """
+    network = unet(
+        dataset,
+        settings.channels,
+        multipliers=[1, 2],
+        blocks=1,
+        attention_levels=[],
+        middle_attention=False,
+        groups=8,
+    )
     return {
-        "system": "ddm2", "shape": list(dataset.shape), "codec": dict(dataset.codec), "label": {"name": "log-sigma"}, "network": network,
-        "process": {"name": "edm", "sigma_max": level}, "prediction": {"name": "edm", "sigma_data": 0.5},
+        "system": "ddm2",
+        "shape": list(dataset.shape),
+        "codec": dict(dataset.codec),
+        "label": {"name": "log-sigma"},
+        "network": network,
+        "process": {"name": "edm", "sigma_max": level},
+        "prediction": {"name": "edm", "sigma_data": 0.5},
         "conditions": conditions(dataset, drop=0.0),
         "training": training(
-            steps=settings.steps, batch=settings.batch, lr=1e-3, warmup=min(100, settings.steps // 10), betas=[0.9, 0.99],
-            seed=settings.seed, checkpoint_every=settings.steps,
+            steps=settings.steps,
+            batch=settings.batch,
+            lr=1e-3,
+            warmup=min(100, settings.steps // 10),
+            betas=[0.9, 0.99],
+            seed=settings.seed,
+            checkpoint_every=settings.steps,
         ),
-    }  # fmt: skip
+    }
 
 
-def from_others(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
+def from_others(
+    denoiser: NetworkDenoiser,
+    batch: Mapping[str, Tensor],
+    samples: Sequence[int],
+    seed: int,
+    step: int,
+) -> Tensor:
     """The first stage's objective: the squared error of Phi (batch,)."""
     return _error(first_answer(denoiser, batch["others"]), batch)
 
 
 def first_answer(denoiser: NetworkDenoiser, others: Tensor) -> Tensor:
-    """Phi (batch, 1, H, W) of the ``others`` (batch, k, H, W), whose mean is a noisy look at y: the state at t = 1."""
-    mean: Tensor = denoiser(others.mean(1, keepdim=True), torch.ones((), dtype=torch.float64), others=others).mean
+    """Phi (batch, 1, H, W) of the ``others`` (batch, k, H, W), whose mean is a noisy look at y: the
+    state at t = 1.
+    """
+    mean: Tensor = denoiser(
+        others.mean(1, keepdim=True), torch.ones((), dtype=torch.float64), others=others
+    ).mean
     return mean
 
 
@@ -110,14 +154,29 @@ class Shuffled:
 
     uniforms: Stratified = field(default_factory=Stratified)
 
-    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
+    def __call__(
+        self,
+        denoiser: NetworkDenoiser,
+        batch: Mapping[str, Tensor],
+        samples: Sequence[int],
+        seed: int,
+        step: int,
+    ) -> Tensor:
         t = self.uniforms(seed, step, samples)
         alpha, sigma = denoiser.scales(t)
         residual = batch["x"] - batch["first"]
         noise = torch.stack(
-            [_drawn(*pair) for pair in zip(residual, batch["inside"], streams("shuffle", seed, step, samples), strict=True)]
+            [
+                _drawn(*pair)
+                for pair in zip(
+                    residual, batch["inside"], streams("shuffle", seed, step, samples), strict=True
+                )
+            ]
         )
-        return _error(denoiser(expand(alpha, noise) * batch["first"] + expand(sigma, noise) * noise, t).mean, batch)
+        return _error(
+            denoiser(expand(alpha, noise) * batch["first"] + expand(sigma, noise) * noise, t).mean,
+            batch,
+        )
 
 
 def _drawn(residual: Tensor, inside: Tensor, source: torch.Generator) -> Tensor:
@@ -135,8 +194,10 @@ def _error(found: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class Found:
-    """``signal`` and the ``first`` stage's answer (X, Y, Z, volumes), as the data at b = 0 and outside the mask; ``levels`` (Z,), the
-    deviation of the residuals that each slice was matched by, in the scan's units, 0 where nothing is inside."""
+    """``signal`` and the ``first`` stage's answer (X, Y, Z, volumes), as the data at b = 0 and
+    outside the mask; ``levels`` (Z,), the deviation of the residuals that each slice was matched
+    by, in the scan's units, 0 where nothing is inside.
+    """
 
     signal: NDArray[np.float32]
     first: NDArray[np.float32]
@@ -144,16 +205,29 @@ class Found:
 
 
 def ddm2(
-    data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_], settings: Settings | None = None, report: Report | None = None
+    data: NDArray[Any],
+    gradients: GradientTable,
+    inside: NDArray[np.bool_],
+    settings: Settings | None = None,
+    report: Report | None = None,
 ) -> Found:
-    """A scan (X, Y, Z, volumes) denoised by what it alone has taught, in the voxels ``inside`` (X, Y, Z)."""
+    """A scan (X, Y, Z, volumes) denoised by what it alone has taught, in the voxels ``inside`` (X,
+    Y, Z).
+    """
     settings = settings or Settings()
     weighted, nearest = neighbours(gradients)
     planes = np.flatnonzero(inside.sum((0, 1)) > 1)
     if not len(planes) or data.shape != (*inside.shape, len(gradients)):
-        raise InputError(f"The scan is {data.shape}, its table has {len(gradients)} volumes and the mask is {inside.shape}; match them.")
+        raise InputError(
+            f"The scan is {data.shape}, its table has {len(gradients)} volumes and the mask is "
+            f"{inside.shape}; match them."
+        )
     scale = 2 * float(data[inside][:, weighted].std()) or 1.0
-    y = torch.from_numpy(np.ascontiguousarray(data[:, :, planes][..., weighted].transpose(2, 3, 0, 1) / scale, np.float32))
+    y = torch.from_numpy(
+        np.ascontiguousarray(
+            data[:, :, planes][..., weighted].transpose(2, 3, 0, 1) / scale, np.float32
+        )
+    )
     where = torch.from_numpy(inside[:, :, planes].transpose(2, 0, 1).copy())
     told = _steps(report, 2 * settings.steps + 2 * len(planes))
     first, levels = _first(Slices(y, nearest, where), settings, told)
@@ -163,7 +237,9 @@ def ddm2(
         answer = np.array(data, dtype=np.float32)
         part = scale * found.numpy().transpose(2, 3, 0, 1)
         for k, volume in enumerate(weighted):
-            answer[..., planes, volume] = np.where(inside[:, :, planes], part[..., k], answer[..., planes, volume])
+            answer[..., planes, volume] = np.where(
+                inside[:, :, planes], part[..., k], answer[..., planes, volume]
+            )
         answers.append(answer)
     by_plane = np.zeros(data.shape[2])
     by_plane[planes] = scale * levels.numpy()
@@ -171,13 +247,18 @@ def ddm2(
 
 
 def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The weighted volumes, and by their place among them the ``OTHERS`` nearest axes of each in its shell, nearest first."""
+    """The weighted volumes, and by their place among them the ``OTHERS`` nearest axes of each in
+    its shell, nearest first.
+    """
     weighted = np.flatnonzero(~gradients.b0)
     place = {int(volume): k for k, volume in enumerate(weighted)}
     nearest = np.zeros((len(weighted), OTHERS), dtype=np.int64)
     for b, volumes in gradients.shells().items():
         if len(volumes) <= OTHERS:
-            raise InputError(f"The shell b = {b:.0f} has {len(volumes)} directions, and DDM2 needs {OTHERS + 1}; leave it out.")
+            raise InputError(
+                f"The shell b = {b:.0f} has {len(volumes)} directions, and DDM2 needs "
+                f"{OTHERS + 1}; leave it out."
+            )
         alike = np.abs(gradients.directions[volumes] @ gradients.directions[volumes].T)
         np.fill_diagonal(alike, -1)
         for row, volume in enumerate(volumes):
@@ -199,21 +280,38 @@ def _steps(report: Report | None, total: int) -> Callable[[], None]:
     return tell
 
 
-def _trained(config: Config, objective: Objective, dataset: Slices, told: Callable[[], None]) -> NetworkDenoiser:
+def _trained(
+    config: Config, objective: Objective, dataset: Slices, told: Callable[[], None]
+) -> NetworkDenoiser:
     denoiser = build(config).denoiser
     with tempfile.TemporaryDirectory() as scratch:
         settings = TrainSettings.of(config["training"])
-        train(denoiser, objective, dataset, None, settings, Path(scratch) / "run", config, callback=lambda *_: told())
+        train(
+            denoiser,
+            objective,
+            dataset,
+            None,
+            settings,
+            Path(scratch) / "run",
+            config,
+            callback=lambda *_: told(),
+        )
     return denoiser.cpu().eval().requires_grad_(False)
 
 
 def _first(dataset: Slices, settings: Settings, told: Callable[[], None]) -> tuple[Tensor, Tensor]:
     """Phi of every slice, its mean that of y, and the deviation of y from it in each plane (Z,)."""
     off = (dataset.y[:, dataset.nearest].mean(2) - dataset.y).movedim(1, -1)[dataset.inside]
-    phi, found, levels = _trained(recipe(dataset, settings, float(off.std())), from_others, dataset, told), [], []
+    phi, found, levels = (
+        _trained(recipe(dataset, settings, float(off.std())), from_others, dataset, told),
+        [],
+        [],
+    )
     volumes = dataset.y.shape[1]
     for z, (y, inside) in enumerate(zip(dataset.y, dataset.inside, strict=True)):
-        answer = first_answer(phi, dataset.batch(range(z * volumes, (z + 1) * volumes))["others"])[:, 0]
+        answer = first_answer(phi, dataset.batch(range(z * volumes, (z + 1) * volumes))["others"])[
+            :, 0
+        ]
         residual = (y - answer)[:, inside]
         found.append(answer + residual.mean(1)[:, None, None])
         levels.append(residual.std(1).square().mean().sqrt())
@@ -229,6 +327,14 @@ def _third(dataset: Slices, levels: Tensor, settings: Settings, told: Callable[[
         state = float(denoiser.process.t_of_noise_level(level).clamp(max=1.0))
         x = y[:, None] * denoiser.process.alpha(torch.tensor(state, dtype=torch.float64)).float()
         sources = generators(settings.seed, range(z * len(y), (z + 1) * len(y)), "ddm2")
-        found.append(solve(denoiser, x, uniform(state)(denoiser.process, settings.down), sampler, randomness=sources)[:, 0])
+        found.append(
+            solve(
+                denoiser,
+                x,
+                uniform(state)(denoiser.process, settings.down),
+                sampler,
+                randomness=sources,
+            )[:, 0]
+        )
         told()
     return torch.stack(found)

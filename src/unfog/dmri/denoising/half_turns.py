@@ -1,10 +1,13 @@
-r"""A denoiser averaged over half turns of the scan: what it errs by because of how the head lies averages out.
+r"""A denoiser averaged over half turns of the scan: what it errs by because of how the head lies
+averages out.
 
-    E'[x_0 | x_t] = 1/4 sum_T  T^-1 E[x_0 | T x_t],     T = 1 and the half turns about the three axes of the grid,
+    E'[x_0 | x_t] = 1/4 sum_T  T^-1 E[x_0 | T x_t],
+    T = 1 and the half turns about the three axes of the grid,
 
-where T moves the voxels and mixes the harmonics by its Wigner matrix. The prior of all scans is the same whichever way they lie, so the
-exact posterior mean is unchanged; a network's comes nearer to it, and half turns of a scan then half-turn its answer exactly. (Test-time
-augmentation, Krizhevsky et al. 2012; over a group it is the Reynolds operator.)
+where T moves the voxels and mixes the harmonics by its Wigner matrix. The prior of all scans is the
+same whichever way they lie, so the exact posterior mean is unchanged; a network's comes nearer to
+it, and half turns of a scan then half-turn its answer exactly. (Test-time augmentation, Krizhevsky
+et al. 2012; over a group it is the Reynolds operator.)
 """
 
 from __future__ import annotations
@@ -18,7 +21,10 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.dmri import harmonics
 from unfog.dmri.shells import ORDER
 
-HALF_TURNS = tuple(torch.diag(torch.tensor(signs, dtype=torch.float64)) for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)))
+HALF_TURNS = tuple(
+    torch.diag(torch.tensor(signs, dtype=torch.float64))
+    for signs in ((1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1))
+)
 
 
 class OverHalfTurns(Denoiser):
@@ -36,6 +42,8 @@ class OverHalfTurns(Denoiser):
 
 
 def turned(x: Tensor, turn: Tensor) -> Tensor:
-    """A shell x (batch, 16, X, Y, Z) about the centre of its grid, by an ``octahedral`` symmetry: voxels move and directions with them."""
+    """A shell x (batch, 16, X, Y, Z) about the centre of its grid, by an ``octahedral`` symmetry:
+    voxels move and directions with them.
+    """
     coefficients = torch.einsum("ij,bjxyz->bixyz", harmonics.rotation(turn, ORDER).to(x), x[:, 1:])
     return harmonics.turn_volume(torch.cat([x[:, :1], coefficients], 1), turn).contiguous()

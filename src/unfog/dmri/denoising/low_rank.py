@@ -1,13 +1,18 @@
-r"""Low rank: a scan's volumes are far more alike than its noise, so few of its singular values rise above the noise's.
+r"""Low rank: a scan's volumes are far more alike than its noise, so few of its singular values rise
+above the noise's.
 
-A matrix (m, n) of white noise sigma has singular values within sigma (sqrt n +- sqrt m), spread by the Marchenko-Pastur law.
-With beta = m / n <= 1 and y a singular value over sigma sqrt n, a signal shows where y > 1 + sqrt beta, and
+A matrix (m, n) of white noise sigma has singular values within sigma (sqrt n +- sqrt m), spread by
+the Marchenko-Pastur law. With beta = m / n <= 1 and y a singular value over sigma sqrt n, a signal
+shows where y > 1 + sqrt beta, and
 
-    shrinkage      eta(y) = sqrt((y^2 - beta - 1)^2 - 4 beta) / y    is best in the Frobenius norm (Gavish & Donoho 2017);
-    hard threshold lambda^2 = 2 (beta + 1) + 8 beta / (beta + 1 + sqrt(beta^2 + 14 beta + 1))   is the best cut (Gavish & Donoho 2014).
+    shrinkage      eta(y) = sqrt((y^2 - beta - 1)^2 - 4 beta) / y
+    is best in the Frobenius norm (Gavish & Donoho 2017);
+    hard threshold lambda^2 = 2 (beta + 1) + 8 beta / (beta + 1 + sqrt(beta^2 + 14 beta + 1))
+    is the best cut (Gavish & Donoho 2014).
 
-``local_svd`` applies either to every patch of 3 x 3 x 3 voxels, less its mean, and averages where patches overlap (after Manjon et
-al. 2013); ``global_pca`` first drops the components of the whole scan that hold noise alone (the cut after Veraart et al. 2016).
+``local_svd`` applies either to every patch of 3 x 3 x 3 voxels, less its mean, and averages where
+patches overlap (after Manjon et al. 2013); ``global_pca`` first drops the components of the whole
+scan that hold noise alone (the cut after Veraart et al. 2016).
 """
 
 from __future__ import annotations
@@ -21,7 +26,9 @@ from torch import Tensor
 
 from unfog.progress import Report
 
-Rule = Callable[[Tensor, float], Tensor]  # (singular values over sigma sqrt n, beta) -> what they become
+Rule = Callable[
+    [Tensor, float], Tensor
+]  # (singular values over sigma sqrt n, beta) -> what they become
 
 
 def optimal_shrinkage(y: Tensor, beta: float) -> Tensor:
@@ -37,14 +44,16 @@ def hard_threshold(y: Tensor, beta: float) -> Tensor:
 
 
 def denoise_matrices(x: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
-    """Matrices ``x`` (batch, m, n) with white noise of deviation 1, each by its singular values; and the error to expect (batch,).
+    """Matrices ``x`` (batch, m, n) with white noise of deviation 1, each by its singular values;
+    and the error to expect (batch,).
 
-    The error is the mean square per entry that the best shrinkage leaves, from the singular values seen: sum (s^2 - eta^2) / m n,
-    s the signal's own. Signals too weak to show count as none.
+    The error is the mean square per entry that the best shrinkage leaves, from the singular values
+    seen: sum (s^2 - eta^2) / m n, s the signal's own. Signals too weak to show count as none.
     """
     m, n = x.shape[1:]
     small, large = min(m, n), max(m, n)
-    gram = x @ x.mT if m <= n else x.mT @ x  # of the short side: its eigenvectors are all that is needed
+    # of the short side: its eigenvectors are all that is needed
+    gram = x @ x.mT if m <= n else x.mT @ x
     values, vectors = torch.linalg.eigh(gram)
     y, beta = (values.clamp(min=0) / large).sqrt(), small / large
     factor = rule(y, beta) / y.clamp(min=1e-12)
@@ -62,10 +71,12 @@ def _signal(y: Tensor, beta: float) -> Tensor:
 
 
 def marchenko_pastur(eigenvalues: Tensor, samples: float) -> tuple[Tensor, Tensor]:
-    """How many eigenvalues hold signal, and the variance of the noise: (batch,) and (batch,), blind.
+    """How many eigenvalues hold signal, and the variance of the noise: (batch,) and (batch,),
+    blind.
 
-    ``eigenvalues`` (batch, m) ascending, of covariances of ``samples`` >= m rows: the most that could be noise alone are taken for
-    noise, which they could while their range is within the law's, 4 sigma^2 sqrt(p / samples) for p of them.
+    ``eigenvalues`` (batch, m) ascending, of covariances of ``samples`` >= m rows: the most that
+    could be noise alone are taken for noise, which they could while their range is within the
+    law's, 4 sigma^2 sqrt(p / samples) for p of them.
     """
     m = eigenvalues.shape[1]
     count = torch.arange(1, m + 1, device=eigenvalues.device, dtype=eigenvalues.dtype)
@@ -78,8 +89,8 @@ def marchenko_pastur(eigenvalues: Tensor, samples: float) -> tuple[Tensor, Tenso
 class Components(NamedTuple):
     """The principal axes of a scan's rows that are above the noise, and what is left.
 
-    ``mean`` (volumes,); ``axes`` (volumes, r); ``eigenvalues`` (volumes,), all of them, ascending; ``residual`` (n,), the variance of
-    each row off the axes, per direction.
+    ``mean`` (volumes,); ``axes`` (volumes, r); ``eigenvalues`` (volumes,), all of them, ascending;
+    ``residual`` (n,), the variance of each row off the axes, per direction.
     """
 
     mean: Tensor
@@ -99,7 +110,8 @@ class Components(NamedTuple):
 def global_pca(x: Tensor, independent: float = 1.0) -> Components:
     """The principal components of ``x`` (n, volumes) above the noise, one at least.
 
-    Only a share ``independent`` of the rows counts as samples of the noise, where neighbours share it.
+    Only a share ``independent`` of the rows counts as samples of the noise, where neighbours share
+    it.
     """
     mean = x.mean(0)
     centred = x - mean
@@ -110,15 +122,26 @@ def global_pca(x: Tensor, independent: float = 1.0) -> Components:
     return Components(mean, axes, values, left.clamp(min=0) / max(x.shape[1] - rank, 1))
 
 
-def local_svd(x: Tensor, inside: Tensor, rule: Rule, report: Report | None = None) -> tuple[Tensor, Tensor]:
-    """Every patch of ``x`` (X, Y, Z, r), noise of deviation 1, about a voxel that is ``inside`` (X, Y, Z), by ``rule``.
+def local_svd(
+    x: Tensor, inside: Tensor, rule: Rule, report: Report | None = None
+) -> tuple[Tensor, Tensor]:
+    """Every patch of ``x`` (X, Y, Z, r), noise of deviation 1, about a voxel that is ``inside`` (X,
+    Y, Z), by ``rule``.
 
-    Returns the mean over the patches that hold a voxel, (X, Y, Z, r), and the square error to expect of one patch, (X, Y, Z): their
-    mean errs a little less. A voxel in no patch stays as it is. Memory is bounded: one plane of patches at a time.
+    Returns the mean over the patches that hold a voxel, (X, Y, Z, r), and the square error to
+    expect of one patch, (X, Y, Z): their mean errs a little less. A voxel in no patch stays as it
+    is. Memory is bounded: one plane of patches at a time.
     """
     sides = patch_sides(x.shape[:3])
-    sums = torch.zeros(*x.shape[:3], x.shape[3] + 2, dtype=x.dtype, device=x.device)  # of the signal, the error and the patches
-    middle = inside[tuple(slice(side // 2, size - side // 2) for side, size in zip(sides, x.shape[:3], strict=True))]
+    sums = torch.zeros(
+        *x.shape[:3], x.shape[3] + 2, dtype=x.dtype, device=x.device
+    )  # of the signal, the error and the patches
+    middle = inside[
+        tuple(
+            slice(side // 2, size - side // 2)
+            for side, size in zip(sides, x.shape[:3], strict=True)
+        )
+    ]
     for i, at in enumerate(middle):
         if at.any():
             sums[i : i + sides[0]] += _plane(x[i : i + sides[0]], at, sides, rule)
@@ -126,7 +149,9 @@ def local_svd(x: Tensor, inside: Tensor, rule: Rule, report: Report | None = Non
             report(i + 1, len(middle))
     count = sums[..., -1:]
     mean = sums[..., :-1] / count.clamp(min=1)
-    return torch.where(count > 0, mean[..., :-1], x), torch.where(count[..., 0] > 0, mean[..., -1], 1.0)
+    return torch.where(count > 0, mean[..., :-1], x), torch.where(
+        count[..., 0] > 0, mean[..., -1], 1.0
+    )
 
 
 def patch_sides(shape: Sequence[int]) -> tuple[int, ...]:
@@ -135,21 +160,30 @@ def patch_sides(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _plane(slab: Tensor, at: Tensor, sides: tuple[int, ...], rule: Rule) -> Tensor:
-    """What the patches about one plane of voxels (Y, Z), those marked ``at``, add to the sums of a slab (side, Y, Z, r + 2)."""
-    patches = slab.unfold(1, sides[1], 1).unfold(2, sides[2], 1).permute(1, 2, 0, 4, 5, 3)  # (Y, Z, side, side, side, r)
+    """What the patches about one plane of voxels (Y, Z), those marked ``at``, add to the sums of a
+    slab (side, Y, Z, r + 2).
+    """
+    # (Y, Z, side, side, side, r)
+    patches = slab.unfold(1, sides[1], 1).unfold(2, sides[2], 1).permute(1, 2, 0, 4, 5, 3)
     smooth, error = _denoise_patches(patches[at].flatten(1, 3), rule)
-    each = torch.cat([smooth, error.expand(-1, smooth.shape[1], -1), torch.ones_like(smooth[..., :1])], 2)
+    each = torch.cat(
+        [smooth, error.expand(-1, smooth.shape[1], -1), torch.ones_like(smooth[..., :1])], 2
+    )
     spread = torch.zeros(*at.shape, *sides, each.shape[2], dtype=slab.dtype, device=slab.device)
     spread[at] = each.view(-1, *sides, each.shape[2])
     sums = torch.zeros(*slab.shape[:3], each.shape[2], dtype=slab.dtype, device=slab.device)
     for j in range(sides[1]):
         for k in range(sides[2]):
-            sums[:, j : j + at.shape[0], k : k + at.shape[1]] += spread[:, :, :, j, k].permute(2, 0, 1, 3)
+            sums[:, j : j + at.shape[0], k : k + at.shape[1]] += spread[:, :, :, j, k].permute(
+                2, 0, 1, 3
+            )
     return sums
 
 
 def _denoise_patches(rows: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
-    """Patches (batch, voxels, r), their means kept and the rest denoised; the square error to expect (batch, 1, 1)."""
+    """Patches (batch, voxels, r), their means kept and the rest denoised; the square error to
+    expect (batch, 1, 1).
+    """
     mean = rows.mean(1, keepdim=True)
     smooth, error = denoise_matrices(rows - mean, rule)
     return mean + smooth, (error + 1 / rows.shape[1])[:, None, None]

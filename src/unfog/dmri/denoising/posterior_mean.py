@@ -1,10 +1,13 @@
-r"""Denoising by the prior: the posterior mean of every shell given its noisy coefficients, and the error to be expected of it.
+r"""Denoising by the prior: the posterior mean of every shell given its noisy coefficients, and the
+error to be expected of it.
 
-Measured coefficients with white noise of deviation s are x_t of the diffusion at noise level s, so the posterior mean is one call of the
-denoiser, and the posterior covariance (Tweedie's second formula) products with its Jacobian, whose diagonal comes by random signs
-(Hutchinson 1989; Bekas et al. 2007): diag C = E[z * C z]. What of the signal lies beyond order 4 is left out with the noise.
+Measured coefficients with white noise of deviation s are x_t of the diffusion at noise level s, so
+the posterior mean is one call of the denoiser, and the posterior covariance (Tweedie's second
+formula) products with its Jacobian, whose diagonal comes by random signs (Hutchinson 1989; Bekas et
+al. 2007): diag C = E[z * C z]. What of the signal lies beyond order 4 is left out with the noise.
 
-Noise is taken as Gaussian with a known level, which may vary in space: correct magnitudes first (``unfog.dmri.rician``).
+Noise is taken as Gaussian with a known level, which may vary in space: correct magnitudes first
+(``unfog.dmri.rician``).
 """
 
 from __future__ import annotations
@@ -37,7 +40,9 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Estimate:
-    """``signal`` (X, Y, Z, volumes); ``expected_error`` (X, Y, Z), its root mean square over the volumes with diffusion weighting."""
+    """``signal`` (X, Y, Z, volumes); ``expected_error`` (X, Y, Z), its root mean square over the
+    volumes with diffusion weighting.
+    """
 
     signal: Array
     expected_error: Array
@@ -45,7 +50,9 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Measured:
-    """A shell on the prior's scale, b = 0 in the mask near 1: ``x`` (16, X, Y, Z) with noise of deviation ``level`` (X, Y, Z)."""
+    """A shell on the prior's scale, b = 0 in the mask near 1: ``x`` (16, X, Y, Z) with noise of
+    deviation ``level`` (X, Y, Z).
+    """
 
     shell: Shell
     x: Tensor
@@ -59,35 +66,64 @@ class Measured:
 
 
 def measure(
-    data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None, least: int | None = None
+    data: NDArray[Any],
+    gradients: GradientTable,
+    sigma: float | NDArray[Any],
+    mask: NDArray[Any] | None = None,
+    least: int | None = None,
 ) -> tuple[list[Measured], float]:
-    """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and the scale its signals were divided by.
+    """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and
+    the scale its signals were divided by.
 
     A shell has ``least`` directions or more, as many as coefficients unless said.
     """
     y, level, inside = _checked(data, gradients, sigma, mask)
-    scale = float(np.median(y[inside][:, torch.from_numpy(gradients.b0)].mean(1))) if bool(gradients.b0.any()) else 1.0
+    scale = (
+        float(np.median(y[inside][:, torch.from_numpy(gradients.b0)].mean(1)))
+        if bool(gradients.b0.any())
+        else 1.0
+    )
     if not scale > 0:
-        raise InputError("The scan has no signal at b = 0 inside the mask; check the mask and the gradient table.")
+        raise InputError(
+            "The scan has no signal at b = 0 inside the mask; check the mask and the gradient "
+            "table."
+        )
     found = shells(gradients, least=least)
     if not found:
-        raise InputError("The scan has no volume with diffusion weighting; there is nothing for the prior to do.")
-    return [Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found], scale
+        raise InputError(
+            "The scan has no volume with diffusion weighting; there is nothing for the prior to do."
+        )
+    return [
+        Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found
+    ], scale
 
 
-def posterior_means(denoiser: Denoiser, measured: list[Measured], report: Report | None = None) -> list[Tensor]:
+def posterior_means(
+    denoiser: Denoiser, measured: list[Measured], report: Report | None = None
+) -> list[Tensor]:
     """The posterior mean of each shell's x, (16, X, Y, Z)."""
     with torch.no_grad():
-        return [blended(_means(denoiser, scan, part), tuple(scan.level.shape)) for scan, part in _parts(measured, report)]
+        return [
+            blended(_means(denoiser, scan, part), tuple(scan.level.shape))
+            for scan, part in _parts(measured, report)
+        ]
 
 
 def denoise(
-    denoiser: Denoiser, data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None = None,
-    *, seed: int = 0, report: Report | None = None,
-) -> Estimate:  # fmt: skip
-    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or (X, Y, Z), and its expected error.
+    denoiser: Denoiser,
+    data: NDArray[Any],
+    gradients: GradientTable,
+    sigma: float | NDArray[Any],
+    mask: NDArray[Any] | None = None,
+    *,
+    seed: int = 0,
+    report: Report | None = None,
+) -> Estimate:
+    """The posterior mean of ``data`` (X, Y, Z, volumes) with Gaussian noise ``sigma``, a number or
+    (X, Y, Z), and its expected error.
 
-    Every volume at b = 0 becomes the estimate of their mean; ``seed`` draws the probes, and ``report(done, total)`` counts tiles.
+    Every volume at b = 0 becomes the estimate of their mean; ``seed`` draws the probes, and
+    ``report(done, total)`` counts tiles.
     """
     measured, scale = measure(data, gradients, sigma, mask)
     found, variance = [], []
@@ -120,7 +156,9 @@ def _means(denoiser: Denoiser, scan: Measured, report: Report) -> Iterator[tuple
         report(n + 1, len(tiles))
 
 
-def _means_and_variances(denoiser: Denoiser, scan: Measured, seed: int, report: Report) -> Iterator[tuple[Place, Tensor]]:
+def _means_and_variances(
+    denoiser: Denoiser, scan: Measured, seed: int, report: Report
+) -> Iterator[tuple[Place, Tensor]]:
     """Each tile's posterior mean and variance, (32, *size)."""
     tiles = places(tuple(scan.level.shape), SIDE, OVERLAP)
     for n, place in enumerate(tiles):
@@ -135,17 +173,32 @@ def _means_and_variances(denoiser: Denoiser, scan: Measured, seed: int, report: 
 
 
 def _checked(
-    data: NDArray[Any], gradients: GradientTable, sigma: float | NDArray[Any], mask: NDArray[Any] | None
+    data: NDArray[Any],
+    gradients: GradientTable,
+    sigma: float | NDArray[Any],
+    mask: NDArray[Any] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The data, the noise of each voxel and the voxels inside, as tensors."""
     if data.ndim != 4 or data.shape[3] != len(gradients):
-        raise InputError(f"A scan is (X, Y, Z, volumes) with {len(gradients)} volumes, as its table has, not {data.shape}.")
+        raise InputError(
+            f"A scan is (X, Y, Z, volumes) with {len(gradients)} volumes, as its table has, not "
+            f"{data.shape}."
+        )
     if not np.isfinite(data).all():
         raise InputError("The scan holds values that are not finite; set them to 0.")
     space = data.shape[:3]
     level, inside = np.asarray(sigma, np.float32), voxels_inside(mask, space)
     if inside.shape != space or level.shape not in ((), space):
-        raise InputError(f"The mask and the noise map are on the scan's grid {space}, not {inside.shape} and {level.shape}.")
+        raise InputError(
+            f"The mask and the noise map are on the scan's grid {space}, not {inside.shape} and "
+            f"{level.shape}."
+        )
     if not inside.any() or not (np.isfinite(level).all() and (level > 0).all()):
-        raise InputError("The mask must hold a voxel, and the noise level must be above 0 everywhere.")
-    return torch.from_numpy(data.astype(np.float32)), torch.from_numpy(np.broadcast_to(level, space).copy()), torch.from_numpy(inside)
+        raise InputError(
+            "The mask must hold a voxel, and the noise level must be above 0 everywhere."
+        )
+    return (
+        torch.from_numpy(data.astype(np.float32)),
+        torch.from_numpy(np.broadcast_to(level, space).copy()),
+        torch.from_numpy(inside),
+    )

@@ -1,6 +1,8 @@
-"""The prior for diffusion MRI: an EDM denoiser of small 3-D patches of spherical harmonics, trained on simulation alone.
+"""The prior for diffusion MRI: an EDM denoiser of small 3-D patches of spherical harmonics, trained
+on simulation alone.
 
-Trained once it serves every scan: directions enter by the fit, b and the weight of b = 0 as a condition (``unfog.dmri.simulation.simulate``).
+Trained once it serves every scan: directions enter by the fit, b and the weight of b = 0 as a
+condition (``unfog.dmri.simulation.simulate``).
 """
 
 from __future__ import annotations
@@ -18,22 +20,48 @@ from unfog.systems.registry import Config, system
     "Karras et al. 2022, arXiv:2206.00364",
 )
 def dmri_prior(dataset: Dataset) -> Config:
-    """EDM with unit variance in every channel; noise levels of single scans; posterior draws by the calibrated sampler."""
+    """EDM with unit variance in every channel; noise levels of single scans; posterior draws by the
+    calibrated sampler.
+    """
     data = list(RMS) if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
-    network = unet(dataset, 24, multipliers=[1, 2, 2], blocks=1, attention_levels=[], middle_attention=False, groups=8, detail=data)
+    network = unet(
+        dataset,
+        24,
+        multipliers=[1, 2, 2],
+        blocks=1,
+        attention_levels=[],
+        middle_attention=False,
+        groups=8,
+        detail=data,
+    )
     return {
         "process": {"name": "edm", "sigma_max": 4.0},
         "prediction": {"name": "edm", "sigma_data": list(data)},
         "label": {"name": "log-sigma"},
         "network": network,
         "conditions": conditions(dataset, drop=0.0),
-        "objective": {"name": "denoising", "times": {"name": "log-normal", "mean": -3.7, "std": 1.1}, "weight": {"name": "simple"}},
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "log-normal", "mean": -3.7, "std": 1.1},
+            "weight": {"name": "simple"},
+        },
         "augment": {"name": "none"},
         "training": training(
-            steps=9_000, batch=2, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500
+            steps=9_000,
+            batch=2,
+            lr=1e-3,
+            warmup=200,
+            betas=[0.9, 0.99],
+            ema=0.999,
+            ema_power=17.0,
+            checkpoint_every=500,
         ),
-        "sampling": {"sampler": "calibrated-draws", "steps": 8, "grid": {"name": "log-snr", "sigma_min": 0.002}},
-    }  # fmt: skip
+        "sampling": {
+            "sampler": "calibrated-draws",
+            "steps": 8,
+            "grid": {"name": "log-snr", "sigma_min": 0.002},
+        },
+    }
 
 
 @system(
@@ -42,6 +70,17 @@ def dmri_prior(dataset: Dataset) -> Config:
     "Karras et al. 2022, arXiv:2206.00364",
 )
 def dmri_refiner(dataset: Dataset) -> Config:
-    """As ``dmri-prior``, whose weights it starts from; the noise is what low rank left of a simulated scan's."""
-    steps = training(steps=4_000, batch=2, lr=1e-3, warmup=100, betas=[0.9, 0.99], ema=0.999, ema_power=17.0, checkpoint_every=500)
+    """As ``dmri-prior``, whose weights it starts from; the noise is what low rank left of a
+    simulated scan's.
+    """
+    steps = training(
+        steps=4_000,
+        batch=2,
+        lr=1e-3,
+        warmup=100,
+        betas=[0.9, 0.99],
+        ema=0.999,
+        ema_power=17.0,
+        checkpoint_every=500,
+    )
     return {**dmri_prior(dataset), "objective": {"name": "given-noise"}, "training": steps}

@@ -1,16 +1,19 @@
 r"""An anatomical phantom with exact truth, to measure methods on: never to train them.
 
-The tissues of an anatomy, by default the MNI152 template's about the ventricles, are filled with three bent families of
-fibres (callosal arcs, a corticospinal fan, association bundles that run front to back), so that voxels hold one, two or three.
-The signal of a voxel, per unit of white matter's without diffusion weighting, is the sum over its compartments,
+The tissues of an anatomy, by default the MNI152 template's about the ventricles, are filled with
+three bent families of fibres (callosal arcs, a corticospinal fan, association bundles that run
+front to back), so that voxels hold one, two or three. The signal of a voxel, per unit of white
+matter's without diffusion weighting, is the sum over its compartments,
 
-    family     f_i <stick + zeppelin>_Watson(kappa),   f_in e^(-b D (g.u)^2) + (1 - f_in) e^(-b D_r - b (D_a - D_r) (g.u)^2)
+    family     f_i <stick + zeppelin>_Watson(kappa),
+    f_in e^(-b D (g.u)^2) + (1 - f_in) e^(-b D_r - b (D_a - D_r) (g.u)^2)
     grey       e^(-b D + (b D)^2 K / 6)                (kurtosis K; Jensen et al. 2005)
     fluid      e^(-b D)
     lesion     e^(-b D), in place of a part of the white matter
 
-all times a smooth bias field; diffusivities, fractions and amplitudes vary smoothly and from voxel to voxel. Watson's average over
-fibre directions is a sum over rings about the mean one. Nothing here is shared with what simulates training data.
+all times a smooth bias field; diffusivities, fractions and amplitudes vary smoothly and from voxel
+to voxel. Watson's average over fibre directions is a sum over rings about the mean one. Nothing
+here is shared with what simulates training data.
 """
 
 from __future__ import annotations
@@ -37,9 +40,10 @@ CHUNK = 2048  # voxels simulated at once
 class Phantom:
     """A scan without noise and all that is true of it.
 
-    ``signal`` (X, Y, Z, volumes), about 1 in white matter without diffusion weighting; ``directions`` (X, Y, Z, 3, 3) unit vectors in
-    world axes of the families; ``fractions`` (X, Y, Z, 6) of the families, grey matter, fluid and lesion, summing to 1 in the ``mask``
-    (X, Y, Z); ``white`` (X, Y, Z) voxels that are mostly fibres; ``affine`` (4, 4) to mm.
+    ``signal`` (X, Y, Z, volumes), about 1 in white matter without diffusion weighting;
+    ``directions`` (X, Y, Z, 3, 3) unit vectors in world axes of the families; ``fractions`` (X, Y,
+    Z, 6) of the families, grey matter, fluid and lesion, summing to 1 in the ``mask`` (X, Y, Z);
+    ``white`` (X, Y, Z) voxels that are mostly fibres; ``affine`` (4, 4) to mm.
     """
 
     signal: Array
@@ -52,35 +56,53 @@ class Phantom:
 
     @property
     def b0(self) -> float:
-        """The mean of white matter without diffusion weighting: what noise and errors are stated against."""
-        return float(self.signal[self.white if self.white.any() else self.mask][:, self.gradients.b0].mean())
+        """The mean of white matter without diffusion weighting: what noise and errors are stated
+        against.
+        """
+        return float(
+            self.signal[self.white if self.white.any() else self.mask][:, self.gradients.b0].mean()
+        )
 
     def tensors(self) -> Tensors:
-        """What a tensor fit to the noise-free signal in the mask says: the truth for FA, MD and principal direction."""
+        """What a tensor fit to the noise-free signal in the mask says: the truth for FA, MD and
+        principal direction.
+        """
         return fit_tensors(self.signal[self.mask], self.gradients)
 
 
-def make_phantom(gradients: GradientTable, seed: int = 0, anatomy: Anatomy | None = None, lesions: int = 2) -> Phantom:
-    """The phantom under ``gradients``; ``seed`` moves bundles, lesions and textures, and the ``anatomy`` (the template's) stays."""
+def make_phantom(
+    gradients: GradientTable, seed: int = 0, anatomy: Anatomy | None = None, lesions: int = 2
+) -> Phantom:
+    """The phantom under ``gradients``; ``seed`` moves bundles, lesions and textures, and the
+    ``anatomy`` (the template's) stays.
+    """
     random, anatomy = np.random.default_rng(seed), anatomy or mni_anatomy()
     tissue, mask, shape = anatomy.tissue, anatomy.mask, anatomy.tissue.shape[:3]
     directions, weights = _families(anatomy.place, random)
     fractions = _fractions(tissue, weights, _lesions(shape, tissue[..., 0], lesions, random))
     signal = np.zeros((*shape, len(gradients)))
-    signal[mask] = _signal(gradients, directions[mask], fractions[mask], _Varied(random, shape, mask))
+    signal[mask] = _signal(
+        gradients, directions[mask], fractions[mask], _Varied(random, shape, mask)
+    )
     signal *= 1 + 0.12 * _smooth(random, shape, 10.0)[..., None]
     white = mask & (fractions[..., :FAMILIES].sum(-1) > 0.7)
     return Phantom(signal, gradients, directions, fractions, mask, white, anatomy.affine)
 
 
 def _families(place: Array, random: np.random.Generator) -> tuple[Array, Array]:
-    """Unit directions (X, Y, Z, 3 families, 3) and how white matter is shared by the families (X, Y, Z, 3).
+    """Unit directions (X, Y, Z, 3 families, 3) and how white matter is shared by the families (X,
+    Y, Z, 3).
 
-    Each family is a bundle of curves with two coordinates that stay the same along a curve; its direction is the curve's tangent and
-    its share depends on those coordinates alone, so that fibres neither begin nor end inside their bundle.
+    Each family is a bundle of curves with two coordinates that stay the same along a curve; its
+    direction is the curve's tangent and its share depends on those coordinates alone, so that
+    fibres neither begin nor end inside their bundle.
     """
     x, y, z = np.moveaxis(place, -1, 0)
-    depth, root, bow = random.uniform(-0.2, 0.1), random.uniform(0.8, 1.2), random.uniform(0.25, 0.4)
+    depth, root, bow = (
+        random.uniform(-0.2, 0.1),
+        random.uniform(0.8, 1.2),
+        random.uniform(0.25, 0.4),
+    )
     up, aside = z - depth, np.where(x < 0, -1.0, 1.0)
     sway, dip = bow * np.cos(1.6 * y), bow * np.sin(1.6 * y + 0.5)
     callosal = np.hypot(0.8 * x, up), y + 0.3 * x**2, np.stack([up, -0.6 * x * up, -0.64 * x], -1)
@@ -89,7 +111,9 @@ def _families(place: Array, random: np.random.Generator) -> tuple[Array, Array]:
     association = np.abs(x) + sway, z - dip, np.stack(run, -1)
     bundles = [callosal, fan, association]
     along = np.stack([direction for *_, direction in bundles], -2)
-    liking = np.stack([_waves(u, v, random) for u, v, _ in bundles], -1) + np.array([0.35, 0.1, 0.0])
+    liking = np.stack([_waves(u, v, random) for u, v, _ in bundles], -1) + np.array(
+        [0.35, 0.1, 0.0]
+    )
     weight = np.exp(4 * (liking - liking.max(-1, keepdims=True)))
     weight /= weight.sum(-1, keepdims=True)
     weight[weight < LEAST_SHARE] = 0
@@ -101,13 +125,22 @@ def _waves(u: Array, v: Array, random: np.random.Generator, count: int = 6) -> A
     """A smooth random function of two coordinates, of variance 1/4 or so."""
     total = np.zeros_like(u)
     for angle, wave, phase in random.uniform((0, 8, 0), (2 * math.pi, 22, 2 * math.pi), (count, 3)):
-        total += np.cos(wave * (math.cos(angle) * u + math.sin(angle) * v) + phase) / math.sqrt(2 * count)
+        total += np.cos(wave * (math.cos(angle) * u + math.sin(angle) * v) + phase) / math.sqrt(
+            2 * count
+        )
     return np.asarray(total)
 
 
-def _lesions(shape: tuple[int, ...], white: Array, count: int, random: np.random.Generator) -> Array:
-    """The part of white matter that lesions replace, (X, Y, Z): blobs 3 to 5 voxels across, up to 80 % at heart."""
-    seats, grid = np.argwhere(white > 0.9), np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
+def _lesions(
+    shape: tuple[int, ...], white: Array, count: int, random: np.random.Generator
+) -> Array:
+    """The part of white matter that lesions replace, (X, Y, Z): blobs 3 to 5 voxels across, up to
+    80 % at heart.
+    """
+    seats, grid = (
+        np.argwhere(white > 0.9),
+        np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1),
+    )
     part = np.zeros(shape)
     for _ in range(count if len(seats) else 0):
         centre, radius = random.choice(seats), random.uniform(1.5, 2.5)
@@ -123,23 +156,32 @@ def _fractions(tissue: Array, weights: Array, lesion: Array) -> Array:
 
 
 class _Varied:
-    """Tissue properties of the voxels in a mask: a mean, a smooth change across the head and a texture from voxel to voxel."""
+    """Tissue properties of the voxels in a mask: a mean, a smooth change across the head and a
+    texture from voxel to voxel.
+    """
 
-    def __init__(self, random: np.random.Generator, shape: tuple[int, ...], mask: NDArray[np.bool_]) -> None:
+    def __init__(
+        self, random: np.random.Generator, shape: tuple[int, ...], mask: NDArray[np.bool_]
+    ) -> None:
         self.random, self.shape, self.mask = random, shape, mask
 
     def __call__(self, mean: float, smooth: float = 0.06, texture: float = 0.03) -> Array:
         """(voxels,) about ``mean`` > 0, with relative standard deviations."""
-        changes = smooth * _smooth(self.random, self.shape, 4.0)[self.mask] + texture * self.random.standard_normal(int(self.mask.sum()))
+        changes = smooth * _smooth(self.random, self.shape, 4.0)[
+            self.mask
+        ] + texture * self.random.standard_normal(int(self.mask.sum()))
         return np.asarray(mean * np.exp(changes))
 
 
-def _signal(gradients: GradientTable, directions: Array, fractions: Array, varied: _Varied) -> Array:
+def _signal(
+    gradients: GradientTable, directions: Array, fractions: Array, varied: _Varied
+) -> Array:
     """(voxels, volumes); diffusivities in um^2/ms, b in ms/um^2."""
     b = 1e-3 * gradients.bvals[None]
     grey_d, grey_k = varied(0.85)[:, None], varied(0.7)[:, None]
     parts = [
-        (varied(1.25) * fractions[:, 3])[:, None] * np.exp(-b * grey_d + (b * grey_d).clip(0, 3 / grey_k) ** 2 * grey_k / 6),
+        (varied(1.25) * fractions[:, 3])[:, None]
+        * np.exp(-b * grey_d + (b * grey_d).clip(0, 3 / grey_k) ** 2 * grey_k / 6),
         (varied(2.2) * fractions[:, 4])[:, None] * np.exp(-b * varied(3.0, 0.02, 0.01)[:, None]),
         (varied(1.3) * fractions[:, 5])[:, None] * np.exp(-b * varied(1.3)[:, None]),
     ]
@@ -149,13 +191,17 @@ def _signal(gradients: GradientTable, directions: Array, fractions: Array, varie
         kappa = varied(14.0, 0.4, 0.1)
         held = np.flatnonzero(share > 0)
         for some in np.array_split(held, max(1, len(held) // CHUNK)):
-            bundle = _bundle(gradients, directions[some, family], kappa[some], [p[some] for p in properties])
+            bundle = _bundle(
+                gradients, directions[some, family], kappa[some], [p[some] for p in properties]
+            )
             parts[0][some] += share[some, None] * bundle
     return np.asarray(sum(parts))
 
 
 def _bundle(gradients: GradientTable, mean: Array, kappa: Array, properties: list[Array]) -> Array:
-    """The signal (voxels, volumes) of fibres spread about their ``mean`` (voxels, 3) by Watson's law of concentration ``kappa``."""
+    """The signal (voxels, volumes) of fibres spread about their ``mean`` (voxels, 3) by Watson's
+    law of concentration ``kappa``.
+    """
     inside, stick, along, across = (p[:, None] for p in properties)
     b, total = 1e-3 * gradients.bvals[None], np.zeros((len(mean), len(gradients)))
     for fibre, weight in _watson(mean, kappa):
@@ -167,10 +213,12 @@ def _bundle(gradients: GradientTable, mean: Array, kappa: Array, properties: lis
 
 
 def _watson(mean: Array, kappa: Array) -> list[tuple[Array, Array]]:
-    """Directions (voxels, 3) with weights (voxels,): Watson's density e^(kappa (u.mean)^2) on ``RINGS`` rings about the mean.
+    """Directions (voxels, 3) with weights (voxels,): Watson's density e^(kappa (u.mean)^2) on
+    ``RINGS`` rings about the mean.
 
-    With w = 1 - cos of the angle the density is e^(-kappa w (2 - w)) dw: the rings are Gauss's points under e^(-kappa w), and the rest
-    goes into their weights. Means of cos^2 are exact to .005.
+    With w = 1 - cos of the angle the density is e^(-kappa w (2 - w)) dw: the rings are Gauss's
+    points under e^(-kappa w), and the rest goes into their weights. Means of cos^2 are exact to
+    .005.
     """
     other = np.where(np.abs(mean[:, :1]) < 0.8, [[1.0, 0, 0]], [[0, 1.0, 0]])
     first = np.cross(mean, other)
@@ -190,7 +238,9 @@ def _watson(mean: Array, kappa: Array) -> list[tuple[Array, Array]]:
 
 
 def _smooth(random: np.random.Generator, shape: tuple[int, ...], length: float) -> Array:
-    """A Gaussian random field of unit variance and correlation ``length`` (voxels), by its spectrum."""
+    """A Gaussian random field of unit variance and correlation ``length`` (voxels), by its
+    spectrum.
+    """
     frequency = np.stack(np.meshgrid(*(np.fft.fftfreq(side) for side in shape), indexing="ij"))
     white = np.fft.fftn(random.standard_normal(shape))
     field = np.fft.ifftn(white * np.exp(-((math.pi * length) ** 2) * (frequency**2).sum(0))).real
@@ -198,7 +248,9 @@ def _smooth(random: np.random.Generator, shape: tuple[int, ...], length: float) 
 
 
 def real_gradients(name: str = "small_64D", b0: int = 6) -> GradientTable:
-    """A scanner's table that comes with DIPY, such as small_64D, with ``b0`` volumes without weighting in front in place of its own."""
+    """A scanner's table that comes with DIPY, such as small_64D, with ``b0`` volumes without
+    weighting in front in place of its own.
+    """
     try:
         from dipy.data import get_fnames
     except ImportError as error:
@@ -206,4 +258,7 @@ def real_gradients(name: str = "small_64D", b0: int = 6) -> GradientTable:
     _, bvals, bvecs = get_fnames(name=name)
     table = read_fsl(bvals, bvecs, np.eye(4))
     weighted = table[~table.b0]
-    return GradientTable(np.append(np.zeros(b0), weighted.bvals), np.append(np.zeros((b0, 3)), weighted.directions, 0))
+    return GradientTable(
+        np.append(np.zeros(b0), weighted.bvals),
+        np.append(np.zeros((b0, 3)), weighted.directions, 0),
+    )

@@ -1,16 +1,20 @@
-r"""Simulated diffusion MRI without end: the training data of the prior, noise-free, as spherical harmonics.
+r"""Simulated diffusion MRI without end: the training data of the prior, noise-free, as spherical
+harmonics.
 
-A patch mixes white matter, grey matter, cerebrospinal fluid and lesions, each with its own b = 0 signal S0 and response,
+A patch mixes white matter, grey matter, cerebrospinal fluid and lesions, each with its own b = 0
+signal S0 and response,
 
-    S(u) = sum_tissues fraction S0 E(u),   E_white = sum_p w_p K_p(u . n_p),   E_grey, E_fluid, E_lesion isotropic,
+    S(u) = sum_tissues fraction S0 E(u),   E_white = sum_p w_p K_p(u . n_p),
+    E_grey, E_fluid, E_lesion isotropic,
 
-times texture and a slow bias; air has none. One shell a patch: b is drawn anew each time, and several shells are several patches.
-Everything is isotropic in distribution, so turned patches need no augmentation. Widths and ranges are wide on purpose: a prior is only as
-good as its least usual training patch (Billot et al. 2023 for contrasts).
+times texture and a slow bias; air has none. One shell a patch: b is drawn anew each time, and
+several shells are several patches. Everything is isotropic in distribution, so turned patches need
+no augmentation. Widths and ranges are wide on purpose: a prior is only as good as its least usual
+training patch (Billot et al. 2023 for contrasts).
 
-The sample is x = (g S0, c_00, c_2m, c_4m): in the orthonormal basis the coefficients of N well spread directions have noise of variance
-4 pi sigma^2 / N, and g brings that of the b = 0 mean (n images) to the same: g^2 = 4 pi n / N. So x has white noise. A network is told
-b and g.
+The sample is x = (g S0, c_00, c_2m, c_4m): in the orthonormal basis the coefficients of N well
+spread directions have noise of variance 4 pi sigma^2 / N, and g brings that of the b = 0 mean (n
+images) to the same: g^2 = 4 pi n / N. So x has white noise. A network is told b and g.
 """
 
 from __future__ import annotations
@@ -32,14 +36,17 @@ from unfog.dmri.simulation.tissue import Space
 from unfog.errors import InputError
 
 CHANNELS = 1 + harmonics.count(ORDER)
-B_RANGE, GAIN_RANGE = (0.5, 3.0), (0.4, 2.2)  # ms/um^2;  g of a b = 0 image for each 75 directions, up to one for each 2.6
+# ms/um^2;  g of a b = 0 image for each 75 directions, up to one for each 2.6
+B_RANGE, GAIN_RANGE = ((0.5, 3.0), (0.4, 2.2))
 Y00 = math.sqrt(4 * math.pi)  # the coefficient of the constant 1
 VERSION = 1  # counts changes of what is drawn
 
 
 @dataclass(frozen=True)
 class Patch:
-    """``b0`` (side, side, side), ``coefficients`` (15, side, side, side) of the shell ``b`` in ms/um^2; white-matter b0 is near 1."""
+    """``b0`` (side, side, side), ``coefficients`` (15, side, side, side) of the shell ``b`` in
+    ms/um^2; white-matter b0 is near 1.
+    """
 
     b0: Tensor
     coefficients: Tensor
@@ -47,14 +54,18 @@ class Patch:
 
 
 def simulate(side: int, source: torch.Generator, b: float | None = None) -> Patch:
-    """One patch, a pure function of the generator's state; of the same tissue whichever ``b`` it is seen at, its own unless given."""
+    """One patch, a pure function of the generator's state; of the same tissue whichever ``b`` it is
+    seen at, its own unless given.
+    """
     space = Space(side, source)
     own = float(space.log_uniform(*B_RANGE))
     b = own if b is None else b
     fractions = tissue.tissues(space)
     s0 = torch.tensor([1.0, space.number(0.7, 1.6), space.number(1, 3)])[:, None] * fractions
     white = white_matter(space, b)
-    isotropic = s0[1] * grey_matter(space, b) + s0[2] * torch.exp(-b * space.varying(2.6, 3.2, 1)[0])
+    isotropic = s0[1] * grey_matter(space, b) + s0[2] * torch.exp(
+        -b * space.varying(2.6, 3.2, 1)[0]
+    )
     b0, coefficients = s0.sum(0), s0[0] * white
     coefficients[0] += Y00 * isotropic
     if space.happens(0.4):
@@ -68,7 +79,11 @@ def white_matter(space: Space, b: float) -> Tensor:
     """The response of fibre populations, (15, voxels), 1 at b = 0."""
     found = tissue.fibres(space)
     count = len(found.weights)
-    kernel = _stick_and_zeppelin(space, b, count) if space.happens(0.5) else _any_compartments(space, b, count)
+    kernel = (
+        _stick_and_zeppelin(space, b, count)
+        if space.happens(0.5)
+        else _any_compartments(space, b, count)
+    )
     kappa = space.varying(1.2, 4.5, count, 0.2).exp()
     coefficients = (found.weights * along(dispersed(kernel, kappa), found.directions)).sum(1)
     if space.happens(0.15):  # water that does not move in any direction seen
@@ -79,11 +94,15 @@ def white_matter(space: Space, b: float) -> Tensor:
 
 
 def _stick_and_zeppelin(space: Space, b: float, count: int) -> Tensor:
-    """Zonal coefficients (3, populations, voxels); perpendicular diffusivity by tortuosity, up to a fifth off."""
+    """Zonal coefficients (3, populations, voxels); perpendicular diffusivity by tortuosity, up to a
+    fifth off.
+    """
     inside, outside = space.varying(1.2, 2.8, count), space.varying(1.0, 2.6, count)
     fraction = space.varying(0.25, 0.85, count)
     across = ((1 - fraction) * outside * space.varying(0.8, 1.2, count)).clamp(max=2.6)
-    k = zonal(torch.stack([inside, outside]), torch.stack([torch.zeros_like(across), across]), b, ORDER)
+    k = zonal(
+        torch.stack([inside, outside]), torch.stack([torch.zeros_like(across), across]), b, ORDER
+    )
     return fraction * k[:, 0] + (1 - fraction) * k[:, 1]
 
 
@@ -92,18 +111,24 @@ def _any_compartments(space: Space, b: float, count: int) -> Tensor:
     parts = 1 + int(space.uniform(0, 3))
     along_fibre = torch.stack([space.varying(0.6, 2.8, count) for _ in range(parts)])
     across = torch.stack([space.varying(0, 0.9, count) for _ in range(parts)]) * along_fibre
-    share = torch.softmax(space.normal(parts, 1, 1) + space.smooth(parts, 3.0)[:, None] * space.number(0, 0.5), 0)
+    share = torch.softmax(
+        space.normal(parts, 1, 1) + space.smooth(parts, 3.0)[:, None] * space.number(0, 0.5), 0
+    )
     return (share * zonal(along_fibre, across, b, ORDER)).sum(1)
 
 
 def grey_matter(space: Space, b: float) -> Tensor:
-    """The isotropic response exp(-bD + K (bD)^2 / 6) of grey matter, (voxels,), kurtosis K, stopped before it would rise again."""
+    """The isotropic response exp(-bD + K (bD)^2 / 6) of grey matter, (voxels,), kurtosis K, stopped
+    before it would rise again.
+    """
     d, kurtosis = b * space.varying(0.5, 1.3, 1)[0], space.number(0, 0.8)
     d = d if kurtosis == 0 else d.clamp(max=3 / kurtosis)
     return torch.exp(-d + kurtosis * d**2 / 6)
 
 
-def _with_lesions(space: Space, b: float, b0: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+def _with_lesions(
+    space: Space, b: float, b0: Tensor, coefficients: Tensor
+) -> tuple[Tensor, Tensor]:
     """Blobs in turn replace part of what is there by an isotropic signal."""
     for share in tissue.blobs(space):
         s0, d = space.number(0.6, 2.2), space.number(0.8, 3)
@@ -114,7 +139,9 @@ def _with_lesions(space: Space, b: float, b0: Tensor, coefficients: Tensor) -> t
 
 
 def _intensity(space: Space) -> Tensor:
-    """What multiplies every signal of a voxel, (voxels,): scale, texture of a voxel's size, slow bias, and no signal in air."""
+    """What multiplies every signal of a voxel, (voxels,): scale, texture of a voxel's size, slow
+    bias, and no signal in air.
+    """
     texture = 1 + space.number(0, 0.08) * space.smooth(1, space.number(0.3, 1.2))[0]
     bias = torch.exp(space.number(0, 0.15) * space.smooth(1, space.log_uniform(5, 15))[0])
     return space.uniform(0.7, 1.35) * texture.clamp(min=0.5) * bias * tissue.presence(space)
@@ -122,16 +149,23 @@ def _intensity(space: Space) -> Tensor:
 
 @datasets.register("dmri-simulation")
 class Simulation(Dataset):
-    """``count`` patches of ``side`` voxels, made when asked for: patch i depends on (seed, i) alone."""
+    """``count`` patches of ``side`` voxels, made when asked for: patch i depends on (seed, i)
+    alone.
+    """
 
     def __init__(self, side: int = 16, count: int = 1_000_000, seed: int = 0) -> None:
         if side < 4 or count < 1:
-            raise InputError(f"Simulated patches need a side of at least 4 voxels and a count of at least 1, got {side} and {count}.")
+            raise InputError(
+                "Simulated patches need a side of at least 4 voxels and a count of at least 1, "
+                f"got {side} and {count}."
+            )
         self.name, self.shape = "dmri-simulation", (CHANNELS, side, side, side)
         self.side, self.count, self.seed = side, count, seed
         self.codec = {"name": "identity"}
         self.conditions = {"shell": {"name": "vector", "size": 2}}
-        self.fingerprint = hashlib.sha256(f"{self.name} {VERSION} {side} {count} {seed}".encode()).hexdigest()
+        self.fingerprint = hashlib.sha256(
+            f"{self.name} {VERSION} {side} {count} {seed}".encode()
+        ).hexdigest()
 
     def __len__(self) -> int:
         return self.count

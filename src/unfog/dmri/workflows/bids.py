@@ -20,50 +20,91 @@ from unfog.files.output import write_bytes
 from unfog.progress import progress_line
 
 T = TypeVar("T")
-Work = Callable[[Path, Tables, Path], dict[str, Any]]  # a scan, its tables and a new folder -> the summary of what was written there
+Work = Callable[
+    [Path, Tables, Path], dict[str, Any]
+]  # a scan, its tables and a new folder -> the summary of what was written there
 
 VERSION = "1.9.0"  # of BIDS
+# of files that are no maps
 LABELS = {
-    "dwi_denoised": "desc-denoised_dwi", "dwi_completed": "desc-completed_dwi", "mask": "desc-brain_mask", "report": "report",
-}  # of files that are no maps  # fmt: skip
+    "dwi_denoised": "desc-denoised_dwi",
+    "dwi_completed": "desc-completed_dwi",
+    "mask": "desc-brain_mask",
+    "report": "report",
+}
+# what those who go on need; other fields of a scan's sidecar may name a patient
 ACQUISITION = (
-    "EchoTime", "RepetitionTime", "FlipAngle", "MagneticFieldStrength", "PhaseEncodingDirection", "TotalReadoutTime",
-    "EffectiveEchoSpacing", "SliceTiming", "MultibandAccelerationFactor", "ParallelReductionFactorInPlane", "PartialFourier",
-)  # what those who go on need; other fields of a scan's sidecar may name a patient  # fmt: skip
+    "EchoTime",
+    "RepetitionTime",
+    "FlipAngle",
+    "MagneticFieldStrength",
+    "PhaseEncodingDirection",
+    "TotalReadoutTime",
+    "EffectiveEchoSpacing",
+    "SliceTiming",
+    "MultibandAccelerationFactor",
+    "ParallelReductionFactorInPlane",
+    "PartialFourier",
+)
 
 
 def each_scan(
-    source: Path, tables: Tables, out: Path, work: Work, *, command: str, mask: Path | None = None,
-    subjects: Sequence[str] | None = None, sessions: Sequence[str] | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """``work`` on the scan ``source``, or where that is a BIDS data set on each of its scans, into the new data set ``out``.
+    source: Path,
+    tables: Tables,
+    out: Path,
+    work: Work,
+    *,
+    command: str,
+    mask: Path | None = None,
+    subjects: Sequence[str] | None = None,
+    sessions: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """``work`` on the scan ``source``, or where that is a BIDS data set on each of its scans, into
+    the new data set ``out``.
 
     A scan without diffusion weighting is left out. A failure on the way leaves nothing.
     """
     if not source.is_dir():
         if subjects or sessions:
-            raise InputError(f"{source.name} is one scan; --subject and --session choose among those of a BIDS data set.")
+            raise InputError(
+                f"{source.name} is one scan; --subject and --session choose among those of a "
+                "BIDS data set."
+            )
         return work(source, tables, out)
     if any((tables.bvals, tables.bvecs, tables.grad, mask)):
-        raise InputError("A BIDS data set brings its own tables; leave --bvals, --bvecs, --grad and --mask out.")
+        raise InputError(
+            "A BIDS data set brings its own tables; leave --bvals, --bvecs, --grad and --mask out."
+        )
     check_new(out)
-    found, begun, told = read_bids(source, subjects or (), sessions or ()), time.perf_counter(), progress_line("scans")
-    weighted = [scan for scan in found.scans if not _tables(scan, tables.layout).read(np.eye(4)).b0.all()]
+    found, begun, told = (
+        read_bids(source, subjects or (), sessions or ()),
+        time.perf_counter(),
+        progress_line("scans"),
+    )
+    weighted = [
+        scan for scan in found.scans if not _tables(scan, tables.layout).read(np.eye(4)).b0.all()
+    ]
     if not weighted:
         raise InputError(f"No scan of {source} has diffusion weighting; check its .bval files.")
     with new_folder(out) as folder:
         summaries = {}
         for k, scan in enumerate(weighted):
             told(k + 1, len(weighted))
-            summaries[scan.stem] = _named(scan, partial(work, scan.path, _tables(scan, tables.layout), folder / "work"))
+            summaries[scan.stem] = _named(
+                scan, partial(work, scan.path, _tables(scan, tables.layout), folder / "work")
+            )
             _move(folder / "work", folder, scan, summaries[scan.stem])
         _write(folder / DESCRIPTION, _description(found, out, command))
         write_bytes(folder / ".bidsignore", b"*.html\n")
     return {
-        "out": str(out), "scans": len(weighted), "left out": [scan.stem for scan in found.scans if scan not in weighted],
-        "warnings": {stem: summary["warnings"] for stem, summary in summaries.items() if summary["warnings"]},
+        "out": str(out),
+        "scans": len(weighted),
+        "left out": [scan.stem for scan in found.scans if scan not in weighted],
+        "warnings": {
+            stem: summary["warnings"] for stem, summary in summaries.items() if summary["warnings"]
+        },
         "seconds": round(time.perf_counter() - begun, 1),
-    }  # fmt: skip
+    }
 
 
 def _tables(scan: Scan, layout: str) -> Tables:
@@ -75,11 +116,15 @@ def _named(scan: Scan, do: Callable[[], T]) -> T:
     try:
         return do()
     except InputError as error:
-        raise error if scan.stem in str(error) else InputError(f"{scan.path.name}: {error}") from error
+        raise (
+            error if scan.stem in str(error) else InputError(f"{scan.path.name}: {error}")
+        ) from error
 
 
 def _move(work: Path, folder: Path, scan: Scan, summary: Mapping[str, Any]) -> None:
-    """The files of one scan to their places and names, with sidecars: one for a series, one that all maps inherit."""
+    """The files of one scan to their places and names, with sidecars: one for a series, one that
+    all maps inherit.
+    """
     place = folder / scan.place
     place.mkdir(parents=True, exist_ok=True)
     told = {key: value for key, value in summary.items() if key not in ("out", "files", "seconds")}
@@ -93,23 +138,37 @@ def _move(work: Path, folder: Path, scan: Scan, summary: Mapping[str, Any]) -> N
         label = LABELS.get(name, f"desc-{name.replace('_', '')}_dwimap")
         file.rename(place / f"{scan.stem}_{label}.{kind}")
         if kind == "nii.gz" and not label.endswith("_dwimap"):
-            own = {"Type": "Brain"} if name == "mask" else kept | {"SkullStripped": name == "dwi_completed"}
+            own = (
+                {"Type": "Brain"}
+                if name == "mask"
+                else kept | {"SkullStripped": name == "dwi_completed"}
+            )
             _write(place / f"{scan.stem}_{label}.json", own | common)
     _write(place / f"{scan.stem}_dwimap.json", common)
     work.rmdir()
 
 
 def _description(source: DataSet, out: Path, command: str) -> dict[str, Any]:
-    """The derivatives' dataset_description.json; where they are, only if within the data set: paths elsewhere name people."""
+    """The derivatives' dataset_description.json; where they are, only if within the data set: paths
+    elsewhere name people.
+    """
     inside = source.root.resolve() in out.resolve().parents
-    above = "/".join([".."] * len(out.resolve().relative_to(source.root.resolve()).parts)) if inside else None
+    above = (
+        "/".join([".."] * len(out.resolve().relative_to(source.root.resolve()).parts))
+        if inside
+        else None
+    )
     origin = {"DOI": source.description.get("DatasetDOI"), "URL": above}
     return {
-        "Name": f"{command} of {source.description.get('Name', 'a data set')}", "BIDSVersion": VERSION, "DatasetType": "derivative",
+        "Name": f"{command} of {source.description.get('Name', 'a data set')}",
+        "BIDSVersion": VERSION,
+        "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "unfog", "Version": __version__, "Description": command}],
-        "SourceDatasets": [{key: value for key, value in origin.items() if value} or {"Version": "unknown"}],
+        "SourceDatasets": [
+            {key: value for key, value in origin.items() if value} or {"Version": "unknown"}
+        ],
         **({"DatasetLinks": {"raw": above}} if above else {}),
-    }  # fmt: skip
+    }
 
 
 def _write(path: Path, fields: Mapping[str, Any]) -> None:

@@ -22,47 +22,89 @@ from unfog.progress import progress_line
 from unfog.report import Page, Row, colour, grey
 from unfog.runs.run import Run
 
-LEAD = "A diffusion scan with the volumes of another gradient table: those measured denoised, the others predicted."
+LEAD = (
+    "A diffusion scan with the volumes of another gradient table: those measured denoised, "
+    "the others predicted."
+)
 FEW = "A shell has fewer than 15 directions: what they leave open of its harmonics is the prior's."
 
 
 def complete_file(
-    dwi: Path, tables: Tables, out: Path, *, target: Tables, mask: Path | None = None, coils: int = 1, prior: str = REFINER
+    dwi: Path,
+    tables: Tables,
+    out: Path,
+    *,
+    target: Tables,
+    mask: Path | None = None,
+    coils: int = 1,
+    prior: str = REFINER,
 ) -> dict[str, Any]:
-    """The volumes of the ``target`` tables into the new folder ``out``: dwi_completed and its table, std, report.html, summary.json."""
+    """The volumes of the ``target`` tables into the new folder ``out``: dwi_completed and its
+    table, std, report.html, summary.json.
+    """
     check_new(out)
     check_target(tables.read(np.eye(4)), target.read(np.eye(4)))  # before anything large is read
     run = Run.open(prior)
     series = Series.open(dwi, tables, mask)
     at, begun = target.read(series.stored.affine), time.perf_counter()
-    first = denoise(series.volume.data, series.gradients, series.inside, coils=coils, report=progress_line("denoising"))
+    first = denoise(
+        series.volume.data,
+        series.gradients,
+        series.inside,
+        coils=coils,
+        report=progress_line("denoising"),
+    )
     here, there = (table.along(series.volume.affine) for table in (series.gradients, at))
-    found = completed(InBfloat16(run.denoiser), first, here, there, series.inside, report=progress_line("completing"))
+    found = completed(
+        InBfloat16(run.denoiser),
+        first,
+        here,
+        there,
+        series.inside,
+        report=progress_line("completing"),
+    )
     volumes = {"dwi_completed": series.like(found.signal), "std": series.like(found.std)}
     with new_folder(out) as folder:
         files = series.write(folder, volumes)
-        write_fsl(at, folder / "dwi_completed.bval", folder / "dwi_completed.bvec", series.stored.affine)
+        write_fsl(
+            at, folder / "dwi_completed.bval", folder / "dwi_completed.bvec", series.stored.affine
+        )
         options = {"target volumes": len(at), "target shells": sizes(at), "coils": coils}
-        summary = series.summary(first, **options, prior=run.name, **{"prior sha256": run.weights_sha256}) | {"files": files}
+        summary = series.summary(
+            first, **options, prior=run.name, **{"prior sha256": run.weights_sha256}
+        ) | {"files": files}
         summary["warnings"] += [] if enough(series.gradients) else [FEW]
         _page(volumes, at, series, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _page(volumes: Mapping[str, Volume], at: GradientTable, series: Series, summary: Mapping[str, Any]) -> Page:
+def _page(
+    volumes: Mapping[str, Volume], at: GradientTable, series: Series, summary: Mapping[str, Any]
+) -> Page:
     """The page of upright volumes and the summary."""
     page = Page("unfog dmri complete", LEAD)
     page.facts(
-        [(f"{len(at)}", "volumes"), (f"{len(series.gradients)}", "were measured"), (f"{summary['noise']:.3g}", "the noise's deviation")]
+        [
+            (f"{len(at)}", "volumes"),
+            (f"{len(series.gradients)}", "were measured"),
+            (f"{summary['noise']:.3g}", "the noise's deviation"),
+        ]
     )
     if summary["warnings"]:
         page.warning("What to know about this scan", *summary["warnings"])
-    page.section("The signal", "One volume of each shell, and the standard deviation to expect of its error.")
+    page.section(
+        "The signal", "One volume of each shell, and the standard deviation to expect of its error."
+    )
     planes = planes_of(series.inside)
-    for name, some in {"b = 0": np.flatnonzero(at.b0), **{f"b = {b:.0f}": volumes for b, volumes in at.shells().items()}}.items():
+    for name, some in {
+        "b = 0": np.flatnonzero(at.b0),
+        **{f"b = {b:.0f}": volumes for b, volumes in at.shells().items()},
+    }.items():
         if len(some):
-            signal, std = (volumes[key].data[..., int(some[-1])] for key in ("dwi_completed", "std"))
+            signal, std = (
+                volumes[key].data[..., int(some[-1])] for key in ("dwi_completed", "std")
+            )
             top, wide = (float(np.percentile(x, 99.5)) or 1.0 for x in (signal, std))
             rows = [
                 Row("signal", [grey(x, 0, top) for x in cut(signal, planes)]),

@@ -25,57 +25,98 @@ from unfog.runs.run import Run
 
 
 def denoise_file(
-    dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, unbias: bool = True, prior: str = REFINER
+    dwi: Path,
+    tables: Tables,
+    out: Path,
+    *,
+    mask: Path | None = None,
+    coils: int = 1,
+    unbias: bool = True,
+    prior: str = REFINER,
 ) -> dict[str, Any]:
-    """Denoise a scan into the new folder ``out``, by low rank and then by a ``prior``, a run or ``none``.
+    """Denoise a scan into the new folder ``out``, by low rank and then by a ``prior``, a run or
+    ``none``.
 
-    It holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html and summary.json.
+    It holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html and
+    summary.json.
     """
     check_new(out)
     run = None if prior == "none" else Run.open(prior)
     series = Series.open(dwi, tables, mask)
     data, gradients, inside = series.volume.data, series.gradients, series.inside
     begun = time.perf_counter()
-    found = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising"))
+    found = denoise(
+        data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising")
+    )
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
     if run is not None and enough(gradients):
         table = gradients.along(series.volume.affine)
-        found = refine(InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining"))
+        found = refine(
+            InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining")
+        )
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
     maps = {
-        "dwi_denoised": found.signal, "noise": found.sigma, "residual": data - found.signal, "expected_error": found.expected_error,
+        "dwi_denoised": found.signal,
+        "noise": found.sigma,
+        "residual": data - found.signal,
+        "expected_error": found.expected_error,
         "mask": inside,
-    }  # fmt: skip
+    }
     with new_folder(out) as folder:
         volumes = {name: series.like(values) for name, values in maps.items()}
         files = series.write(folder, volumes)
-        write_fsl(gradients, folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", series.stored.affine)
-        removed = removed_over_noise(volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias))
+        write_fsl(
+            gradients,
+            folder / "dwi_denoised.bval",
+            folder / "dwi_denoised.bvec",
+            series.stored.affine,
+        )
+        removed = removed_over_noise(
+            volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias)
+        )
         summary = _summary(series, found, options, removed) | {"files": files}
         if run is not None and not enough(gradients):
-            summary["warnings"].append("A shell has fewer than 15 directions, too few for the prior: this is low rank alone.")
+            summary["warnings"].append(
+                "A shell has fewer than 15 directions, too few for the prior: this is low rank "
+                "alone."
+            )
         report_page(volumes, gradients, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 
-def _summary(series: Series, found: Denoised, options: dict[str, Any], removed: NDArray[Any]) -> dict[str, Any]:
+def _summary(
+    series: Series, found: Denoised, options: dict[str, Any], removed: NDArray[Any]
+) -> dict[str, Any]:
     """What is worth knowing of the scan and of what was done to it."""
     data, gradients, inside = series.volume.data, series.gradients, series.inside
     common = series.summary(found, **options)
     noisy = common["noise"] > 0
-    told = common.pop("warnings") + [text for text in (too_much_removed(removed) if noisy else None,) if text]
-    shells = signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients) if noisy else {}
+    told = common.pop("warnings") + [
+        text for text in (too_much_removed(removed) if noisy else None,) if text
+    ]
+    shells = (
+        signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients)
+        if noisy
+        else {}
+    )
     lags, white = residual_autocorrelation(data - found.signal, inside, gradients)
     return common | {
-        "seed": None, "signal to noise": {b: one._asdict() for b, one in shells.items()},
-        "residual autocorrelation": lags, "residual autocorrelation of white noise": white,
-        "removed over noise": float(np.sqrt(np.mean(removed**2))) if noisy else None, "warnings": told,
-    }  # fmt: skip
+        "seed": None,
+        "signal to noise": {b: one._asdict() for b, one in shells.items()},
+        "residual autocorrelation": lags,
+        "residual autocorrelation of white noise": white,
+        "removed over noise": float(np.sqrt(np.mean(removed**2))) if noisy else None,
+        "warnings": told,
+    }
 
 
-def _noise_power(found: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool) -> Callable[[int], NDArray[Any]]:
-    """The power of the noise in the voxels of a volume: about the signal beneath, or about the mean magnitude where its bias is kept."""
+def _noise_power(
+    found: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool
+) -> Callable[[int], NDArray[Any]]:
+    """The power of the noise in the voxels of a volume: about the signal beneath, or about the mean
+    magnitude where its bias is kept.
+    """
     sigma = found.sigma[inside]
     if unbias:
         return lambda k: magnitude_error(found.signal[inside, k], sigma, coils)

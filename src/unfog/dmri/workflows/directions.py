@@ -19,7 +19,9 @@ LEAST_FA, MOST = 0.2, 3000  # of a voxel with a stick, and sticks a picture
 
 @dataclass(frozen=True)
 class Directions:
-    """``axis`` (X, Y, Z, 3) unit vectors in world axes; ``fa`` and ``cone`` (X, Y, Z), the cone's half-angle in degrees, 0 without one."""
+    """``axis`` (X, Y, Z, 3) unit vectors in world axes; ``fa`` and ``cone`` (X, Y, Z), the cone's
+    half-angle in degrees, 0 without one.
+    """
 
     axis: Array
     fa: Array
@@ -39,16 +41,27 @@ def directions_of(data: Array, inside: NDArray[np.bool_], gradients: GradientTab
 
 
 def coloured(fa: Array, axis: Array) -> Picture:
-    """A slice (rows, columns) as colours: red to the side, green to the front, blue upwards, as bright as FA."""
+    """A slice (rows, columns) as colours: red to the side, green to the front, blue upwards, as
+    bright as FA.
+    """
     return np.asarray(np.rint(255 * (np.abs(axis) * fa[..., None]).clip(0, 1)), dtype=np.uint8)
 
 
 def sticks(axis: Array, fa: Array, cone: Array) -> tuple[Picture, list[Axis]]:
-    """An axial slice (rows, columns) of FA in grey with the axes of its fibrous voxels, every other one where there are too many."""
+    """An axial slice (rows, columns) of FA in grey with the axes of its fibrous voxels, every other
+    one where there are too many.
+    """
     where = np.argwhere(fa > LEAST_FA)
     step = 1 + int(len(where) > MOST)
     axes = [
-        Axis(int(r), int(c), float(axis[r, c, 0]), float(axis[r, c, 1]), _bright(axis[r, c]), float(cone[r, c]))
+        Axis(
+            int(r),
+            int(c),
+            float(axis[r, c, 0]),
+            float(axis[r, c, 1]),
+            _bright(axis[r, c]),
+            float(cone[r, c]),
+        )
         for r, c in where
         if r % step == 0 and c % step == 0
     ]

@@ -21,45 +21,85 @@ from unfog.progress import progress_line
 from unfog.report import Page, Row, colour
 from unfog.runs.run import Run
 
-LEAD = "Where the fibres of a diffusion scan point, and how surely: draws of the posterior, summed up voxel by voxel."
+LEAD = (
+    "Where the fibres of a diffusion scan point, and how surely: draws of the posterior, "
+    "summed up voxel by voxel."
+)
 BRIGHT = {"cone95": 30.0, "fa_mean": 1.0, "fa_std": 0.1}  # of the report
 MOST = 1 << 26  # numbers in the file of densities: 256 MB
 LAYOUT = "volume 15 k + j is coefficient j of draw k, in MRtrix's basis and order, to order 4"
 NOT_WHITE = ("denoised already", "interpolated", "correlated")  # words of warnings
 UNLIKE = (
-    "The mean leaves {:.1f} times what its draws say of the harmonics of order 2: directions vary from voxel to voxel in ways that "
+    "The mean leaves {:.1f} times what its draws say of the harmonics of order 2: directions "
+    "vary from voxel to voxel in ways that "
     "the prior does not know, so neither directions nor cones are to be trusted."
 )
-LARGEST = 1.25  # phantoms come to 1.03 at most, fibres of each voxel by themselves (DIPY's FORCE) to 3.5
-NARROW = "Cones and deviations hold for noise as it was acquired, white; here it is not, so they are too narrow."
+LARGEST = (
+    1.25  # phantoms come to 1.03 at most, fibres of each voxel by themselves (DIPY's FORCE) to 3.5
+)
+NARROW = (
+    "Cones and deviations hold for noise as it was acquired, white; here it is not, so "
+    "they are too narrow."
+)
 
 
 def fod_file(
-    dwi: Path, tables: Tables, out: Path, *, mask: Path | None = None, coils: int = 1, samples: int = 200, prior: str = PRIOR, seed: int = 0
+    dwi: Path,
+    tables: Tables,
+    out: Path,
+    *,
+    mask: Path | None = None,
+    coils: int = 1,
+    samples: int = 200,
+    prior: str = PRIOR,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """Posterior draws, summed up in the new folder ``out``: direction (world axes), cone95, cone50, fa_mean, fa_std, md_mean, md_std,
-    fod_sh_samples (X, Y, Z, 15 x draws, as many as go into 256 MB), report.html and summary.json."""
+    """Posterior draws, summed up in the new folder ``out``: direction (world axes), cone95, cone50,
+    fa_mean, fa_std, md_mean, md_std, fod_sh_samples (X, Y, Z, 15 x draws, as many as go into 256
+    MB), report.html and summary.json.
+    """
     check_new(out)
     chosen_shell(tables.read(np.eye(4)))  # before anything large is read
     run = Run.open(prior)
     series = Series.open(dwi, tables, mask)
     data, gradients, begun = series.volume.data, series.gradients, time.perf_counter()
-    first = denoise(data, gradients, series.inside, coils=coils, report=progress_line("finding the noise"))
+    first = denoise(
+        data, gradients, series.inside, coils=coils, report=progress_line("finding the noise")
+    )
     volumes, scales = chosen_shell(gradients), fod_scales(run)
     table = gradients[volumes]
     kept = int(np.clip(MOST // (15 * series.inside.size), 1, samples))
     found = drawn(
-        InBfloat16(run.denoiser), first, gradients, volumes, series.inside, draws=samples, kept=kept, scales=scales, seed=seed,
+        InBfloat16(run.denoiser),
+        first,
+        gradients,
+        volumes,
+        series.inside,
+        draws=samples,
+        kept=kept,
+        scales=scales,
+        seed=seed,
         report=progress_line("drawing"),
-    )  # fmt: skip
+    )
     maps = _volumes(series, found)
     with new_folder(out) as folder:
         files = series.write(folder, maps)
         summary = series.summary(
-            first, coils=coils, samples=samples, seed=seed, shell=round(float(table.bvals[~table.b0].mean())), prior=run.name,
-            **{"prior sha256": run.weights_sha256, "scales": scales, "fod samples": kept, "fod layout": LAYOUT,
-               "response": found.response.tolist(), "misfit": found.maps.misfit.round(3).tolist()},
-        ) | {"files": files}  # fmt: skip
+            first,
+            coils=coils,
+            samples=samples,
+            seed=seed,
+            shell=round(float(table.bvals[~table.b0].mean())),
+            prior=run.name,
+            **{
+                "prior sha256": run.weights_sha256,
+                "scales": scales,
+                "fod samples": kept,
+                "fod layout": LAYOUT,
+                "response": found.response.tolist(),
+                "misfit": found.maps.misfit.round(3).tolist(),
+            },
+        ) | {"files": files}
         if any(words in text for words in NOT_WHITE for text in summary["warnings"]):
             summary["warnings"].append(NARROW)
         if found.maps.misfit[1] > LARGEST:
@@ -72,7 +112,9 @@ def fod_file(
 def _volumes(series: Series, found: Fod) -> dict[str, Volume]:
     names = ("direction", "cone95", "cone50", "fa_mean", "fa_std", "md_mean", "md_std")
     densities = np.moveaxis(found.samples, -1, -2).reshape(*found.samples.shape[:3], -1)
-    return {name: series.like(getattr(found.maps, name)) for name in names} | {"fod_sh_samples": series.like(densities)}
+    return {name: series.like(getattr(found.maps, name)) for name in names} | {
+        "fod_sh_samples": series.like(densities)
+    }
 
 
 def _page(maps: Mapping[str, Volume], series: Series, summary: Mapping[str, Any]) -> Page:
@@ -91,12 +133,30 @@ def _page(maps: Mapping[str, Volume], series: Series, summary: Mapping[str, Any]
         page.warning("What to know about this scan", *summary["warnings"])
     planes = planes_of(inside)
     axis, fa, cone95 = (maps[name].data for name in ("direction", "fa_mean", "cone95"))
-    page.section("Directions", "Red to the side, green to the front, blue upwards, as bright as the mean FA; and how far they may be off.")
-    rows = [Row("direction", [coloured(*pair) for pair in zip(cut(fa, planes), cut(axis, planes), strict=True)])]
-    rows += [Row(name, [colour(x, 0, top) for x in cut(maps[name].data, planes)]) for name, top in BRIGHT.items()]
-    page.pictures(rows, "The 95 % cone, bright at 30 degrees; FA, at 1; its standard deviation, at .1.")
+    page.section(
+        "Directions",
+        "Red to the side, green to the front, blue upwards, as bright as the mean FA; and how "
+        "far they may be off.",
+    )
+    rows = [
+        Row(
+            "direction",
+            [coloured(*pair) for pair in zip(cut(fa, planes), cut(axis, planes), strict=True)],
+        )
+    ]
+    rows += [
+        Row(name, [colour(x, 0, top) for x in cut(maps[name].data, planes)])
+        for name, top in BRIGHT.items()
+    ]
+    page.pictures(
+        rows, "The 95 % cone, bright at 30 degrees; FA, at 1; its standard deviation, at .1."
+    )
     along = Directions(axis, fa, cone95).along(series.volume.affine)
     grids = zip(*(cut(each, planes[len(planes) // 2 :][:1]) for each in along), strict=True)
-    page.glyphs([sticks(*grid) for grid in grids], "cones over FA", "Each direction in the middle of its 95 % cone, over FA (white is 1).")
+    page.glyphs(
+        [sticks(*grid) for grid in grids],
+        "cones over FA",
+        "Each direction in the middle of its 95 % cone, over FA (white is 1).",
+    )
     provenance(page, summary)
     return page

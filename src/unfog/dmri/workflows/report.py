@@ -1,4 +1,6 @@
-"""``unfog dmri report``: one page about a denoised scan, from the files that ``unfog dmri denoise`` wrote."""
+"""``unfog dmri report``: one page about a denoised scan, from the files that ``unfog dmri denoise``
+wrote.
+"""
 
 from __future__ import annotations
 
@@ -21,20 +23,43 @@ from unfog.report import Line, Page, Row, colour, grey
 Array = NDArray[np.float32]
 LEAD = "A diffusion scan before and after denoising, what was taken away, and what is read from it."
 SLICES, STICKS = 5, 2  # axial slices shown, and those with directions drawn
-FIGURES = {"noise", "components", "signal to noise", "residual autocorrelation", "warnings"}  # of a summary
-MAPS, CONES = ("dwi_denoised", "residual", "noise", "expected_error", "mask"), ("direction", "cone95")
+# of a summary
+FIGURES = {"noise", "components", "signal to noise", "residual autocorrelation", "warnings"}
+MAPS, CONES = (
+    ("dwi_denoised", "residual", "noise", "expected_error", "mask"),
+    ("direction", "cone95"),
+)
 
 
 def write_report(folder: Path) -> dict[str, Any]:
-    """``report.html`` in ``folder``, written whole or not at all; with cones where maps direction and cone95 lie there too."""
-    missing = [name for name in (*(f"{n}.nii.gz" for n in MAPS), "summary.json") if not (folder / name).is_file()]
+    """``report.html`` in ``folder``, written whole or not at all; with cones where maps direction
+    and cone95 lie there too.
+    """
+    missing = [
+        name
+        for name in (*(f"{n}.nii.gz" for n in MAPS), "summary.json")
+        if not (folder / name).is_file()
+    ]
     if missing:
-        raise InputError(f"{folder} lacks {missing[0]}; give a folder that unfog dmri denoise wrote.")
+        raise InputError(
+            f"{folder} lacks {missing[0]}; give a folder that unfog dmri denoise wrote."
+        )
     after = read_nifti(folder / "dwi_denoised.nii.gz")
-    gradients = read_fsl(folder / "dwi_denoised.bval", folder / "dwi_denoised.bvec", after.affine, after.data.shape[3])
+    gradients = read_fsl(
+        folder / "dwi_denoised.bval",
+        folder / "dwi_denoised.bvec",
+        after.affine,
+        after.data.shape[3],
+    )
     cones = CONES if all((folder / f"{name}.nii.gz").is_file() for name in CONES) else ()
     volumes = {name: standing(read_nifti(folder / f"{name}.nii.gz")) for name in (*MAPS, *cones)}
-    return {"report": str(report_page(volumes, gradients, _summary(folder / "summary.json")).write(folder / "report.html"))}
+    return {
+        "report": str(
+            report_page(volumes, gradients, _summary(folder / "summary.json")).write(
+                folder / "report.html"
+            )
+        )
+    }
 
 
 def _summary(path: Path) -> dict[str, Any]:
@@ -43,16 +68,25 @@ def _summary(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path.name} is not JSON; denoise the scan again.") from error
     if not isinstance(summary, dict) or not summary.keys() >= FIGURES:
-        raise InputError(f"{path.name} is not that of a denoised scan; give a folder that unfog dmri denoise wrote.")
+        raise InputError(
+            f"{path.name} is not that of a denoised scan; give a folder that unfog dmri denoise "
+            "wrote."
+        )
     return summary
 
 
-def report_page(volumes: Mapping[str, Volume], gradients: GradientTable, summary: Mapping[str, Any]) -> Page:
+def report_page(
+    volumes: Mapping[str, Volume], gradients: GradientTable, summary: Mapping[str, Any]
+) -> Page:
     """The page of upright volumes, by their names, and the summary."""
     page = Page("unfog dmri", LEAD)
-    facts = [(f"{summary['noise']:.3g}", "the noise's standard deviation"), (str(summary["components"]), "components above it")]
+    facts = [
+        (f"{summary['noise']:.3g}", "the noise's standard deviation"),
+        (str(summary["components"]), "components above it"),
+    ]
     facts += [
-        (f"{one['before']:.1f} to {one['after']:.1f}", f"signal to noise at b = {b}") for b, one in summary["signal to noise"].items()
+        (f"{one['before']:.1f} to {one['after']:.1f}", f"signal to noise at b = {b}")
+        for b, one in summary["signal to noise"].items()
     ]
     page.facts(facts)
     if summary["warnings"]:
@@ -72,7 +106,11 @@ def report_page(volumes: Mapping[str, Volume], gradients: GradientTable, summary
 def planes_of(inside: NDArray[np.bool_]) -> list[int]:
     """Axial slices spread over the head."""
     held = np.flatnonzero(inside.any((0, 1)))
-    return sorted({int(held[round(q * (len(held) - 1))]) for q in np.linspace(0.1, 0.9, SLICES)}) if len(held) else [0]
+    return (
+        sorted({int(held[round(q * (len(held) - 1))]) for q in np.linspace(0.1, 0.9, SLICES)})
+        if len(held)
+        else [0]
+    )
 
 
 def cut(data: Array, planes: list[int]) -> list[Array]:
@@ -81,19 +119,37 @@ def cut(data: Array, planes: list[int]) -> list[Array]:
     return [slices[k, 0] for k in planes]
 
 
-def _signals(page: Page, after: Array, before: Array, residual: Array, gradients: GradientTable, sigma: float, planes: list[int]) -> None:
-    page.section("The signal", "One volume of each shell, before and after, and the difference between them, which should look like noise.")
-    shown = {"b = 0": np.flatnonzero(gradients.b0), **{f"b = {b:.0f}": volumes for b, volumes in gradients.shells().items()}}
+def _signals(
+    page: Page,
+    after: Array,
+    before: Array,
+    residual: Array,
+    gradients: GradientTable,
+    sigma: float,
+    planes: list[int],
+) -> None:
+    page.section(
+        "The signal",
+        "One volume of each shell, before and after, and the difference between them, which "
+        "should look like noise.",
+    )
+    shown = {
+        "b = 0": np.flatnonzero(gradients.b0),
+        **{f"b = {b:.0f}": volumes for b, volumes in gradients.shells().items()},
+    }
     for name, volumes in shown.items():
         if len(volumes):
             k = int(volumes[0])
             top, wide = float(np.percentile(after[..., k], 99.5)) or 1.0, max(3 * sigma, 1e-6)
             first, second = (
-                Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)]) for label, data in (("before", before), ("after", after))
+                Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)])
+                for label, data in (("before", before), ("after", after))
             )
             page.flicker(first, second, f"{name}: white is {top:.3g}.")
             removed = Row("", [grey(x, -wide, wide) for x in cut(residual[..., k], planes)])
-            page.pictures([removed], f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}.")
+            page.pictures(
+                [removed], f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}."
+            )
 
 
 def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
@@ -103,14 +159,25 @@ def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
         Row(label, [colour(x, 0, top) for x in cut(volumes[key].data, planes)])
         for label, key in (("noise", "noise"), ("expected error", "expected_error"))
     ]
-    page.pictures(rows, f"The noise's standard deviation, and the error to expect of the denoised signal; bright at {top:.3g}.")
+    page.pictures(
+        rows,
+        "The noise's standard deviation, and the error to expect of the denoised signal; bright "
+        f"at {top:.3g}.",
+    )
 
 
 def _directions(
-    page: Page, volumes: Mapping[str, Volume], before: Array, inside: NDArray[np.bool_], gradients: GradientTable, planes: list[int]
+    page: Page,
+    volumes: Mapping[str, Volume],
+    before: Array,
+    inside: NDArray[np.bool_],
+    gradients: GradientTable,
+    planes: list[int],
 ) -> None:
     page.section(
-        "Directions", "The principal direction by a tensor fit: red to the side, green to the front, blue upwards, as bright as the FA."
+        "Directions",
+        "The principal direction by a tensor fit: red to the side, green to the front, blue "
+        "upwards, as bright as the FA.",
     )
     after, shown = volumes["dwi_denoised"], inside & np.isin(np.arange(inside.shape[2]), planes)
     try:
@@ -119,39 +186,76 @@ def _directions(
         page.text(str(error))
         return
     first, second = (
-        Row(label, [coloured(*maps) for maps in zip(cut(one.fa, planes), cut(one.axis, planes), strict=True)])
+        Row(
+            label,
+            [
+                coloured(*maps)
+                for maps in zip(cut(one.fa, planes), cut(one.axis, planes), strict=True)
+            ],
+        )
         for label, one in zip(("before", "after"), found, strict=True)
     )
     page.flicker(first, second, "Colour-coded directions in the mask.")
     given = CONES[0] in volumes
-    drawn = Directions(volumes["direction"].data, found[1].fa, volumes["cone95"].data) if given else found[1]
+    drawn = (
+        Directions(volumes["direction"].data, found[1].fa, volumes["cone95"].data)
+        if given
+        else found[1]
+    )
     some = sorted({planes[(k + 1) * len(planes) // (STICKS + 1)] for k in range(STICKS)})
     grids = zip(*(cut(map_, some) for map_ in drawn.along(after.affine)), strict=True)
     wide = " in the middle of the cone that holds it with 95 %" if given else ""
-    page.glyphs([sticks(*grid) for grid in grids], "directions over FA", f"Each voxel's direction{wide}, over FA (white is 1).")
+    page.glyphs(
+        [sticks(*grid) for grid in grids],
+        "directions over FA",
+        f"Each voxel's direction{wide}, over FA (white is 1).",
+    )
 
 
 def _shells(page: Page, summary: Mapping[str, Any]) -> None:
     page.section(
-        "Signal to noise", "Over the noise before, over the expected error after: medians over the mask of the mean over a shell's volumes."
+        "Signal to noise",
+        "Over the noise before, over the expected error after: medians over the mask of the mean "
+        "over a shell's volumes.",
     )
-    rows = [[f"b = {b}", *(f"{one[key]:.3g}" for key in ("signal", "before", "after"))] for b, one in summary["signal to noise"].items()]
+    rows = [
+        [f"b = {b}", *(f"{one[key]:.3g}" for key in ("signal", "before", "after"))]
+        for b, one in summary["signal to noise"].items()
+    ]
     if rows:
         page.table(["shell", "signal", "before", "after"], rows, "Signal to noise, shell by shell.")
 
 
-def _removed(page: Page, residual: Array, inside: NDArray[np.bool_], gradients: GradientTable, summary: Mapping[str, Any]) -> None:
-    page.section("What was removed", "A volume that stands out moved, dropped out, or holds signal that was taken for noise.")
+def _removed(
+    page: Page,
+    residual: Array,
+    inside: NDArray[np.bool_],
+    gradients: GradientTable,
+    summary: Mapping[str, Any],
+) -> None:
+    page.section(
+        "What was removed",
+        "A volume that stands out moved, dropped out, or holds signal that was taken for noise.",
+    )
     size = [float(np.sqrt(np.mean(residual[inside, k] ** 2))) for k in range(len(gradients))]
     page.chart(
-        [Line(list(range(len(gradients))), size, "removed")], "volume", "root mean square", "The size of what was removed from each volume."
+        [Line(list(range(len(gradients))), size, "removed")],
+        "volume",
+        "root mean square",
+        "The size of what was removed from each volume.",
     )
-    lags, white = summary["residual autocorrelation"], summary["residual autocorrelation of white noise"]
-    rows = [[f"along {axis}", *(f"{value:+.3f}" for value in values)] for axis, values in lags.items()]
+    lags, white = (
+        summary["residual autocorrelation"],
+        summary["residual autocorrelation of white noise"],
+    )
+    rows = [
+        [f"along {axis}", *(f"{value:+.3f}" for value in values)] for axis, values in lags.items()
+    ]
     count = max(len(values) for values in lags.values())
     rows.append(["white noise", *[f"0 +- {white:.1g}"] * count])
     caption = (
-        "How alike what was removed is in voxels so far apart: a little below 0 where noise is white, above where the scanner shared it."
+        "How alike what was removed is in voxels so far apart: a little below 0 where "
+        "noise is white, above where the scanner shared it."
     )
     page.table(["autocorrelation", *(f"{k + 1} apart" for k in range(count))], rows, caption)
 
@@ -160,5 +264,7 @@ def provenance(page: Page, summary: Mapping[str, Any]) -> None:
     """How a result was made, of what its summary holds."""
     elsewhere = ("warnings", "files", "signal to noise", "residual autocorrelation")
     shown = {key: value for key, value in summary.items() if key not in elsewhere}
-    told = shown | ({"seed": "none: nothing is drawn at random"} if shown.get("seed") is None else {})
+    told = shown | (
+        {"seed": "none: nothing is drawn at random"} if shown.get("seed") is None else {}
+    )
     page.provenance(told, "The version, the prior by the SHA-256 of its weights, and all options.")

@@ -25,7 +25,9 @@ PRIOR = "dmri"  # for raw signals, whose noise is white
 
 @dataclass(frozen=True)
 class Tables:
-    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one. Options that name them begin with ``prefix``."""
+    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one. Options
+    that name them begin with ``prefix``.
+    """
 
     bvals: Path | None = None
     bvecs: Path | None = None
@@ -37,10 +39,16 @@ class Tables:
         """The table of a scan with ``affine`` (4, 4) and so many ``volumes``."""
         if self.grad is not None:
             if self.bvals or self.bvecs:
-                raise InputError(f"Give --{self.prefix}grad, or --{self.prefix}bvals and --{self.prefix}bvecs, but not both.")
+                raise InputError(
+                    f"Give --{self.prefix}grad, or --{self.prefix}bvals and "
+                    f"--{self.prefix}bvecs, but not both."
+                )
             return read_mrtrix(self.grad, volumes)
         if self.bvals is None or self.bvecs is None:
-            raise InputError(f"A scan needs its gradients: give --{self.prefix}bvals and --{self.prefix}bvecs, or --{self.prefix}grad.")
+            raise InputError(
+                f"A scan needs its gradients: give --{self.prefix}bvals and "
+                f"--{self.prefix}bvecs, or --{self.prefix}grad."
+            )
         return read_fsl(self.bvals, self.bvecs, affine, volumes, self.layout)
 
 
@@ -49,14 +57,18 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
     tables.read(np.eye(4))
     volume = read_nifti(dwi)
     if volume.data.ndim != 4:
-        raise InputError(f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole.")
+        raise InputError(
+            f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole."
+        )
     return volume, tables.read(volume.affine, volume.data.shape[3])
 
 
 @dataclass(frozen=True)
 class Series:
-    """A scan as it is ``stored`` and upright, so that it has one answer whichever of the 48 ways its voxels are stored; its
-    ``gradients`` in world axes; ``inside`` (X, Y, Z) where the head is, upright."""
+    """A scan as it is ``stored`` and upright, so that it has one answer whichever of the 48 ways
+    its voxels are stored; its ``gradients`` in world axes; ``inside`` (X, Y, Z) where the head is,
+    upright.
+    """
 
     stored: Volume
     volume: Volume
@@ -68,7 +80,11 @@ class Series:
         """The scan in a file; the head is found, unless there is a ``mask``."""
         stored, gradients = read_series(dwi, tables)
         volume = standing(stored)
-        inside = brain_mask(volume, gradients) if mask is None else standing(_mask(mask, stored)).data > 0
+        inside = (
+            brain_mask(volume, gradients)
+            if mask is None
+            else standing(_mask(mask, stored)).data > 0
+        )
         return cls(stored, volume, gradients, inside)
 
     def like(self, data: NDArray[Any]) -> Volume:
@@ -77,19 +93,30 @@ class Series:
 
     def write(self, folder: Path, maps: Mapping[str, Volume]) -> list[str]:
         """Write upright volumes as the scan is stored; the names of their files."""
-        return [write_nifti(folder / f"{name}.nii.gz", as_stored(x.data, self.stored), self.stored).name for name, x in maps.items()]
+        return [
+            write_nifti(folder / f"{name}.nii.gz", as_stored(x.data, self.stored), self.stored).name
+            for name, x in maps.items()
+        ]
 
     def summary(self, found: Denoised, **options: Any) -> dict[str, Any]:
         """What is worth knowing of the scan, of its noise and of what was done to it."""
         volume, gradients, inside = self.volume, self.gradients, self.inside
         return {
-            "input": volume.path.name if volume.path else "", "unfog": __version__, "volumes": len(gradients),
-            "b0 volumes": int(gradients.b0.sum()), "shells": sizes(gradients), "voxels": int(inside.sum()), **options,
+            "input": volume.path.name if volume.path else "",
+            "unfog": __version__,
+            "volumes": len(gradients),
+            "b0 volumes": int(gradients.b0.sum()),
+            "shells": sizes(gradients),
+            "voxels": int(inside.sum()),
+            **options,
             "noise": float(np.median(found.sigma[inside])),
             "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
             "components": found.noise.components.axes.shape[1],
-            "warnings": [*volume.notes, *warnings_of(volume.data, gradients, inside, volume.affine, found.noise)],
-        }  # fmt: skip
+            "warnings": [
+                *volume.notes,
+                *warnings_of(volume.data, gradients, inside, volume.affine, found.noise),
+            ],
+        }
 
 
 def sizes(gradients: GradientTable) -> dict[str, int]:
@@ -99,8 +126,12 @@ def sizes(gradients: GradientTable) -> dict[str, int]:
 
 def _mask(path: Path, volume: Volume) -> Volume:
     given = read_nifti(path)
-    if given.data.shape != volume.data.shape[:3] or not np.allclose(given.affine, volume.affine, atol=0.05 * min(volume.zooms)):
-        raise InputError(f"{path.name} is not on the scan's grid (shape or affine differ); make the mask on it.")
+    if given.data.shape != volume.data.shape[:3] or not np.allclose(
+        given.affine, volume.affine, atol=0.05 * min(volume.zooms)
+    ):
+        raise InputError(
+            f"{path.name} is not on the scan's grid (shape or affine differ); make the mask on it."
+        )
     if not (given.data > 0).any():
         raise InputError(f"{path.name} is empty; mark the voxels to denoise with values above 0.")
     return given

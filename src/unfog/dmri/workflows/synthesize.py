@@ -1,4 +1,6 @@
-"""``unfog dmri synthesize``: a phantom as files, to test what is done to scans and what is read from them."""
+"""``unfog dmri synthesize``: a phantom as files, to test what is done to scans and what is read
+from them.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,18 @@ WHITE = 1000.0  # what white matter's signal without weighting is written as
 
 
 def synthesize_files(
-    tables: Tables, out: Path, *, snr: float, coils: int = 1, tissue: tuple[Path, Path, Path] | None = None,
-    like: Path | None = None, seed: int = 0,
-) -> dict[str, Any]:  # fmt: skip
-    """A scan with noise, the same without, directions (X, Y, Z, 9), fractions (X, Y, Z, 6) and mask in the new folder ``out``."""
+    tables: Tables,
+    out: Path,
+    *,
+    snr: float,
+    coils: int = 1,
+    tissue: tuple[Path, Path, Path] | None = None,
+    like: Path | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """A scan with noise, the same without, directions (X, Y, Z, 9), fractions (X, Y, Z, 6) and mask
+    in the new folder ``out``.
+    """
     check_new(out)
     if not (math.isfinite(snr) and snr > 0):
         raise InputError(f"The signal-to-noise ratio is a number above 0, not {snr:g}.")
@@ -39,30 +49,60 @@ def synthesize_files(
     phantom = make_phantom(gradients, seed, anatomy)
     scale = WHITE / phantom.b0
     clean = torch.from_numpy(scale * phantom.signal).float().movedim(3, 0)
-    noisy = add_magnitude_noise(clean, WHITE / snr, generator(seed, "noise"), coils).movedim(0, 3).numpy()
+    noisy = (
+        add_magnitude_noise(clean, WHITE / snr, generator(seed, "noise"), coils)
+        .movedim(0, 3)
+        .numpy()
+    )
     with new_folder(out) as folder:
         maps = {
-            "dwi": noisy, "dwi_noisefree": clean.movedim(0, 3).numpy(), "fractions": phantom.fractions,
-            "directions": phantom.directions.reshape(*phantom.mask.shape, -1), "mask": phantom.mask,
-        }  # fmt: skip
+            "dwi": noisy,
+            "dwi_noisefree": clean.movedim(0, 3).numpy(),
+            "fractions": phantom.fractions,
+            "directions": phantom.directions.reshape(*phantom.mask.shape, -1),
+            "mask": phantom.mask,
+        }
         like_volume = new_volume(noisy, phantom.affine, code=space)
-        files = [write_nifti(folder / f"{name}.nii.gz", values, like_volume).name for name, values in maps.items()]
+        files = [
+            write_nifti(folder / f"{name}.nii.gz", values, like_volume).name
+            for name, values in maps.items()
+        ]
         write_fsl(gradients, folder / "dwi.bval", folder / "dwi.bvec", phantom.affine)
         summary = {
-            "unfog": __version__, "seed": seed, "snr": snr, "coils": coils, "noise": WHITE / snr, "volumes": len(gradients),
-            "voxels": int(phantom.mask.sum()), "white matter": int(phantom.white.sum()),
+            "unfog": __version__,
+            "seed": seed,
+            "snr": snr,
+            "coils": coils,
+            "noise": WHITE / snr,
+            "volumes": len(gradients),
+            "voxels": int(phantom.mask.sum()),
+            "white matter": int(phantom.white.sum()),
             "anatomy": "tissue maps" if tissue else "a scan" if like else "MNI152",
-            "fractions": ["callosal", "corticospinal", "association", "grey matter", "fluid", "lesion"], "files": files,
-        }  # fmt: skip
+            "fractions": [
+                "callosal",
+                "corticospinal",
+                "association",
+                "grey matter",
+                "fluid",
+                "lesion",
+            ],
+            "files": files,
+        }
         write_summary(folder, summary)
     return {"out": str(out), **summary}
 
 
-def _setting(tables: Tables, tissue: tuple[Path, Path, Path] | None, like: Path | None) -> tuple[GradientTable, Anatomy, str]:
+def _setting(
+    tables: Tables, tissue: tuple[Path, Path, Path] | None, like: Path | None
+) -> tuple[GradientTable, Anatomy, str]:
     """The table, the anatomy and the name of its space."""
     if like is not None:
         volume, gradients = read_series(like, tables)
-        return gradients, anatomy_like(volume.data, gradients, brain_mask(volume, gradients), volume.affine), "scanner"
+        return (
+            gradients,
+            anatomy_like(volume.data, gradients, brain_mask(volume, gradients), volume.affine),
+            "scanner",
+        )
     if tissue is not None:
         white, grey, fluid = (read_nifti(path) for path in tissue)
         return tables.read(white.affine), anatomy_of_maps(white, grey, fluid), "scanner"

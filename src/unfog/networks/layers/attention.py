@@ -2,8 +2,8 @@ r"""Attention over the positions of a feature map (Vaswani et al. 2017):
 
     out = V softmax(K^T Q / sqrt(d)),   with columns as positions.
 
-Channels stay first throughout, so nothing is transposed on the way in or out. Plain batched products are twice as fast
-in bfloat16 on a CPU, at the few heads used here, as the fused kernel.
+Channels stay first throughout, so nothing is transposed on the way in or out. Plain batched
+products are twice as fast in bfloat16 on a CPU, at the few heads used here, as the fused kernel.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from unfog.networks.layers.normalisation import GroupNorm
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """Queries (batch, channels, n), keys and values (batch, channels, m), mask (batch, m) True where a key counts.
+    """Queries (batch, channels, n), keys and values (batch, channels, m), mask (batch, m) True
+    where a key counts.
 
     Where no key counts the answer is zero.
     """
@@ -28,16 +29,23 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
     else:
         counts = mask.bool().repeat_interleave(heads, 0)[:, None]
         weights = scores.masked_fill(~counts, torch.finfo(scores.dtype).min).softmax(-1) * counts
-    return torch.bmm(v, weights.to(v.dtype).transpose(1, 2)).reshape(len(q) // heads, -1, q.shape[-1])
+    return torch.bmm(v, weights.to(v.dtype).transpose(1, 2)).reshape(
+        len(q) // heads, -1, q.shape[-1]
+    )
 
 
 class Attention(nn.Module):
-    """What self- and cross-attention share: a residual branch on (batch, channels, *space), in heads of ``head_dim`` (None: one head)."""
+    """What self- and cross-attention share: a residual branch on (batch, channels, *space), in
+    heads of ``head_dim`` (None: one head).
+    """
 
     def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float) -> None:
         super().__init__()
         if head_dim is not None and (head_dim < 1 or channels % head_dim):
-            raise InputError(f"{channels} channels do not divide into heads of {head_dim}; choose a 'head_dim' that does at every level.")
+            raise InputError(
+                f"{channels} channels do not divide into heads of {head_dim}; choose a "
+                "'head_dim' that does at every level."
+            )
         self.heads = channels // (head_dim or channels)
         self.norm = GroupNorm(groups, channels, eps)
         self.out = nn.Conv1d(channels, channels, 1)
@@ -63,7 +71,9 @@ class SelfAttention(Attention):
 class CrossAttention(Attention):
     """Every position looks at the tokens of the context, (batch, length, token_width)."""
 
-    def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float, token_width: int) -> None:
+    def __init__(
+        self, channels: int, head_dim: int | None, groups: int, eps: float, token_width: int
+    ) -> None:
         super().__init__(channels, head_dim, groups, eps)
         self.q = nn.Conv1d(channels, channels, 1)
         self.kv = nn.Conv1d(token_width, 2 * channels, 1)
@@ -71,4 +81,6 @@ class CrossAttention(Attention):
     def forward(self, x: Tensor, context: Context) -> Tensor:
         assert context.tokens is not None
         k, v = self.kv(context.tokens.to(self.kv.weight.dtype).transpose(1, 2)).chunk(2, 1)
-        return self.add(x, attend(self.q(self.norm(x).flatten(2)), k, v, self.heads, context.token_mask))
+        return self.add(
+            x, attend(self.q(self.norm(x).flatten(2)), k, v, self.heads, context.token_mask)
+        )

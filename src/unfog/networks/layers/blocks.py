@@ -23,11 +23,19 @@ from unfog.networks.layers.normalisation import GroupNorm
 
 modulations: Registry[nn.Module] = Registry("modulation")
 
-_CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {
+    1: nn.Conv1d,
+    2: nn.Conv2d,
+    3: nn.Conv3d,
+}
 
 
-def convolution(dims: int, in_channels: int, out_channels: int, size: int = 3, **options: Any) -> nn.Module:
-    """A convolution in ``dims`` dimensions that keeps the size, unless ``options`` say otherwise."""
+def convolution(
+    dims: int, in_channels: int, out_channels: int, size: int = 3, **options: Any
+) -> nn.Module:
+    """A convolution in ``dims`` dimensions that keeps the size, unless ``options`` say
+    otherwise.
+    """
     if dims not in _CONVOLUTIONS:
         raise InputError(f"A network has dims 1, 2 or 3, not {dims}.")
     return _CONVOLUTIONS[dims](in_channels, out_channels, size, **{"padding": size // 2, **options})
@@ -39,7 +47,14 @@ class ResidualBlock(nn.Module):
     signals: int  # numbers per channel taken from the embedding
 
     def __init__(
-        self, in_channels: int, out_channels: int, width: int, dims: int, groups: int = 32, eps: float = 1e-6, dropout: float = 0.0
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int,
+        dims: int,
+        groups: int = 32,
+        eps: float = 1e-6,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.norm1 = GroupNorm(groups, in_channels, eps)
@@ -48,7 +63,11 @@ class ResidualBlock(nn.Module):
         self.norm2 = GroupNorm(groups, out_channels, eps)
         self.dropout = nn.Dropout(dropout)
         self.conv2 = convolution(dims, out_channels, out_channels)
-        self.skip = nn.Identity() if in_channels == out_channels else convolution(dims, in_channels, out_channels, 1)
+        self.skip = (
+            nn.Identity()
+            if in_channels == out_channels
+            else convolution(dims, in_channels, out_channels, 1)
+        )
 
     @abstractmethod
     def modulate(self, h: Tensor, signal: Tensor) -> Tensor:
@@ -98,7 +117,9 @@ class Stage(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size by a strided convolution; ``padding`` 1, or 0 for one row after each axis and none before, as DDPM's authors pad."""
+    """Half the size by a strided convolution; ``padding`` 1, or 0 for one row after each axis and
+    none before, as DDPM's authors pad.
+    """
 
     def __init__(self, channels: int, dims: int, padding: int = 1) -> None:
         super().__init__()
@@ -125,7 +146,9 @@ class Upsample(nn.Module):
 
 
 class Descent(nn.Module):
-    """One level on the way down; returns every map that the way up will see again, the last being the level's output."""
+    """One level on the way down; returns every map that the way up will see again, the last being
+    the level's output.
+    """
 
     def __init__(self, stages: Sequence[Stage], down: Downsample | None) -> None:
         super().__init__()

@@ -2,8 +2,9 @@ r"""Detail in units of the noise, for measurements whose noise is a small part o
 
     d = arsinh((x - mean of x over the 3^d neighbourhood) / s),     s the deviation of the noise.
 
-What is a hundredth of x would be lost to rounding in bfloat16, and must be seen to be removed. The inverse hyperbolic sine is linear in
-noise and logarithmic at edges, which stand out from noise by orders of magnitude.
+What is a hundredth of x would be lost to rounding in bfloat16, and must be seen to be removed. The
+inverse hyperbolic sine is linear in noise and logarithmic at edges, which stand out from noise by
+orders of magnitude.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ _POOLS = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
 
 
 class Detail(nn.Module):
-    """d of a network's input (batch, channels, *space), under an EDM process, the prediction ``edm`` and the label ``log-sigma``.
+    """d of a network's input (batch, channels, *space), under an EDM process, the prediction
+    ``edm`` and the label ``log-sigma``.
 
-    ``sigma_data`` is that of the prediction, one number or one for each channel: with the label it says what s is on the scale of x.
+    ``sigma_data`` is that of the prediction, one number or one for each channel: with the label it
+    says what s is on the scale of x.
     """
 
     data: Tensor
@@ -28,7 +31,9 @@ class Detail(nn.Module):
     def __init__(self, sigma_data: float | Sequence[float], dims: int) -> None:
         super().__init__()
         self.pool = _POOLS[dims]
-        self.register_buffer("data", torch.as_tensor(sigma_data, dtype=torch.float32), persistent=False)
+        self.register_buffer(
+            "data", torch.as_tensor(sigma_data, dtype=torch.float32), persistent=False
+        )
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         s = torch.exp(4 * label.float())[:, None]

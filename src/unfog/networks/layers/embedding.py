@@ -16,20 +16,28 @@ from unfog.errors import InputError
 
 
 def sinusoids(label: Tensor, width: int, shift: float = 1.0) -> Tensor:
-    """Sines, then cosines, of ``label`` (batch,) at ``width / 2`` geometric frequencies: (batch, width) in float32."""
+    """Sines, then cosines, of ``label`` (batch,) at ``width / 2`` geometric frequencies: (batch,
+    width) in float32.
+    """
     half = width // 2
-    exponent = torch.arange(half, dtype=torch.float32, device=label.device) * (-math.log(10000.0) / (half - shift))
+    exponent = torch.arange(half, dtype=torch.float32, device=label.device) * (
+        -math.log(10000.0) / (half - shift)
+    )
     angle = label.float()[:, None] * exponent.exp()
     return torch.cat([angle.sin(), angle.cos()], 1)
 
 
 class LabelEmbedding(nn.Module):
-    """A noise label (batch,) to a vector (batch, 4 ``width``): sinusoids and a perceptron of one hidden layer."""
+    """A noise label (batch,) to a vector (batch, 4 ``width``): sinusoids and a perceptron of one
+    hidden layer.
+    """
 
     def __init__(self, width: int, shift: float = 1.0) -> None:
         super().__init__()
         if width % 2 or width // 2 <= shift:
-            raise InputError(f"A label embedding needs an even width above {2 * shift:g}, got {width}.")
+            raise InputError(
+                f"A label embedding needs an even width above {2 * shift:g}, got {width}."
+            )
         self.width, self.shift = width, shift
         self.hidden, self.out = nn.Linear(width, 4 * width), nn.Linear(4 * width, 4 * width)
 

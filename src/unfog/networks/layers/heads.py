@@ -1,4 +1,6 @@
-"""A discriminator that sees a picture through another network's features (projected GAN: Sauer et al. 2021): small heads, one a map."""
+"""A discriminator that sees a picture through another network's features (projected GAN: Sauer et
+al. 2021): small heads, one a map.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ NORM_GROUPS = 8
 
 
 class Heads(nn.Module):
-    """Maps (batch, channels_k, *space_k), k = 1 .. K, to logits (batch, K), each the mean over its map's places."""
+    """Maps (batch, channels_k, *space_k), k = 1 .. K, to logits (batch, K), each the mean over its
+    map's places.
+    """
 
     def __init__(self, channels: Sequence[int], dims: int, width: int = 64) -> None:
         super().__init__()
@@ -30,4 +34,6 @@ class Heads(nn.Module):
         )
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        return torch.stack([head(x).flatten(1).mean(1) for head, x in zip(self.heads, maps, strict=True)], 1)
+        return torch.stack(
+            [head(x).flatten(1).mean(1) for head, x in zip(self.heads, maps, strict=True)], 1
+        )

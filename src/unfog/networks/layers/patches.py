@@ -1,4 +1,6 @@
-"""Moving small patches into channels and back (Shi et al. 2016), in any number of dimensions, and where a pixel is."""
+"""Moving small patches into channels and back (Shi et al. 2016), in any number of dimensions, and
+where a pixel is.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from torch.nn.functional import pad
 
 
 def pad_to_multiple(x: Tensor, patch: int) -> Tensor:
-    """Zeros after each axis of (batch, channels, *space) until every size is a multiple of ``patch``."""
+    """Zeros after each axis of (batch, channels, *space) until every size is a multiple of
+    ``patch``.
+    """
     extra = [n for size in reversed(x.shape[2:]) for n in (0, -size % patch)]
     return pad(x, extra) if any(extra) else x
 
@@ -28,7 +32,9 @@ def unshuffle(x: Tensor, patch: int) -> Tensor:
     d = len(space)
     split = x.reshape(batch, channels, *(n for size in space for n in (size // patch, patch)))
     order = [0, 1, *range(3, 3 + 2 * d, 2), *range(2, 2 + 2 * d, 2)]
-    return split.permute(order).reshape(batch, channels * patch**d, *(size // patch for size in space))
+    return split.permute(order).reshape(
+        batch, channels * patch**d, *(size // patch for size in space)
+    )
 
 
 def shuffle(x: Tensor, patch: int) -> Tensor:
@@ -37,11 +43,15 @@ def shuffle(x: Tensor, patch: int) -> Tensor:
     d = len(space)
     split = x.reshape(batch, channels // patch**d, *(patch,) * d, *space)
     order = [0, 1, *(axis for i in range(d) for axis in (2 + d + i, 2 + i))]
-    return split.permute(order).reshape(batch, channels // patch**d, *(size * patch for size in space))
+    return split.permute(order).reshape(
+        batch, channels // patch**d, *(size * patch for size in space)
+    )
 
 
 def positions(space: Sequence[int], like: Tensor, octaves: int = 0) -> Tensor:
-    """(d (1 + 2 octaves), *space): along each axis a line from -1 to 1, and its sines and cosines at 1, 2, 4, ... half waves."""
+    """(d (1 + 2 octaves), *space): along each axis a line from -1 to 1, and its sines and cosines
+    at 1, 2, 4, ... half waves.
+    """
     lines = [torch.linspace(-1, 1, size, dtype=like.dtype, device=like.device) for size in space]
     line = torch.stack(torch.meshgrid(*lines, indexing="ij"))
     waves = [f(torch.pi * 2**k * line) for k in range(octaves) for f in (torch.sin, torch.cos)]

@@ -1,16 +1,18 @@
-r"""Calibrated solvers: times and coefficients of a linear multistep solver, learned from the model's own fine trajectories.
+r"""Calibrated solvers: times and coefficients of a linear multistep solver, learned from the
+model's own fine trajectories.
 
-The family is ``sampling.calibration.solver``: times t_1 .. t_{N-1}, a lower-triangular B and the shares s, which holds every linear multistep solver
-with a free corrector, and those that save their first call by the data's mean. The search starts at the best classical one and, on each
-grid, at the one fitted by least squares (``sampling.calibration.fitting``), and what it returns is never worse than the best classical one on the
-trajectories kept back. The loss is about the mean and the middle of the errors (``Trajectories.standing``), each beside the best
-classical solver's own,
+The family is ``sampling.calibration.solver``: times t_1 .. t_{N-1}, a lower-triangular B and the
+shares s, which holds every linear multistep solver with a free corrector, and those that save their
+first call by the data's mean. The search starts at the best classical one and, on each grid, at the
+one fitted by least squares (``sampling.calibration.fitting``), and what it returns is never worse
+than the best classical one on the trajectories kept back. The loss is about the mean and the middle
+of the errors (``Trajectories.standing``), each beside the best classical solver's own,
 
     log sum_k (error_k^2 / best classical error_k^2),     k = mean, middle,
 
-so the worse of the two has the say. It is minimised through the network by L-BFGS over the gaps of log t, the shares and the coefficients
-under the diagonal (the diagonal makes each row sum to 1), in directions that are independent.
-In the spirit of Watson et al. 2022 and S4S (Frankel et al. 2025).
+so the worse of the two has the say. It is minimised through the network by L-BFGS over the gaps of
+log t, the shares and the coefficients under the diagonal (the diagonal makes each row sum to 1), in
+directions that are independent. In the spirit of Watson et al. 2022 and S4S (Frankel et al. 2025).
 """
 
 from __future__ import annotations
@@ -34,10 +36,13 @@ from unfog.sampling.grids import grids
 from unfog.sampling.samplers import samplers
 
 FINE_STEPS = 60
-GRIDS, FITTED, STARTS = 4, 5, 3  # grids gone into; solvers fitted to all trajectories; solvers in the race
+# grids gone into; solvers fitted to all trajectories; solvers in the race
+GRIDS, FITTED, STARTS = (4, 5, 3)
 ROUND = 4  # iterations between two looks at the trajectories kept back
 STRETCH = 0.3  # the unit of log-gaps
-BETWEEN = tuple((low, share) for low in (0.01, 0.03) for share in (1 / 3, 2 / 3))  # of a log-SNR grid and the uniform one
+BETWEEN = tuple(
+    (low, share) for low in (0.01, 0.03) for share in (1 / 3, 2 / 3)
+)  # of a log-SNR grid and the uniform one
 POWERS = (1.2, 1.4)  # of the uniform one's times
 
 Named = Any  # the name of a registry entry, or its config
@@ -64,14 +69,20 @@ def classical_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple
     if level < float("inf"):
         names = [{"name": "karras", "rho": 7.0, "sigma_min": low} for low in (0.002, 0.01, 0.03)]
         names += [{"name": "log-snr", "sigma_min": low} for low in (0.002, 0.01, 0.03, 0.06)]
-        found = [(name, grids.build({**name, "sigma_max": level})(process, steps)) for name in names]
-    found.append(("uniform", grids.build({"name": "uniform", "start": float(first)})(process, steps)))
+        found = [
+            (name, grids.build({**name, "sigma_max": level})(process, steps)) for name in names
+        ]
+    found.append(
+        ("uniform", grids.build({"name": "uniform", "start": float(first)})(process, steps))
+    )
     starts = [(name, torch.cat([first[None], times[1:]])) for name, times in found]
     return [(name, times) for name, times in starts if bool((times[1:] < times[:-1]).all())]
 
 
 def starting_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple[Named, Tensor]]:
-    """The classical ones, and some between those that favour little noise and the uniform one, which favours much."""
+    """The classical ones, and some between those that favour little noise and the uniform one,
+    which favours much.
+    """
     *others, (name, uniform) = classical_grids(denoiser, first, steps)
     between: list[tuple[Named, Tensor]] = []
     for low, share in BETWEEN:
@@ -80,7 +91,10 @@ def starting_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple[
                 inner = torch.exp(share * times[1:-1].log() + (1 - share) * uniform[1:-1].log())
                 label = {"name": "between", "grids": [other, name], "share": round(share, 3)}
                 between.append((label, torch.cat([times[:1], inner, times[-1:]])))
-    powers = [({"name": "power", "of": name, "exponent": power}, first * (uniform / first) ** power) for power in POWERS]
+    powers = [
+        ({"name": "power", "of": name, "exponent": power}, first * (uniform / first) ** power)
+        for power in POWERS
+    ]
     return [*others, (name, uniform), *between, *powers]
 
 
@@ -96,7 +110,9 @@ class Start:
 
 @dataclass(frozen=True)
 class CalibratedSolver:
-    """A solver, what it began as, and how the best classical one and it stand on the trajectories kept back."""
+    """A solver, what it began as, and how the best classical one and it stand on the trajectories
+    kept back.
+    """
 
     solver: LinearSolver
     sampler: Named
@@ -106,13 +122,21 @@ class CalibratedSolver:
 
 
 def calibrate(
-    sets: Sequence[Trajectories], first: Tensor, calls: int, *, iterations: int = 60, report: Report | None = None
+    sets: Sequence[Trajectories],
+    first: Tensor,
+    calls: int,
+    *,
+    iterations: int = 60,
+    report: Report | None = None,
 ) -> CalibratedSolver:
-    """The best solver of ``calls`` network calls for these trajectories, of one model or of several alike.
+    """The best solver of ``calls`` network calls for these trajectories, of one model or of several
+    alike.
 
-    ``first`` is the time they start at. Starts are compared on the first set. The best classical one and the best of the fitted ones race
-    for the first quarter of the iterations, and the one ahead goes on alone. Cost: about 130 network calls for each trajectory of
-    the first set and call, 10 for each other, and then 1 network call and 1 backward pass an iteration, trajectory and call.
+    ``first`` is the time they start at. Starts are compared on the first set. The best classical
+    one and the best of the fitted ones race for the first quarter of the iterations, and the one
+    ahead goes on alone. Cost: about 130 network calls for each trajectory of the first set and
+    call, 10 for each other, and then 1 network call and 1 backward pass an iteration, trajectory
+    and call.
     """
     if calls < 1:
         raise InputError(f"A calibrated solver needs at least one step, got {calls}.")
@@ -122,11 +146,15 @@ def calibrate(
     classical.sort(key=lambda one: _score(one.standing, best))
     fitted.sort(key=lambda one: float(one.standing[1]))
     before = _stand(validation, classical[0].solver)
-    chosen = CalibratedSolver(classical[0].solver, classical[0].sampler, classical[0].grid, before, before)
+    chosen = CalibratedSolver(
+        classical[0].solver, classical[0].sampler, classical[0].grid, before, before
+    )
     if not rounds:
         return chosen
     starts = [classical[0], *_refitted(training, fitted[:FITTED])[: STARTS - 1]]
-    return _race(training, validation, starts, best, chosen, rounds, report or (lambda done, total: None))
+    return _race(
+        training, validation, starts, best, chosen, rounds, report or (lambda done, total: None)
+    )
 
 
 def _race(
@@ -138,7 +166,9 @@ def _race(
     rounds: int,
     report: Report,
 ) -> CalibratedSolver:
-    """Descends from all starts for a quarter of the rounds, then from the one ahead; what stood best on those kept back, or ``chosen``."""
+    """Descends from all starts for a quarter of the rounds, then from the one ahead; what stood
+    best on those kept back, or ``chosen``.
+    """
     trial = max(1, rounds // 4)
     total, done = len(starts) * (trial + 1) + rounds - trial, 0
     race = [(start, _descend(training, start.solver, best)) for start in starts]
@@ -170,9 +200,17 @@ def _stand(sets: Sequence[Trajectories], solver: LinearSolver) -> Tensor:
     return torch.full((2,), math.inf, dtype=torch.float64)
 
 
-def _starts(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[list[Start], list[Start]]:
-    """Solvers by least squares and the classical ones on every grid, and on the best grids those that know the data's mean."""
-    process, part, mean = sets[0].denoiser.process, sets[:1], torch.cat([one.end for one in sets]).mean(0)
+def _starts(
+    sets: Sequence[Trajectories], first: Tensor, calls: int
+) -> tuple[list[Start], list[Start]]:
+    """Solvers by least squares and the classical ones on every grid, and on the best grids those
+    that know the data's mean.
+    """
+    process, part, mean = (
+        sets[0].denoiser.process,
+        sets[:1],
+        torch.cat([one.end for one in sets]).mean(0),
+    )
 
     def start(sampler: Named, grid: Named, solver: LinearSolver) -> Start:
         return Start(_stand(part, solver), sampler, grid, solver)
@@ -181,27 +219,48 @@ def _starts(sets: Sequence[Trajectories], first: Tensor, calls: int) -> tuple[li
     fitted = [start("least-squares", grid, fit(part, times)) for grid, times in plain]
     order = sorted(range(len(plain)), key=lambda index: float(fitted[index].standing[1]))
     ahead = [plain[index] for index in order[:GRIDS]]
-    knowing = [pair for pair in starting_grids(sets[0].denoiser, first, calls + 1) if pair[0] in [grid for grid, _ in ahead]]
-    fitted += [start("least-squares from the mean", grid, fit(part, times, mean)) for grid, times in knowing]
-    pairs = [(name, grid, times) for grid, times in plain for name in CLASSICAL]  # with many calls these have other grids than the fitted
-    classical = [start(name, grid, LinearSolver.of(samplers.build(name), process, times)) for name, grid, times in pairs]
+    knowing = [
+        pair
+        for pair in starting_grids(sets[0].denoiser, first, calls + 1)
+        if pair[0] in [grid for grid, _ in ahead]
+    ]
+    fitted += [
+        start("least-squares from the mean", grid, fit(part, times, mean))
+        for grid, times in knowing
+    ]
+    # with many calls these have other grids than the fitted
+    pairs = [(name, grid, times) for grid, times in plain for name in CLASSICAL]
+    classical = [
+        start(name, grid, LinearSolver.of(samplers.build(name), process, times))
+        for name, grid, times in pairs
+    ]
     return fitted, classical
 
 
 def _refitted(sets: Sequence[Trajectories], found: Sequence[Start]) -> list[Start]:
-    """These solvers fitted to all sets, the best first by the middle: the mean of so few is a matter of those that part."""
+    """These solvers fitted to all sets, the best first by the middle: the mean of so few is a
+    matter of those that part.
+    """
     solvers = [fit(sets, one.solver.times, one.solver.mean) for one in found]
-    starts = [replace(one, solver=solver, standing=_stand(sets, solver)) for one, solver in zip(found, solvers, strict=True)]
+    starts = [
+        replace(one, solver=solver, standing=_stand(sets, solver))
+        for one, solver in zip(found, solvers, strict=True)
+    ]
     return sorted(starts, key=lambda one: float(one.standing[1]))
 
 
-def _descend(sets: Sequence[Trajectories], start: LinearSolver, best: Tensor) -> Iterator[LinearSolver]:
+def _descend(
+    sets: Sequence[Trajectories], start: LinearSolver, best: Tensor
+) -> Iterator[LinearSolver]:
     """L-BFGS from a solver; yields it, and one after every round, without end."""
     process, times, mean = sets[0].denoiser.process, start.times, start.mean
     origin, scales = times[0].log(), _scales(sets, start)
     gaps = (times[:-2].log() - times[1:-1].log()).log()
     extra = start.shares - process.sigma(times[1:]) / process.sigma(times[0])
-    stretch, change = torch.zeros_like(gaps).requires_grad_(), torch.zeros_like(start.weights).requires_grad_()
+    stretch, change = (
+        torch.zeros_like(gaps).requires_grad_(),
+        torch.zeros_like(start.weights).requires_grad_(),
+    )
 
     def solver() -> LinearSolver:
         inner = (origin - (gaps + STRETCH * stretch).exp().cumsum(0)).exp()
@@ -221,7 +280,9 @@ def _descend(sets: Sequence[Trajectories], start: LinearSolver, best: Tensor) ->
             total += float(value.detach())
         return total
 
-    optimizer = torch.optim.LBFGS([stretch, change], lr=1.0, max_iter=ROUND, history_size=100, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [stretch, change], lr=1.0, max_iter=ROUND, history_size=100, line_search_fn="strong_wolfe"
+    )
     yield start
     while True:
         optimizer.step(closure)  # type: ignore[no-untyped-call]
@@ -230,9 +291,11 @@ def _descend(sets: Sequence[Trajectories], start: LinearSolver, best: Tensor) ->
 
 
 def _scales(sets: Sequence[Trajectories], solver: LinearSolver) -> Tensor:
-    """Coordinates in which the loss is round, (steps, steps, steps): a unit change of a step moves its state by the solver's own error.
+    """Coordinates in which the loss is round, (steps, steps, steps): a unit change of a step moves
+    its state by the solver's own error.
 
-    Estimates of neighbouring calls are nearly equal, so the bare coefficients are far from independent.
+    Estimates of neighbouring calls are nearly equal, so the bare coefficients are far from
+    independent.
     """
     process, steps = sets[0].denoiser.process, len(solver.weights)
     rest = process.alpha(solver.times[1:]) - process.alpha(solver.times[0]) * solver.shares

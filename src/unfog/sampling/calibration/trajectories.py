@@ -1,8 +1,11 @@
-r"""Trajectories of the probability-flow ODE in many small steps: what a solver of few calls is held to, at its end and on its way.
+r"""Trajectories of the probability-flow ODE in many small steps: what a solver of few calls is held
+to, at its end and on its way.
 
-On the way it is held to the denoised estimates D. Where trajectories part, a solver's error is seen at the end only once one of them has
-ended in another mode, and then it is all there at once; D leans towards that mode long before, and by degrees. Between knots D is a cubic
-in the angle phi = atan(sigma / alpha), in which trajectories are smooth from pure noise to clean data (Lu & Song 2024, "TrigFlow").
+On the way it is held to the denoised estimates D. Where trajectories part, a solver's error is seen
+at the end only once one of them has ended in another mode, and then it is all there at once; D
+leans towards that mode long before, and by degrees. Between knots D is a cubic in the angle phi =
+atan(sigma / alpha), in which trajectories are smooth from pure noise to clean data (Lu & Song 2024,
+"TrigFlow").
 """
 
 from __future__ import annotations
@@ -29,7 +32,9 @@ TINY = 1e-18
 
 @dataclass(frozen=True)
 class Way:
-    """States over sqrt(alpha^2 + sigma^2) and denoised estimates, each (knots, n, channels, *space), at falling ``angles`` (knots,)."""
+    """States over sqrt(alpha^2 + sigma^2) and denoised estimates, each (knots, n, channels,
+    *space), at falling ``angles`` (knots,).
+    """
 
     angles: Tensor
     states: Tensor
@@ -37,7 +42,9 @@ class Way:
 
     def state(self, process: Process, t: Tensor) -> Tensor:
         """x_t at one time."""
-        return self._between(self.states, process, t) * torch.hypot(process.alpha(t), process.sigma(t)).to(self.states)
+        return self._between(self.states, process, t) * torch.hypot(
+            process.alpha(t), process.sigma(t)
+        ).to(self.states)
 
     def estimate(self, process: Process, t: Tensor) -> Tensor:
         """The denoised estimate at one time, differentiable in it."""
@@ -62,12 +69,21 @@ class _Watched(Denoiser):
     def __init__(self, inner: Denoiser, kept: set[int]) -> None:
         super().__init__()
         self.inner, self.process, self.kept = inner, inner.process, kept
-        self.call, self.times, self.states, self.estimates = 0, list[Tensor](), list[Tensor](), list[Tensor]()
+        self.call, self.times, self.states, self.estimates = (
+            0,
+            list[Tensor](),
+            list[Tensor](),
+            list[Tensor](),
+        )
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         posterior: Posterior = self.inner(x_t, t, **condition)
         if self.call in self.kept:
-            for values, value in ((self.times, t), (self.states, x_t), (self.estimates, posterior.mean)):
+            for values, value in (
+                (self.times, t),
+                (self.states, x_t),
+                (self.estimates, posterior.mean),
+            ):
                 values.append(value)
         self.call += 1
         return posterior
@@ -77,12 +93,18 @@ class _Watched(Denoiser):
         times = torch.stack(self.times)
         alpha, sigma = self.scales(times)
         states = torch.stack(self.states)
-        return Way(torch.atan2(sigma, alpha), states / expand(torch.hypot(alpha, sigma), states), torch.stack(self.estimates))
+        return Way(
+            torch.atan2(sigma, alpha),
+            states / expand(torch.hypot(alpha, sigma), states),
+            torch.stack(self.estimates),
+        )
 
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Starts x_T and ends x_0 of the probability-flow ODE of one denoiser, (n, channels, *space), and their way."""
+    """Starts x_T and ends x_0 of the probability-flow ODE of one denoiser, (n, channels, *space),
+    and their way.
+    """
 
     denoiser: Denoiser
     start: Tensor
@@ -91,7 +113,9 @@ class Trajectories:
 
     @classmethod
     def fine(cls, denoiser: Denoiser, noise: Tensor, times: Tensor) -> Trajectories:
-        """By third-order Adams through many ``times``, falling to 0; ``noise`` is standard normal."""
+        """By third-order Adams through many ``times``, falling to 0; ``noise`` is standard
+        normal.
+        """
         start, last = noise * denoiser.process.sigma(times[0]).to(noise), len(times) - 2
         watched = _Watched(denoiser, {*range(0, last, max(1, len(times) // KNOTS)), last})
         end = solve(watched, start, times, Corrected(3, exact), randomness=torch.Generator())
@@ -115,7 +139,9 @@ class Trajectories:
         return Trajectories(self.denoiser, self.start[samples], self.end[samples], way)
 
     def solve(self, solver: LinearSolver) -> tuple[Tensor, list[Tensor]]:
-        """The linear solver's ends (n, channels, *space), and its denoised estimates; differentiable."""
+        """The linear solver's ends (n, channels, *space), and its denoised estimates;
+        differentiable.
+        """
         x, seen = self.start, list[Tensor]()
         for call in range(len(solver.weights)):
             seen.append(solver.estimate(self.denoiser, x, call, {}))
@@ -123,12 +149,17 @@ class Trajectories:
         return x, seen
 
     def errors(self, solver: LinearSolver) -> tuple[Tensor, Tensor]:
-        """Mean squared errors (n,) of the linear solver: of its ends, and of its estimates on the way, mean over the angle.
+        """Mean squared errors (n,) of the linear solver: of its ends, and of its estimates on the
+        way, mean over the angle.
 
         A mean over the calls would make a grid worse for looking where estimates differ most.
         """
         end, seen = self.solve(solver)
-        last, process, times = mean_per_sample((end - self.end).square()), self.denoiser.process, solver.times
+        last, process, times = (
+            mean_per_sample((end - self.end).square()),
+            self.denoiser.process,
+            solver.times,
+        )
         inner = zip(times[1:-1], seen[1:], strict=True)
         way = [mean_per_sample((d - self.way.estimate(process, t)).square()) for t, d in inner]
         if not way:
@@ -138,12 +169,16 @@ class Trajectories:
         return last, torch.einsum("i,in->n", (spans / spans.sum()).to(last), torch.stack(way))
 
     def standing(self, solver: LinearSolver) -> Tensor:
-        """Logs (2,) of the linear solver's squared errors: their mean, that of the way included, and the middle half of the ends'.
+        """Logs (2,) of the linear solver's squared errors: their mean, that of the way included,
+        and the middle half of the ends'.
 
-        An end in another mode says nothing of how near the right one was, so it counts as no more than ``PARTED``.
+        An end in another mode says nothing of how near the right one was, so it counts as no more
+        than ``PARTED``.
         """
         last, way = self.errors(solver)
         spread = (self.end - self.end.mean(0)).square().mean()
         quarter = len(last) // 4
         middle = (last + TINY).log().sort().values[quarter : len(last) - quarter]
-        return torch.stack([(last.clamp(max=PARTED * spread).mean() + way.mean()).log(), middle.mean()])
+        return torch.stack(
+            [(last.clamp(max=PARTED * spread).mean() + way.mean()).log(), middle.mean()]
+        )

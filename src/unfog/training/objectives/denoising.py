@@ -1,6 +1,8 @@
-"""The training objective: noise the batch, call the network once, hold its output to the loss (``training.objectives.losses``).
+"""The training objective: noise the batch, call the network once, hold its output to the loss
+(``training.objectives.losses``).
 
-x_t = alpha x_0 + sigma n,      t drawn as ``training.objectives.times`` says,      n standard normal.
+x_t = alpha x_0 + sigma n,      t drawn as ``training.objectives.times`` says,
+n standard normal.
 """
 
 from __future__ import annotations
@@ -36,13 +38,21 @@ class Drop:
     def __post_init__(self) -> None:
         for name, probability in self.probabilities.items():
             if not 0 <= probability <= 1:
-                raise InputError(f"The drop of condition {name!r} is a probability between 0 and 1, got {probability}.")
+                raise InputError(
+                    f"The drop of condition {name!r} is a probability between 0 and 1, got "
+                    f"{probability}."
+                )
 
-    def keep(self, samples: Sequence[int], seed: int, step: int, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    def keep(
+        self, samples: Sequence[int], seed: int, step: int, device: torch.device | str = "cpu"
+    ) -> dict[str, Tensor]:
         """(batch,) by name, False where a condition is hidden; drawn from (seed, step, sample)."""
         kept = {}
         for name, probability in self.probabilities.items():
-            draws = [torch.rand((), generator=g, dtype=torch.float64) for g in streams(f"drop {name}", seed, step, samples)]
+            draws = [
+                torch.rand((), generator=g, dtype=torch.float64)
+                for g in streams(f"drop {name}", seed, step, samples)
+            ]
             kept[name] = (torch.stack(draws) >= probability).to(device)
         return kept
 
@@ -50,18 +60,36 @@ class Drop:
 def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The conditions in a batch that the denoiser takes; ``InputError`` where one is lacking."""
     taken = denoiser.conditioner.parts
-    values = {name: value for name, value in batch.items() if name in taken or name.removesuffix("_mask") in taken}
+    values = {
+        name: value
+        for name, value in batch.items()
+        if name in taken or name.removesuffix("_mask") in taken
+    }
     lacking = [name for name in taken if name not in values]
     if lacking:
-        raise InputError(f"The training data has no condition {lacking[0]!r}, which the model takes; take it out of 'conditions'.")
+        raise InputError(
+            f"The training data has no condition {lacking[0]!r}, which the model takes; take it "
+            "out of 'conditions'."
+        )
     return values
 
 
 class Objective(Protocol):
-    """What training minimises. A module called ``head``, if it has one, learns as well and is no part of the trained model."""
+    """What training minimises. A module called ``head``, if it has one, learns as well and is no
+    part of the trained model.
+    """
 
-    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Losses:
-        """The loss of each sample (batch,), the same for a sample in any batch; where some learn against others, that of each turn."""
+    def __call__(
+        self,
+        denoiser: NetworkDenoiser,
+        batch: Mapping[str, Tensor],
+        samples: Sequence[int],
+        seed: int,
+        step: int,
+    ) -> Losses:
+        """The loss of each sample (batch,), the same for a sample in any batch; where some learn
+        against others, that of each turn.
+        """
         ...
 
 
@@ -76,17 +104,35 @@ class DenoisingObjective:
 
     @property
     def head(self) -> nn.Module | None:
-        """What the loss itself learns, if anything; it is trained with the network and left out of the trained model."""
+        """What the loss itself learns, if anything; it is trained with the network and left out of
+        the trained model.
+        """
         return self.loss if isinstance(self.loss, nn.Module) else None
 
-    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
-        """The loss of each sample (batch,); ``batch["x"]`` on the model's scale, conditions the model does not take are left out."""
+    def __call__(
+        self,
+        denoiser: NetworkDenoiser,
+        batch: Mapping[str, Tensor],
+        samples: Sequence[int],
+        seed: int,
+        step: int,
+    ) -> Tensor:
+        """The loss of each sample (batch,); ``batch["x"]`` on the model's scale, conditions the
+        model does not take are left out.
+        """
         example = self.example(denoiser, batch["x"], samples, seed, step)
-        values, keep = given(denoiser, batch), self.drop.keep(samples, seed, step, example.x_t.device)
-        out = denoiser.output(example.x_t, example.t, denoiser.conditioner(example.x_t, values, keep))
+        values, keep = (
+            given(denoiser, batch),
+            self.drop.keep(samples, seed, step, example.x_t.device),
+        )
+        out = denoiser.output(
+            example.x_t, example.t, denoiser.conditioner(example.x_t, values, keep)
+        )
         return self.loss(denoiser, example, out)
 
-    def example(self, denoiser: NetworkDenoiser, x0: Tensor, samples: Sequence[int], seed: int, step: int) -> Example:
+    def example(
+        self, denoiser: NetworkDenoiser, x0: Tensor, samples: Sequence[int], seed: int, step: int
+    ) -> Example:
         """Noise the batch; drawn from (seed, step, sample) and so the same in any batch."""
         t = self.times(self.uniforms(seed, step, samples), denoiser.process)
         alpha, sigma = denoiser.scales(t)
@@ -100,19 +146,33 @@ class DenoisingObjective:
 
 @dataclass(frozen=True)
 class GivenNoise:
-    """For data that bring their own noise, not Gaussian or not white: ``batch["noisy"]`` is x_t at the noise level ``batch["level"]``
-    (batch,), and the error of the output counts where ``batch["inside"]`` (batch, 1, *space) is 1."""
+    """For data that bring their own noise, not Gaussian or not white: ``batch["noisy"]`` is x_t at
+    the noise level ``batch["level"]`` (batch,), and the error of the output counts where
+    ``batch["inside"]`` (batch, 1, *space) is 1.
+    """
 
-    def __call__(self, denoiser: NetworkDenoiser, batch: Mapping[str, Tensor], samples: Sequence[int], seed: int, step: int) -> Tensor:
+    def __call__(
+        self,
+        denoiser: NetworkDenoiser,
+        batch: Mapping[str, Tensor],
+        samples: Sequence[int],
+        seed: int,
+        step: int,
+    ) -> Tensor:
         """The loss of each sample (batch,)."""
         if not {"noisy", "level", "inside"} <= batch.keys():
-            raise InputError("The objective 'given-noise' needs data that bring noise of their own, such as dmri-low-rank.")
+            raise InputError(
+                "The objective 'given-noise' needs data that bring noise of their own, such as "
+                "dmri-low-rank."
+            )
         t = denoiser.process.t_of_noise_level(batch["level"].double())
         alpha, sigma = denoiser.scales(t)
         clean, inside = batch["x"].double(), batch["inside"]
         x_t = expand(alpha, clean) * batch["noisy"].double()
         target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma).to(batch["x"])
-        out = denoiser.output(x_t.to(batch["x"]), t, denoiser.conditioner(batch["x"], given(denoiser, batch), {}))
+        out = denoiser.output(
+            x_t.to(batch["x"]), t, denoiser.conditioner(batch["x"], given(denoiser, batch), {})
+        )
         squares = inside * (out.to(target) - target).square()
         return squares.flatten(1).sum(1) / (inside.flatten(1).sum(1) * clean.shape[1]).clamp(min=1)
 
@@ -123,9 +183,19 @@ Drops = Mapping[str, float] | None
 
 
 @objectives.register("denoising")
-def denoising(times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", drop: Drops = None) -> DenoisingObjective:
+def denoising(
+    times: Named = "uniform",
+    weight: Named = "simple",
+    draws: Named = "stratified",
+    drop: Drops = None,
+) -> DenoisingObjective:
     """Weighted squared error of the network's output."""
-    return DenoisingObjective(time_distributions.build(times), Denoising(weights.build(weight)), uniforms.build(draws), Drop(drop or {}))
+    return DenoisingObjective(
+        time_distributions.build(times),
+        Denoising(weights.build(weight)),
+        uniforms.build(draws),
+        Drop(drop or {}),
+    )
 
 
 @objectives.register("given-noise")
@@ -138,16 +208,26 @@ def given_noise(drop: Drops = None) -> GivenNoise:
 
 @objectives.register("learned-weight")
 def learned_weight(
-    times: Named = "uniform", weight: Named = "simple", draws: Named = "stratified", channels: int = 128, drop: Drops = None
+    times: Named = "uniform",
+    weight: Named = "simple",
+    draws: Named = "stratified",
+    channels: int = 128,
+    drop: Drops = None,
 ) -> DenoisingObjective:
     """``denoising``, its weight corrected by a learned one (Karras et al. 2024)."""
     loss = LearnedWeight(Denoising(weights.build(weight)), channels)
-    return DenoisingObjective(time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {}))
+    return DenoisingObjective(
+        time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {})
+    )
 
 
 @objectives.register("variational")
 def variational(
-    steps: int = 1000, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
+    steps: int = 1000,
+    variance: str = "large",
+    decoder: Named = "bins",
+    draws: Named = "stratified",
+    drop: Drops = None,
 ) -> DenoisingObjective:
     """The variational bound of a table of ``steps``, in bits per dimension."""
     loss = Variational(steps, _spread(variance), decoders.build(decoder))
@@ -156,7 +236,11 @@ def variational(
 
 @objectives.register("variational-continuous")
 def variational_continuous(
-    start: float = 1e-3, variance: str = "large", decoder: Named = "bins", draws: Named = "stratified", drop: Drops = None
+    start: float = 1e-3,
+    variance: str = "large",
+    decoder: Named = "bins",
+    draws: Named = "stratified",
+    drop: Drops = None,
 ) -> DenoisingObjective:
     """The variational bound in continuous time, in bits per dimension."""
     loss = Continuous(start, _spread(variance), decoders.build(decoder))
@@ -165,21 +249,33 @@ def variational_continuous(
 
 @objectives.register("hybrid")
 def hybrid(
-    steps: int = 1000, scale: float = 0.001, weight: Named = "simple", decoder: Named = "bins", draws: Named = "stratified",
+    steps: int = 1000,
+    scale: float = 0.001,
+    weight: Named = "simple",
+    decoder: Named = "bins",
+    draws: Named = "stratified",
     drop: Drops = None,
-) -> DenoisingObjective:  # fmt: skip
-    """The simple loss for the mean and the bound for the learned variance (Nichol & Dhariwal 2021)."""
+) -> DenoisingObjective:
+    """The simple loss for the mean and the bound for the learned variance (Nichol & Dhariwal
+    2021).
+    """
     bound = Variational(steps, variances.get("posterior"), decoders.build(decoder))
     return DenoisingObjective(
-        Uniform(steps), Hybrid(Denoising(weights.build(weight)), bound, scale), uniforms.build(draws), Drop(drop or {})
+        Uniform(steps),
+        Hybrid(Denoising(weights.build(weight)), bound, scale),
+        uniforms.build(draws),
+        Drop(drop or {}),
     )
 
 
 def _spread(name: str) -> Variance:
-    """A variance of the reverse step; the small one is zero in the last step, whose term is then infinite."""
+    """A variance of the reverse step; the small one is zero in the last step, whose term is then
+    infinite.
+    """
     variance = variances.get(name)
     if variance is small:
         raise InputError(
-            "The variational bound needs a variance above zero in every step: take 'large', or 'posterior' where it is learned."
+            "The variational bound needs a variance above zero in every step: take 'large', or "
+            "'posterior' where it is learned."
         )
     return variance

@@ -4,7 +4,8 @@ The denoising loss (Vincent 2011, Ho et al. 2020, Karras et al. 2022) is
 
     loss = w(t) mean |out(x_t, t) - target|^2,   target = the output that stands for x_0.
 
-Weights are given on the error of x_0 or of the noise and carried over to the output's by x_0 = a out + b x_t:
+Weights are given on the error of x_0 or of the noise and carried over to the output's by x_0 = a
+out + b x_t:
 
     |x_0 error|^2 = a^2 |out error|^2,      |noise error|^2 = SNR a^2 |out error|^2.
 """
@@ -24,7 +25,9 @@ from unfog.core.shapes import expand, mean_per_sample
 
 @dataclass(frozen=True)
 class Example:
-    """A noised batch: ``x_0``, ``x_t``, ``target`` and ``noise`` (batch, channels, *space), ``t`` (batch,) float64."""
+    """A noised batch: ``x_0``, ``x_t``, ``target`` and ``noise`` (batch, channels, *space), ``t``
+    (batch,) float64.
+    """
 
     x_0: Tensor
     x_t: Tensor
@@ -34,8 +37,12 @@ class Example:
 
 
 Losses = Tensor | Iterator[Tensor]  # (batch,), or those of each turn of a step
-Loss = Callable[[NetworkDenoiser, Example, Tensor], Tensor]  # (denoiser, example, its raw output) -> losses (batch,)
-Weight = Callable[[Tensor, Tensor], Tensor]  # (log-SNR, a), float64, (batch,) or, by channel, (batch, 1) and (batch, channels) -> weight
+Loss = Callable[
+    [NetworkDenoiser, Example, Tensor], Tensor
+]  # (denoiser, example, its raw output) -> losses (batch,)
+Weight = Callable[
+    [Tensor, Tensor], Tensor
+]  # (log-SNR, a), float64, (batch,) or, by channel, (batch, 1) and (batch, channels) -> weight
 weights: Registry[Weight] = Registry("loss weight")
 
 
@@ -47,7 +54,9 @@ def simple() -> Weight:
 
 @weights.register("score-matching")
 def score_matching() -> Weight:
-    """sigma^2 on the error of the score, which is 1 on that of the noise, whatever is predicted (Song & Ermon 2019)."""
+    """sigma^2 on the error of the score, which is 1 on that of the noise, whatever is predicted
+    (Song & Ermon 2019).
+    """
     return lambda log_snr, a: a**2 * log_snr.exp()
 
 

@@ -1,11 +1,13 @@
 r"""Training times: how often each noise level is seen.
 
-    uniform: t = u, or the knots k / steps,        log-normal: ln(sigma / alpha) = mean + std Phi^-1(u),
+    uniform: t = u, or the knots k / steps,
+    log-normal: ln(sigma / alpha) = mean + std Phi^-1(u),
     geometric: sigma / alpha = low (high / low)^(k / (count - 1)),   k = floor(count u),
 
-with u uniform on (0, 1). Uniform: Ho et al. 2020. Log-normal: Karras et al. 2022; on a rectified flow, where sigma / alpha = t / (1 - t),
-it is the logit-normal of Esser et al. 2024. Geometric: Song & Ermon 2019. Stratified u (one offset a batch, then equal steps: every batch
-covers all noise levels, so the loss varies less): Kingma et al. 2021.
+with u uniform on (0, 1). Uniform: Ho et al. 2020. Log-normal: Karras et al. 2022; on a rectified
+flow, where sigma / alpha = t / (1 - t), it is the logit-normal of Esser et al. 2024. Geometric:
+Song & Ermon 2019. Stratified u (one offset a batch, then equal steps: every batch covers all noise
+levels, so the loss varies less): Kingma et al. 2021.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ class Times(ABC):
 
     @abstractmethod
     def __call__(self, u: Tensor, process: Process) -> Tensor:
-        """Times (batch,) in (0, 1], float64, of uniform numbers ``u`` (batch,) in (0, 1), float64."""
+        """Times (batch,) in (0, 1], float64, of uniform numbers ``u`` (batch,) in (0, 1),
+        float64.
+        """
 
 
 @times.register("uniform")
@@ -46,16 +50,24 @@ class Uniform(Times):
 
     def __post_init__(self) -> None:
         if self.steps is not None and self.steps < 1:
-            raise InputError(f"Uniform times need steps >= 1, or none for continuous time, got {self.steps}.")
+            raise InputError(
+                f"Uniform times need steps >= 1, or none for continuous time, got {self.steps}."
+            )
 
     def __call__(self, u: Tensor, process: Process) -> Tensor:
-        return u if self.steps is None else (u * self.steps).floor().add(1).clamp(max=self.steps) / self.steps
+        return (
+            u
+            if self.steps is None
+            else (u * self.steps).floor().add(1).clamp(max=self.steps) / self.steps
+        )
 
 
 @times.register("log-normal")
 @dataclass(frozen=True)
 class LogNormal(Times):
-    """ln(sigma / alpha) is normal; with the prediction ``edm`` and equal weights this is EDM's loss."""
+    """ln(sigma / alpha) is normal; with the prediction ``edm`` and equal weights this is EDM's
+    loss.
+    """
 
     mean: float = -1.2
     std: float = 1.2
@@ -87,7 +99,9 @@ class Floored(Times):
 @times.register("geometric")
 @dataclass(frozen=True)
 class Geometric(Times):
-    """``count`` noise levels sigma / alpha in geometric progression from ``low`` to ``high``, all alike often."""
+    """``count`` noise levels sigma / alpha in geometric progression from ``low`` to ``high``, all
+    alike often.
+    """
 
     count: int = 232
     low: float = 0.01
@@ -95,7 +109,10 @@ class Geometric(Times):
 
     def __post_init__(self) -> None:
         if self.count < 2 or not 0 < self.low < self.high:
-            raise InputError(f"Geometric levels need count >= 2 and 0 < low < high, got {self.count}, {self.low} and {self.high}.")
+            raise InputError(
+                f"Geometric levels need count >= 2 and 0 < low < high, got {self.count}, "
+                f"{self.low} and {self.high}."
+            )
 
     def __call__(self, u: Tensor, process: Process) -> Tensor:
         k = (u * self.count).floor().clamp(max=self.count - 1)
@@ -114,11 +131,17 @@ class Uniforms(ABC):
 @uniforms.register("stratified")
 @dataclass(frozen=True)
 class Stratified(Uniforms):
-    """u_i = frac(u_0 + i / batch), u_0 drawn from (seed, step): each is uniform, together they are spread evenly."""
+    """u_i = frac(u_0 + i / batch), u_0 drawn from (seed, step): each is uniform, together they are
+    spread evenly.
+    """
 
     def __call__(self, seed: int, step: int, samples: Sequence[int]) -> Tensor:
         offset = torch.rand((), generator=generator(seed, "times", step), dtype=torch.float64)
-        return (offset + torch.arange(len(samples), dtype=torch.float64) / len(samples)).frac().clamp(TINY, 1 - TINY)
+        return (
+            (offset + torch.arange(len(samples), dtype=torch.float64) / len(samples))
+            .frac()
+            .clamp(TINY, 1 - TINY)
+        )
 
 
 @uniforms.register("independent")
@@ -127,5 +150,8 @@ class Independent(Uniforms):
     """Each sample draws its own from (seed, step, sample)."""
 
     def __call__(self, seed: int, step: int, samples: Sequence[int]) -> Tensor:
-        drawn = [torch.rand((), generator=g, dtype=torch.float64) for g in streams("times", seed, step, samples)]
+        drawn = [
+            torch.rand((), generator=g, dtype=torch.float64)
+            for g in streams("times", seed, step, samples)
+        ]
         return torch.stack(drawn).clamp(TINY, 1 - TINY)

@@ -1,10 +1,14 @@
-r"""The variational bound as a training loss, in bits per dimension: one term drawn by its time stands for them all.
+r"""The variational bound as a training loss, in bits per dimension: one term drawn by its time
+stands for them all.
 
-    table of T steps:  prior term + T step term,   t a knot,                                  (Ho et al. 2020)
-    continuous time:   prior term + g^2 / (2 sigma^2) |noise error|^2,   t above ``start``,   (Kingma et al. 2021, Song et al. 2021)
+    table of T steps:  prior term + T step term,   t a knot,
+    (Ho et al. 2020)
+    continuous time:   prior term + g^2 / (2 sigma^2) |noise error|^2,   t above ``start``,
+    (Kingma et al. 2021, Song et al. 2021)
 
-where the last step, from ``start`` onto clean data, is drawn with probability ``start`` and counts 1 / ``start``. Times are uniform.
-The hybrid (Nichol & Dhariwal 2021) learns the mean by the simple loss, and by the bound the variance alone:
+where the last step, from ``start`` onto clean data, is drawn with probability ``start`` and counts
+1 / ``start``. Times are uniform. The hybrid (Nichol & Dhariwal 2021) learns the mean by the simple
+loss, and by the bound the variance alone:
 
     loss = simple + scale bound(stop-gradient(mean), variance).
 """
@@ -33,11 +37,20 @@ def _bits_per_dim(denoiser: NetworkDenoiser, x_0: Tensor, terms: Tensor) -> Tens
 
 
 def _step_terms(
-    denoiser: NetworkDenoiser, example: Example, found: Posterior, stride: float, variance: Variance, decoder: Decoder
+    denoiser: NetworkDenoiser,
+    example: Example,
+    found: Posterior,
+    stride: float,
+    variance: Variance,
+    decoder: Decoder,
 ) -> Tensor:
-    """The terms of steps from the example's times to those ``stride`` earlier, in nats, (batch,), float64."""
+    """The terms of steps from the example's times to those ``stride`` earlier, in nats, (batch,),
+    float64.
+    """
     t = example.t
-    s = torch.where(t <= stride * (1 + 1e-9), torch.zeros_like(t), t - stride)  # the first knot's step ends at 0 whatever was rounded
+    s = torch.where(
+        t <= stride * (1 + 1e-9), torch.zeros_like(t), t - stride
+    )  # the first knot's step ends at 0 whatever was rounded
     bridge, x_0 = Bridge.of(denoiser.process, t, s), example.x_0.double()
     spread = variance(bridge, found, example.x_t.double()).expand_as(x_0)
     return step_term(bridge, x_0, found.mean, spread, decoder)
@@ -63,7 +76,9 @@ class Variational:
 
 @dataclass(frozen=True)
 class Continuous:
-    """The bound in the limit of small steps down to ``start``, for times that are ``start`` or above."""
+    """The bound in the limit of small steps down to ``start``, for times that are ``start`` or
+    above.
+    """
 
     start: float = 1e-3
     variance: Variance = field(default=large)
@@ -71,12 +86,17 @@ class Continuous:
 
     def __post_init__(self) -> None:
         if not 0 < self.start < 1:
-            raise InputError(f"A variational bound in continuous time needs 0 < start < 1, got {self.start}.")
+            raise InputError(
+                f"A variational bound in continuous time needs 0 < start < 1, got {self.start}."
+            )
 
     def __call__(self, denoiser: NetworkDenoiser, example: Example, out: Tensor) -> Tensor:
         process, t, x_0 = denoiser.process, example.t, example.x_0.double()
         found = denoiser.posterior(out.double(), example.x_t.double(), t)
-        last = _step_terms(denoiser, example, found, self.start, self.variance, self.decoder) / self.start
+        last = (
+            _step_terms(denoiser, example, found, self.start, self.variance, self.decoder)
+            / self.start
+        )
         rate = 0.5 * process.diffusion(t) * (process.alpha(t) / process.sigma(t) ** 2) ** 2
         above = sum_per_sample(expand(rate, x_0) * (x_0 - found.mean) ** 2)
         terms = torch.where((t <= self.start).to(last.device), last, above)
@@ -85,7 +105,9 @@ class Continuous:
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The simple loss, and ``scale`` times the bound for the learned variance, through which no gradient reaches the mean."""
+    """The simple loss, and ``scale`` times the bound for the learned variance, through which no
+    gradient reaches the mean.
+    """
 
     simple: Denoising = field(default_factory=Denoising)
     bound: Variational = field(default_factory=lambda: Variational(variance=posterior))
@@ -98,6 +120,11 @@ class Hybrid:
     def __call__(self, denoiser: NetworkDenoiser, example: Example, out: Tensor) -> Tensor:
         mean, v = denoiser.halves(out)
         if v is None:
-            raise InputError("The hybrid objective needs a learned variance; give the config a 'variance', such as {name: learned-range}.")
+            raise InputError(
+                "The hybrid objective needs a learned variance; give the config a 'variance', "
+                "such as {name: learned-range}."
+            )
         simple = self.simple(denoiser, example, out)
-        return simple + self.scale * self.bound(denoiser, example, torch.cat([mean.detach(), v], 1)).to(simple)
+        return simple + self.scale * self.bound(
+            denoiser, example, torch.cat([mean.detach(), v], 1)
+        ).to(simple)

@@ -2,8 +2,8 @@ r"""A learned weight for every noise level (Karras et al. 2024, "EDM2"; after Ke
 
     loss' = loss / exp(u) + u,      u = head(ln(sigma / alpha)).
 
-At its minimum exp(u) is the mean of the loss at that noise level, so that every level pulls alike on the network, however large its loss.
-The head serves training only.
+At its minimum exp(u) is the mean of the loss at that noise level, so that every level pulls alike
+on the network, however large its loss. The head serves training only.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from unfog.core.random import generator
 from unfog.errors import InputError
 from unfog.training.objectives.losses import Example, Loss
 
-CLEANEST, NOISIEST = 1e-5, 1e5  # where sigma / alpha is 0 or infinite, the head is asked for its nearest
+# where sigma / alpha is 0 or infinite, the head is asked for its nearest
+CLEANEST, NOISIEST = (1e-5, 1e5)
 
 
 class LogVariance(nn.Module):
-    """u of ln(sigma / alpha): a linear function of random Fourier features of a quarter of it; it starts at 0."""
+    """u of ln(sigma / alpha): a linear function of random Fourier features of a quarter of it; it
+    starts at 0.
+    """
 
     frequencies: Tensor
     phases: Tensor
