@@ -27,7 +27,7 @@ from record import write_record
 
 import unfog
 from unfog.core.denoiser import InBfloat16
-from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.denoising.complete import complete
 from unfog.dmri.denoising.noise_level import gaussian_level
 from unfog.dmri.gradients import GradientTable, well_spread

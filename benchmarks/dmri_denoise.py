@@ -44,7 +44,7 @@ import unfog
 from unfog.core.denoiser import InBfloat16
 from unfog.core.random import generator
 from unfog.dmri import harmonics
-from unfog.dmri.checks.measures import Measures, measure
+from unfog.dmri.checks.errors_to_truth import ErrorsToTruth, errors_to_truth
 from unfog.dmri.denoising.blind import denoise_blind
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.low_rank import optimal_shrinkage
@@ -269,10 +269,10 @@ def compare(
             begun = cpu()
             found = method(y.copy(), phantom.gradients)
             seconds = cpu() - begun
-            rows[name].append([*measure(found, phantom), seconds])
+            rows[name].append([*errors_to_truth(found, phantom), seconds])
             told = " ".join(f"{v:.4g}" for v in rows[name][-1])
             sys.stderr.write(f"{scan} SNR {snr:g} {kind} seed {seed} {name}: {told}\n")
-    fields = [*Measures._fields, "cpu_seconds"]
+    fields = [*ErrorsToTruth._fields, "cpu_seconds"]
     table = {name: np.array(found) for name, found in rows.items()}
     means: dict[str, Any] = {
         name: dict(zip(fields, found.mean(0).round(5).tolist(), strict=True))

@@ -18,7 +18,7 @@ import numpy as np
 from dmri_denoise import noisy, single_shell
 
 from unfog.core.denoiser import InBfloat16
-from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.denoising.blind import denoise_blind
 from unfog.dmri.simulation.phantom import Phantom
 from unfog.dmri.tensor import Tensors, fit_tensors

@@ -28,7 +28,7 @@ from record import write_record
 
 import unfog
 from unfog.core.denoiser import InBfloat16
-from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.denoising import classical
 from unfog.dmri.fibres.fod import chosen_shell, drawn, fod_scales
 from unfog.dmri.fibres.orientation import cone

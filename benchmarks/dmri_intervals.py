@@ -28,7 +28,7 @@ import unfog
 from unfog.core.denoiser import InBfloat16
 from unfog.core.random import generator
 from unfog.dmri import harmonics
-from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.denoising import classical
 from unfog.dmri.fibres.fod import drawn
 from unfog.dmri.gradients import GradientTable

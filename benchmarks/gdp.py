@@ -36,7 +36,7 @@ from unfog.physics.exposure import Exposure
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Identity, Points
 from unfog.physics.saturation import saturated_line
-from unfog.runs.low_light import relight
+from unfog.runs.low_light import low_light
 from unfog.runs.run import Run
 
 # and their data, and how many pictures
@@ -80,7 +80,7 @@ class Bench:
         self, measurements: list[Tensor], operator: Operator, **options: Any
     ) -> tuple[Tensor, Tensor]:
         """GDP's mean and samples, in [0, 1]."""
-        found = relight(
+        found = low_light(
             self.run, measurements, operator, samples=self.samples, steps=self.steps, **options
         )
         return (self.run.codec.encode(found.mean) + 1) / 2, (

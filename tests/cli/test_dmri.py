@@ -287,7 +287,7 @@ def test_what_is_synthesized_can_be_denoised(
     """On an oblique grid too the table that is written turns with the affine: directions fitted lie
     along the truth.
     """
-    from unfog.dmri.checks.measures import axis_angle
+    from unfog.dmri.checks.errors_to_truth import axis_angle
     from unfog.dmri.tensor import fit_tensors
 
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.rings import Ring, with_noise
 
-from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.gradients import (
     GradientTable,
     as_table,

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from unfog.cli.main import app
 from unfog.dmri import harmonics
-from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
 from unfog.dmri.shells import shells
 from unfog.dmri.simulation.anatomy import mni_anatomy

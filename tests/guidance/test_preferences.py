@@ -7,7 +7,7 @@ from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import VPLinear
 from unfog.errors import InputError
 from unfog.guidance.preferences import (
-    Preferring,
+    LossGuided,
     colour_constancy,
     exposure_control,
     total_variation,
@@ -48,10 +48,10 @@ def test_a_dark_estimate_is_lifted_by_the_strength():
     with torch.no_grad():
         before, after = (
             prior(x_t, t).mean,
-            Preferring(prior, exposure_control(0.2, 2), 0.1)(x_t, t).mean,
+            LossGuided(prior, exposure_control(0.2, 2), 0.1)(x_t, t).mean,
         )
         assert torch.allclose(after - before, torch.full_like(before, 0.1), atol=1e-12)
-        smoother = Preferring(Preferring(prior, total_variation, 1e-4), colour_constancy, 0.02)(
+        smoother = LossGuided(LossGuided(prior, total_variation, 1e-4), colour_constancy, 0.02)(
             x_t, t
         ).mean
     assert bool((total_variation(smoother) < total_variation(before)).all())
@@ -62,7 +62,7 @@ def test_bad_settings_are_refused():
     for message, build in {
         "1 pixel or more": lambda: exposure_control(patch=0),
         "has one": lambda: colour_constancy(X[:, :1]),
-        "not below zero": lambda: Preferring(
+        "not below zero": lambda: LossGuided(
             gaussian_denoiser(VPLinear(), X[0, 0, 0], torch.eye(6).double()), total_variation, -1.0
         ),
     }.items():

@@ -14,7 +14,7 @@ from unfog.core.random import generators, normal
 from unfog.core.tiles import Tiled
 from unfog.errors import InputError
 from unfog.evaluation.law import affine_law
-from unfog.guidance.preferences import Preferring, colour_constancy
+from unfog.guidance.preferences import LossGuided, colour_constancy
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.exposure import Exposure, smooth_offset
 from unfog.physics.operators import BlockAverage, Grey, Points
@@ -248,7 +248,7 @@ def test_low_light_in_tiles_without_a_colour_cast():
     prior = Tiled(tile, 16, overlap=0)
     found = {
         s: drawn(
-            Preferring(prior, colour_constancy, s),
+            LossGuided(prior, colour_constancy, s),
             x,
             BlindGDP([Shot(y, exposure(1.0, 0.0, n=2))]),
             30,

@@ -11,7 +11,7 @@ from unfog.core.oracle import MixtureDenoiser
 from unfog.core.process import EDM
 from unfog.physics.exposure import Exposure
 from unfog.physics.operators import BlockAverage, Points
-from unfog.runs.low_light import relight
+from unfog.runs.low_light import low_light
 from unfog.runs.run import Run
 
 SHAPE = (1, 32, 32)
@@ -44,7 +44,7 @@ def truth(run):
 
 def test_a_dark_picture_is_relit(run, truth):
     y = 0.2 * truth + 3 + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(6))
-    found = relight(run, [y], samples=2)
+    found = low_light(run, [y], samples=2)
     line = Exposure.fitted(found.mean, y)
     assert float((line.factor / 0.2 - 1).abs().max()) < 0.05
     assert float((line.offset / 3 - 1).abs().max()) < 0.05 * 10 / 3  # 0.5 of a range of 20
@@ -58,13 +58,13 @@ def test_a_wrong_start_is_forgotten(run, truth):
     exposure, and to the same picture.
     """
     y = 0.2 * truth + 3 + 0.1 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(6))
-    wrong = relight(
+    wrong = low_light(
         run,
         [y],
         start=lambda y: Exposure(torch.full((len(y),), 50.0), torch.full((len(y),), 50.0)),
         samples=2,
     )
-    right = relight(run, [y], samples=2)
+    right = low_light(run, [y], samples=2)
     assert float((Exposure.fitted(wrong.mean, y).factor / 0.2 - 1).abs().max()) < 0.05
     assert float((wrong.mean - right.mean).abs().mean()) < 0.02 * float(truth.std())
 
@@ -79,7 +79,7 @@ def test_a_joint_task_is_restored_on_the_runs_own_grid(run, truth, operator, uns
     ancestral steps lose some of it.
     """
     y = 0.2 * operator(truth) + 3
-    found = relight(
+    found = low_light(
         run,
         [y + 0.1 * torch.randn(y.shape, generator=torch.Generator().manual_seed(6))],
         operator,
@@ -100,7 +100,7 @@ def test_exposures_that_saturate_give_more_than_each(run, truth):
         for (f, m), e in zip([(0.4, 30), (0.8, 10), (1.6, -20)], noise, strict=True)
     ]
     error = [
-        float((relight(run, some, samples=2).mean - truth).square().mean().sqrt())
+        float((low_light(run, some, samples=2).mean - truth).square().mean().sqrt())
         for some in (shots, *([s] for s in shots))
     ]
     assert error[0] < 0.8 * min(error[1:])
@@ -108,6 +108,6 @@ def test_exposures_that_saturate_give_more_than_each(run, truth):
 
 def test_a_sample_does_not_depend_on_the_batch(run, truth):
     together, apart = (
-        relight(run, [0.2 * truth], samples=2, steps=3, batch=b).samples for b in (4, 3)
+        low_light(run, [0.2 * truth], samples=2, steps=3, batch=b).samples for b in (4, 3)
     )
     assert torch.allclose(together, apart, atol=1e-3)

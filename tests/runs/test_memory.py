@@ -17,7 +17,7 @@ from unfog.errors import InputError
 from unfog.evaluation.law import affine_law
 from unfog.physics.operators import Identity, Mask
 from unfog.posterior.mmps import MMPS
-from unfog.runs.memory import Room, out_of_memory, within_memory
+from unfog.runs.memory import Budget, out_of_memory, within_memory
 from unfog.runs.restore import Restored, posterior_mean, restore
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
@@ -107,7 +107,7 @@ def test_tiles_give_the_mean_of_the_whole():
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [20, 10])
 def test_the_law_in_tiles_is_that_of_the_whole(width):
-    """Of what MMPS draws, as halving it once and twice finds room: its mean within .05 posterior
+    """Of what MMPS draws, as halving it once and twice finds memory: its mean within .05 posterior
     deviations, its covariance within .05.
     """
     mask, times = (
@@ -122,10 +122,10 @@ def test_the_law_in_tiles_is_that_of_the_whole(width):
         )
 
     with pytest.warns(UserWarning, match=f"tiles of {width} pixels"):
-        tiled, room = within_memory(
-            lambda room: law(Tiled(Hungry(10**6, width), room.tile or N)), Room(1), (N,)
+        tiled, budget = within_memory(
+            lambda budget: law(Tiled(Hungry(10**6, width), budget.tile or N)), Budget(1), (N,)
         )
-    assert room == Room(1, width)
+    assert budget == Budget(1, width)
     whole = law(Hungry(10**6))
     assert float(((tiled[0] - whole[0]) / whole[1].diagonal().sqrt()).square().mean().sqrt()) < 0.05
     assert float((tiled[1] - whole[1]).norm() / whole[1].norm()) < 0.05

@@ -13,7 +13,7 @@ from unfog.core.oracle import MixtureDenoiser
 from unfog.core.process import EDM, VPLinear
 from unfog.errors import InputError
 from unfog.sampling.ancestral import DDPM
-from unfog.sampling.covariance import Calibrated
+from unfog.sampling.covariance import CovarianceSampler
 from unfog.sampling.grids import grids
 from unfog.sampling.lanczos import function_of, function_times
 from unfog.sampling.loop import sample
@@ -109,7 +109,7 @@ def test_calibrated_draws_are_exact_for_a_gaussian(process, steps):
             (spread / law(grid[-1])[1] - 1).abs().max()
         )
 
-    assert max(gap(Calibrated(d))) < 1e-9
+    assert max(gap(CovarianceSampler(d))) < 1e-9
     assert gap(DDPM())[1] > 0.15
 
 
@@ -180,7 +180,7 @@ def check(oracle, steps, n, sigma_min=0.7):
     0.7 is the largest deviation within a mode: above it the modes are decided, below it there is
     nothing left to do in more than one step.
     """
-    for variances, mean, share in misses(oracle, Calibrated(), steps, sigma_min, n):
+    for variances, mean, share in misses(oracle, CovarianceSampler(), steps, sigma_min, n):
         assert max(variances) < 0.02
         assert mean < 0.05
         assert share < 0.02
@@ -226,7 +226,11 @@ def test_what_calibrated_draws_need_is_said():
     grid = torch.tensor([0.9, 0.5, 0.0])
     with pytest.raises(InputError, match="gradient"):
         sample(
-            Opaque(), torch.zeros(1, 2).double(), grid, Calibrated(), randomness=torch.Generator()
+            Opaque(),
+            torch.zeros(1, 2).double(),
+            grid,
+            CovarianceSampler(),
+            randomness=torch.Generator(),
         )
     with pytest.raises(InputError, match="products"):
         samplers.build({"name": "calibrated-draws", "products": 0})

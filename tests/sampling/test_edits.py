@@ -13,7 +13,7 @@ from unfog.errors import InputError
 from unfog.physics.operators import Mask
 from unfog.posterior.projection import Projection
 from unfog.sampling import grids
-from unfog.sampling.covariance import Calibrated
+from unfog.sampling.covariance import CovarianceSampler
 from unfog.sampling.inversion import invert_and_edit
 from unfog.sampling.ode import Heun
 from unfog.sampling.samplers import samplers
@@ -31,7 +31,7 @@ def edits(process, strength, x, count=MANY):
         prior,
         x.expand(count, D),
         grid,
-        Calibrated(D),
+        CovarianceSampler(D),
         strength,
         randomness=torch.Generator().manual_seed(1),
     )
@@ -70,7 +70,9 @@ def test_strength_one_draws_from_the_prior():
     grid = grids.build({"name": "log-snr", "sigma_max": 200.0})(process, 6)
     x = torch.tensor([[5.0, -5.0, 5.0]], dtype=torch.float64).expand(MANY, D)
     check_law(
-        sdedit(prior, x, grid, Calibrated(D), 1.0, randomness=torch.Generator().manual_seed(0)),
+        sdedit(
+            prior, x, grid, CovarianceSampler(D), 1.0, randomness=torch.Generator().manual_seed(0)
+        ),
         mean,
         covariance,
     )

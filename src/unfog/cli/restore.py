@@ -103,14 +103,14 @@ def restore(
     DICOM, .npy for k-space and sinograms), summary.json with a check of the data's consistency, and
     report.html.
     """
-    from unfog.workflows.low_light import relight_files
+    from unfog.workflows.low_light import low_light_files
     from unfog.workflows.restore import restore_file
 
     methods = {"--sampler": sampler, "--method": None if method == "auto" else method}
     _check(task, source, {**methods, "--sensitivities": sensitivities})
     if task in (Task.lowlight, Task.hdr):
         emit(
-            relight_files(
+            low_light_files(
                 run,
                 source,
                 out,

@@ -26,9 +26,8 @@ from unfog.core.process import Process
 from unfog.core.registry import Registry
 from unfog.core.shapes import expand, sum_per_sample
 
-Decoder = Callable[
-    [Tensor, Tensor, Tensor], Tensor
-]  # (x_0, mean, variance) -> log p(x_0), elementwise
+# (x_0, mean, variance) -> log p(x_0), elementwise
+Decoder = Callable[[Tensor, Tensor, Tensor], Tensor]
 decoders: Registry[Decoder] = Registry("decoder")
 
 

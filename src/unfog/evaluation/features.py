@@ -57,9 +57,9 @@ def image_features(images: Tensor, network: nn.Module, batch: int = 50) -> Tenso
         raise InputError("Image features need images in [0, 1]; clamp or rescale them first.")
     device = next(network.parameters()).device
     parts = [
-        network.extract_features(_prepare(x.to(device))).mean((2, 3)).cpu()
+        network.extract_features(_prepare(x.to(device))).mean((2, 3)).cpu()  # type: ignore[operator]
         for x in torch.split(images, batch)
-    ]  # type: ignore[operator]
+    ]
     return torch.cat(parts).float()
 
 

@@ -18,9 +18,8 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.shapes import expand
 
-LogProbability = Callable[
-    [Tensor, Tensor], Tensor
-]  # (x_t, t) -> log p(y | x_t), (batch,), for the y that is wanted
+# (x_t, t) -> log p(y | x_t), (batch,), for the y that is wanted
+LogProbability = Callable[[Tensor, Tensor], Tensor]
 
 
 class ClassifierGuided(Denoiser):

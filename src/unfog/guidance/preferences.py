@@ -62,7 +62,7 @@ def total_variation(x: Tensor) -> Tensor:
     ).sum(1)
 
 
-class Preferring(Denoiser):
+class LossGuided(Denoiser):
     """A denoiser whose estimates are moved down the slope of one loss: one network call."""
 
     def __init__(self, denoiser: Denoiser, loss: Loss, strength: float) -> None:

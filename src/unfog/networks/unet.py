@@ -218,9 +218,8 @@ class UNet(nn.Module):
                 )
 
 
-Stages = Callable[
-    [Sequence[int], int, bool], list[Stage]
-]  # input widths, output width, with attention or not
+# Input widths, output width, with attention or not
+Stages = Callable[[Sequence[int], int, bool], list[Stage]]
 Widths = Sequence[tuple[int, bool]]  # per level: its width, and whether it has attention
 
 

@@ -22,9 +22,8 @@ from torch import Tensor
 from unfog.core.shapes import expand, sum_per_sample
 from unfog.errors import InputError
 
-Filter = Callable[
-    [Tensor], Tensor
-]  # eigenvalues of A A*, shaped to multiply y, to numbers shaped so
+# Eigenvalues of A A*, shaped to multiply y, to numbers shaped so
+Filter = Callable[[Tensor], Tensor]
 DENSE_LIMIT = 4096  # measured values whose spectrum is found by a dense eigendecomposition
 
 

@@ -21,10 +21,10 @@ from torch import Tensor
 from unfog.core.denoiser import Posterior
 from unfog.core.shapes import expand
 from unfog.physics.linear import inverse
-from unfog.posterior.linear import Measured
+from unfog.posterior.linear import LinearPosterior
 
 
-class DDNM(Measured):
+class DDNM(LinearPosterior):
     """One network call, and no product with its Jacobian; with noise the operator's spectrum is
     needed.
     """

@@ -27,7 +27,7 @@ from unfog.core.random import Randomness, normal_like
 from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.physics.linear import Operator, gram_function, inverse
-from unfog.posterior.linear import Measured
+from unfog.posterior.linear import LinearPosterior
 from unfog.sampling.loop import Condition, History
 
 ETA, ETA_MEASURED = 0.85, 1.0  # the paper's for all its tasks
@@ -39,7 +39,7 @@ def trust(e: Tensor, level: Tensor, sigma: float, eta: float, eta_measured: floa
     return torch.where(ratio >= 1, eta_measured, (1 - eta**2) ** 0.5 * ratio)
 
 
-class DDRM(Measured):
+class DDRM(LinearPosterior):
     """One network call, and no product with its Jacobian; the operator's spectrum is needed."""
 
     def __init__(

@@ -17,10 +17,10 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.errors import InputError
 from unfog.physics.linear import Operator
-from unfog.posterior.linear import Measured
+from unfog.posterior.linear import LinearPosterior
 
 
-class DiffPIR(Measured):
+class DiffPIR(LinearPosterior):
     """One network call, and no product with its Jacobian."""
 
     def __init__(

@@ -46,7 +46,7 @@ from unfog.physics.exposure import Exposure, Fitter, line
 from unfog.physics.linear import Operator
 from unfog.physics.operators import Identity
 from unfog.physics.saturation import saturated_line
-from unfog.posterior.linear import Measured
+from unfog.posterior.linear import LinearPosterior
 from unfog.sampling.loop import Condition, History
 
 Point = Callable[[Tensor, Tensor, Tensor], Tensor]  # (D, x_t, alpha) to the point of the gradient
@@ -62,7 +62,7 @@ def at_state(x0: Tensor, x_t: Tensor, alpha: Tensor) -> Tensor:
     return x_t / alpha
 
 
-class GDP(Measured):
+class GDP(LinearPosterior):
     """A known linear measurement, whose noise it takes for signal (``sigma`` is not used): one
     network call.
     """

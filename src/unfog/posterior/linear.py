@@ -17,7 +17,7 @@ from unfog.errors import InputError
 from unfog.physics.linear import Operator
 
 
-class Measured(Denoiser):
+class LinearPosterior(Denoiser):
     """A denoiser that knows a linear measurement."""
 
     def __init__(

@@ -18,10 +18,10 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.shapes import expand
 from unfog.physics.linear import Operator
-from unfog.posterior.linear import Measured, expected_spread
+from unfog.posterior.linear import LinearPosterior, expected_spread
 
 
-class PiGDM(Measured):
+class PiGDM(LinearPosterior):
     """One network call and one product with its Jacobian."""
 
     def __init__(

@@ -18,10 +18,10 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.errors import InputError
 from unfog.physics.linear import Operator
-from unfog.posterior.linear import Measured
+from unfog.posterior.linear import LinearPosterior
 
 
-class TMPD(Measured):
+class TMPD(LinearPosterior):
     """One network call and two products with its Jacobian."""
 
     def __init__(

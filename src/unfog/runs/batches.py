@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from unfog.progress import Report
-from unfog.runs.memory import Room, within_memory
+from unfog.runs.memory import Budget, within_memory
 
 Job = tuple[int, int]  # image, draw of it
-Work = Callable[[list[Job], Room, Report], Tensor]  # some draws (jobs, ...), telling (step, steps)
+# Some draws (jobs, ...), telling (step, steps)
+Work = Callable[[list[Job], Budget, Report], Tensor]
 
 
 def in_batches(
@@ -20,19 +21,19 @@ def in_batches(
     """What ``work`` makes of all jobs, ``batch`` at a time, or fewer where memory runs out for
     images of the size ``space``.
     """
-    done, room = list[Tensor](), Room(batch)
+    done, budget = list[Tensor](), Budget(batch)
 
-    def some(room: Room) -> Tensor:
+    def some(budget: Budget) -> Tensor:
         start = sum(map(len, done))
-        chosen = jobs[start : start + room.batch]
+        chosen = jobs[start : start + budget.batch]
 
         def tell(step: int, steps: int) -> None:
             if report is not None:
                 report(start * steps + step * len(chosen), len(jobs) * steps)
 
-        return work(chosen, room, tell)
+        return work(chosen, budget, tell)
 
     while sum(map(len, done)) < len(jobs):
-        part, room = within_memory(some, room, space)
+        part, budget = within_memory(some, budget, space)
         done.append(part)
     return torch.cat(done)

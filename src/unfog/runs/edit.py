@@ -14,7 +14,7 @@ from unfog.physics.operators import Mask
 from unfog.posterior.projection import Projection
 from unfog.progress import Report, progress_line
 from unfog.runs.batches import Job, in_batches
-from unfog.runs.memory import Room
+from unfog.runs.memory import Budget
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 from unfog.sampling.inversion import invert_and_edit
@@ -48,14 +48,14 @@ def _sdedit(
 ) -> Tensor:
     """(images, samples, channels, *space); what is kept is projected onto after each step."""
 
-    def some(chosen: list[Job], room: Room, tell: Report) -> Tensor:
+    def some(chosen: list[Job], budget: Budget, tell: Report) -> Tensor:
         rows = [i for i, _ in chosen]
         sampler: Sampler = (
             plan.sampler if keep is None else Projection(plan.sampler, keep, keep(x[rows]))
         )
         randomness = [generator(seed, "edit", i, k) for i, k in chosen]
         condition = _expanded(wanted, len(rows))
-        prior = room.prior(editor)
+        prior = budget.prior(editor)
         return sdedit(
             prior,
             x[rows],
@@ -87,12 +87,12 @@ def _inverted(
     if len(times) < 2:
         return x[:, None]
 
-    def some(chosen: list[Job], room: Room, tell: Report) -> Tensor:
+    def some(chosen: list[Job], budget: Budget, tell: Report) -> Tensor:
         rows = [i for i, _ in chosen]
         source, target = (_expanded(given, len(rows)) for given in (shown, wanted))
-        down = room.prior(editor)
+        down = budget.prior(editor)
         return invert_and_edit(
-            room.prior(denoiser),
+            budget.prior(denoiser),
             x[rows],
             times,
             source=source,

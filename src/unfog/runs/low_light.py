@@ -20,7 +20,7 @@ from unfog.physics.operators import Identity
 from unfog.posterior.exposure import likeliest_exposure
 from unfog.posterior.gdp import BlindGDP, Shot
 from unfog.progress import Report
-from unfog.runs.memory import Room
+from unfog.runs.memory import Budget
 from unfog.runs.restore import GRID, Restored, draw_posterior
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
@@ -33,7 +33,7 @@ MOST_SATURATED = (
 LEAST_NOISE = 1e-3  # of a picture's deviation
 
 
-def relight(
+def low_light(
     run: Run,
     measurements: Sequence[Tensor],
     operator: Operator | None = None,
@@ -72,8 +72,8 @@ def relight(
     # a maximum is not to be moved
     gdp = partial(BlindGDP, operator=operator) if found is None else partial(BlindGDP, rate=0.0)
 
-    def posterior(rows: list[int], room: Room) -> tuple[Denoiser, Plan]:
-        return room.prior(prior), Plan(gdp([shot[rows] for shot in found or shots]), grid, names)
+    def posterior(rows: list[int], budget: Budget) -> tuple[Denoiser, Plan]:
+        return budget.prior(prior), Plan(gdp([shot[rows] for shot in found or shots]), grid, names)
 
     stack = draw_posterior(
         run, posterior, images, shape, samples=samples, seed=seed, batch=batch, report=report

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Room:
+class Budget:
     """How much is done at a time: ``batch`` images, whole or, with ``tile``, in tiles of so many
     pixels.
     """
@@ -33,43 +33,45 @@ class Room:
     tile: int | None = None
 
     def prior(self, denoiser: Denoiser) -> Denoiser:
-        """The denoiser, in tiles where there is no room for it whole."""
+        """The denoiser, in tiles where memory does not hold it whole."""
         return denoiser if self.tile is None else Tiled(denoiser, self.tile, batch=1)
 
-    def half(self, space: Sequence[int]) -> Room:
+    def half(self, space: Sequence[int]) -> Budget:
         """Half as much of images of a size; ``InputError`` where no less can be done."""
         if self.batch > 1:
-            return Room(self.batch // 2)
+            return Budget(self.batch // 2)
         tile = -(-(self.tile or max(space)) // 2)
         if tile < LEAST_TILE:
             raise InputError(
                 f"Memory runs out even for one image of {tuple(space)} in small tiles; close "
                 "other programs, or crop it."
             )
-        return Room(1, tile)
+        return Budget(1, tile)
 
 
-def within_memory(work: Callable[[Room], T], room: Room, space: Sequence[int]) -> tuple[T, Room]:
-    """What ``work`` gives in as much of ``room`` as memory has, on images of the size ``space``,
+def within_memory(
+    work: Callable[[Budget], T], budget: Budget, space: Sequence[int]
+) -> tuple[T, Budget]:
+    """What ``work`` gives in as much of ``budget`` as memory has, on images of the size ``space``,
     and how much that was.
     """
-    asked = room
+    asked = budget
     while True:
         try:
-            done = work(room)
+            done = work(budget)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
         else:
             break
-        room = room.half(space)  # not above, where the error still holds what filled the memory
-    if room.tile != asked.tile:
+        budget = budget.half(space)  # not above, where the error still holds what filled the memory
+    if budget.tile != asked.tile:
         warnings.warn(
             f"Memory ran out: images of {tuple(space)} are taken in overlapping tiles of "
-            f"{room.tile} pixels.",
+            f"{budget.tile} pixels.",
             stacklevel=2,
         )
-    return done, room
+    return done, budget
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -39,7 +39,7 @@ from unfog.posterior.pigdm import PiGDM
 from unfog.posterior.tmpd import TMPD
 from unfog.progress import Report
 from unfog.runs.batches import Job, in_batches
-from unfog.runs.memory import Room, within_memory
+from unfog.runs.memory import Budget, within_memory
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, run_plan
 
@@ -130,9 +130,9 @@ def restore(
     plan = plan or Plan.of(run, grid=GRID)
     scaled, noise = _to_model_scale(run, measurement, operator, sigma)
 
-    def posterior(rows: list[int], room: Room) -> tuple[Denoiser, Plan]:
+    def posterior(rows: list[int], budget: Budget) -> tuple[Denoiser, Plan]:
         return posterior_denoiser(
-            room.prior(run.denoiser), operator.of(rows), scaled[rows], noise, method
+            budget.prior(run.denoiser), operator.of(rows), scaled[rows], noise, method
         ), plan
 
     shape = (run.shape[0], *_space(operator, measurement))
@@ -151,9 +151,8 @@ def restore(
     return Restored(mean, stack.std(1), stack)
 
 
-Posterior = Callable[
-    [list[int], Room], tuple[Denoiser, Plan]
-]  # for images by number, in as much room as there is
+# For images by number, within a budget of memory.
+Posterior = Callable[[list[int], Budget], tuple[Denoiser, Plan]]
 
 
 def draw_posterior(
@@ -174,8 +173,8 @@ def draw_posterior(
         raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     jobs = [(i, k) for i in range(images) for k in range(samples)]
 
-    def some(chosen: list[Job], room: Room, tell: Report) -> Tensor:
-        denoiser, plan = posterior([i for i, _ in chosen], room)
+    def some(chosen: list[Job], budget: Budget, tell: Report) -> Tensor:
+        denoiser, plan = posterior([i for i, _ in chosen], budget)
         randomness = [generator(seed, "restore", i, k) for i, k in chosen]
         return run_plan(denoiser, plan, randomness, shape, report=tell)
 
@@ -192,17 +191,17 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     process = run.denoiser.process
     t = process.t_of_noise_level(torch.tensor(noise))
 
-    def mean(room: Room) -> Tensor:
-        prior = room.prior(run.denoiser)
+    def mean(budget: Budget) -> Tensor:
+        prior = budget.prior(run.denoiser)
         with torch.no_grad():
             return torch.cat(
                 [
                     prior(part * process.alpha(t).to(part), t).mean
-                    for part in torch.split(scaled, room.batch)
+                    for part in torch.split(scaled, budget.batch)
                 ]
             )
 
-    return run.codec.decode(within_memory(mean, Room(batch), noisy.shape[2:])[0])
+    return run.codec.decode(within_memory(mean, Budget(batch), noisy.shape[2:])[0])
 
 
 def measured_where(operator: Operator, shape: Sequence[int]) -> Tensor:
@@ -233,9 +232,8 @@ def data_consistency(
     return float(misfit.mean().sqrt()) / sigma
 
 
-NoiseModel = Callable[
-    [Run, Tensor, Operator, float], Tensor
-]  # a measurement to one whose noise is nearly Gaussian
+# A measurement to one whose noise is nearly Gaussian
+NoiseModel = Callable[[Run, Tensor, Operator, float], Tensor]
 EM_PASSES = 3
 
 

@@ -6,6 +6,7 @@ import copy
 import inspect
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -156,10 +157,8 @@ def rate(
     done, begun = 0, 0.0
     for step in range(1, 1000):
         batch, chosen = feed(step)
-        learner.update(
-            lambda b=batch, c=chosen, s=step: objective(learner.denoiser, b, c, settings.seed, s),
-            settings.lr,
-        )  # type: ignore[misc]
+        losses = partial(objective, learner.denoiser, batch, chosen, settings.seed, step)
+        learner.update(losses, settings.lr)
         if step == 2:  # the first steps allocate
             begun = time.perf_counter()
         elif step > 2:

@@ -1,4 +1,4 @@
-r"""Calibrated draws: ancestral sampling that keeps the spread of the posterior at few steps.
+r"""CovarianceSampler draws: ancestral sampling that keeps the spread of the posterior at few steps.
 
 An ancestral step takes x_0 for its mean, and so drops the spread of x_0 given x_t. Here x_s has the
 covariance that it has where x_0 given x_t is Gaussian,
@@ -32,7 +32,7 @@ from unfog.sampling.loop import Condition, History
 
 
 @dataclass(frozen=True)
-class Calibrated:
+class CovarianceSampler:
     """For posterior draws at 6 to 9 steps."""
 
     products: int = 4
@@ -40,7 +40,7 @@ class Calibrated:
     def __post_init__(self) -> None:
         if self.products < 1:
             raise InputError(
-                "Calibrated draws need at least one product with the Jacobian a step, got "
+                "CovarianceSampler draws need at least one product with the Jacobian a step, got "
                 f"products = {self.products}."
             )
 

@@ -52,7 +52,7 @@ def halved(moments: Tensor) -> Tensor:
     return torch.cat([moments[:2], moments[2:] / 2])
 
 
-def published_third(moments: Tensor) -> Tensor:
+def dpmpp_3m_rule(moments: Tensor) -> Tensor:
     """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): the same but for its
     second step, which is ``midpoint``.
     """
@@ -71,36 +71,40 @@ def moments(h: Tensor, count: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Estimate:
     """An estimate and its lambda."""
 
-    half: Tensor
+    lam: Tensor
     value: Tensor
 
 
-def combine(seen: Sequence[Seen], origin: Tensor, h: Tensor, rate: float, rule: Rule) -> Tensor:
+def combine(
+    estimates: Sequence[Estimate], origin: Tensor, h: Tensor, rate: float, rule: Rule
+) -> Tensor:
     """sum_j w_j D_j over a step of h from ``origin``, with ``rate`` h in the moments."""
-    wanted = rule(moments(rate * h, len(seen)))
-    if len(seen) == 1:
-        return expand(wanted[0], seen[0].value) * seen[0].value
-    nodes = (torch.stack([point.half for point in seen]) - origin) / h
+    wanted = rule(moments(rate * h, len(estimates)))
+    if len(estimates) == 1:
+        return expand(wanted[0], estimates[0].value) * estimates[0].value
+    nodes = (torch.stack([point.lam for point in estimates]) - origin) / h
     weights = torch.linalg.solve(
-        nodes ** torch.arange(len(seen), dtype=torch.float64)[:, None], wanted
+        nodes ** torch.arange(len(estimates), dtype=torch.float64)[:, None], wanted
     )
     return sum(
-        (expand(w, point.value) * point.value for w, point in zip(weights, seen, strict=True)),
-        torch.zeros_like(seen[0].value),
+        (expand(w, point.value) * point.value for w, point in zip(weights, estimates, strict=True)),
+        torch.zeros_like(estimates[0].value),
     )
 
 
-def remember(half: Tensor, value: Tensor, seen: Sequence[Seen], order: int) -> tuple[Seen, ...]:
+def remember(
+    lam: Tensor, value: Tensor, estimates: Sequence[Estimate], order: int
+) -> tuple[Estimate, ...]:
     """The last ``order`` estimates, newest first; one made of noise alone (lambda = -inf) has no
     place on the axis.
     """
     return tuple(
         point
-        for point in (Seen(half, value), *seen)
-        if bool(point.half.isfinite()) or point.value is value
+        for point in (Estimate(lam, value), *estimates)
+        if bool(point.lam.isfinite()) or point.value is value
     )[:order]
 
 
@@ -109,16 +113,16 @@ def advance(
     x: Tensor,
     t: Tensor,
     s: Tensor,
-    seen: Sequence[Seen],
+    estimates: Sequence[Estimate],
     rule: Rule,
     eta: float = 0.0,
 ) -> Tensor:
-    """x_t to the mean of x_s by the estimates ``seen``."""
+    """x_t to the mean of x_s by the estimates ``estimates``."""
     origin = 0.5 * process.log_snr(t)
     h = 0.5 * process.log_snr(s) - origin
     decay = process.sigma(s) / process.sigma(t) * (torch.exp(-(eta**2) * h) if eta else 1.0)
     return expand(decay, x) * x + expand(process.alpha(s), x) * combine(
-        seen, origin, h, 1 + eta**2, rule
+        estimates, origin, h, 1 + eta**2, rule
     )
 
 
@@ -145,16 +149,16 @@ class Multistep:
         process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         if float(process.sigma(s)) == 0:
             return expand(process.alpha(s), x0) * x0, ()
-        seen = remember(0.5 * process.log_snr(t), x0, history, self.order)
-        x_s = advance(process, x_t, t, s, seen, self.rule, self.eta)
+        estimates = remember(0.5 * process.log_snr(t), x0, history, self.order)
+        x_s = advance(process, x_t, t, s, estimates, self.rule, self.eta)
         if self.eta > 0:
             share = -torch.expm1(self.eta**2 * (process.log_snr(t) - process.log_snr(s)))
             x_s = x_s + expand(process.sigma(s) * share.sqrt(), x_t) * normal_like(x_t, randomness)
-        return x_s, seen
+        return x_s, estimates
 
 
 @dataclass(frozen=True)
-class Corrected:
+class ExponentialAdamsMoulton:
     """Exponential Adams-Bashforth-Moulton, one call a step: UniPC under ``midpoint``. History is
     (x, t, estimates) of the step before.
     """
@@ -175,14 +179,16 @@ class Corrected:
         process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         if float(process.sigma(s)) == 0:
             return expand(process.alpha(s), x0) * x0, ()
-        half = 0.5 * process.log_snr(t)
-        seen: tuple[Seen, ...] = ()
+        lam = 0.5 * process.log_snr(t)
+        estimates: tuple[Estimate, ...] = ()
         if history:
-            x_before, t_before, seen = history
-            if bool(seen[0].half.isfinite()):
-                x_t = advance(process, x_before, t_before, t, (*seen, Seen(half, x0)), self.rule)
-        seen = remember(half, x0, seen, self.order)
-        return advance(process, x_t, t, s, seen, self.rule), (x_t, t, seen)
+            x_before, t_before, estimates = history
+            if bool(estimates[0].lam.isfinite()):
+                x_t = advance(
+                    process, x_before, t_before, t, (*estimates, Estimate(lam, x0)), self.rule
+                )
+        estimates = remember(lam, x0, estimates, self.order)
+        return advance(process, x_t, t, s, estimates, self.rule), (x_t, t, estimates)
 
 
 @dataclass(frozen=True)
@@ -209,10 +215,12 @@ class DEIS:
         alpha, sigma = denoiser.scales(t)
         origin = 0.5 * process.log_snr(t)
         noise = (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t)
-        seen = remember(origin, noise, history, self.order)
+        estimates = remember(origin, noise, history, self.order)
         if not bool(origin.isfinite()):  # from noise alone: x_s = alpha_s x_0 + sigma_s noise
-            return expand(process.alpha(s), x0) * x0 + expand(process.sigma(s), x0) * noise, seen
-        change = combine(seen, origin, 0.5 * process.log_snr(s) - origin, -1.0, exact)
+            return expand(process.alpha(s), x0) * x0 + expand(
+                process.sigma(s), x0
+            ) * noise, estimates
+        change = combine(estimates, origin, 0.5 * process.log_snr(s) - origin, -1.0, exact)
         return expand(process.alpha(s) / alpha, x_t) * x_t + expand(
             process.sigma(s), x_t
-        ) * change, seen
+        ) * change, estimates

@@ -6,17 +6,17 @@ from unfog.core.registry import Registry
 from unfog.sampling.ancestral import DDIM, DDPM, variances
 from unfog.sampling.churn import Churn
 from unfog.sampling.consistency import Consistency
-from unfog.sampling.covariance import Calibrated
+from unfog.sampling.covariance import CovarianceSampler
 from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import Sampler
 from unfog.sampling.multistep import (
     DEIS,
-    Corrected,
+    ExponentialAdamsMoulton,
     Multistep,
+    dpmpp_3m_rule,
     exact,
     halved,
     midpoint,
-    published_third,
 )
 from unfog.sampling.ode import Euler, Heun
 from unfog.sampling.sde import EulerMaruyama, ReverseDiffusion
@@ -25,7 +25,7 @@ samplers: Registry[Sampler] = Registry("sampler")
 samplers.register("ddim")(DDIM)
 samplers.register("euler")(Euler)
 samplers.register("heun")(Heun)
-samplers.register("calibrated-draws")(Calibrated)
+samplers.register("calibrated-draws")(CovarianceSampler)
 samplers.register("euler-maruyama")(EulerMaruyama)
 samplers.register("reverse-diffusion")(ReverseDiffusion)
 samplers.register("annealed-langevin")(AnnealedLangevin)
@@ -76,7 +76,7 @@ def dpmpp_2m_heun(eta: float = 0.0) -> Multistep:
 @samplers.register("dpmpp-3m")
 def dpmpp_3m(eta: float = 0.0) -> Multistep:
     """DPM-Solver++(3M) as published; "adams" is of the third order indeed."""
-    return Multistep(3, published_third, eta)
+    return Multistep(3, dpmpp_3m_rule, eta)
 
 
 @samplers.register("dpmpp-2m-sde")
@@ -98,12 +98,12 @@ def adams_sde(eta: float = 1.0) -> Multistep:
 
 
 @samplers.register("adams")
-def adams(order: int = 3) -> Corrected:
+def adams(order: int = 3) -> ExponentialAdamsMoulton:
     """Exponential Adams with its free corrector."""
-    return Corrected(order, exact)
+    return ExponentialAdamsMoulton(order, exact)
 
 
 @samplers.register("unipc")
-def unipc(order: int = 3) -> Corrected:
+def unipc(order: int = 3) -> ExponentialAdamsMoulton:
     """UniPC with B(h) = e^h - 1."""
-    return Corrected(order, midpoint)
+    return ExponentialAdamsMoulton(order, midpoint)

@@ -22,12 +22,12 @@ from unfog.files.scans import read_scan
 from unfog.physics.linear import Operator
 from unfog.physics.operators import Identity, Points
 from unfog.progress import progress_line
-from unfog.runs.low_light import _shots, relight
+from unfog.runs.low_light import _shots, low_light
 from unfog.runs.run import Run, require_posterior_mean
 from unfog.workflows.operator_file import read_operator
 
 
-def relight_files(
+def low_light_files(
     source: str | Path,
     paths: Sequence[Path],
     out: Path,
@@ -66,7 +66,7 @@ def relight_files(
     low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
     offset, scale = scans[0].units(low, high)
     with new_folder(out) as folder:
-        found = relight(
+        found = low_light(
             run,
             stacks,
             operator,

@@ -36,7 +36,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Measured:
+class InverseProblem:
     """y = A x + noise (n, channels', *space'), x in the units of the model's data, where x = (value
     - offset) / scale.
 
@@ -54,7 +54,7 @@ class Measured:
     warnings: list[str] = field(default_factory=list)
 
 
-def measured_scan(run: Run, path: Path, task: str, options: Options) -> Measured:
+def measured_scan(run: Run, path: Path, task: str, options: Options) -> InverseProblem:
     """Images that were degraded, in a format of images: NIfTI, DICOM, PNG or .npy."""
     scan = read_scan(
         path, len(run.shape) - 1, {"colorize": 1, "custom": None}.get(task, run.shape[0])
@@ -65,7 +65,9 @@ def measured_scan(run: Run, path: Path, task: str, options: Options) -> Measured
     y = (y - operator(torch.full_like(operator.adjoint(y[:1]), offset))) / scale
     y = operator(y) if isinstance(operator, Mask) else y  # what was not measured is 0
     target = scan.finer(options.factor) if task == "superres" else scan
-    return Measured(y, operator, offset, scale, target, blind_sigma, scale, _warnings(run, scan))
+    return InverseProblem(
+        y, operator, offset, scale, target, blind_sigma, scale, _warnings(run, scan)
+    )
 
 
 def task_operator(task: str, run: Run, factor: int, blur: float) -> Operator:

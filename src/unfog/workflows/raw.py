@@ -41,13 +41,13 @@ from unfog.physics.noise import estimate_edge_sigma, estimate_ray_sigma
 from unfog.physics.operators import Mask, Weights
 from unfog.physics.radon import FanBeam, ParallelBeam
 from unfog.runs.run import Run, data_range
-from unfog.workflows.problem import Measured, Options
+from unfog.workflows.problem import InverseProblem, Options
 
 Array = NDArray[Any]
 TOP = 99.5  # percentile of an image of unknown units that stands for the largest value of the data
 
 
-def measured_raw(run: Run, path: Path, task: str, options: Options) -> Measured:
+def measured_raw(run: Run, path: Path, task: str, options: Options) -> InverseProblem:
     """The measurement in a file of raw data; ``task`` is mri or ct."""
     if options.operator is not None or (task == "ct" and (options.mask or options.sensitivities)):
         raise InputError(
@@ -61,7 +61,7 @@ def measured_raw(run: Run, path: Path, task: str, options: Options) -> Measured:
     return found
 
 
-def _mri(run: Run, path: Path, options: Options) -> Measured:
+def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
     dims, raw = len(run.shape) - 1, read_raw(path, "kspace")
     for name, file in (("mask", options.mask), ("sensitivities", options.sensitivities)):
         if file is not None:
@@ -87,7 +87,7 @@ def _mri(run: Run, path: Path, options: Options) -> Measured:
     scale = _unit(combined, data_range(run)[1])
     stack = np.zeros((len(y), 1, *y.shape[2:]), np.float32)
     target = ArrayScan(stack, dims if len(y) == 1 else dims + 2)
-    return Measured(
+    return InverseProblem(
         y / scale,
         Mask(mask) @ Fourier() @ coils,
         0.0,
@@ -143,7 +143,7 @@ def _unit(image: Tensor, high: float) -> float:
     return 1.0 if abs(top / high - 1) <= 0.25 else top / high
 
 
-def _ct(run: Run, path: Path, options: Options) -> Measured:
+def _ct(run: Run, path: Path, options: Options) -> InverseProblem:
     raw = read_raw(path, "sinogram")
     sinogram, angles = (_named(raw, path, name) for name in ("sinogram", "angles"))
     if (
@@ -168,7 +168,7 @@ def _ct(run: Run, path: Path, options: Options) -> Measured:
         np.zeros((len(y), 1, size, size), np.float32), 2 if sinogram.ndim == 2 else 4
     )
     if "deviation" not in raw:
-        return Measured(y, operator, 0.0, 1.0, target, _median(estimate_ray_sigma), scale)
+        return InverseProblem(y, operator, 0.0, 1.0, target, _median(estimate_ray_sigma), scale)
     deviation = raw["deviation"]
     if deviation.shape != sinogram.shape[-2:] or not (
         deviation.dtype.kind in "iuf" and (deviation > 0).all()
@@ -178,7 +178,7 @@ def _ct(run: Run, path: Path, options: Options) -> Measured:
             f"ray {sinogram.shape[-2:]}."
         )
     white = Weights(torch.from_numpy(scale / deviation.astype(np.float64))[None, None])
-    return Measured(white(y), white @ operator, 0.0, 1.0, target, lambda y: 1.0, 1.0)
+    return InverseProblem(white(y), white @ operator, 0.0, 1.0, target, lambda y: 1.0, 1.0)
 
 
 def _beam(run: Run, raw: Raw, path: Path, sinogram: Array, angles: Tensor) -> Operator:

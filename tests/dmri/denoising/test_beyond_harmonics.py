@@ -13,7 +13,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import EDM
 from unfog.dmri import harmonics
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics
 from unfog.dmri.denoising.blind import refine
 from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.denoising.low_rank import Components
@@ -54,7 +54,7 @@ def test_wieners_weight_is_found(power: float) -> None:
         torch.zeros(3, 2),
         Components(torch.zeros(N + 1), axes, torch.ones(N + 1), torch.ones(1)),
     )
-    kept = beyond(
+    kept = beyond_harmonics(
         Denoised(
             (truth + noise).numpy(),
             np.ones(SPACE),
@@ -96,6 +96,6 @@ def test_sharp_fibres_at_high_b_keep_their_signal(gradients: GradientTable) -> N
 
     [shell] = shells(table)
     alone = refine(FourthOrder(), first, table).signal
-    alone[..., shell.volumes] -= beyond(first, shell, np.ones(first.sigma.shape))
+    alone[..., shell.volumes] -= beyond_harmonics(first, shell, np.ones(first.sigma.shape))
     assert error(alone) > 2 * error(first.signal)
     assert error(refine(FourthOrder(), first, table).signal) < 1.03 * error(first.signal)

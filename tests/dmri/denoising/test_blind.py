@@ -11,7 +11,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import EDM
 from unfog.dmri import harmonics
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics
 from unfog.dmri.denoising.blind import denoise_blind, refine
 from unfog.dmri.denoising.twicing import twiced
 from unfog.dmri.gradients import GradientTable
@@ -58,7 +58,9 @@ def test_the_prior_gets_what_low_rank_leaves():
     back = twiced(kept, shell.encode(measured) - kept, first.noise.level * shell.level, inside)
     assert float((back - x)[1:].square().mean() / (kept - x)[1:].square().mean()) < 1.1
     s0, weighted = shell.decode(back)
-    weighted = weighted + torch.from_numpy(beyond(first, shell, np.ones((side, side, side))))
+    weighted = weighted + torch.from_numpy(
+        beyond_harmonics(first, shell, np.ones((side, side, side)))
+    )
     assert np.allclose(
         found.signal,
         torch.cat([s0[..., None].expand(side, side, side, n0), weighted], -1),

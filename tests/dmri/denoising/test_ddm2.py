@@ -18,7 +18,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import EDM
 from unfog.core.random import generator
 from unfog.dmri import harmonics
-from unfog.dmri.checks.measures import axis_angle
+from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.denoising.ddm2 import (
     OTHERS,
     Settings,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unfog.data.builtin.packages import member
-from unfog.dmri.checks.measures import axis_angle, measure
+from unfog.dmri.checks.errors_to_truth import axis_angle, errors_to_truth
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulation.anatomy import mni_anatomy
 from unfog.dmri.simulation.phantom import Phantom, _watson, make_phantom, real_gradients
@@ -77,15 +77,15 @@ def test_the_rings_are_watsons(kappa: float) -> None:
 
 
 def test_measures(phantom: Phantom) -> None:
-    perfect = measure(phantom.signal, phantom)
+    perfect = errors_to_truth(phantom.signal, phantom)
     assert max(abs(value) for value in perfect) < 1e-3
-    brighter = measure(phantom.signal + 0.01 * phantom.b0, phantom)
+    brighter = errors_to_truth(phantom.signal + 0.01 * phantom.b0, phantom)
     assert brighter.signal == pytest.approx(1)
     assert brighter.signal_bias == pytest.approx(1)
     assert brighter.fa_bias < 0
-    assert measure(1.5 * phantom.signal, phantom).fa == pytest.approx(0, abs=1e-6)
+    assert errors_to_truth(1.5 * phantom.signal, phantom).fa == pytest.approx(0, abs=1e-6)
     with pytest.raises(InputError, match="like with like"):
-        measure(phantom.signal[..., :5], phantom)
+        errors_to_truth(phantom.signal[..., :5], phantom)
 
 
 def test_angles_between_axes() -> None:

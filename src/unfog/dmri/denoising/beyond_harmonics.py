@@ -23,7 +23,7 @@ from unfog.dmri.denoising.noise_level import smooth
 from unfog.dmri.shells import Shell
 
 
-def beyond(first: Denoised, shell: Shell, inside: NDArray[Any]) -> NDArray[np.float32]:
+def beyond_harmonics(first: Denoised, shell: Shell, inside: NDArray[Any]) -> NDArray[np.float32]:
     """w R of a shell of what low rank gave, (X, Y, Z, N): |R|^2 is a Gaussian average over voxels
     ``inside`` (X, Y, Z).
     """

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics
 from unfog.dmri.denoising.classical import Array, Denoised
 from unfog.dmri.denoising.half_turns import OverHalfTurns
-from unfog.dmri.denoising.posterior_mean import Measured, measure, posterior_means
+from unfog.dmri.denoising.posterior_mean import NoisyShell, measure, posterior_means
 from unfog.dmri.denoising.twicing import twiced
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
@@ -37,7 +37,7 @@ from unfog.dmri.shells import ORDER, shells, signals
 from unfog.progress import Report
 
 
-def enough(table: GradientTable) -> bool:
+def has_enough_directions(table: GradientTable) -> bool:
     """Whether the prior can take every shell: order 4 needs 15 directions."""
     sizes = [len(volumes) for volumes in table.shells().values()]
     return bool(sizes) and min(sizes) >= count(ORDER)
@@ -59,7 +59,11 @@ def denoise_blind(
     """
     table = as_table(gradients)
     first = classical.denoise(data, table, mask, coils=coils, report=report)
-    return refine(denoiser, first, table, mask, report=report) if enough(table) else first
+    return (
+        refine(denoiser, first, table, mask, report=report)
+        if has_enough_directions(table)
+        else first
+    )
 
 
 def refine(
@@ -74,7 +78,7 @@ def refine(
     inside = voxels_inside(mask, first.sigma.shape)
     found = predict(denoiser, first, table, table, inside, report=report)
     for shell in shells(table):
-        found[..., shell.volumes] += beyond(first, shell, inside)
+        found[..., shell.volumes] += beyond_harmonics(first, shell, inside)
     found[~inside] = first.signal[~inside]
     return replace(first, signal=found)
 
@@ -86,9 +90,9 @@ def in_harmonics(directions: int) -> float:
     return float(max(1.0, directions / count(ORDER)) ** 0.5)
 
 
-def handed_over(
+def as_noisy_shells(
     first: Denoised, table: GradientTable, mask: NDArray[Any] | None, least: int
-) -> tuple[list[Measured], float]:
+) -> tuple[list[NoisyShell], float]:
     """Low rank's answer as noisy shells, and the scale its signals were divided by; outside the
     mask it errs as inside on average.
     """
@@ -115,7 +119,7 @@ def predict(
     """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given
     low rank's answer and the data.
     """
-    scans, scale = handed_over(first, table, mask, least)
+    scans, scale = as_noisy_shells(first, table, mask, least)
     data, noise = torch.from_numpy(first.measured) / scale, first.noise.level / scale
     inside, found = torch.from_numpy(voxels_inside(mask, first.sigma.shape)), []
     for scan, x in zip(scans, posterior_means(OverHalfTurns(denoiser), scans, report), strict=True):

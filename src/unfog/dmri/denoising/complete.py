@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics
 from unfog.dmri.denoising.blind import in_harmonics, predict
 from unfog.dmri.denoising.classical import Array, Denoised
 from unfog.dmri.gradients import GradientTable, as_table
@@ -103,7 +103,7 @@ def completed(
             scale * measured[k].variance_at(basis(at.directions[volumes]), error).sqrt().numpy()
         )
         same = _same_axes(at.directions[volumes], table.directions[measured[k].volumes])
-        signal[..., volumes] += beyond(first, measured[k], inside) @ same.T
+        signal[..., volumes] += beyond_harmonics(first, measured[k], inside) @ same.T
     return Completed(np.where(inside[..., None], signal, 0), np.where(inside[..., None], std, 0))
 
 

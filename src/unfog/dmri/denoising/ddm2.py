@@ -193,7 +193,7 @@ def _error(found: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Found:
+class DDM2Result:
     """``signal`` and the ``first`` stage's answer (X, Y, Z, volumes), as the data at b = 0 and
     outside the mask; ``levels`` (Z,), the deviation of the residuals that each slice was matched
     by, in the scan's units, 0 where nothing is inside.
@@ -210,7 +210,7 @@ def ddm2(
     inside: NDArray[np.bool_],
     settings: Settings | None = None,
     report: Report | None = None,
-) -> Found:
+) -> DDM2Result:
     """A scan (X, Y, Z, volumes) denoised by what it alone has taught, in the voxels ``inside`` (X,
     Y, Z).
     """
@@ -243,7 +243,7 @@ def ddm2(
         answers.append(answer)
     by_plane = np.zeros(data.shape[2])
     by_plane[planes] = scale * levels.numpy()
-    return Found(answers[0], answers[1], by_plane)
+    return DDM2Result(answers[0], answers[1], by_plane)
 
 
 def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -26,9 +26,8 @@ from torch import Tensor
 
 from unfog.progress import Report
 
-Rule = Callable[
-    [Tensor, float], Tensor
-]  # (singular values over sigma sqrt n, beta) -> what they become
+# (singular values over sigma sqrt n, beta) -> what they become
+Rule = Callable[[Tensor, float], Tensor]
 
 
 def optimal_shrinkage(y: Tensor, beta: float) -> Tensor:

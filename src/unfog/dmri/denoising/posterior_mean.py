@@ -49,7 +49,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Measured:
+class NoisyShell:
     """A shell on the prior's scale, b = 0 in the mask near 1: ``x`` (16, X, Y, Z) with noise of
     deviation ``level`` (X, Y, Z).
     """
@@ -71,7 +71,7 @@ def measure(
     sigma: float | NDArray[Any],
     mask: NDArray[Any] | None = None,
     least: int | None = None,
-) -> tuple[list[Measured], float]:
+) -> tuple[list[NoisyShell], float]:
     """The shells of a scan (X, Y, Z, volumes) with noise ``sigma``, one number or (X, Y, Z), and
     the scale its signals were divided by.
 
@@ -94,12 +94,12 @@ def measure(
             "The scan has no volume with diffusion weighting; there is nothing for the prior to do."
         )
     return [
-        Measured(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found
+        NoisyShell(shell, shell.encode(y / scale), level / scale * shell.level) for shell in found
     ], scale
 
 
 def posterior_means(
-    denoiser: Denoiser, measured: list[Measured], report: Report | None = None
+    denoiser: Denoiser, measured: list[NoisyShell], report: Report | None = None
 ) -> list[Tensor]:
     """The posterior mean of each shell's x, (16, X, Y, Z)."""
     with torch.no_grad():
@@ -136,7 +136,9 @@ def denoise(
     return Estimate((scale * signals(found, gradients)).numpy(), (mean.sqrt() * scale).numpy())
 
 
-def _parts(measured: list[Measured], report: Report | None) -> Iterator[tuple[Measured, Report]]:
+def _parts(
+    measured: list[NoisyShell], report: Report | None
+) -> Iterator[tuple[NoisyShell, Report]]:
     """Each shell, with what to tell about its tiles."""
 
     def of_all(k: int, done: int, total: int) -> None:
@@ -147,7 +149,7 @@ def _parts(measured: list[Measured], report: Report | None) -> Iterator[tuple[Me
         yield scan, partial(of_all, k)
 
 
-def _means(denoiser: Denoiser, scan: Measured, report: Report) -> Iterator[tuple[Place, Tensor]]:
+def _means(denoiser: Denoiser, scan: NoisyShell, report: Report) -> Iterator[tuple[Place, Tensor]]:
     """Each tile's posterior mean, (16, *size)."""
     tiles = places(tuple(scan.level.shape), SIDE, OVERLAP)
     for n, place in enumerate(tiles):
@@ -157,7 +159,7 @@ def _means(denoiser: Denoiser, scan: Measured, report: Report) -> Iterator[tuple
 
 
 def _means_and_variances(
-    denoiser: Denoiser, scan: Measured, seed: int, report: Report
+    denoiser: Denoiser, scan: NoisyShell, seed: int, report: Report
 ) -> Iterator[tuple[Place, Tensor]]:
     """Each tile's posterior mean and variance, (32, *size)."""
     tiles = places(tuple(scan.level.shape), SIDE, OVERLAP)

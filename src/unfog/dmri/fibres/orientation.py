@@ -37,7 +37,7 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators, normal_like
 from unfog.core.tiles import Place, cores, places
-from unfog.dmri.denoising.posterior_mean import OVERLAP, SIDE, Measured, measure
+from unfog.dmri.denoising.posterior_mean import OVERLAP, SIDE, NoisyShell, measure
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count, degrees
 from unfog.dmri.masks import voxels_inside
@@ -145,7 +145,7 @@ class _Left:
             self.squares + x.double() ** 2,
         )
 
-    def end(self, scan: Measured, core: Place, inside: NDArray[np.bool_]) -> None:
+    def end(self, scan: NoisyShell, core: Place, inside: NDArray[np.bool_]) -> None:
         """That was all of a tile, drawn for the voxels ``inside`` its ``core``."""
         mean, at = self.sum / self.draws, torch.from_numpy(inside)
         variance = (self.squares / self.draws - mean**2) * self.draws / (self.draws - 1)
@@ -170,7 +170,7 @@ def _empty(space: tuple[int, ...], kept: int) -> Orientation:
 
 
 def _draws(
-    denoiser: Denoiser, scan: Measured, tile: Place, draws: int, seed: int, products: int
+    denoiser: Denoiser, scan: NoisyShell, tile: Place, draws: int, seed: int, products: int
 ) -> Iterator[Tensor]:
     """Draws of x_0 (16, *size of the tile), one after the other."""
     x, t = scan.at(tile, denoiser)
@@ -183,7 +183,7 @@ def _draws(
         yield (mean + root(normal_like(x, source)))[0]
 
 
-def _tensors(scan: Measured, x: Tensor, gradients: GradientTable) -> Tensors:
+def _tensors(scan: NoisyShell, x: Tensor, gradients: GradientTable) -> Tensors:
     """Tensors of the signals that x (16, voxels) stands for."""
     s0, predicted = scan.shell.decode(x)
     volumes = np.append(scan.shell.b0[:1], scan.shell.volumes)

@@ -22,7 +22,7 @@ from torch import Tensor
 from unfog.core.random import generator
 from unfog.data.dataset import Dataset, Ids, datasets
 from unfog.dmri import harmonics
-from unfog.dmri.denoising.blind import handed_over
+from unfog.dmri.denoising.blind import as_noisy_shells
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.half_turns import turned
 from unfog.dmri.gradients import GradientTable
@@ -68,7 +68,7 @@ def make_pairs(side: int, source: torch.Generator) -> Pairs:
         at = harmonics.design(torch.from_numpy(table.directions[volumes]), ORDER)
         truth[..., volumes] = (patch.coefficients.movedim(0, -1) @ at.T.float()).clamp(min=0)
     first = denoise(_noisy(truth, inside, space), table, inside.numpy())
-    scans, scale = handed_over(first, table, inside.numpy(), least=int(DIRECTIONS[0]))
+    scans, scale = as_noisy_shells(first, table, inside.numpy(), least=int(DIRECTIONS[0]))
     x = [
         torch.cat([scan.shell.gain * patch.b0[None], patch.coefficients])
         for scan, patch in zip(scans, patches, strict=True)

@@ -20,9 +20,8 @@ from unfog.files.output import write_bytes
 from unfog.progress import progress_line
 
 T = TypeVar("T")
-Work = Callable[
-    [Path, Tables, Path], dict[str, Any]
-]  # a scan, its tables and a new folder -> the summary of what was written there
+# A scan, its tables and a new folder -> the summary of what was written there
+Work = Callable[[Path, Tables, Path], dict[str, Any]]
 
 VERSION = "1.9.0"  # of BIDS
 # of files that are no maps

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unfog.core.denoiser import InBfloat16
-from unfog.dmri.denoising.blind import enough
+from unfog.dmri.denoising.blind import has_enough_directions
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.complete import check_target, completed
 from unfog.dmri.gradients import GradientTable, write_fsl
@@ -73,7 +73,7 @@ def complete_file(
         summary = series.summary(
             first, **options, prior=run.name, **{"prior sha256": run.weights_sha256}
         ) | {"files": files}
-        summary["warnings"] += [] if enough(series.gradients) else [FEW]
+        summary["warnings"] += [] if has_enough_directions(series.gradients) else [FEW]
         _page(volumes, at, series, summary).write(folder / "report.html")
         write_summary(folder, summary)
     return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}

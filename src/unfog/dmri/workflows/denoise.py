@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unfog.core.denoiser import InBfloat16
 from unfog.dmri.checks.quality import residual_autocorrelation, signal_to_noise
 from unfog.dmri.checks.warnings import removed_over_noise, too_much_removed
-from unfog.dmri.denoising.blind import enough, refine
+from unfog.dmri.denoising.blind import has_enough_directions, refine
 from unfog.dmri.denoising.classical import Denoised, denoise
 from unfog.dmri.gradients import write_fsl
 from unfog.dmri.rician import magnitude_error, variance_share
@@ -49,7 +49,7 @@ def denoise_file(
         data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising")
     )
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
-    if run is not None and enough(gradients):
+    if run is not None and has_enough_directions(gradients):
         table = gradients.along(series.volume.affine)
         found = refine(
             InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining")
@@ -75,7 +75,7 @@ def denoise_file(
             volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias)
         )
         summary = _summary(series, found, options, removed) | {"files": files}
-        if run is not None and not enough(gradients):
+        if run is not None and not has_enough_directions(gradients):
             summary["warnings"].append(
                 "A shell has fewer than 15 directions, too few for the prior: this is low rank "
                 "alone."

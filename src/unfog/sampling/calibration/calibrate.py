@@ -40,9 +40,8 @@ FINE_STEPS = 60
 GRIDS, FITTED, STARTS = (4, 5, 3)
 ROUND = 4  # iterations between two looks at the trajectories kept back
 STRETCH = 0.3  # the unit of log-gaps
-BETWEEN = tuple(
-    (low, share) for low in (0.01, 0.03) for share in (1 / 3, 2 / 3)
-)  # of a log-SNR grid and the uniform one
+# Of a log-SNR grid and the uniform one
+BETWEEN = tuple((low, share) for low in (0.01, 0.03) for share in (1 / 3, 2 / 3))
 POWERS = (1.2, 1.4)  # of the uniform one's times
 
 Named = Any  # the name of a registry entry, or its config

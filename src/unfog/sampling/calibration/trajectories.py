@@ -22,7 +22,7 @@ from unfog.core.shapes import expand, mean_per_sample
 from unfog.errors import InputError
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.loop import solve
-from unfog.sampling.multistep import Corrected, exact
+from unfog.sampling.multistep import ExponentialAdamsMoulton, exact
 
 PARTED = 0.1  # of the ends' variance: an end as far off as this counts as in another mode
 KNOTS = 64  # states and denoised estimates kept of a trajectory
@@ -118,7 +118,9 @@ class Trajectories:
         """
         start, last = noise * denoiser.process.sigma(times[0]).to(noise), len(times) - 2
         watched = _Watched(denoiser, {*range(0, last, max(1, len(times) // KNOTS)), last})
-        end = solve(watched, start, times, Corrected(3, exact), randomness=torch.Generator())
+        end = solve(
+            watched, start, times, ExponentialAdamsMoulton(3, exact), randomness=torch.Generator()
+        )
         return cls(denoiser, start, end, watched.way())
 
     def state(self, t: Tensor) -> Tensor:

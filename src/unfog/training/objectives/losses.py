@@ -37,12 +37,10 @@ class Example:
 
 
 Losses = Tensor | Iterator[Tensor]  # (batch,), or those of each turn of a step
-Loss = Callable[
-    [NetworkDenoiser, Example, Tensor], Tensor
-]  # (denoiser, example, its raw output) -> losses (batch,)
-Weight = Callable[
-    [Tensor, Tensor], Tensor
-]  # (log-SNR, a), float64, (batch,) or, by channel, (batch, 1) and (batch, channels) -> weight
+# (denoiser, example, its raw output) -> losses (batch,)
+Loss = Callable[[NetworkDenoiser, Example, Tensor], Tensor]
+# (log-SNR, a), float64, (batch,) or, by channel, (batch, 1) and (batch, channels) -> weight
+Weight = Callable[[Tensor, Tensor], Tensor]
 weights: Registry[Weight] = Registry("loss weight")
 
 

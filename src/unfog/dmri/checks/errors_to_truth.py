@@ -1,9 +1,9 @@
 r"""What a denoised scan is judged on: the signal, and what is read from it.
 
 Over the mask, in diffusion-weighted volumes, the signal error 100 |S - S*| / b0, with b0 the mean
-of white matter; over white matter, from a tensor fit of each, FA, MD, and the angle between principal
-directions (axes, so 0 to 90 degrees).
-Classical denoisers cut the first threefold and hardly move the others.
+of white matter; over white matter, from a tensor fit of each, FA, MD, and the angle between
+principal directions (axes, so 0 to 90 degrees). Classical denoisers cut the first threefold and
+hardly move the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
 
 
-class Measures(NamedTuple):
+class ErrorsToTruth(NamedTuple):
     """Root mean squares unless said: signal in % of white matter's b0, MD in 1e-3 mm^2/s, ``angle``
     the mean in degrees.
     """
@@ -32,8 +32,8 @@ class Measures(NamedTuple):
     angle: float
 
 
-def measure(estimate: NDArray[Any], phantom: Phantom) -> Measures:
-    """Measures of an ``estimate`` (X, Y, Z, volumes) of the phantom's signal."""
+def errors_to_truth(estimate: NDArray[Any], phantom: Phantom) -> ErrorsToTruth:
+    """ErrorsToTruth of an ``estimate`` (X, Y, Z, volumes) of the phantom's signal."""
     if estimate.shape != phantom.signal.shape:
         raise InputError(
             f"The estimate is {estimate.shape} and the phantom {phantom.signal.shape}; compare "
@@ -43,7 +43,7 @@ def measure(estimate: NDArray[Any], phantom: Phantom) -> Measures:
     white = phantom.white[phantom.mask]
     truth, found = phantom.tensors(), fit_tensors(estimate[phantom.mask], phantom.gradients)
     fa, md = (found.fa - truth.fa)[white], 1e3 * (found.md - truth.md)[white]
-    return Measures(
+    return ErrorsToTruth(
         _rms(error),
         float(error.mean()),
         _rms(fa),
