@@ -193,7 +193,7 @@ class Bench:
     def scores(self, problems: dict[str, Problem], answer: dict[str, Restored]) -> dict[str, Any]:
         truth, done, held = problems["test"].x, answer["test"], answer["validation"]
         scale = conformal_scale(problems["validation"].x - held.mean, held.std)
-        low, high = done.interval(scale)
+        low, high = done.interval(scale=scale)
         return {
             "relative error": relative_error(done.mean, truth),
             "spectrum error": self.spectrum_error(done.samples.flatten(0, 1), truth),

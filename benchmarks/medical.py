@@ -175,7 +175,7 @@ def drawn_figures(
     factor = conformal_scale((other.x - tuning.mean)[other.brain], tuning.std[other.brain])
     names = {"covered": student_scale(restored.samples.shape[1]), "covered, calibrated": factor}
     covered = {
-        name: float(coverage(held.x, *restored.interval(scale), held.brain).mean())
+        name: float(coverage(held.x, *restored.interval(scale=scale), held.brain).mean())
         for name, scale in names.items()
     }
     return figures(restored.mean, held.x, held.brain, seconds, **covered, factor=factor)

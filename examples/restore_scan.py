@@ -21,6 +21,7 @@ from unfog.data.builtin.mni import slab_nifti
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
 from unfog.physics.noise import add_rician
 from unfog.workflows.restore import restore_file
+from unfog.workflows.tasks import Draws
 
 
 def noisy_slab(path: Path, slices: int = 2, sigma: float = 0.08) -> Path:
@@ -35,7 +36,8 @@ def noisy_slab(path: Path, slices: int = 2, sigma: float = 0.08) -> Path:
 
 def main(source: Path, out: Path) -> None:
     """Restore ``source`` into the new folder ``out``."""
-    summary = restore_file("t1-slices", source, "denoise", out, noise_model="rician", samples=8)
+    draws = Draws(noise_model="rician", samples=8)
+    summary = restore_file("t1-slices", [source], "denoise", out, draws=draws)
     mean, std = read_nifti(out / "mean.nii.gz"), read_nifti(out / "std.nii.gz")
     sys.stdout.write(
         f"noise {summary['noise']:.3f}, restored {mean.data.shape}, mean uncertainty "

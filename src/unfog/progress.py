@@ -1,5 +1,5 @@
-"""Progress of a training run, on standard error: a bar on a terminal, a plain line every ten
-seconds elsewhere.
+"""Progress of long work, on standard error: a bar on a terminal, a plain line every ten seconds
+elsewhere.
 """
 
 from __future__ import annotations
@@ -9,17 +9,69 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TextIO
+from typing import Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-Report = Callable[[int, int], None]  # told (done, in all)
 EVERY = 10.0  # seconds between plain lines
+
+Report = Callable[[int, int], None]  # told (steps done, steps in all)
+
+
+class Reporter(Protocol):
+    """A ``Report`` that also takes a note, such as the loss."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress(title: str, stream: TextIO | Console | None = None) -> Iterator[Reporter]:
+    """A reporter of the steps of one piece of work: a bar while the block runs, or plain lines."""
+    console = stream if isinstance(stream, Console) else Console(file=stream or sys.stderr)
+    if not console.is_terminal:
+        yield _plain_lines(title, console)
+        return
+    columns = (
+        TextColumn("{task.fields[title]}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, refresh_per_second=4) as bar:
+        task: TaskID | None = None
+
+        def report(done: int, total: int, note: str = "") -> None:
+            nonlocal task
+            task = bar.add_task("", title=title, total=total) if task is None else task
+            bar.update(task, completed=done, total=total, description=note)
+
+        yield report
+
+
+def _plain_lines(title: str, console: Console) -> Reporter:
+    last = time.monotonic()
+
+    def report(done: int, total: int, note: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        # A note (training) is worth its first and its last line, short work no line at all.
+        if now - last >= EVERY or (note and done in (1, total)):
+            last = now
+            text = f"step {done} of {total}: {note}" if note else f"{title}: step {done} of {total}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    return report
 
 
 def summary(step: int, total: int, loss: float, rate: float) -> str:
-    """Loss, rate and time left in words.
+    """Loss, rate and time left of a training run, in words.
+
+    Args:
+        step: Steps done.
+        total: Steps in all.
+        loss: The loss of the step.
+        rate: Steps a second.
 
     >>> summary(50, 100, 0.25, 10.0)
     'loss 0.2500, 10.0 steps/s, 0:00:05 left'
@@ -29,59 +81,9 @@ def summary(step: int, total: int, loss: float, rate: float) -> str:
 
 
 @contextmanager
-def progress(
-    total: int, stream: TextIO | None = None
+def training_progress(
+    total: int, stream: TextIO | Console | None = None
 ) -> Iterator[Callable[[int, float, float], None]]:
-    """A callback for ``train`` that shows the step out of ``total``, the loss, the rate and the
-    time left.
-    """
-    stream = stream or sys.stderr
-    if not stream.isatty():
-        yield _lines(total, stream)
-        return
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=Console(file=stream), refresh_per_second=4) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda step, loss, rate: bar.update(
-            task, completed=step, description=summary(step, total, loss, rate)
-        )
-
-
-def _lines(total: int, stream: TextIO) -> Callable[[int, float, float], None]:
-    told = -EVERY
-
-    def tell(step: int, loss: float, rate: float) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if now - told >= EVERY or step == total:
-            told = now
-            print(
-                f"step {step} of {total}: {summary(step, total, loss, rate)}",
-                file=stream,
-                flush=True,
-            )
-
-    return tell
-
-
-def progress_line(what: str) -> Report:
-    """Steps done, on standard error: a line that changes on a terminal, a plain line every ten
-    seconds elsewhere.
-    """
-    terminal, told = sys.stderr.isatty(), time.monotonic()
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        now = time.monotonic()
-        if terminal:
-            sys.stderr.write(f"\r{what}: step {done} of {total}" + "\n" * (done == total))
-        elif now - told >= 10:
-            told = now
-            sys.stderr.write(f"{what}: step {done} of {total}\n")
-
-    return tell
+    """The callback of ``training.loop.train``: it shows step, loss, rate and the time left."""
+    with progress("training", stream) as report:
+        yield lambda step, loss, rate: report(step, total, summary(step, total, loss, rate))

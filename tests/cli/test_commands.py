@@ -10,15 +10,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from unfog.cli.main import app
+from unfog.files.formats import format_for
+from unfog.files.scans import Look
 from unfog.runs import train
-from unfog.runs.run import Run
 from unfog.training.guard import Interrupted
-from unfog.workflows.sample import _write_samples
 
 AFFINE = np.array(
     [[-2.0, 0, 0, 30], [0, 0, 3.0, -20], [0, 2.0, 0, 10], [0, 0, 0, 1]]
@@ -252,6 +251,7 @@ def test_an_interrupted_training_exits_with_the_signals_status(
     assert result.exit_code == 143
 
 
-def test_volumes_are_sampled_as_nifti(run: Path, tmp_path: Path) -> None:
-    _write_samples(tmp_path, torch.rand(2, 1, 3, 4, 5), Run.open(run))
+def test_volumes_are_sampled_as_nifti(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((2, 1, 3, 4, 5), dtype=np.float32)
+    format_for(x.shape[1:]).write(tmp_path, x, Look(0, 1))
     assert [nib.load(path).shape for path in sorted(tmp_path.iterdir())] == [(3, 4, 5)] * 2  # type: ignore[attr-defined]

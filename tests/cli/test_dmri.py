@@ -339,13 +339,13 @@ def test_without_the_extra(scan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failure_on_the_way_leaves_nothing(
     scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from unfog.dmri.workflows import denoise as dmri
+    from unfog.files import folder
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "residual.nii.gz")
 
     monkeypatch.chdir(scan)
-    monkeypatch.setattr(dmri, "write_summary", full)
+    monkeypatch.setattr(folder, "write_json", full)
     status, _, stderr = invoke(f"dmri denoise dwi.nii.gz {FSL} --out {tmp_path / 'new'}")
     assert (status, stderr) == (2, "unfog: residual.nii.gz: No space left on device.\n")
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,7 @@ from support.commands import invoke
 
 from unfog.errors import InputError
 from unfog.files.output import write_image
-from unfog.runs.edit import told_conditions
+from unfog.runs.edit import stated_conditions
 from unfog.runs.run import Run
 
 
@@ -119,6 +119,6 @@ def test_a_vector_is_told_by_its_numbers() -> None:
         (1, 8, 8),
         {},
     )  # type: ignore[arg-type]
-    assert told_conditions(run, ["field=0.5,-2"])["field"].tolist() == [[0.5, -2.0]]
+    assert stated_conditions(run, ["field=0.5,-2"])["field"].tolist() == [[0.5, -2.0]]
     with pytest.raises(InputError, match="vector of 2 numbers, not 3"):
-        told_conditions(run, ["field=1,2,3"])
+        stated_conditions(run, ["field=1,2,3"])

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from unfog.errors import InputError
+from unfog.files.output import write_text
 from unfog.report import Line, Page, Row, colour, grey, mosaic, png
 from unfog.report.chart import log_ticks, ticks
 
@@ -119,7 +120,7 @@ def test_every_tag_is_closed_in_order() -> None:
 
 
 def test_page_is_written_whole(tmp_path: Path) -> None:
-    path = page().write(tmp_path / "report.html")
+    path = write_text(tmp_path / "report.html", page().html())
     assert path.read_text("utf-8") == page().html()
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 

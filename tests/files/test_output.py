@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from unfog.errors import InputError
 from unfog.files.output import check_output, write_bytes
 
 
-@pytest.mark.parametrize("call", ["fsync", "fdopen", "replace"])
+@pytest.mark.parametrize("call", ["fsync", "open", "replace"])
 @pytest.mark.parametrize("there", [False, True])
 def test_a_failing_disk_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, there: bool
@@ -24,7 +25,7 @@ def test_a_failing_disk_leaves_what_was_there(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path if call == "replace" else os, call, fail)
+        patch.setattr(builtins if call == "open" else os, call, fail)
         with pytest.raises(InputError, match=r"'a\.bin' cannot be written \(No space left"):
             write_bytes(target, b"new", overwrite=True)
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"] * there

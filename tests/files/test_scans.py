@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from unfog.files.formats import contact_sheet, read_scan
 from unfog.files.nifti import new_volume
-from unfog.files.scans import NiftiScan, PictureScan, read_scan
-from unfog.workflows.sample import contact_sheet
+from unfog.files.scans import NiftiScan, PictureScan
 
 ORIENTATIONS = [
     (order, signs) for order in permutations(range(3)) for signs in product((1, -1), repeat=3)

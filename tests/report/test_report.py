@@ -104,7 +104,7 @@ def test_the_slider_moves_the_line_in_a_browser(tmp_path: Path) -> None:
         pytest.skip("no browser")
     page = Page("")
     page.wipe(Row("before", [PICTURE]), Row("after", [PICTURE]), "")
-    page.write(tmp_path / "page.html")
+    (tmp_path / "page.html").write_text(page.html(), "utf-8")
     line = [
         chromium,
         "--headless",

@@ -17,7 +17,8 @@ from unfog.data.dataset import ArrayDataset
 from unfog.errors import InputError
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.operators import BlockAverage, Identity, Mask
-from unfog.runs.restore import methods, restore
+from unfog.posterior.methods import methods
+from unfog.runs.restore import restore
 from unfog.runs.run import Run, export, priors
 from unfog.runs.sample import Plan, draw
 from unfog.runs.train import configure, rate, train_config

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from unfog.errors import InputError
-from unfog.progress import progress
+from unfog.progress import training_progress
 from unfog.training import checkpoint
 from unfog.training.ema import EMA, power_ramp, warm_up
 from unfog.training.loop import train
@@ -187,7 +187,7 @@ def test_bad_settings_are_refused(change):
 
 def test_progress_is_plain_lines_away_from_a_terminal():
     stream = io.StringIO()
-    with progress(100, stream) as tell:
+    with training_progress(100, stream) as tell:
         for step in (1, 2, 100):
             tell(step, 0.5, 10.0)
     assert stream.getvalue().splitlines() == [
@@ -199,7 +199,7 @@ def test_progress_is_plain_lines_away_from_a_terminal():
 def test_progress_is_a_bar_on_a_terminal():
     stream = io.StringIO()
     stream.isatty = lambda: True
-    with progress(100, stream) as tell:
+    with training_progress(100, stream) as tell:
         tell(100, 0.5, 10.0)
     assert "100/100" in stream.getvalue()
     assert "loss 0.5000" in stream.getvalue()

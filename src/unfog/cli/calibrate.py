@@ -27,20 +27,18 @@ def calibrate(
     They are saved with the run: `unfog sample RUN --sampler calibrated --steps K` then comes
     nearest to the exact samples in K calls.
     """
-    from unfog.progress import progress_line
+    from unfog.builtin import open_run
+    from unfog.progress import progress
     from unfog.runs.calibrate import calibrate_run
-    from unfog.runs.run import Run as Opened
 
-    report = progress_line("calibrating")
-    emit(
-        calibrate_run(
-            Opened.open(run),
+    with progress("calibrating") as report:
+        result = calibrate_run(
+            open_run(run),
             steps,
             trajectories=trajectories,
             iterations=iterations,
             seed=seed,
             overwrite=overwrite,
             report=report,
-        ),
-        as_json,
-    )
+        )
+    emit(result, as_json)

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, Run, Sampler, Seed, Steps, emit
-
-
-class Task(StrEnum):
-    """What restorations will undo."""
-
-    denoise = "denoise"
-    superres = "superres"
-    deblur = "deblur"
-    colorize = "colorize"
-    mri = "mri"
-    ct = "ct"
+from unfog.cli.options import AsJson, Run, Sampler, Seed, Steps, emit, one_of
+from unfog.workflows.tasks import Options, calibrated_tasks, function, task_named
 
 
 def calibrate_uncertainty(
@@ -29,7 +18,14 @@ def calibrate_uncertainty(
             metavar="NAME|PATH", help="Data the run has not seen: a data set, a file or a folder."
         ),
     ],
-    task: Annotated[Task, typer.Option(help="What the restorations will undo.")],
+    task: Annotated[
+        str,
+        typer.Option(
+            parser=one_of(calibrated_tasks),
+            metavar="|".join(calibrated_tasks()),
+            help="What the restorations will undo.",
+        ),
+    ],
     noise: Annotated[
         float,
         typer.Option(
@@ -65,35 +61,30 @@ def calibrate_uncertainty(
     It is saved with the run, for each task, and `unfog restore RUN` applies it. Raw data of
     scanners are simulated from the images.
     """
-    from unfog.progress import progress_line
+    from unfog.builtin import open_run
+    from unfog.progress import progress
     from unfog.runs import uncertainty
-    from unfog.runs.run import Run as Opened
     from unfog.runs.run import require_posterior_mean
-    from unfog.runs.simulated import simulated_ct, simulated_mri
-    from unfog.workflows.problem import task_operator
     from unfog.workflows.restore import require_noise
 
     require_noise(str(noise))
-    opened = Opened.open(run)
+    opened = open_run(run)
     require_posterior_mean(opened)
-    if task is Task.mri:
-        operator = simulated_mri(opened, acceleration, coils)
-    elif task is Task.ct:
-        operator = simulated_ct(opened, views)
-    else:
-        operator = task_operator(task.value, opened, factor, blur)
-    result = uncertainty.calibrate_uncertainty(
-        opened,
-        data,
-        task.value,
-        operator,
-        noise,
-        images=images,
-        samples=samples,
-        seed=seed,
-        steps=steps,
-        sampler=sampler,
-        overwrite=overwrite,
-        report=progress_line("calibrating"),
-    )
+    options = Options(factor=factor, blur=blur, acceleration=acceleration, coils=coils, views=views)
+    operator = function(task_named(task).operator or "")(opened, options)
+    with progress("calibrating") as report:
+        result = uncertainty.calibrate_uncertainty(
+            opened,
+            data,
+            task,
+            operator,
+            noise,
+            images=images,
+            samples=samples,
+            seed=seed,
+            steps=steps,
+            sampler=sampler,
+            overwrite=overwrite,
+            report=report,
+        )
     emit(result, as_json)

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+
+def one_of(names: Callable[[], Iterable[str]]) -> Callable[[str], str]:
+    """A parser of one of the names in a table, which may have grown since the command was defined.
+
+    Args:
+        names: Gives the names to choose from.
+
+    Returns:
+        The parser that an option takes.
+    """
+
+    def name(value: str) -> str:
+        if value not in names():
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names()))}.")
+        return value
+
+    return name
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Out = Annotated[

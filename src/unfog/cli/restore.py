@@ -8,23 +8,10 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit
-from unfog.errors import InputError
+from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit, one_of
+from unfog.workflows.tasks import TASKS, Draws, Options, function, task_named
 
-
-class Task(StrEnum):
-    """What was done to the input."""
-
-    denoise = "denoise"
-    inpaint = "inpaint"
-    superres = "superres"
-    deblur = "deblur"
-    colorize = "colorize"
-    lowlight = "lowlight"
-    hdr = "hdr"
-    mri = "mri"
-    ct = "ct"
-    custom = "custom"
+TASK_HELP = "What to undo: " + "; ".join(f"{t.name}, {t.help}" for t in TASKS.values()) + "."
 
 
 class NoiseModel(StrEnum):
@@ -44,7 +31,9 @@ def restore(
             "exposures; for mri k-space, for ct a sinogram.",
         ),
     ],
-    task: Annotated[Task, typer.Option(help="What to undo.")],
+    task: Annotated[
+        str, typer.Option(parser=one_of(TASKS.keys), metavar="|".join(TASKS), help=TASK_HELP)
+    ],
     out: Out,
     noise: Annotated[
         str,
@@ -103,59 +92,16 @@ def restore(
     DICOM, .npy for k-space and sinograms), summary.json with a check of the data's consistency, and
     report.html.
     """
-    from unfog.workflows.low_light import low_light_files
-    from unfog.workflows.restore import restore_file
-
-    methods = {"--sampler": sampler, "--method": None if method == "auto" else method}
-    _check(task, source, {**methods, "--sensitivities": sensitivities})
-    if task in (Task.lowlight, Task.hdr):
-        emit(
-            low_light_files(
-                run,
-                source,
-                out,
-                mask=mask,
-                operator_file=operator,
-                samples=samples,
-                steps=steps,
-                seed=seed,
-            ),
-            as_json,
-        )
-        return
-    result = restore_file(
-        run,
-        source[0],
-        task.value,
-        out,
-        noise=noise,
-        noise_model=noise_model.value,
+    chosen = task_named(task)
+    chosen.check(
+        source,
         mask=mask,
-        operator_file=operator,
+        operator=operator,
         sensitivities=sensitivities,
-        factor=factor,
-        blur=blur,
-        method=method,
-        samples=samples,
-        steps=steps,
         sampler=sampler,
-        seed=seed,
+        method=None if method == "auto" else method,
+        noise_model=None if noise_model is NoiseModel.gaussian else noise_model.value,
     )
-    emit(result, as_json)
-
-
-def _check(task: Task, source: list[Path], given: dict[str, object]) -> None:
-    """``InputError`` for a number of inputs that the task does not take, or an option that means
-    nothing to it.
-    """
-    if (len(source) > 1) != (task is Task.hdr):
-        raise InputError(
-            "HDR takes two exposures or more."
-            if task is Task.hdr
-            else f"Give one input for {task.value}; hdr takes several."
-        )
-    for option, value in given.items() if task in (Task.lowlight, Task.hdr) else ():
-        if value is not None:
-            raise InputError(
-                f"{task.value} brings its own measurement and sampler; leave {option} out."
-            )
+    options = Options(mask, operator, sensitivities, factor, blur)
+    draws = Draws(noise, noise_model.value, method, samples, steps, sampler, seed)
+    emit(function(chosen.workflow)(run, source, chosen, out, options, draws), as_json)

@@ -8,7 +8,8 @@ would have drawn.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,13 +39,33 @@ def generators(seed: int, ids: Iterable[int], stream: str = "sample") -> list[to
     return [generator(seed, stream, int(i)) for i in ids]
 
 
-def normal(shape: Sequence[int], randomness: Randomness, like: Tensor | None = None) -> Tensor:
-    """Standard normal noise of ``shape`` (batch, channels, *space).
+class Mapped(Sequence[torch.Generator]):
+    """Generators whose noise goes through a map: a projection onto a subspace (``core.space``)."""
 
-    A sequence of generators draws each sample from its own; a single generator draws the batch in
-    one stream. Drawn on the CPU, so the numbers are the same on every device, then moved to the
-    device and type of ``like``.
+    def __init__(self, inner: Randomness, map: Callable[[Tensor], Tensor]) -> None:
+        self.inner, self.map = inner, map
+
+    def __len__(self) -> int:
+        return 1 if isinstance(self.inner, torch.Generator) else len(self.inner)
+
+    def __getitem__(self, index: Any) -> Any:
+        return ([self.inner] if isinstance(self.inner, torch.Generator) else self.inner)[index]
+
+
+def normal(shape: Sequence[int], randomness: Randomness, like: Tensor | None = None) -> Tensor:
+    """Standard normal noise, the same numbers on every device.
+
+    Args:
+        shape: (batch, channels, *space).
+        randomness: One generator draws the batch in one stream; a sequence draws each sample from
+            its own.
+        like: Gives the noise its type and device; float32 on the CPU without.
+
+    Returns:
+        Noise of that shape, drawn on the CPU.
     """
+    if isinstance(randomness, Mapped):
+        return randomness.map(normal(shape, randomness.inner, like))
     dtype = torch.float32 if like is None else like.dtype
     draw = dtype if dtype in (torch.float32, torch.float64) else torch.float32
     if isinstance(randomness, torch.Generator):

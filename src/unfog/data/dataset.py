@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unfog.core.registry import Registry
 from unfog.errors import InputError
-from unfog.files.dicom import is_dicom
+from unfog.files.formats import formats
 
 Ids = Sequence[int] | Tensor | NDArray[Any]
 Config = dict[str, Any]
@@ -25,9 +25,15 @@ Config = dict[str, Any]
 class Dataset(ABC):
     """Samples by number, in natural units.
 
-    ``shape`` is (channels, *space); ``codec`` and each value of ``conditions`` are registry
-    configs, without width; ``fingerprint`` is the SHA-256 of content and options, so that a resumed
-    run can tell that its data changed.
+    Attributes:
+        name: In configs and messages.
+        shape: Of a sample, (channels, *space).
+        codec: Registry config of the map to the model's scale.
+        conditions: A registry config, without width, for each condition by name.
+        fingerprint: SHA-256 of content and options, so that a resumed run can tell a change.
+        space: Registry config of where states live (``core.space``); None is plain.
+        format: Name of the file format that samples are written in (``files.formats``); None is the
+            first that holds their shape.
     """
 
     name: str
@@ -35,6 +41,8 @@ class Dataset(ABC):
     codec: Config
     conditions: dict[str, Config]
     fingerprint: str
+    space: Config | None = None
+    format: str | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -152,11 +160,11 @@ def open_dataset(source: str | Path | Mapping[str, Any], **options: Any) -> Data
 
 
 def kind_of(path: Path) -> str:
-    """The reader for a path: ``arrays``, ``nifti``, ``dicom`` or ``images``."""
+    """The data set that reads a path: that of the first format found in it, else ``images``."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    names = [p.name.lower() for p in files]
-    if any(n.endswith((".nii", ".nii.gz")) for n in names):
-        return "nifti"
-    if any(map(is_dicom, files)):
-        return "dicom"
-    return "arrays" if path.is_file() and path.suffix.lower() in (".npy", ".npz") else "images"
+    if path.suffix.lower() == ".npz":
+        return "arrays"  # named arrays train, and are no images to restore
+    for candidate in formats:
+        if (path.is_file() or candidate.folders) and any(map(candidate.matches, files)):
+            return candidate.dataset
+    return "images"

@@ -23,7 +23,7 @@ from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
 from unfog.files.folder import new_folder
-from unfog.files.output import write_bytes, write_image
+from unfog.files.output import write_bytes, write_image, write_json, write_text
 from unfog.report import grey, mosaic
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
@@ -87,14 +87,11 @@ def run_demo(
             outcomes,
             _facts(summary),
         )
-        page.write(folder / "report.html")
+        write_text(folder / "report.html", page.html())
         write_bytes(folder / "figure.png", lead_figure(outcomes, slab.x, drawn.samples))
         write_image(folder / "samples.png", mosaic([[grey(x[0]) for x in drawn.samples]]))
         files = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
-        write_bytes(
-            folder / SUMMARY,
-            (json.dumps({**summary, "files": [*files, SUMMARY]}, indent=1) + "\n").encode(),
-        )
+        write_json(folder / SUMMARY, {**summary, "files": [*files, SUMMARY]})
     show.say(f"The report is {out / 'report.html'}.")
     return {"report": str(out / "report.html"), **summary}
 

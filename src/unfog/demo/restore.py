@@ -16,8 +16,8 @@ from unfog.demo.tasks import Inpaint, Slab, Superres, Task
 from unfog.evaluation.baselines import Best
 from unfog.evaluation.conformal import LEVEL, conformal_scale
 from unfog.evaluation.images import coverage, psnr, ssim
+from unfog.files.formats import read_scan
 from unfog.files.nifti import Volume, write_nifti
-from unfog.files.scans import read_scan
 from unfog.files.slices import to_volume
 from unfog.progress import Report
 from unfog.runs.restore import Restored, restore

@@ -4,22 +4,18 @@ on standard error.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from rich.color import Color
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment
 from rich.segment import Segments as Picture
 from rich.style import Style
 
-from unfog.progress import Report
+from unfog.progress import Report, progress
 from unfog.report import pictures
-
-EVERY = 10.0  # seconds between plain lines
 
 
 class Show:
@@ -42,28 +38,8 @@ class Show:
         """Announces a stage and gives the function that reports its progress."""
         if not self.console.is_terminal:
             self.say(f"{title} ...")
-            yield self._lines(title)
-            return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f} %"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self.console, refresh_per_second=4) as bar:
-            task = bar.add_task(title, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-
-    def _lines(self, title: str) -> Report:
-        told = time.monotonic()
-
-        def tell(done: int, total: int) -> None:
-            nonlocal told
-            if time.monotonic() - told >= EVERY:
-                told = time.monotonic()
-                self.say(f"{title}: {done} of {total}")
-
-        return tell
+        with progress(title, self.console) as report:
+            yield report
 
 
 def fit(picture: pictures.Picture, width: int) -> pictures.Picture:

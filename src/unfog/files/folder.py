@@ -1,17 +1,82 @@
-"""A new folder of results, there complete or not at all."""
+"""A new folder of results, there complete or not at all: the frame of every command that writes
+one.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
-from unfog.files.output import write_bytes
+from unfog.files.output import write_json, write_text
+from unfog.progress import Reporter, progress
+
+
+class Job:
+    """The work of one command, which ends in a new folder; made by ``job``.
+
+    Nothing is on disk before ``folder`` is asked for, so bad input leaves no trace.
+    """
+
+    def __init__(self, out: Path, stack: ExitStack) -> None:
+        self._out, self._stack, self._bar = out, stack, ExitStack()
+        self._begun = time.perf_counter()
+        stack.callback(self._bar.close)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where to write; it becomes the output folder when the job has ended well."""
+        return self._stack.enter_context(new_folder(self._out))
+
+    def progress(self, title: str) -> Reporter:
+        """A reporter of the next stage of the work; the stage before has ended."""
+        self._bar.close()
+        return self._bar.enter_context(progress(title))
+
+    def write_report(self, html: str) -> None:
+        """Write ``report.html``."""
+        write_text(self.folder / "report.html", html)
+
+    def end(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """Write ``summary.json``.
+
+        Args:
+            summary: What is worth knowing of what was done, as plain data.
+
+        Returns:
+            What the command prints: the summary between the folder and the seconds it took.
+        """
+        write_json(self.folder / "summary.json", summary)
+        return self.result(summary)
+
+    def result(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """What the command prints, where there is no ``summary.json``."""
+        seconds = round(time.perf_counter() - self._begun, 1)
+        return {"out": str(self._out), **summary, "seconds": seconds}
+
+
+@contextmanager
+def job(out: Path) -> Iterator[Job]:
+    """The frame of every command that writes a folder.
+
+    ``out`` must be new. What is written into the job's ``folder`` becomes ``out`` in one rename at
+    the end of the block, and vanishes when the block fails.
+
+    Args:
+        out: The new folder.
+
+    Yields:
+        The job, with the folder to write into, progress, the report and the summary.
+    """
+    check_new(out)
+    with ExitStack() as stack:
+        yield Job(out, stack)
 
 
 def check_new(out: Path) -> None:
@@ -22,9 +87,7 @@ def check_new(out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into that becomes ``out`` when all is done, and vanishes when something
-    fails.
-    """
+    """A folder to write into that becomes ``out`` when all is done, and vanishes on failure."""
     check_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfog-") as scratch:
@@ -34,8 +97,3 @@ def new_folder(out: Path) -> Iterator[Path]:
         if out.exists():
             out.rmdir()
         os.rename(folder, out)
-
-
-def write_summary(folder: Path, summary: dict[str, Any]) -> None:
-    """Write ``summary.json``."""
-    write_bytes(folder / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())

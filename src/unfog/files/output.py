@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -41,27 +41,56 @@ def check_output(
 def write_bytes(
     path: str | Path, content: bytes, inputs: Iterable[str | Path] = (), overwrite: bool = False
 ) -> Path:
-    """Write a file atomically: a temporary file beside it, fsync, rename, fsync of the folder."""
+    """Write an output file atomically: it is refused, or there complete, or not at all.
+
+    Args:
+        path: The file.
+        content: Its bytes.
+        inputs: Files that were read, which are never written over.
+        overwrite: Whether a file may be there already.
+
+    Returns:
+        The path.
+    """
     target = check_output(path, inputs, overwrite)
     try:
-        handle, scratch = tempfile.mkstemp(dir=target.parent, prefix=".unfog-")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(scratch).chmod(0o666 & ~_umask())  # a temporary file is its owner's alone
-            Path(scratch).replace(target)
-        except BaseException:
-            Path(scratch).unlink(missing_ok=True)
-            raise
-        sync_folder(target.parent)
+        replace_durably(target, content)
     except OSError as error:
         raise InputError(
             f"The output {target.name!r} cannot be written ({error.strerror}); check the disk "
             "and its permissions."
         ) from error
     return target
+
+
+def write_json(path: str | Path, value: object, overwrite: bool = False) -> Path:
+    """Write ``value`` as JSON, as ``write_bytes`` does."""
+    return write_bytes(path, (json.dumps(value, indent=1) + "\n").encode(), overwrite=overwrite)
+
+
+def write_text(path: str | Path, text: str, overwrite: bool = False) -> Path:
+    """Write text in UTF-8, as ``write_bytes`` does."""
+    return write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
+
+
+def replace_durably(path: Path, content: bytes) -> None:
+    """Put a file in place of what is there, if anything: either is whole at every instant."""
+    scratch = path.with_name(f".tmp-{path.name}")
+    try:
+        write_durably(scratch, content)
+        os.replace(scratch, path)
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a new file and make its bytes last (fsync); for a folder that is not in place yet."""
+    with open(path, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_image(path: str | Path, array: NDArray[Any], overwrite: bool = False) -> Path:
@@ -80,13 +109,6 @@ def write_image(path: str | Path, array: NDArray[Any], overwrite: bool = False) 
     content = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(content, "PNG")
     return write_bytes(target, content.getvalue(), overwrite=overwrite)
-
-
-def _umask() -> int:
-    """The process's umask, which can only be read by setting it."""
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
 
 
 def sync_folder(folder: Path) -> None:

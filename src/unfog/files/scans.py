@@ -8,19 +8,19 @@ three-dimensional one; either way it is written on the grid it came on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nibabel.orientations import inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
 
-from unfog.errors import InputError
-from unfog.files.dicom import is_dicom, read_dicom
-from unfog.files.nifti import Volume, new_volume, read_nifti, write_nifti
-from unfog.files.numpy_files import Array, read_array, write_array
+from unfog.files.nifti import Volume, new_volume, write_nifti
+from unfog.files.numpy_files import Array, write_array
 from unfog.files.orientation import PERCENTILE, as_stored, upright
 from unfog.files.output import write_image
-from unfog.files.pictures import read_image
 from unfog.files.slices import to_slices, to_volume
 
 
@@ -42,6 +42,64 @@ class Scan(ABC):
     @abstractmethod
     def finer(self, factor: int) -> Scan:
         """The scan of a grid ``factor`` times finer along the model's axes."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a file of samples needs to know besides their values.
+
+    Args:
+        low: The smallest value of the model's data.
+        high: The largest.
+        spacing: The side of a voxel in mm.
+    """
+
+    low: float
+    high: float
+    spacing: float = 1.0
+
+
+class Format(ABC):
+    """A file format: how a file becomes a ``Scan``, and how samples become files.
+
+    ``unfog.files.formats`` holds the table of them all.
+    """
+
+    name: str  # in configs and messages
+    suffixes: tuple[str, ...]
+    keeps: str  # what of a file survives being read, restored and written
+    dataset: str  # the data set that reads files of this format for training
+    folders: bool = True  # whether that data set reads a folder of them
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file, which need not exist, is of this format."""
+        return path.name.lower().endswith(self.suffixes) and not path.is_dir()
+
+    @abstractmethod
+    def read(self, path: Path, dims: int) -> Scan:
+        """The file as a stack for a model of ``dims`` spatial dimensions."""
+
+    @abstractmethod
+    def describe(self, path: Path) -> dict[str, Any]:
+        """What ``unfog inspect`` says of a file: ``kind``, shape, type and extremes at least."""
+
+    @abstractmethod
+    def holds(self, shape: Sequence[int]) -> bool:
+        """Whether a sample of this shape (channels, *space) can be written so."""
+
+    @abstractmethod
+    def write(self, folder: Path, samples: Array, look: Look) -> None:
+        """Write samples (n, channels, *space), natural units, as files sample-0000 and so on."""
+
+
+def extremes(data: NDArray[Any]) -> dict[str, Any]:
+    """Shape, type, smallest and largest value of an array, for ``Format.describe``."""
+    return {
+        "shape": list(data.shape),
+        "type": str(data.dtype),
+        "smallest": float(data.min()),
+        "largest": float(data.max()),
+    }
 
 
 @dataclass(frozen=True)
@@ -132,56 +190,3 @@ class ArrayScan(Scan):
 
     def finer(self, factor: int) -> ArrayScan:
         return self
-
-
-def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
-    """The scan in a file, for a model of ``dims`` spatial dimensions and ``channels`` channels;
-    None takes any number of them.
-    """
-    if not path.exists():
-        raise InputError(
-            f"There is no file {path}; give a .nii, .nii.gz, .png or .npy file, or a DICOM series."
-        )
-    name = path.name.lower()
-    if path.is_dir() or is_dicom(path):
-        scan: Scan = NiftiScan(read_dicom(path), dims)
-    elif name.endswith((".nii", ".nii.gz")):
-        scan = _nifti(path, dims)
-    elif name.endswith(".png"):
-        scan = _picture(path)
-    elif name.endswith(".npy"):
-        scan = _array(path, dims)
-    else:
-        raise InputError(
-            f"{path.name} is of no known type; give a .nii, .nii.gz, .png or .npy file, or a "
-            "DICOM series."
-        )
-    shape = scan.values.shape
-    if channels not in (None, shape[1]) or len(shape) != dims + 2:
-        raise InputError(
-            f"{path.name} has {shape[1]} channels in {len(shape) - 2} dimensions; here "
-            f"{channels} in {dims} are expected."
-        )
-    return scan
-
-
-def _nifti(path: Path, dims: int) -> NiftiScan:
-    volume = read_nifti(path)
-    if volume.data.ndim != 3:
-        raise InputError(f"{path.name} has {volume.data.shape[3]} volumes; give one at a time.")
-    return NiftiScan(volume, dims)
-
-
-def _picture(path: Path) -> PictureScan:
-    data = read_image(path)
-    return PictureScan(data[None].astype(np.float32), float(np.iinfo(data.dtype).max))
-
-
-def _array(path: Path, dims: int) -> ArrayScan:
-    data = read_array(path)
-    if not dims <= data.ndim <= dims + 2:
-        raise InputError(
-            f"{path.name} has {data.ndim} axes; give (n, channels, *space) with {dims} of space, "
-            "or one sample of it."
-        )
-    return ArrayScan(data.reshape((1,) * (dims + 2 - data.ndim) + data.shape), data.ndim)

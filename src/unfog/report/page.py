@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 from unfog.report.chart import Line, line_chart
@@ -190,12 +189,6 @@ class Page:
             "<!doctype html>\n<html "
             f'lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
         )
-
-    def write(self, path: Path) -> Path:
-        """Write the page whole or not at all."""
-        part = path.with_name(path.name + ".part")
-        part.write_text(self.html(), "utf-8")
-        return part.replace(path)
 
     def _figure(self, inside: str, caption: str) -> None:
         self._body.append(f"<figure>{inside}<figcaption>{escape(caption)}</figcaption></figure>")

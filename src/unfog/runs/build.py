@@ -12,6 +12,7 @@ from unfog.core.denoiser import NetworkDenoiser, labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.random import seed_of
+from unfog.core.space import Space, spaces
 from unfog.core.variance import variances
 from unfog.networks import networks
 from unfog.systems.registry import Config
@@ -21,11 +22,19 @@ TOKEN_WIDTH = 256
 
 @dataclass(frozen=True)
 class Parts:
-    """A denoiser, the codec of its data, and the shape (channels, *space) of a sample."""
+    """What a config describes, built.
+
+    Args:
+        denoiser: The network as a denoiser.
+        codec: Between natural units and the model's scale.
+        shape: Of a sample, (channels, *space).
+        space: Where states live.
+    """
 
     denoiser: NetworkDenoiser
     codec: Codec
     shape: tuple[int, ...]
+    space: Space
 
 
 def build(config: Config) -> Parts:
@@ -41,16 +50,16 @@ def build(config: Config) -> Parts:
             "in_channels": shape[0],
             "out_channels": shape[0] if variance is None else 2 * shape[0],
         }
-        built = networks.build({**network, **widths}, **channels)
         denoiser = NetworkDenoiser(
-            built,
+            networks.build({**network, **widths}, **channels),
             processes.build(config["process"]),
             predictions.build(config["prediction"]),
             labels.build(config["label"]),
             Conditioner(parts),
             variance,
         )
-    return Parts(denoiser, codecs.build(config["codec"]), shape)
+    space = spaces.build(config.get("space") or "plain")
+    return Parts(denoiser, codecs.build(config["codec"]), shape, space)
 
 
 def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Config]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.random import generators, normal
 from unfog.errors import InputError
-from unfog.files.output import write_bytes
+from unfog.files.output import write_bytes, write_json
 from unfog.progress import Report
 from unfog.runs.run import Run
 from unfog.sampling.calibration.calibrate import calibrate, fine
@@ -121,7 +121,7 @@ def save_solver(
         )
     known = {**summary, "weights_sha256": run.weights_sha256, "mean": solver.mean is not None}
     record = {**known, **{name: getattr(solver, name).tolist() for name in COEFFICIENTS}}
-    write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)
+    write_json(path, record, overwrite=overwrite)
 
 
 def _conditioned(run: Run, index: int) -> Denoiser:

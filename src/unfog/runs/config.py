@@ -19,11 +19,13 @@ from unfog.core.denoiser import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.registry import Registry, unknown
+from unfog.core.space import spaces
 from unfog.core.variance import variances
 from unfog.data import datasets
 from unfog.data.augment import augmentations
 from unfog.errors import InputError
 from unfog.files import yaml
+from unfog.files.output import write_text
 from unfog.networks import networks
 from unfog.sampling import grids, samplers
 from unfog.systems.registry import Config
@@ -49,6 +51,8 @@ SECTIONS = (
     "sampling",
     "teacher",
     "start",
+    "space",
+    "format",
 )
 
 _PARTS: dict[str, Registry[Any]] = {
@@ -66,15 +70,17 @@ _PARTS: dict[str, Registry[Any]] = {
     "objective.decoder": decoders,
     "objective.descent": consistency.descents,
     "augment": augmentations,
+    "space": spaces,
     "sampling.sampler": samplers,
     "sampling.grid": grids,
 }
 # filled in by the build, never by a config
-_GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop"}
+_GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop", "space", "mask"}
 # follow from what is given
 _FIXED = {
     "system",
     "shape",
+    "format",
     *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256")),
 }
 
@@ -95,7 +101,7 @@ def load_config(path: Path) -> Config:
 
 def save_config(config: Mapping[str, Any], path: Path) -> None:
     """Write a config as YAML."""
-    path.write_text(yaml.dump(dict(config)), encoding="utf-8")
+    write_text(path, yaml.dump(dict(config)), overwrite=True)
 
 
 def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:

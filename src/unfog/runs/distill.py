@@ -126,7 +126,7 @@ def distill_run(
     """``unfog distill``: the new run's folder, its teacher, its last step and loss, and the time it
     took.
     """
-    from unfog.progress import progress
+    from unfog.progress import training_progress
 
     if resume and minutes is not None:
         raise InputError("A resumed run has its number of steps already; leave out --minutes.")
@@ -145,7 +145,7 @@ def distill_run(
             1, int(60 * minutes * rate(config, dataset, teacher=teacher.denoiser))
         )
     begun = time.perf_counter()
-    with progress(config["training"]["steps"]) as callback:
+    with training_progress(config["training"]["steps"]) as callback:
         result = train_config(
             config,
             dataset,

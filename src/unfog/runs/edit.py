@@ -12,7 +12,7 @@ from unfog.core.random import generator
 from unfog.errors import InputError
 from unfog.physics.operators import Mask
 from unfog.posterior.projection import Projection
-from unfog.progress import Report, progress_line
+from unfog.progress import Report
 from unfog.runs.batches import Job, in_batches
 from unfog.runs.memory import Budget
 from unfog.runs.run import Run
@@ -21,11 +21,22 @@ from unfog.sampling.inversion import invert_and_edit
 from unfog.sampling.loop import Sampler
 from unfog.sampling.sdedit import last_share, sdedit
 
-Given = Mapping[str, Tensor]  # one value each, by the name of the condition
+Conditions = Mapping[str, Tensor]  # a batch of one each, by name
 BATCH = 16
 
 
-def _plan(run: Run, sampler: str | None, steps: int | None, strength: float) -> Plan:
+def edit_plan(run: Run, sampler: str | None, steps: int | None, strength: float) -> Plan:
+    """The sampler and times of an edit.
+
+    Args:
+        run: The model.
+        sampler: A sampler by name; the run's own by default.
+        steps: Sampler steps; the run's own number by default.
+        strength: The share of the steps that are gone back, from 0 to 1.
+
+    Returns:
+        The plan of all steps, of which an edit goes the last share.
+    """
     plan = Plan.of(run, sampler, steps)
     if plan.names["grid"] == "calibrated":
         raise InputError(
@@ -36,82 +47,112 @@ def _plan(run: Run, sampler: str | None, steps: int | None, strength: float) -> 
     return plan
 
 
-def _sdedit(
+def draw_edits(
     editor: Denoiser,
     x: Tensor,
     plan: Plan,
-    keep: Mask | None,
-    wanted: Given,
-    samples: int,
-    seed: int,
+    *,
     strength: float,
+    condition: Conditions,
+    keep: Mask | None = None,
+    samples: int = 4,
+    seed: int = 0,
+    report: Report | None = None,
 ) -> Tensor:
-    """(images, samples, channels, *space); what is kept is projected onto after each step."""
+    """SDEdit: noise the images part of the way, and draw them anew from there.
 
-    def some(chosen: list[Job], budget: Budget, tell: Report) -> Tensor:
-        rows = [i for i, _ in chosen]
-        sampler: Sampler = (
-            plan.sampler if keep is None else Projection(plan.sampler, keep, keep(x[rows]))
-        )
-        randomness = [generator(seed, "edit", i, k) for i, k in chosen]
-        condition = _expanded(wanted, len(rows))
-        prior = budget.prior(editor)
+    Args:
+        editor: The denoiser, with guidance if any.
+        x: Images on the model's scale, (images, channels, *space).
+        plan: Sampler and times.
+        strength: The share of the steps that are gone back.
+        condition: What the images are to show.
+        keep: Where they stay as they are: each step is projected onto it.
+        samples: Edits of each image.
+        seed: Edit k of image i depends on (seed, i, k) alone.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        Edits on the model's scale, (images, samples, channels, *space).
+    """
+
+    def draw_some(jobs: list[Job], budget: Budget, report: Report) -> Tensor:
+        rows = [i for i, _ in jobs]
+        kept = None if keep is None else keep(x[rows])
+        sampler: Sampler = plan.sampler
+        if keep is not None and kept is not None:
+            sampler = Projection(plan.sampler, keep, kept)
         return sdedit(
-            prior,
+            budget.prior(editor),
             x[rows],
             plan.grid,
             sampler,
             strength,
-            randomness=randomness,
-            condition=condition,
-            report=tell,
+            randomness=[generator(seed, "edit", i, k) for i, k in jobs],
+            condition=_expanded(condition, len(rows)),
+            report=report,
         )
 
     jobs = [(i, k) for i in range(len(x)) for k in range(samples)]
-    return in_batches(jobs, some, tuple(x.shape[2:]), BATCH, progress_line("editing")).reshape(
-        len(x), samples, *x.shape[1:]
-    )
+    drawn = in_batches(jobs, draw_some, tuple(x.shape[2:]), BATCH, report)
+    return drawn.reshape(len(x), samples, *x.shape[1:])
 
 
-def _inverted(
+def invert_and_redraw(
     denoiser: Denoiser,
     editor: Denoiser,
     x: Tensor,
     plan: Plan,
-    shown: Given,
-    wanted: Given,
-    iterations: int,
+    *,
     strength: float,
+    shown: Conditions,
+    condition: Conditions,
+    iterations: int = 5,
+    report: Report | None = None,
 ) -> Tensor:
+    """DDIM inversion: the noise that leads to the images under what they show, sampled again under
+    what they are to show.
+
+    Args:
+        denoiser: The model's, for the way up.
+        editor: The denoiser for the way down, with guidance if any.
+        x: Images on the model's scale, (images, channels, *space).
+        plan: Its times.
+        strength: The share of the steps that are gone back.
+        shown: What the images show.
+        condition: What they are to show.
+        iterations: Calls a step on the way up; more are more exact.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        One edit each on the model's scale, (images, 1, channels, *space).
+    """
     times = last_share(plan.grid, strength)
     if len(times) < 2:
         return x[:, None]
 
-    def some(chosen: list[Job], budget: Budget, tell: Report) -> Tensor:
-        rows = [i for i, _ in chosen]
-        source, target = (_expanded(given, len(rows)) for given in (shown, wanted))
-        down = budget.prior(editor)
+    def redraw_some(jobs: list[Job], budget: Budget, report: Report) -> Tensor:
+        rows = [i for i, _ in jobs]
         return invert_and_edit(
             budget.prior(denoiser),
             x[rows],
             times,
-            source=source,
-            target=target,
-            editor=down,
+            source=_expanded(shown, len(rows)),
+            target=_expanded(condition, len(rows)),
+            editor=budget.prior(editor),
             iterations=iterations,
-            report=tell,
+            report=report,
         )
 
-    return in_batches(
-        [(i, 0) for i in range(len(x))], some, tuple(x.shape[2:]), BATCH, progress_line("editing")
-    )[:, None]
+    jobs = [(i, 0) for i in range(len(x))]
+    return in_batches(jobs, redraw_some, tuple(x.shape[2:]), BATCH, report)[:, None]
 
 
-def _expanded(given: Given, count: int) -> dict[str, Tensor]:
-    return {name: value.expand(count, *value.shape[1:]) for name, value in given.items()}
+def _expanded(conditions: Conditions, count: int) -> dict[str, Tensor]:
+    return {name: value.expand(count, *value.shape[1:]) for name, value in conditions.items()}
 
 
-def told_conditions(run: Run, given: Sequence[str]) -> dict[str, Tensor]:
+def stated_conditions(run: Run, texts: Sequence[str]) -> dict[str, Tensor]:
     """Each "name=value" as a batch of one: a class's number, or a vector's numbers with commas
     between them.
     """
@@ -120,8 +161,8 @@ def told_conditions(run: Run, given: Sequence[str]) -> dict[str, Tensor]:
         for name, part in (run.config.get("conditions") or {}).items()
         if part["name"] in ("class", "vector")
     }
-    found: dict[str, Tensor] = {}
-    for text in given:
+    conditions: dict[str, Tensor] = {}
+    for text in texts:
         name, _, value = text.partition("=")
         if name not in parts:
             raise InputError(
@@ -139,11 +180,11 @@ def told_conditions(run: Run, given: Sequence[str]) -> dict[str, Tensor]:
         if part["name"] == "class":
             if len(numbers) > 1 or numbers[0] not in range(part["count"]):
                 raise InputError(f"{name} is a class from 0 to {part['count'] - 1}, not {value}.")
-            found[name] = torch.tensor([int(numbers[0])])
+            conditions[name] = torch.tensor([int(numbers[0])])
         else:
             if len(numbers) != part["size"]:
                 raise InputError(
                     f"{name} is a vector of {part['size']} numbers, not {len(numbers)}."
                 )
-            found[name] = torch.tensor([numbers])
-    return found
+            conditions[name] = torch.tensor([numbers])
+    return conditions

@@ -1,4 +1,10 @@
-"""Low light and HDR on arrays: y_i = f_i A x + m_i with f_i and m_i unknown, by GDP."""
+"""Low light and HDR on arrays: y_i = f_i A x + m_i with f_i and m_i unknown, by GDP.
+
+Where A is the identity, the exposure is the likeliest under the prior (``posterior.exposure``),
+found before sampling on the picture that saturates least; the others are fitted to the scene as
+that one shows it. In joint tasks and tiles, and where even that picture is clipped, all are
+estimated while sampling (``posterior.gdp``), from a guess.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +33,8 @@ from unfog.runs.sample import Plan
 from unfog.sampling.grids import grids
 
 Start = Callable[[Tensor], Exposure]
-MOST_SATURATED = (
-    0.02  # of the values of a picture whose likelihood is taken as if none were clipped
-)
+# Of the values of a picture whose likelihood is taken as if none were clipped.
+MOST_SATURATED = 0.02
 LEAST_NOISE = 1e-3  # of a picture's deviation
 
 
@@ -63,7 +68,7 @@ def low_light(
     )
     larger = any(n > m for n, m in zip(shape[1:], run.shape[1:], strict=True))
     prior = Tiled(run.denoiser, min(run.shape[1:])) if larger else run.denoiser
-    images, shots = len(measurements[0]), _shots(measurements, start)
+    images, shots = len(measurements[0]), shots_of(measurements, start)
     found = (
         None
         if larger or len(shape) < 3 or not isinstance(operator, Identity)
@@ -81,7 +86,7 @@ def low_light(
     return Restored(stack.mean(1), stack.std(1), stack)
 
 
-def _shots(measurements: Sequence[Tensor], start: Start = Exposure.stretching) -> list[Shot]:
+def shots_of(measurements: Sequence[Tensor], start: Start = Exposure.stretching) -> list[Shot]:
     """One dark picture, which does not saturate, or several that do at the ends of what is in all
     of them.
     """

@@ -14,55 +14,26 @@ another method is asked for by name.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
-from unfog.core.registry import Registry
 from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL
 from unfog.physics.linear import Operator
+from unfog.physics.measurement import Measurement
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
-from unfog.physics.operators import BlockAverage, Grey, Identity, Mask
-from unfog.physics.registry import gaussian_blur
-from unfog.posterior.ddnm import DDNM
-from unfog.posterior.ddrm import DDRM
-from unfog.posterior.diffpir import DiffPIR
-from unfog.posterior.direct import DirectMeasurement
-from unfog.posterior.dps import DPS
-from unfog.posterior.gdp import GDP
-from unfog.posterior.mmps import MMPS
-from unfog.posterior.pigdm import PiGDM
-from unfog.posterior.tmpd import TMPD
+from unfog.physics.operators import Identity
+from unfog.posterior.methods import AUTO, posterior_denoiser
 from unfog.progress import Report
 from unfog.runs.batches import Job, in_batches
 from unfog.runs.memory import Budget, within_memory
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, run_plan
-
-tasks: Registry[Operator] = Registry("task")
-tasks.register("denoise")(Identity)
-tasks.register("inpaint")(Mask)
-tasks.register("superres")(BlockAverage)
-tasks.register("deblur")(gaussian_blur)
-tasks.register("colorize")(Grey)
-
-methods: Registry[Denoiser] = Registry("method")
-for _name, _method in {
-    "mmps": MMPS,
-    "dps": DPS,
-    "pigdm": PiGDM,
-    "tmpd": TMPD,
-    "diffpir": DiffPIR,
-    "ddnm": DDNM,
-    "ddrm": DDRM,
-    "gdp": GDP,
-}.items():
-    methods.register(_name)(_method)
-AUTO = "auto"
 
 # a measurement needs less noise than a sample from nothing
 GRID = {"name": "karras", "sigma_max": 10.0}
@@ -70,47 +41,38 @@ GRID = {"name": "karras", "sigma_max": 10.0}
 
 @dataclass(frozen=True)
 class Restored:
-    """Natural units: ``mean`` and ``std`` (images, channels, *space), ``samples`` (images, K,
-    channels, *space).
+    """Restored images in natural units.
 
-    The mean is the posterior's where that is known exactly, in denoising, and otherwise that of the
-    samples.
+    Args:
+        mean: (images, channels, *space): the posterior's where that is known exactly, in denoising,
+            and otherwise that of the samples.
+        std: Standard deviation of the samples, (images, channels, *space).
+        samples: (images, samples, channels, *space).
     """
 
     mean: Tensor
     std: Tensor
     samples: Tensor
 
-    def interval(self, scale: float = 1.0, level: float = LEVEL) -> tuple[Tensor, Tensor]:
-        """The central interval of a normal of this mean, and of this standard deviation times
-        ``scale``.
+    def interval(self, level: float = LEVEL, scale: float = 1.0) -> tuple[Tensor, Tensor]:
+        """The central interval of a normal distribution of this mean and standard deviation.
+
+        Args:
+            level: The probability it holds, between 0 and 1.
+            scale: A factor on the standard deviation, as ``unfog calibrate-uncertainty`` learns it.
+
+        Returns:
+            Its lower and upper end, shaped as the mean.
         """
-        half = (
-            scale
-            * self.std
-            * torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64)).to(self.std)
-        )
+        quantile = torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))
+        half = scale * self.std * quantile.to(self.std)
         return self.mean - half, self.mean + half
-
-
-def posterior_denoiser(
-    denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, method: str = AUTO
-) -> Denoiser:
-    """The denoiser given the measurement, by a method's name; "auto" is exact where x_0 itself is
-    measured, and MMPS elsewhere.
-    """
-    if method == AUTO and isinstance(operator, Identity):
-        return DirectMeasurement(denoiser, measurement, sigma)
-    name = "mmps" if method == AUTO else method
-    return methods.build(
-        name, denoiser=denoiser, operator=operator, measurement=measurement, sigma=sigma
-    )
 
 
 def restore(
     run: Run,
     measurement: Tensor,
-    operator: Operator,
+    operator: Operator | Measurement,
     sigma: float,
     *,
     samples: int = 8,
@@ -120,27 +82,38 @@ def restore(
     report: Report | None = None,
     method: str = AUTO,
 ) -> Restored:
-    """Restore a stack of images (n, channels, *space of the measurement), natural units; ``sigma``
-    is the noise's standard deviation.
+    """Draws of x given y = A x + noise under a run's prior, in natural units.
 
-    Sample k of image i depends on (seed, i, k) alone, not on the batch.
+    Args:
+        run: The prior.
+        measurement: y, (images, channels', *space').
+        operator: A, an ``Operator``, or for the method "dps" any function of x that torch can
+            differentiate.
+        sigma: The noise's standard deviation, in the units of y.
+        samples: Draws of each image, at least 2.
+        plan: Sampler and times; the run's own sampler on a grid for restoration by default.
+        seed: Draw k of image i depends on (seed, i, k) alone, not on the batch.
+        batch: Draws at a time; fewer where memory runs out.
+        report: Told (steps done, steps in all).
+        method: A name of ``posterior.methods``, or "auto".
+
+    Returns:
+        Mean, standard deviation and samples.
     """
     if not bool(torch.isfinite(measurement).all()):
         raise InputError("The measurement holds values that are not finite; mask them first.")
     plan = plan or Plan.of(run, grid=GRID)
-    scaled, noise = _to_model_scale(run, measurement, operator, sigma)
+    scaled = _on_model_scale(run, measurement, operator, sigma)
 
     def posterior(rows: list[int], budget: Budget) -> tuple[Denoiser, Plan]:
-        return posterior_denoiser(
-            budget.prior(run.denoiser), operator.of(rows), scaled[rows], noise, method
-        ), plan
+        prior, part = budget.prior(run.denoiser), scaled.of(rows)
+        return posterior_denoiser(prior, part.operator, part.y, part.sigma, method), plan
 
-    shape = (run.shape[0], *_space(operator, measurement))
     stack = draw_posterior(
         run,
         posterior,
         len(measurement),
-        shape,
+        scaled.shape,
         samples=samples,
         seed=seed,
         batch=batch,
@@ -187,9 +160,9 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     """E[x_0 | noisy] of images (n, channels, *space) with Gaussian noise, natural units: one
     network call.
     """
-    scaled, noise = _to_model_scale(run, noisy, Identity(), sigma)
+    scaled = _on_model_scale(run, noisy, Identity(), sigma)
     process = run.denoiser.process
-    t = process.t_of_noise_level(torch.tensor(noise))
+    t = process.t_of_noise_level(torch.tensor(scaled.sigma))
 
     def mean(budget: Budget) -> Tensor:
         prior = budget.prior(run.denoiser)
@@ -197,7 +170,7 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
             return torch.cat(
                 [
                     prior(part * process.alpha(t).to(part), t).mean
-                    for part in torch.split(scaled, budget.batch)
+                    for part in torch.split(scaled.y, budget.batch)
                 ]
             )
 
@@ -254,17 +227,36 @@ def _rician(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> 
 noise_models: dict[str, NoiseModel] = {"gaussian": _gaussian, "rician": _rician}
 
 
-def _to_model_scale(
-    run: Run, measurement: Tensor, operator: Operator, sigma: float
-) -> tuple[Tensor, float]:
-    """The measurement and its noise on the model's scale, for an affine codec."""
-    space = _space(operator, measurement)
+@dataclass(frozen=True)
+class _Scaled:
+    """y = A x + sigma noise with x on the model's scale, and the shape (channels, *space) of x."""
+
+    y: Tensor
+    operator: Any
+    sigma: float
+    shape: tuple[int, ...]
+
+    def of(self, rows: list[int]) -> _Scaled:
+        """The problem of some images."""
+        linear = isinstance(self.operator, Operator)
+        operator = self.operator.of(rows) if linear else self.operator
+        return replace(self, y=self.y[rows], operator=operator)
+
+
+def _on_model_scale(
+    run: Run, measurement: Tensor, operator: Operator | Measurement, sigma: float
+) -> _Scaled:
+    """The measurement of x on the model's scale: for a linear A and x = scale x' + offset
+
+        (y - A offset) / scale = A x' + (sigma / scale) noise,
+
+    and for any other h the measurement h(scale x' + offset) itself.
+    """
+    if not isinstance(operator, Operator):
+        return _Scaled(measurement, lambda x: operator(run.codec.decode(x)), sigma, run.shape)
+    space = tuple(operator.adjoint(measurement[:1]).shape[2:])
     zero = torch.zeros(1, run.shape[0], *space)
     offset, one = run.codec.decode(zero), run.codec.decode(torch.ones_like(zero))
     scale = float((one - offset).flatten()[0])
-    return (measurement - operator(offset)) / scale, sigma / scale
-
-
-def _space(operator: Operator, measurement: Tensor) -> tuple[int, ...]:
-    """The spatial size of what was measured."""
-    return tuple(operator.adjoint(measurement[:1]).shape[2:])
+    y = (measurement - operator(offset)) / scale
+    return _Scaled(y, operator, sigma / scale, (run.shape[0], *space))

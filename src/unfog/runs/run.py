@@ -23,7 +23,9 @@ from torch import Tensor
 
 from unfog.core.codec import Codec
 from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
+from unfog.files.output import write_bytes, write_json
 from unfog.runs.build import build
 from unfog.runs.config import load_config, save_config
 from unfog.systems.registry import Config
@@ -34,8 +36,16 @@ WEIGHTS, CONFIG, MANIFEST, CARD = "weights.safetensors", "config.yaml", "manifes
 
 @dataclass(frozen=True)
 class Run:
-    """A trained denoiser with what is needed to use it; ``card`` holds the figures measured on it,
-    if any.
+    """A trained denoiser with what is needed to use it.
+
+    Args:
+        path: Its folder.
+        config: What it is made of, as plain data.
+        denoiser: The network with its averaged weights, frozen.
+        codec: Between natural units and the model's scale.
+        shape: Of a sample, (channels, *space).
+        card: Figures measured on it, if any.
+        space: Where states live.
     """
 
     path: Path
@@ -44,6 +54,7 @@ class Run:
     codec: Codec
     shape: tuple[int, ...]
     card: Mapping[str, Any]
+    space: Space = PLAIN
 
     @classmethod
     def open(cls, source: str | Path) -> Run:
@@ -60,7 +71,7 @@ class Run:
             ) from error
         parts.denoiser.eval().requires_grad_(False)
         card = json.loads((path / CARD).read_text()) if (path / CARD).is_file() else {}
-        return cls(path, config, parts.denoiser, parts.codec, parts.shape, card)
+        return cls(path, config, parts.denoiser, parts.codec, parts.shape, card, parts.space)
 
     @property
     def name(self) -> str:
@@ -107,16 +118,22 @@ def export(source: str | Path, out: Path) -> Path:
 
 
 def write_run(out: Path, weights: Mapping[str, Tensor], config: Config) -> Path:
-    """Write weights and config as an exported run into the folder ``out``, which may be there
-    already.
+    """Write an exported run: weights, config and the manifest of both.
+
+    Args:
+        out: Its folder, which may be there already.
+        weights: Averaged weights by name.
+        config: What they are the weights of.
+
+    Returns:
+        The folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    safetensors.torch.save_file(
-        {name: value.contiguous() for name, value in weights.items()}, out / WEIGHTS
-    )
+    tensors = {name: value.contiguous() for name, value in weights.items()}
+    write_bytes(out / WEIGHTS, safetensors.torch.save(tensors), overwrite=True)
     save_config(config, out / CONFIG)
     manifest = {name: _sha256(out / name) for name in (WEIGHTS, CONFIG)}
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    write_json(out / MANIFEST, manifest, overwrite=True)
     return out
 
 

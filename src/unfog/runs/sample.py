@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
-from unfog.core.random import generators, normal
+from unfog.core.random import generators
 from unfog.core.seamless import Seamless
+from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.guidance.classifier_free import ClassifierFree
 from unfog.progress import Report
@@ -79,28 +80,51 @@ def draw(
     shape: Sequence[int] | None = None,
     report: Report | None = None,
 ) -> Tensor:
-    """Samples with these ids, (len(ids), channels, *space) in natural units; each depends on
-    ``seed`` and its id alone.
+    """Samples of a run, by number.
+
+    Args:
+        run: The model.
+        plan: Sampler and times.
+        ids: The samples' numbers; each depends on ``seed`` and its number alone.
+        seed: The seed.
+        condition: What the samples show, by name, one for each; a ``"mask"`` says which of a
+            sample's entries are there, where the run's space asks.
+        guidance: Scale of classifier-free guidance.
+        seamless: Whether samples go on at the opposite border.
+        batch: Samples at a time.
+        shape: Of a sample, (channels, *space); the run's own by default.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        (len(ids), channels, *space) in natural units.
     """
-    bordered = run.denoiser if guidance is None else guided(run, guidance)
-    denoiser = Seamless(bordered) if seamless else bordered
-    chunks, total = [], -(-len(ids) // batch) * (len(plan.grid) - 1)
-    for start in range(0, len(ids), batch):
-        some = list(ids[start : start + batch])
-        chosen = {name: value[start : start + batch] for name, value in (condition or {}).items()}
-        done = start // batch * (len(plan.grid) - 1)
-        told = None if report is None else (lambda k, _, done=done: report(done + k, total))
+    inner = run.denoiser if guidance is None else guided(run, guidance)
+    denoiser = Seamless(inner) if seamless else inner
+    steps, batches = len(plan.grid) - 1, -(-len(ids) // batch)
+    chunks = []
+    for number, start in enumerate(range(0, len(ids), batch)):
+        rows = slice(start, start + batch)
+        part = {name: value[rows] for name, value in (condition or {}).items()}
+        space = run.space.within(part.get("mask"))
+        if space is not run.space and "mask" not in run.denoiser.conditioner.parts:
+            del part["mask"]  # the space's alone
         chunks.append(
             run_plan(
                 denoiser,
                 plan,
-                generators(seed, some),
+                generators(seed, list(ids[rows])),
                 shape or run.shape,
-                condition=chosen,
-                report=told,
+                condition=part,
+                space=space,
+                report=_shifted(report, number * steps, batches * steps),
             )
         )
     return run.codec.decode(torch.cat(chunks))
+
+
+def _shifted(report: Report | None, before: int, total: int) -> Report | None:
+    """The report of one batch as part of the whole: ``before`` steps were done already."""
+    return None if report is None else lambda done, _: report(before + done, total)
 
 
 def guided(run: Run, scale: float) -> Denoiser:
@@ -122,10 +146,25 @@ def run_plan(
     shape: Sequence[int],
     *,
     condition: Mapping[str, Tensor] | None = None,
+    space: Space = PLAIN,
     report: Report | None = None,
 ) -> Tensor:
-    """One batch on the model's scale, a sample a generator."""
-    x = normal((len(randomness), *shape), randomness) * denoiser.process.sigma(plan.grid[0]).float()
+    """One batch from noise, on the model's scale.
+
+    Args:
+        denoiser: The model, under guidance or given a measurement.
+        plan: Sampler and times.
+        randomness: A generator for each sample.
+        shape: Of a sample, (channels, *space).
+        condition: What the samples show, by name.
+        space: Where states live.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        (samples, channels, *space).
+    """
+    sigma = denoiser.process.sigma(plan.grid[0]).float()
+    x = space.noise((len(randomness), *shape), randomness) * sigma
     return solve(
         denoiser,
         x,
@@ -133,5 +172,6 @@ def run_plan(
         plan.sampler,
         randomness=randomness,
         condition=condition,
+        space=space,
         report=report,
     )

@@ -14,6 +14,7 @@ import torch
 
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.process import processes
+from unfog.core.space import PLAIN, spaces
 from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
@@ -79,7 +80,17 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
     asked = inspect.signature(objectives.get(section["name"])).parameters
     if "teacher" in asked and teacher is None:
         raise InputError(f"The objective {section['name']!r} needs a teacher; use unfog distill.")
-    known = {"teacher": teacher, "process": processes.build(config["process"])}
+    space = spaces.build(config.get("space") or "plain")
+    if "space" not in asked and space != PLAIN:
+        raise InputError(
+            f"The objective {section['name']!r} knows the plain space alone, and this run's states "
+            f"live in {config['space']['name']!r}; take the objective 'denoising'."
+        )
+    known = {
+        "teacher": teacher,
+        "process": processes.build(config["process"]),
+        "space": space,
+    }
     return objectives.build(
         section, **{name: part for name, part in known.items() if name in asked}
     )
@@ -101,7 +112,7 @@ def train_system(
     SHA-256 stand in the config. With ``minutes`` the number of steps is set from a short
     measurement of the rate, and stands there too: the learning rate then ends its decay on time.
     """
-    from unfog.progress import progress
+    from unfog.progress import training_progress
 
     if resume and minutes is not None:
         raise InputError(
@@ -120,7 +131,7 @@ def train_system(
         if minutes is not None:
             config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
     begun = time.perf_counter()
-    with progress(config["training"]["steps"]) as callback:
+    with training_progress(config["training"]["steps"]) as callback:
         result = train_config(
             config,
             dataset,

@@ -20,7 +20,7 @@ from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage
-from unfog.files.output import write_bytes
+from unfog.files.output import write_json
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
 from unfog.progress import Report
@@ -90,7 +90,7 @@ def calibrate_uncertainty(
     )
     scale = conformal_scale(truth - restored.mean, restored.std)
     covered = [
-        float(coverage(truth, *restored.interval(factor)).mean())
+        float(coverage(truth, *restored.interval(scale=factor)).mean())
         for factor in (student_scale(samples), scale)
     ]
     summary = {
@@ -108,5 +108,5 @@ def calibrate_uncertainty(
     }
     path.parent.mkdir(exist_ok=True)
     record = {**summary, "weights_sha256": run.weights_sha256}
-    write_bytes(path, (json.dumps(record, indent=1) + "\n").encode(), overwrite=overwrite)
+    write_json(path, record, overwrite=overwrite)
     return {"factor": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import Randomness
+from unfog.core.space import PLAIN, Space
 from unfog.progress import Report
 from unfog.sampling.grids import check_grid
 
@@ -36,7 +37,20 @@ class Sampler(Protocol):
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        """x_t (batch, channels, *space) at scalar float64 time t to (x_s, history)."""
+        """One step.
+
+        Args:
+            denoiser: Gives E[x_0 | x_t].
+            x_t: The state at t, (batch, channels, *space).
+            t: A scalar time, float64.
+            s: The next time, s < t.
+            history: What the sampler wants to remember of earlier steps; empty at first.
+            randomness: A generator, or one for each sample.
+            condition: What the denoiser is told, by name.
+
+        Returns:
+            x_s, and the history for the next step.
+        """
         ...
 
 
@@ -56,13 +70,28 @@ def trajectory(
     *,
     randomness: Randomness,
     condition: Condition | None = None,
+    space: Space = PLAIN,
 ) -> Iterator[State]:
-    """Yields the state at every time of the grid, from x at grid[0] to the sample at grid[-1]."""
-    times, history = check_grid(grid), ()
+    """The states of a solver, one after the other.
+
+    Args:
+        denoiser: Gives E[x_0 | x_t].
+        x: The state at grid[0], (batch, channels, *space).
+        grid: Times, strictly decreasing, float64.
+        sampler: Takes a state from one time to the next.
+        randomness: A generator, or one for each sample.
+        condition: What the denoiser is told, by name.
+        space: Where states live; noise is drawn on it and every state projected onto it.
+
+    Yields:
+        The state at every time of the grid, from ``x`` at grid[0] to the sample at grid[-1].
+    """
+    times, history, source = check_grid(grid), (), space.on(randomness)
     yield State(x, float(times[0]))
     for t, s in pairwise(times):
         with torch.no_grad():
-            x, history = sampler.step(denoiser, x, t, s, history, randomness, condition or {})
+            x, history = sampler.step(denoiser, x, t, s, history, source, condition or {})
+            x = space.project(x)
         yield State(x, float(s))
 
 
@@ -74,14 +103,21 @@ def solve(
     *,
     randomness: Randomness,
     condition: Condition | None = None,
+    space: Space = PLAIN,
     report: Report | None = None,
 ) -> Tensor:
-    """The state at grid[-1], from x (batch, channels, *space) at grid[0]; ``report`` is told of
-    every step.
+    """The last state of ``trajectory``, which has the other arguments.
+
+    Args:
+        report: Told (steps done, steps in all) after every step.
+
+    Returns:
+        The state at grid[-1], (batch, channels, *space).
     """
-    for k, state in enumerate(
-        trajectory(denoiser, x, grid, sampler, randomness=randomness, condition=condition)
-    ):
+    states = trajectory(
+        denoiser, x, grid, sampler, randomness=randomness, condition=condition, space=space
+    )
+    for k, state in enumerate(states):
         x = state.x
         if report is not None:
             report(k, len(grid) - 1)
@@ -96,13 +132,25 @@ def sample(
     *,
     randomness: Randomness,
     condition: Condition | None = None,
+    space: Space = PLAIN,
 ) -> Tensor:
-    """Draw samples, (batch, channels, *space).
+    """Samples from noise.
 
-    ``noise`` is standard normal; it is scaled to the process at grid[0]. ``randomness`` is a
-    generator, or one per sample, in which case a sample does not depend on the rest of its batch.
+    Args:
+        denoiser: Gives E[x_0 | x_t].
+        noise: Standard normal, (batch, channels, *space); scaled to the process at grid[0].
+        grid: Times, strictly decreasing, float64.
+        sampler: Takes a state from one time to the next.
+        randomness: A generator, or one for each sample, in which case a sample does not depend on
+            the rest of its batch.
+        condition: What the denoiser is told, by name.
+        space: Where states live.
+
+    Returns:
+        Samples (batch, channels, *space).
     """
     start = denoiser.process.sigma(check_grid(grid)[0])
+    x = space.project(noise) * start.to(noise)
     return solve(
-        denoiser, noise * start.to(noise), grid, sampler, randomness=randomness, condition=condition
+        denoiser, x, grid, sampler, randomness=randomness, condition=condition, space=space
     )

@@ -24,12 +24,16 @@ class System:
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what every system shares, then the recipe's own."""
-        return {
+        shared = {
             "system": self.name,
             "shape": list(dataset.shape),
             "codec": dict(dataset.codec),
-            **self.recipe(dataset),
         }
+        if dataset.space is not None:
+            shared["space"] = dict(dataset.space)
+        if dataset.format is not None:
+            shared["format"] = dataset.format
+        return {**shared, **self.recipe(dataset)}
 
 
 _systems: dict[str, System] = {}

@@ -25,6 +25,7 @@ import safetensors.torch
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.files.output import sync_folder, write_durably
 
 log = logging.getLogger(__name__)
 TENSORS = ("weights", "ema", "optimizer")
@@ -51,32 +52,6 @@ def writing(what: str) -> Iterator[None]:
         raise InputError(
             f"{what} could not be written ({error.strerror or error}); mend the disk and resume."
         ) from error
-
-
-def fsync_directory(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a new file and fsync it."""
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def replace_durably(path: Path, data: bytes) -> None:
-    """Write a file so that either the old or the new content is there."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    with writing(path.name):
-        write_durably(temporary, data)
-        os.replace(temporary, path)
-        fsync_directory(path.parent)
 
 
 def to_json(value: object) -> bytes:
@@ -130,10 +105,10 @@ def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
         write_durably(temporary / file, data)
     manifest = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
     write_durably(temporary / "manifest.json", to_json(manifest))
-    fsync_directory(temporary)
+    sync_folder(temporary)
     os.rename(temporary, target)
-    fsync_directory(parent)
-    fsync_directory(run)
+    sync_folder(parent)
+    sync_folder(run)
     problem = fault(target, tuple(files))
     if problem is not None:
         raise InputError(

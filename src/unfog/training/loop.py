@@ -24,6 +24,7 @@ from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.random import seed_of
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
+from unfog.files.output import replace_durably
 from unfog.training import checkpoint as disk
 from unfog.training import snapshots
 from unfog.training.feed import Augment, Feed
@@ -86,7 +87,8 @@ def train(
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)
         _check(saved, identity, settings, chosen)
-        disk.replace_durably(out / "config.yaml", text)
+        with disk.writing("config.yaml"):
+            replace_durably(out / "config.yaml", text)
         metrics = stack.enter_context(
             Metrics(out, settings.log_every, None if saved is None else saved.state["metrics"])
         )

@@ -1,4 +1,4 @@
-"""Another average of a run's weights, made from its snapshots: what ``unfog ema`` does."""
+"""``unfog ema``: another average of a run's weights, made from its snapshots."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from unfog.training.snapshots import stored
 
 
 def average_run(source: str | Path, length: float, out: Path) -> dict[str, Any]:
-    """Write the run ``out`` whose weights are those of ``source`` averaged by the power function of
-    ``length``; the facts about it.
+    """A run with the weights of another averaged by the power function of a length.
+
+    Args:
+        source: The run, trained with snapshots.
+        length: Standard deviation of the average over training, as a share of it.
+        out: The new run's folder.
+
+    Returns:
+        The folder, the run, and what the average is made of.
     """
     check_new(out)
     path = locate(source)

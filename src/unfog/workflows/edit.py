@@ -1,10 +1,9 @@
-"""Edits from files to files, what ``unfog edit`` does: SDEdit (``sampling.sdedit``) and DDIM
-inversion (``sampling.inversion``).
+"""``unfog edit``: edits of a file by SDEdit (``sampling.sdedit``) or DDIM inversion
+(``sampling.inversion``).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unfog.builtin import open_run
 from unfog.errors import InputError
-from unfog.files.folder import check_new, new_folder, write_summary
-from unfog.files.scans import read_scan
+from unfog.files.folder import job
+from unfog.files.formats import read_scan
 from unfog.physics.operators import Mask
-from unfog.runs.edit import _inverted, _plan, _sdedit, told_conditions
+from unfog.runs.edit import draw_edits, edit_plan, invert_and_redraw, stated_conditions
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import guided
 
@@ -38,37 +38,68 @@ def edit_file(
     steps: int | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Edit a file into the new folder ``out``, in its own format: ``samples`` edits by SDEdit, or
-    one by inversion.
+    """Edit a file into a new folder, in its own format.
 
-    ``before`` and ``after`` say what the file shows and what it is to show, each "name=value", of
-    the run's conditions.
+    Args:
+        source: A run's folder, or the name of a shipped prior.
+        path: What to edit.
+        method: "sdedit" or "inversion".
+        out: The new folder.
+        strength: The share of the steps that are gone back, from 0 to 1.
+        before: What the file shows, each "name=value" of the run's conditions; for inversion.
+        after: What it is to show, likewise.
+        guidance: Scale of classifier-free guidance towards that.
+        mask: A file that is 0 where the input stays; for SDEdit.
+        samples: How many edits SDEdit draws.
+        iterations: Calls a step of inversion on its way up.
+        sampler: A sampler by name, for SDEdit; the run's own by default.
+        steps: Sampler steps; the run's own number by default.
+        seed: Edit k of image i depends on (seed, i, k) alone.
+
+    Returns:
+        The summary that is written there too.
     """
-    check_new(out)
-    _check(method, before, after, guidance, {"--mask": mask, "--sampler": sampler})
-    run, begun = Run.open(source), time.perf_counter()
-    scan = read_scan(path, len(run.shape) - 1, run.shape[0])
-    offset, scale = scan.units(*data_range(run))
-    x = run.codec.encode((torch.from_numpy(scan.values) - offset) / scale)
-    shown, wanted = (told_conditions(run, given) for given in (before, after))
-    editor = run.denoiser if guidance is None else guided(run, guidance)
-    plan = _plan(run, "ddim" if method == "inversion" else sampler, steps, strength)
-    if method == "inversion":
-        require_posterior_mean(run)
-        drawn = _inverted(run.denoiser, editor, x, plan, shown, wanted, iterations, strength)
-    else:
-        drawn = _sdedit(editor, x, plan, _kept(run, mask, x), wanted, samples, seed, strength)
-    with new_folder(out) as folder:
-        results = run.codec.decode(drawn) * scale + offset
+    with job(out) as work:
+        _check(method, before, after, guidance, {"--mask": mask, "--sampler": sampler})
+        run = open_run(source)
+        scan = read_scan(path, len(run.shape) - 1, run.shape[0])
+        offset, scale = scan.units(*data_range(run))
+        x = run.codec.encode((torch.from_numpy(scan.values) - offset) / scale)
+        shown, condition = (stated_conditions(run, texts) for texts in (before, after))
+        editor = run.denoiser if guidance is None else guided(run, guidance)
+        plan = edit_plan(run, "ddim" if method == "inversion" else sampler, steps, strength)
+        if method == "inversion":
+            require_posterior_mean(run)
+            own: dict[str, Any] = {"iterations": iterations, "from": list(before)}
+            edits = invert_and_redraw(
+                run.denoiser,
+                editor,
+                x,
+                plan,
+                strength=strength,
+                shown=shown,
+                condition=condition,
+                iterations=iterations,
+                report=work.progress("editing"),
+            )
+        else:
+            own = {"seed": seed}
+            edits = draw_edits(
+                editor,
+                x,
+                plan,
+                strength=strength,
+                condition=condition,
+                keep=_kept(run, mask, x),
+                samples=samples,
+                seed=seed,
+                report=work.progress("editing"),
+            )
+        results = run.codec.decode(edits) * scale + offset
         files = [
-            scan.write(folder, f"edit-{k:02d}", results[:, k].numpy()).name
+            scan.write(work.folder, f"edit-{k:02d}", results[:, k].numpy()).name
             for k in range(results.shape[1])
         ]
-        told: dict[str, Any] = (
-            {"iterations": iterations, "from": list(before)}
-            if method == "inversion"
-            else {"seed": seed}
-        )
         summary = {
             "run": run.name,
             "input": path.name,
@@ -76,12 +107,11 @@ def edit_file(
             "strength": strength,
             "to": list(after),
             "guidance": guidance,
-            **told,
+            **own,
             **plan.names,
             "files": files,
         }
-        write_summary(folder, summary)
-    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+        return work.end(summary)
 
 
 def _check(

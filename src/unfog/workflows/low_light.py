@@ -1,14 +1,7 @@
-r"""Low light and HDR from files: y_i = f_i A x + m_i with f_i and m_i unknown, by GDP.
-
-Where A is the identity, the exposure is the likeliest under the prior (``posterior.exposure``),
-found before sampling on the picture that saturates least; the others are fitted to the scene as
-that one shows it. In joint tasks and tiles, and where even that picture is clipped, all are
-estimated while sampling (``posterior.gdp``), from a guess.
-"""
+"""Low light and HDR from files: one dark picture, or several exposures of a scene."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,90 +9,100 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unfog.builtin import open_run
 from unfog.errors import InputError
-from unfog.files.folder import check_new, new_folder, write_summary
-from unfog.files.scans import read_scan
+from unfog.files.folder import job
+from unfog.files.formats import read_scan
+from unfog.files.scans import Scan
 from unfog.physics.linear import Operator
 from unfog.physics.operators import Identity, Points
-from unfog.progress import progress_line
-from unfog.runs.low_light import _shots, low_light
-from unfog.runs.run import Run, require_posterior_mean
+from unfog.runs.low_light import low_light, shots_of
+from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.workflows.operator_file import read_operator
+from unfog.workflows.tasks import Draws, Options, Task
 
 
 def low_light_files(
     source: str | Path,
     paths: Sequence[Path],
+    task: Task,
     out: Path,
-    *,
-    mask: Path | None = None,
-    operator_file: Path | None = None,
-    samples: int = 8,
-    steps: int | None = None,
-    seed: int = 0,
+    options: Options,
+    draws: Draws,
 ) -> dict[str, Any]:
-    """Restore one dark file, or several exposures of a scene, into the new folder ``out``, in the
-    format of the first.
+    """Restore one dark file, or several exposures of a scene, into a new folder, in the format of
+    the first.
 
-    ``mask`` is not 0 in holes that are filled as well; ``operator_file`` holds what else was done
-    to the scene before it was exposed.
+    Args:
+        source: A run's folder, or the name of a shipped prior.
+        paths: The exposures.
+        task: lowlight or hdr.
+        out: The new folder.
+        options: ``mask``, not 0 in holes that are filled as well, or ``operator``, what else was
+            done to the scene before it was exposed.
+        draws: Samples, steps and seed.
+
+    Returns:
+        The summary that is written there too.
     """
-    check_new(out)
-    run = Run.open(source)
-    require_posterior_mean(run)
-    scans = [
-        read_scan(path, len(run.shape) - 1, run.shape[0] if operator_file is None else None)
-        for path in paths
-    ]
-    shapes = [scan.values.shape for scan in scans]
-    if len(set(shapes)) > 1:
-        raise InputError(f"The exposures must be of one size, got {', '.join(map(str, shapes))}.")
-    stacks, begun = [torch.from_numpy(scan.values) for scan in scans], time.perf_counter()
-    for path, stack in zip(paths, stacks, strict=True):
-        if not bool((stack.flatten(1).std(1) > 0).all()):
-            raise InputError(
-                f"{path.name} holds an image of one value, from which no exposure can be estimated."
-            )
-    operator = _before_exposure(run, stacks[0], mask, operator_file)
-    if isinstance(operator, Points):
-        stacks = [operator(stack) for stack in stacks]
-    low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
-    offset, scale = scans[0].units(low, high)
-    with new_folder(out) as folder:
-        found = low_light(
+    with job(out) as work:
+        run = open_run(source)
+        require_posterior_mean(run)
+        scans = _exposures(run, paths, None if options.operator else run.shape[0])
+        stacks = [torch.from_numpy(scan.values) for scan in scans]
+        operator = _before_exposure(run, stacks[0], options.mask, options.operator)
+        if isinstance(operator, Points):
+            stacks = [operator(stack) for stack in stacks]
+        folder, (offset, scale) = work.folder, scans[0].units(*data_range(run))
+        restored = low_light(
             run,
             stacks,
             operator,
-            samples=samples,
-            steps=steps,
-            seed=seed,
-            report=progress_line("restoring"),
+            samples=draws.samples,
+            steps=draws.steps,
+            seed=draws.seed,
+            report=work.progress("restoring"),
         )
-        mean, draws = found.mean * scale + offset, found.samples * scale + offset
+        mean, samples = (x * scale + offset for x in (restored.mean, restored.samples))
         results = {
             "mean": mean,
-            "std": draws.std(1),
-            **{f"sample-{k:02d}": draws[:, k] for k in range(samples)},
+            "std": samples.std(1),
+            **{f"sample-{k:02d}": samples[:, k] for k in range(draws.samples)},
         }
-        files = [
-            scans[0].write(folder, name, value.numpy()).name for name, value in results.items()
-        ]
-        fitted = [shot.fit(operator(mean), shot.measurement).exposure for shot in _shots(stacks)]
-        exposures = [
-            {"input": p.name, "factor": e.factor.tolist(), "offset": e.offset.tolist()}
-            for p, e in zip(paths, fitted, strict=True)
-        ]
+        files = [scans[0].write(folder, name, x.numpy()).name for name, x in results.items()]
         summary = {
-            "task": "lowlight" if len(paths) == 1 else "hdr",
+            "task": task.name,
             "run": run.name,
-            "exposures": exposures,
-            "seed": seed,
-            "steps": steps or run.config["sampling"]["steps"],
+            "exposures": _fitted(paths, stacks, operator(mean)),
+            "seed": draws.seed,
+            "steps": draws.steps or run.config["sampling"]["steps"],
             "mean std": float(results["std"].mean()),
             "files": files,
         }
-        write_summary(folder, summary)
-    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+        return work.end(summary)
+
+
+def _exposures(run: Run, paths: Sequence[Path], channels: int | None) -> list[Scan]:
+    """The files, of one size, none of which is of one value."""
+    scans = [read_scan(path, len(run.shape) - 1, channels) for path in paths]
+    shapes = [scan.values.shape for scan in scans]
+    if len(set(shapes)) > 1:
+        raise InputError(f"The exposures must be of one size, got {', '.join(map(str, shapes))}.")
+    for path, scan in zip(paths, scans, strict=True):
+        if not bool((torch.from_numpy(scan.values).flatten(1).std(1) > 0).all()):
+            raise InputError(
+                f"{path.name} holds an image of one value, from which no exposure can be estimated."
+            )
+    return scans
+
+
+def _fitted(paths: Sequence[Path], stacks: Sequence[Tensor], scene: Tensor) -> list[dict[str, Any]]:
+    """The exposure of each file that the restored scene shows, for the summary."""
+    exposures = [shot.fit(scene, shot.measurement).exposure for shot in shots_of(stacks)]
+    return [
+        {"input": path.name, "factor": one.factor.tolist(), "offset": one.offset.tolist()}
+        for path, one in zip(paths, exposures, strict=True)
+    ]
 
 
 def _before_exposure(run: Run, stack: Tensor, mask: Path | None, file: Path | None) -> Operator:

@@ -1,47 +1,43 @@
-"""A file as the measurement of a stack of images: what is restored, by which operator, in which
-units, and how it is written.
+"""A file as an inverse problem y = A x + noise: the readers of the tasks on images.
+
+Each reader takes (run, paths, task, options), as ``workflows.tasks`` names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from unfog.errors import InputError
-from unfog.files.scans import NiftiScan, Scan, read_scan
+from unfog.files.formats import read_scan
+from unfog.files.scans import NiftiScan, Scan
 from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask
-from unfog.runs.restore import tasks
 from unfog.runs.run import Run, data_range
 from unfog.workflows.operator_file import read_operator
+from unfog.workflows.tasks import Options, Task, function
 
 LEAST_NOISE = 0.005  # of the data's range: a measurement is never taken for exact
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a task may be told besides its file."""
-
-    mask: Path | None = None
-    operator: Path | None = None
-    sensitivities: Path | None = None
-    factor: int = 4
-    blur: float = 1.5
-
-
-@dataclass(frozen=True)
 class InverseProblem:
-    """y = A x + noise (n, channels', *space'), x in the units of the model's data, where x = (value
-    - offset) / scale.
+    """y = A x + noise, x in the units of the model's data: x = (value - offset) / scale.
 
-    ``target`` writes values; ``noise`` estimates the noise's deviation from y, and ``unit`` is what
-    that is in for the user.
+    Args:
+        y: The measurement (n, channels', *space').
+        operator: A.
+        offset: What 0 of the model's data is in the file's units.
+        scale: What 1 of the model's data is in the file's units.
+        target: Writes restored values in the format of the file.
+        noise: Estimates the standard deviation of the noise from y.
+        unit: What that deviation is multiplied by in the units that the user gives it in.
+        warnings: What to know about the file, in sentences.
     """
 
     y: Tensor
@@ -54,79 +50,91 @@ class InverseProblem:
     warnings: list[str] = field(default_factory=list)
 
 
-def measured_scan(run: Run, path: Path, task: str, options: Options) -> InverseProblem:
-    """Images that were degraded, in a format of images: NIfTI, DICOM, PNG or .npy."""
-    scan = read_scan(
-        path, len(run.shape) - 1, {"colorize": 1, "custom": None}.get(task, run.shape[0])
+def measured_images(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """Images degraded by the task's own operator, in a format of images."""
+    scan = read_scan(paths[0], len(run.shape) - 1, run.shape[0])
+    return _problem(run, scan, _operator(run, task, options))
+
+
+def measured_coarsely(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """Images of coarse voxels, which are restored on a finer grid."""
+    problem = measured_images(run, paths, task, options)
+    return replace(problem, target=problem.target.finer(options.factor))
+
+
+def measured_in_grey(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """Grey images of what has colour."""
+    operator = _operator(run, task, options)
+    return _problem(run, read_scan(paths[0], len(run.shape) - 1, 1), operator)
+
+
+def measured_by_operator(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """What the operator in a file makes of images."""
+    assert options.operator is not None  # the task needs it
+    scan = read_scan(paths[0], len(run.shape) - 1, None)
+    operator = read_operator(options.operator, torch.from_numpy(scan.values), run.shape[0])
+    return _problem(run, scan, operator)
+
+
+def measured_beside_holes(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """Images with holes, which a mask marks by values that are not 0."""
+    assert options.mask is not None  # the task needs it
+    scan, hole = (
+        read_scan(path, len(run.shape) - 1, run.shape[0]) for path in (paths[0], options.mask)
     )
-    operator = _operator(task, run, scan, options)
+    if hole.values.shape != scan.values.shape:
+        raise InputError(
+            f"{options.mask.name} gives {hole.values.shape} and the input {scan.values.shape}; "
+            "make the mask on the input's grid."
+        )
+    mask = Mask(torch.from_numpy(hole.values == 0))
+    problem = _problem(run, scan, mask)
+    return replace(problem, y=mask(problem.y))  # what was not measured is 0
+
+
+def _operator(run: Run, task: Task, options: Options) -> Operator:
+    assert task.operator is not None  # or the task has a reader of its own
+    operator: Operator = function(task.operator)(run, options)
+    return operator
+
+
+def _problem(run: Run, scan: Scan, operator: Operator) -> InverseProblem:
+    """The values of a scan as a measurement, in the units of the model's data."""
     offset, scale = scan.units(*data_range(run))
     y = torch.from_numpy(scan.values)
     y = (y - operator(torch.full_like(operator.adjoint(y[:1]), offset))) / scale
-    y = operator(y) if isinstance(operator, Mask) else y  # what was not measured is 0
-    target = scan.finer(options.factor) if task == "superres" else scan
     return InverseProblem(
-        y, operator, offset, scale, target, blind_sigma, scale, _warnings(run, scan)
+        y, operator, offset, scale, scan, blind_sigma, scale, _warnings(run, scan)
     )
 
 
-def task_operator(task: str, run: Run, factor: int, blur: float) -> Operator:
-    """The operator of a task that needs no file."""
-    if task == "colorize" and run.shape[0] != 3:
-        raise InputError(f"Colour needs a run of 3 channels, and {run.name} has {run.shape[0]}.")
-    options: dict[str, dict[str, Any]] = {
-        "superres": {"factor": factor},
-        "deblur": {"deviation": blur, "dimensions": len(run.shape) - 1},
-    }
-    return tasks.build({"name": task, **options.get(task, {})})
-
-
-def _operator(task: str, run: Run, scan: Scan, options: Options) -> Operator:
-    mask, file = options.mask, options.operator
-    if (file is None) == (task == "custom"):
-        raise InputError(
-            "For a custom task, give --operator."
-            if file is None
-            else f"An operator is for --task custom, not {task}."
-        )
-    if options.sensitivities is not None:
-        raise InputError(f"Coil sensitivities are for --task mri, not {task}.")
-    if file is not None and mask is None:
-        return read_operator(file, torch.from_numpy(scan.values), run.shape[0])
-    if (mask is None) == (task == "inpaint"):
-        raise InputError(
-            "To inpaint, give --mask."
-            if mask is None
-            else f"A mask is for inpainting; leave it out to {task}."
-        )
-    if mask is None:
-        return task_operator(task, run, options.factor, options.blur)
-    hole = read_scan(mask, len(run.shape) - 1, run.shape[0]).values
-    if hole.shape != scan.values.shape:
-        raise InputError(
-            f"{mask.name} gives {hole.shape} and the input {scan.values.shape}; make the mask on "
-            "the input's grid."
-        )
-    return Mask(torch.from_numpy(hole == 0))
-
-
 def blind_sigma(y: Tensor) -> float:
-    """The noise of a stack, from the samples that hold anything."""
+    """The noise's standard deviation in a stack, from the images that hold anything."""
     filled = y[y.flatten(1).any(1)]
     planes = filled.movedim(2, 1).flatten(0, 1) if y.ndim == 5 else filled
     return float(estimate_sigma(planes).median()) if len(planes) and y.ndim > 3 else 0.0
 
 
 def _warnings(run: Run, scan: Scan) -> list[str]:
-    """What a reader of the result should know."""
-    found: list[str] = []
+    """What a reader of the result should know about the file."""
+    warnings: list[str] = []
     trained = run.card.get("voxel_mm")
     if isinstance(scan, NiftiScan):
-        found += scan.volume.notes
+        warnings += scan.volume.notes
         if trained and any(abs(size / trained - 1) > 0.1 for size in scan.volume.zooms[:2]):
             sizes = " x ".join(f"{size:.2f}" for size in scan.volume.zooms)
-            found.append(
+            warnings.append(
                 f"The voxels measure {sizes} mm and {run.name} was trained at {trained:g} mm in "
                 "the plane: resample, or train your own."
             )
-    return found
+    return warnings

@@ -22,7 +22,7 @@ The image is real: a magnitude for MRI, attenuation for CT.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +41,39 @@ from unfog.physics.noise import estimate_edge_sigma, estimate_ray_sigma
 from unfog.physics.operators import Mask, Weights
 from unfog.physics.radon import FanBeam, ParallelBeam
 from unfog.runs.run import Run, data_range
-from unfog.workflows.problem import InverseProblem, Options
+from unfog.workflows.problem import InverseProblem
+from unfog.workflows.tasks import Options, Task
 
 Array = NDArray[Any]
 TOP = 99.5  # percentile of an image of unknown units that stands for the largest value of the data
 
 
-def measured_raw(run: Run, path: Path, task: str, options: Options) -> InverseProblem:
-    """The measurement in a file of raw data; ``task`` is mri or ct."""
-    if options.operator is not None or (task == "ct" and (options.mask or options.sensitivities)):
-        raise InputError(
-            "An operator is for --task custom, a mask and sensitivities not for ct; leave them "
-            f"out for {task}."
-        )
+def measured_kspace(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """k-space of one coil or several, lines of which may be missing."""
+    return _checked(run, task, _mri, paths[0], options)
+
+
+def measured_sinogram(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """A sinogram of parallel or fan-beam rays."""
+    return _checked(run, task, _ct, paths[0], options)
+
+
+Reader = Callable[[Run, Path, Options], InverseProblem]
+
+
+def _checked(run: Run, task: Task, read: Reader, path: Path, options: Options) -> InverseProblem:
+    """What ``read`` reads, its operator self-tested."""
     if run.shape[0] != 1:
-        raise InputError(f"{task} makes images of one channel, and {run.name} has {run.shape[0]}.")
-    found = (_mri if task == "mri" else _ct)(run, path, options)
-    require_adjoint(found.operator, found.operator.adjoint(found.y[:1]).shape)
-    return found
+        raise InputError(
+            f"{task.name} makes images of one channel, and {run.name} has {run.shape[0]}."
+        )
+    problem = read(run, path, options)
+    require_adjoint(problem.operator, problem.operator.adjoint(problem.y[:1]).shape)
+    return problem
 
 
 def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
@@ -121,11 +136,11 @@ def _lines(raw: Raw, path: Path, kspace: Tensor) -> Tensor:
 def _maps(raw: Raw, path: Path, kspace: Tensor) -> tuple[Tensor, list[str]]:
     """Sensitivities (slices or 1, coils, *space), and what to say of them."""
     if "sensitivities" not in raw:
-        told = (
+        note = (
             "The coils' sensitivities were found from the middle of k-space; give "
             "--sensitivities where they are known."
         )
-        return torch.stack([self_calibrated(one) for one in kspace]), [told]
+        return torch.stack([self_calibrated(one) for one in kspace]), [note]
     maps = torch.from_numpy(raw["sensitivities"]).to(torch.complex64)
     if maps.shape not in (kspace.shape, kspace.shape[1:]):
         raise InputError(

@@ -1,123 +1,115 @@
-"""Sampling and restoration from files to files: what ``unfog sample`` and ``unfog restore`` do."""
+"""``unfog restore``: a degraded file restored into a new folder, with its uncertainty."""
 
 from __future__ import annotations
 
 import math
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from unfog.builtin import open_run
 from unfog.errors import InputError
-from unfog.files.folder import check_new, new_folder, write_summary
-from unfog.physics.linear import Operator
-from unfog.progress import progress_line
-from unfog.runs.restore import (
-    AUTO,
-    GRID,
-    Restored,
-    data_consistency,
-    methods,
-    noise_models,
-    restore,
-)
+from unfog.files.folder import Job, job
+from unfog.posterior.methods import AUTO, methods
+from unfog.progress import Report
+from unfog.runs.restore import GRID, Restored, data_consistency, noise_models, restore
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import Plan
 from unfog.runs.uncertainty import interval_scale
-from unfog.workflows.problem import LEAST_NOISE, Options, measured_scan
-from unfog.workflows.raw import measured_raw
+from unfog.workflows.problem import LEAST_NOISE, InverseProblem
 from unfog.workflows.restore_report import restoration_page
-
-RAW = ("mri", "ct")  # tasks on raw data of scanners
+from unfog.workflows.tasks import Draws, Options, Task, function, task_named
 
 
 def restore_file(
     source: str | Path,
-    path: Path,
-    task: str,
+    paths: Sequence[Path],
+    task: Task | str,
     out: Path,
-    *,
-    noise: str = "auto",
-    noise_model: str = "gaussian",
-    mask: Path | None = None,
-    operator_file: Path | None = None,
-    sensitivities: Path | None = None,
-    factor: int = 4,
-    blur: float = 1.5,
-    method: str = AUTO,
-    samples: int = 8,
-    steps: int | None = None,
-    sampler: str | None = None,
-    seed: int = 0,
+    options: Options | None = None,
+    draws: Draws | None = None,
 ) -> dict[str, Any]:
-    """Restore a file into the new folder ``out``: mean, standard deviation and samples,
-    summary.json and report.html.
+    """Restore a file into a new folder: mean, standard deviation and samples in the file's own
+    format (.npy for raw data of scanners), summary.json and report.html.
 
-    They are in the file's own format, and .npy for raw data of scanners.
+    Args:
+        source: A run's folder, or the name of a shipped prior.
+        paths: The one input file.
+        task: A task of ``workflows.tasks``, or its name.
+        out: The new folder.
+        options: What the task is told besides its input.
+        draws: Noise, method, sampler and samples.
+
+    Returns:
+        The summary that is written there too.
     """
-    check_new(out)
-    given = require_noise(noise)
-    if method != AUTO:
-        methods.get(method)
-    run = Run.open(source)
-    require_posterior_mean(run)
-    if task in RAW and noise_model != "gaussian":
-        raise InputError(
-            "Raw data have Gaussian noise before a magnitude is taken; leave --noise-model out "
-            f"for {task}."
-        )
-    options = Options(mask, operator_file, sensitivities, factor, blur)
-    found = (measured_raw if task in RAW else measured_scan)(run, path, task, options)
+    task = task_named(task) if isinstance(task, str) else task
+    options, draws = options or Options(), draws or Draws()
+    with job(out) as work:
+        sigma = require_noise(draws.noise)
+        if draws.method != AUTO:
+            methods.get(draws.method)
+        run = open_run(source)
+        require_posterior_mean(run)
+        problem: InverseProblem = function(task.reader)(run, paths, task, options)
+        return _restored_into(work, run, paths[0], task, problem, sigma, draws)
+
+
+def _restored_into(
+    work: Job,
+    run: Run,
+    path: Path,
+    task: Task,
+    problem: InverseProblem,
+    given: float | None,
+    draws: Draws,
+) -> dict[str, Any]:
+    """Solve the problem and write what comes of it; ``given`` is the noise, None to estimate it."""
     low, high = data_range(run)
-    sigma = max(
-        given / found.unit if given is not None else found.noise(found.y),
-        LEAST_NOISE * (high - low),
-    )
-    y = noise_models[noise_model](run, found.y, found.operator, sigma)
-    plan = Plan.of(run, sampler, steps, GRID)
-    begun = time.perf_counter()
-    with new_folder(out) as folder:
-        restored = _restored(run, y, found.operator, sigma, samples, plan, seed, method)
-        trust = interval_scale(run, task)
-        scaled = {
-            "mean": restored.mean,
-            **{f"sample-{k:02d}": restored.samples[:, k] for k in range(samples)},
-        }
-        results = {name: value * found.scale + found.offset for name, value in scaled.items()}
-        results["std"] = trust * found.scale * restored.samples.std(1)
-        files = {
-            name: found.target.write(folder, name, results[name].numpy()).name
-            for name in ("mean", "std", *list(scaled)[1:])
-        }
-        summary = {
-            "task": task,
-            "run": run.name,
-            "input": path.name,
-            "noise": sigma * found.unit,
-            "noise estimated": given is None,
-            "noise model": noise_model,
-            "method": method,
-            "seed": seed,
-            **plan.names,
-            "offset": found.offset,
-            "scale": found.scale,
-            "std scale": trust,
-            "mean std": float(results["std"].mean()),
-            "data consistency": data_consistency(found.operator, y, restored.samples, sigma),
-            "warnings": found.warnings,
-            "files": list(files.values()),
-        }
-        report = restoration_page(summary, found.operator.adjoint(y), restored, trust, (low, high))
-        if report is not None:
-            report.write(folder / "report.html")
-        write_summary(folder, summary)
-    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+    estimate = problem.noise(problem.y) if given is None else given / problem.unit
+    sigma = max(estimate, LEAST_NOISE * (high - low))
+    y = noise_models[draws.noise_model](run, problem.y, problem.operator, sigma)
+    plan, folder = Plan.of(run, draws.sampler, draws.steps, GRID), work.folder
+    restored = _restore_filled(run, y, problem, sigma, plan, draws, work.progress("restoring"))
+    # On the file's scale, the deviation with the factor that was learned for the task.
+    factor = interval_scale(run, task.name)
+    stacks = {
+        "mean": restored.mean,
+        **{f"sample-{k:02d}": restored.samples[:, k] for k in range(draws.samples)},
+    }
+    results = {name: value * problem.scale + problem.offset for name, value in stacks.items()}
+    results["std"] = factor * problem.scale * restored.samples.std(1)
+    names = ("mean", "std", *list(stacks)[1:])
+    files = [problem.target.write(folder, name, results[name].numpy()).name for name in names]
+    summary = {
+        "task": task.name,
+        "run": run.name,
+        "input": path.name,
+        "noise": sigma * problem.unit,
+        "noise estimated": given is None,
+        "noise model": draws.noise_model,
+        "method": draws.method,
+        "seed": draws.seed,
+        **plan.names,
+        "offset": problem.offset,
+        "scale": problem.scale,
+        "std scale": factor,
+        "mean std": float(results["std"].mean()),
+        "data consistency": data_consistency(problem.operator, y, restored.samples, sigma),
+        "warnings": problem.warnings,
+        "files": files,
+    }
+    page = restoration_page(summary, problem.operator.adjoint(y), restored, factor, (low, high))
+    if page is not None:
+        work.write_report(page.html())
+    return work.end(summary)
 
 
 def require_noise(text: str) -> float | None:
-    """The standard deviation given, or None for one to estimate."""
+    """The standard deviation in the text of an option, or None for one to estimate."""
     if text == "auto":
         return None
     try:
@@ -129,30 +121,42 @@ def require_noise(text: str) -> float | None:
     return value
 
 
-def _restored(
+def _restore_filled(
     run: Run,
     y: Tensor,
-    operator: Operator,
+    problem: InverseProblem,
     sigma: float,
-    samples: int,
     plan: Plan,
-    seed: int,
-    method: str,
+    draws: Draws,
+    report: Report | None = None,
 ) -> Restored:
-    """The restoration of a stack; an empty slice stays empty."""
+    """The restoration of a stack whose empty images stay empty.
+
+    Args:
+        run: The prior.
+        y: The measurement with Gaussian noise, shaped as the problem's.
+        problem: The operator.
+        sigma: The noise's standard deviation, in y's units.
+        plan: Sampler and times.
+        draws: Samples, seed and method.
+        report: Told of every step.
+
+    Returns:
+        Mean, deviation and samples of all images.
+    """
     filled = y.flatten(1).any(1)
     if not bool(filled.any()):
         raise InputError("The input is empty: every value is zero.")
-    done = restore(
+    restored = restore(
         run,
         y[filled],
-        operator.of(filled),
+        problem.operator.of(filled),
         sigma,
-        samples=samples,
+        samples=draws.samples,
         plan=plan,
-        seed=seed,
-        report=progress_line("restoring"),
-        method=method,
+        seed=draws.seed,
+        report=report,
+        method=draws.method,
     )
 
     def among_all(part: Tensor) -> Tensor:
@@ -160,4 +164,4 @@ def _restored(
         whole[filled] = part
         return whole
 
-    return Restored(*(among_all(part) for part in (done.mean, done.std, done.samples)))
+    return Restored(*(among_all(part) for part in (restored.mean, restored.std, restored.samples)))

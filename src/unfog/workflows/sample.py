@@ -1,24 +1,20 @@
-"""``unfog sample``: a run into a new folder of samples."""
+"""``unfog sample``: samples of a run into a new folder."""
 
 from __future__ import annotations
 
-import math
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from unfog.core.codec import Codec
+from unfog.builtin import open_run
 from unfog.errors import InputError
-from unfog.files.folder import check_new, new_folder, write_summary
-from unfog.files.nifti import new_volume, write_nifti
+from unfog.files.folder import job
+from unfog.files.formats import format_for
 from unfog.files.numpy_files import write_array
-from unfog.files.output import write_image
-from unfog.progress import progress_line
-from unfog.runs.run import Run
+from unfog.files.scans import Look
+from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
 
 
@@ -35,15 +31,27 @@ def sample_run(
     guidance: float | None = None,
     seamless: bool = False,
 ) -> dict[str, Any]:
-    """Draw ``count`` samples into the new folder ``out``: pictures and a contact sheet, or volumes;
-    always samples.npy.
+    """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
+
+    Args:
+        source: A run's folder, or the name of a shipped prior.
+        count: How many samples.
+        out: The new folder.
+        sampler: A sampler by name; the run's own by default.
+        steps: Sampler steps; the run's own number by default.
+        grid: A grid of times by name; the run's own by default.
+        seed: Sample k depends on (seed, k) alone.
+        label: The class, of a run that was trained with classes.
+        guidance: Scale of classifier-free guidance towards that class.
+        seamless: Whether samples go on at the opposite border.
+
+    Returns:
+        The summary that is written there too.
     """
-    check_new(out)
-    run = Run.open(source)
-    plan, condition = Plan.of(run, sampler, steps, grid), _classes(run, label, guidance, count)
-    begun = time.perf_counter()
-    with new_folder(out) as folder:
-        told = progress_line("sampling")
+    with job(out) as work:
+        run = open_run(source)
+        plan, condition = Plan.of(run, sampler, steps, grid), _classes(run, label, guidance, count)
+        folder = work.folder
         x = draw(
             run,
             plan,
@@ -52,20 +60,21 @@ def sample_run(
             condition=condition,
             guidance=guidance,
             seamless=seamless,
-            report=told,
+            report=work.progress("sampling"),
         )
         write_array(folder / "samples.npy", x.numpy())
-        _write_samples(folder, x, run)
-        chosen = {"class": label, "guidance": guidance, "seamless": seamless or None}
+        low, high = data_range(run)
+        look = Look(low, high, float(run.config.get("data", {}).get("resolution", 1.0)))
+        format_for(x.shape[1:], run.config.get("format")).write(folder, x.numpy(), look)
+        options = {"class": label, "guidance": guidance, "seamless": seamless or None}
         summary = {
             "run": run.name,
             "samples": count,
             "seed": seed,
             **plan.names,
-            **{k: v for k, v in chosen.items() if v is not None},
+            **{name: value for name, value in options.items() if value is not None},
         }
-        write_summary(folder, summary)
-    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+        return work.end(summary)
 
 
 def _classes(run: Run, label: int | None, guidance: float | None, count: int) -> dict[str, Tensor]:
@@ -87,43 +96,3 @@ def _classes(run: Run, label: int | None, guidance: float | None, count: int) ->
     if not 0 <= label < number:
         raise InputError(f"The run {run.name} has classes 0 to {number - 1}, not {label}.")
     return {names[0]: torch.full((count,), label)}
-
-
-def _write_samples(folder: Path, x: Tensor, run: Run) -> None:
-    if x.ndim == 5 and x.shape[1] == 1:
-        size = float(run.config.get("data", {}).get("resolution", 1.0))
-        for k, volume in enumerate(x[:, 0].numpy()):
-            write_nifti(
-                folder / f"sample-{k:04d}.nii.gz",
-                volume,
-                new_volume(volume, np.diag([size, size, size, 1.0])),
-            )
-    if x.ndim == 4 and x.shape[1] in (1, 3):
-        pictures = _bytes(x, run.codec)
-        for k, picture in enumerate(pictures):
-            write_image(folder / f"sample-{k:04d}.png", picture)
-        write_image(folder / "contact-sheet.png", contact_sheet(pictures))
-
-
-def _bytes(x: Tensor, codec: Codec) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Pictures (n, rows, columns) or (n, rows, columns, 3): the data's range as 0 to 255."""
-    scaled = (
-        (127.5 * (codec.encode(x) + 1)).clamp(0, 255).round().to(torch.uint8).movedim(1, -1).numpy()
-    )
-    return scaled[..., 0] if scaled.shape[-1] == 1 else scaled
-
-
-def contact_sheet(pictures: np.ndarray[Any, Any], gap: int = 2) -> np.ndarray[Any, Any]:
-    """Pictures (n, rows, columns[, 3]) side by side, as square as they go, on white."""
-    n, rows, columns = pictures.shape[:3]
-    across = math.ceil(math.sqrt(n))
-    down = math.ceil(n / across)
-    sheet = np.full(
-        (down * (rows + gap) + gap, across * (columns + gap) + gap, *pictures.shape[3:]),
-        255,
-        pictures.dtype,
-    )
-    for k, picture in enumerate(pictures):
-        top, left = gap + k // across * (rows + gap), gap + k % across * (columns + gap)
-        sheet[top : top + rows, left : left + columns] = picture
-    return sheet

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,9 +13,9 @@ from unfog import __version__
 from unfog.dmri.workflows.scan import Tables
 from unfog.errors import InputError
 from unfog.files.bids import DESCRIPTION, DataSet, Scan, read_bids
-from unfog.files.folder import check_new, new_folder
-from unfog.files.output import write_bytes
-from unfog.progress import progress_line
+from unfog.files.folder import job
+from unfog.files.output import write_bytes, write_json
+from unfog.progress import progress
 
 T = TypeVar("T")
 # A scan, its tables and a new folder -> the summary of what was written there
@@ -74,36 +72,32 @@ def each_scan(
         raise InputError(
             "A BIDS data set brings its own tables; leave --bvals, --bvecs, --grad and --mask out."
         )
-    check_new(out)
-    found, begun, told = (
-        read_bids(source, subjects or (), sessions or ()),
-        time.perf_counter(),
-        progress_line("scans"),
-    )
-    weighted = [
-        scan for scan in found.scans if not _tables(scan, tables.layout).read(np.eye(4)).b0.all()
-    ]
-    if not weighted:
-        raise InputError(f"No scan of {source} has diffusion weighting; check its .bval files.")
-    with new_folder(out) as folder:
-        summaries = {}
+    with job(out) as whole:
+        data_set = read_bids(source, subjects or (), sessions or ())
+        weighted = [
+            scan
+            for scan in data_set.scans
+            if not _tables(scan, tables.layout).read(np.eye(4)).b0.all()
+        ]
+        if not weighted:
+            raise InputError(f"No scan of {source} has diffusion weighting; check its .bval files.")
+        folder, summaries = whole.folder, dict[str, dict[str, Any]]()
         for k, scan in enumerate(weighted):
-            told(k + 1, len(weighted))
-            summaries[scan.stem] = _named(
-                scan, partial(work, scan.path, _tables(scan, tables.layout), folder / "work")
-            )
+            with progress("scans") as report:
+                report(k + 1, len(weighted))
+            one = partial(work, scan.path, _tables(scan, tables.layout), folder / "work")
+            summaries[scan.stem] = _named(scan, one)
             _move(folder / "work", folder, scan, summaries[scan.stem])
-        _write(folder / DESCRIPTION, _description(found, out, command))
+        write_json(folder / DESCRIPTION, _description(data_set, out, command))
         write_bytes(folder / ".bidsignore", b"*.html\n")
-    return {
-        "out": str(out),
-        "scans": len(weighted),
-        "left out": [scan.stem for scan in found.scans if scan not in weighted],
-        "warnings": {
-            stem: summary["warnings"] for stem, summary in summaries.items() if summary["warnings"]
-        },
-        "seconds": round(time.perf_counter() - begun, 1),
-    }
+        warnings = {stem: one["warnings"] for stem, one in summaries.items() if one["warnings"]}
+        return whole.result(
+            {
+                "scans": len(weighted),
+                "left out": [scan.stem for scan in data_set.scans if scan not in weighted],
+                "warnings": warnings,
+            }
+        )
 
 
 def _tables(scan: Scan, layout: str) -> Tables:
@@ -142,8 +136,8 @@ def _move(work: Path, folder: Path, scan: Scan, summary: Mapping[str, Any]) -> N
                 if name == "mask"
                 else kept | {"SkullStripped": name == "dwi_completed"}
             )
-            _write(place / f"{scan.stem}_{label}.json", own | common)
-    _write(place / f"{scan.stem}_dwimap.json", common)
+            write_json(place / f"{scan.stem}_{label}.json", own | common)
+    write_json(place / f"{scan.stem}_dwimap.json", common)
     work.rmdir()
 
 
@@ -168,7 +162,3 @@ def _description(source: DataSet, out: Path, command: str) -> dict[str, Any]:
         ],
         **({"DatasetLinks": {"raw": above}} if above else {}),
     }
-
-
-def _write(path: Path, fields: Mapping[str, Any]) -> None:
-    write_bytes(path, (json.dumps(fields, indent=1) + "\n").encode())

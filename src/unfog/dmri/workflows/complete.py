@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,11 @@ from unfog.core.denoiser import InBfloat16
 from unfog.dmri.denoising.blind import has_enough_directions
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.complete import check_target, completed
-from unfog.dmri.gradients import GradientTable, write_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.report import cut, planes_of, provenance
 from unfog.dmri.workflows.scan import REFINER, Series, Tables, sizes
-from unfog.files.folder import check_new, new_folder, write_summary
+from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
-from unfog.progress import progress_line
 from unfog.report import Page, Row, colour, grey
 from unfog.runs.run import Run
 
@@ -42,17 +40,29 @@ def complete_file(
     """The volumes of the ``target`` tables into the new folder ``out``: dwi_completed and its
     table, std, report.html, summary.json.
     """
-    check_new(out)
+    with job(out) as work:
+        return _completed(work, dwi, tables, target, mask, coils, prior)
+
+
+def _completed(
+    work: Job,
+    dwi: Path,
+    tables: Tables,
+    target: Tables,
+    mask: Path | None,
+    coils: int,
+    prior: str,
+) -> dict[str, Any]:
     check_target(tables.read(np.eye(4)), target.read(np.eye(4)))  # before anything large is read
     run = Run.open(prior)
     series = Series.open(dwi, tables, mask)
-    at, begun = target.read(series.stored.affine), time.perf_counter()
+    at = target.read(series.stored.affine)
     first = denoise(
         series.volume.data,
         series.gradients,
         series.inside,
         coils=coils,
-        report=progress_line("denoising"),
+        report=work.progress("denoising"),
     )
     here, there = (table.along(series.volume.affine) for table in (series.gradients, at))
     found = completed(
@@ -61,22 +71,17 @@ def complete_file(
         here,
         there,
         series.inside,
-        report=progress_line("completing"),
+        report=work.progress("completing"),
     )
     volumes = {"dwi_completed": series.like(found.signal), "std": series.like(found.std)}
-    with new_folder(out) as folder:
-        files = series.write(folder, volumes)
-        write_fsl(
-            at, folder / "dwi_completed.bval", folder / "dwi_completed.bvec", series.stored.affine
-        )
-        options = {"target volumes": len(at), "target shells": sizes(at), "coils": coils}
-        summary = series.summary(
-            first, **options, prior=run.name, **{"prior sha256": run.weights_sha256}
-        ) | {"files": files}
-        summary["warnings"] += [] if has_enough_directions(series.gradients) else [FEW]
-        _page(volumes, at, series, summary).write(folder / "report.html")
-        write_summary(folder, summary)
-    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+    files = series.write(work.folder, volumes)
+    series.write_table(work.folder / "dwi_completed", at)
+    options = {"target volumes": len(at), "target shells": sizes(at), "coils": coils}
+    options |= {"prior": run.name, "prior sha256": run.weights_sha256}
+    summary = series.summary(first, **options) | {"files": files}
+    summary["warnings"] += [] if has_enough_directions(series.gradients) else [FEW]
+    work.write_report(_page(volumes, at, series, summary).html())
+    return work.end(summary)
 
 
 def _page(

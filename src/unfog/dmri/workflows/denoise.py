@@ -1,8 +1,7 @@
-"""Diffusion MRI from files to files: what ``unfog dmri`` does."""
+"""``unfog dmri denoise``: a diffusion scan by low rank and a prior, from files to files."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,10 @@ from unfog.dmri.checks.quality import residual_autocorrelation, signal_to_noise
 from unfog.dmri.checks.warnings import removed_over_noise, too_much_removed
 from unfog.dmri.denoising.blind import has_enough_directions, refine
 from unfog.dmri.denoising.classical import Denoised, denoise
-from unfog.dmri.gradients import write_fsl
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.workflows.report import report_page
 from unfog.dmri.workflows.scan import REFINER, Series, Tables
-from unfog.files.folder import check_new, new_folder, write_summary
-from unfog.progress import progress_line
+from unfog.files.folder import Job, job
 from unfog.runs.run import Run
 
 
@@ -40,20 +37,30 @@ def denoise_file(
     It holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html and
     summary.json.
     """
-    check_new(out)
+    with job(out) as work:
+        return _denoised(work, dwi, tables, mask, coils, unbias, prior)
+
+
+def _denoised(
+    work: Job,
+    dwi: Path,
+    tables: Tables,
+    mask: Path | None,
+    coils: int,
+    unbias: bool,
+    prior: str,
+) -> dict[str, Any]:
     run = None if prior == "none" else Run.open(prior)
     series = Series.open(dwi, tables, mask)
     data, gradients, inside = series.volume.data, series.gradients, series.inside
-    begun = time.perf_counter()
     found = denoise(
-        data, gradients, inside, coils=coils, unbias=unbias, report=progress_line("denoising")
+        data, gradients, inside, coils=coils, unbias=unbias, report=work.progress("denoising")
     )
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
     if run is not None and has_enough_directions(gradients):
         table = gradients.along(series.volume.affine)
-        found = refine(
-            InBfloat16(run.denoiser), found, table, inside, report=progress_line("refining")
-        )
+        report = work.progress("refining")
+        found = refine(InBfloat16(run.denoiser), found, table, inside, report=report)
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
     maps = {
         "dwi_denoised": found.signal,
@@ -62,27 +69,19 @@ def denoise_file(
         "expected_error": found.expected_error,
         "mask": inside,
     }
-    with new_folder(out) as folder:
-        volumes = {name: series.like(values) for name, values in maps.items()}
-        files = series.write(folder, volumes)
-        write_fsl(
-            gradients,
-            folder / "dwi_denoised.bval",
-            folder / "dwi_denoised.bvec",
-            series.stored.affine,
+    volumes = {name: series.like(values) for name, values in maps.items()}
+    files = series.write(work.folder, volumes)
+    series.write_table(work.folder / "dwi_denoised", gradients)
+    removed = removed_over_noise(
+        volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias)
+    )
+    summary = _summary(series, found, options, removed) | {"files": files}
+    if run is not None and not has_enough_directions(gradients):
+        summary["warnings"].append(
+            "A shell has fewer than 15 directions, too few for the prior: this is low rank alone."
         )
-        removed = removed_over_noise(
-            volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias)
-        )
-        summary = _summary(series, found, options, removed) | {"files": files}
-        if run is not None and not has_enough_directions(gradients):
-            summary["warnings"].append(
-                "A shell has fewer than 15 directions, too few for the prior: this is low rank "
-                "alone."
-            )
-        report_page(volumes, gradients, summary).write(folder / "report.html")
-        write_summary(folder, summary)
-    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+    work.write_report(report_page(volumes, gradients, summary).html())
+    return work.end(summary)
 
 
 def _summary(

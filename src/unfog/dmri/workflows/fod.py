@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales
 from unfog.dmri.workflows.directions import Directions, coloured, sticks
 from unfog.dmri.workflows.report import cut, planes_of, provenance
 from unfog.dmri.workflows.scan import PRIOR, Series, Tables
-from unfog.files.folder import check_new, new_folder, write_summary
+from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
-from unfog.progress import progress_line
 from unfog.report import Page, Row, colour
 from unfog.runs.run import Run
 
@@ -58,13 +56,26 @@ def fod_file(
     fa_mean, fa_std, md_mean, md_std, fod_sh_samples (X, Y, Z, 15 x draws, as many as go into 256
     MB), report.html and summary.json.
     """
-    check_new(out)
+    with job(out) as work:
+        return _drawn(work, dwi, tables, mask, coils, samples, prior, seed)
+
+
+def _drawn(
+    work: Job,
+    dwi: Path,
+    tables: Tables,
+    mask: Path | None,
+    coils: int,
+    samples: int,
+    prior: str,
+    seed: int,
+) -> dict[str, Any]:
     chosen_shell(tables.read(np.eye(4)))  # before anything large is read
     run = Run.open(prior)
     series = Series.open(dwi, tables, mask)
-    data, gradients, begun = series.volume.data, series.gradients, time.perf_counter()
+    data, gradients = series.volume.data, series.gradients
     first = denoise(
-        data, gradients, series.inside, coils=coils, report=progress_line("finding the noise")
+        data, gradients, series.inside, coils=coils, report=work.progress("finding the noise")
     )
     volumes, scales = chosen_shell(gradients), fod_scales(run)
     table = gradients[volumes]
@@ -79,34 +90,30 @@ def fod_file(
         kept=kept,
         scales=scales,
         seed=seed,
-        report=progress_line("drawing"),
+        report=work.progress("drawing"),
     )
     maps = _volumes(series, found)
-    with new_folder(out) as folder:
-        files = series.write(folder, maps)
-        summary = series.summary(
-            first,
-            coils=coils,
-            samples=samples,
-            seed=seed,
-            shell=round(float(table.bvals[~table.b0].mean())),
-            prior=run.name,
-            **{
-                "prior sha256": run.weights_sha256,
-                "scales": scales,
-                "fod samples": kept,
-                "fod layout": LAYOUT,
-                "response": found.response.tolist(),
-                "misfit": found.maps.misfit.round(3).tolist(),
-            },
-        ) | {"files": files}
-        if any(words in text for words in NOT_WHITE for text in summary["warnings"]):
-            summary["warnings"].append(NARROW)
-        if found.maps.misfit[1] > LARGEST:
-            summary["warnings"].append(UNLIKE.format(found.maps.misfit[1]))
-        _page(maps, series, summary).write(folder / "report.html")
-        write_summary(folder, summary)
-    return {"out": str(out), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+    files = series.write(work.folder, maps)
+    options = {
+        "coils": coils,
+        "samples": samples,
+        "seed": seed,
+        "shell": round(float(table.bvals[~table.b0].mean())),
+        "prior": run.name,
+        "prior sha256": run.weights_sha256,
+        "scales": scales,
+        "fod samples": kept,
+        "fod layout": LAYOUT,
+        "response": found.response.tolist(),
+        "misfit": found.maps.misfit.round(3).tolist(),
+    }
+    summary = series.summary(first, **options) | {"files": files}
+    if any(words in text for words in NOT_WHITE for text in summary["warnings"]):
+        summary["warnings"].append(NARROW)
+    if found.maps.misfit[1] > LARGEST:
+        summary["warnings"].append(UNLIKE.format(found.maps.misfit[1]))
+    work.write_report(_page(maps, series, summary).html())
+    return work.end(summary)
 
 
 def _volumes(series: Series, found: Fod) -> dict[str, Volume]:

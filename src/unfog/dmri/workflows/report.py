@@ -17,6 +17,7 @@ from unfog.dmri.workflows.directions import Directions, coloured, directions_of,
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti
 from unfog.files.orientation import standing
+from unfog.files.output import write_text
 from unfog.files.slices import to_slices
 from unfog.report import Line, Page, Row, colour, grey
 
@@ -53,13 +54,8 @@ def write_report(folder: Path) -> dict[str, Any]:
     )
     cones = CONES if all((folder / f"{name}.nii.gz").is_file() for name in CONES) else ()
     volumes = {name: standing(read_nifti(folder / f"{name}.nii.gz")) for name in (*MAPS, *cones)}
-    return {
-        "report": str(
-            report_page(volumes, gradients, _summary(folder / "summary.json")).write(
-                folder / "report.html"
-            )
-        )
-    }
+    page = report_page(volumes, gradients, _summary(folder / "summary.json"))
+    return {"report": str(write_text(folder / "report.html", page.html(), overwrite=True))}
 
 
 def _summary(path: Path) -> dict[str, Any]:

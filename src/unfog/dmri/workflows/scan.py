@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from unfog import __version__
 from unfog.dmri.checks.warnings import warnings_of
 from unfog.dmri.denoising.classical import Denoised
-from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix
+from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
 from unfog.dmri.masks import brain_mask
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti, write_nifti
@@ -97,6 +97,11 @@ class Series:
             write_nifti(folder / f"{name}.nii.gz", as_stored(x.data, self.stored), self.stored).name
             for name, x in maps.items()
         ]
+
+    def write_table(self, stem: Path, gradients: GradientTable) -> None:
+        """Write FSL's two files, ``stem`` with .bval and .bvec, for volumes stored as the scan."""
+        bvals, bvecs = stem.with_suffix(".bval"), stem.with_suffix(".bvec")
+        write_fsl(gradients, bvals, bvecs, self.stored.affine)
 
     def summary(self, found: Denoised, **options: Any) -> dict[str, Any]:
         """What is worth knowing of the scan, of its noise and of what was done to it."""

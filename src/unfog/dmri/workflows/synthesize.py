@@ -19,10 +19,11 @@ from unfog.dmri.simulation.noise import add_magnitude_noise
 from unfog.dmri.simulation.phantom import make_phantom
 from unfog.dmri.workflows.scan import Tables, read_series
 from unfog.errors import InputError
-from unfog.files.folder import check_new, new_folder, write_summary
+from unfog.files.folder import job
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
 
 WHITE = 1000.0  # what white matter's signal without weighting is written as
+FRACTIONS = ["callosal", "corticospinal", "association", "grey matter", "fluid", "lesion"]
 
 
 def synthesize_files(
@@ -38,36 +39,34 @@ def synthesize_files(
     """A scan with noise, the same without, directions (X, Y, Z, 9), fractions (X, Y, Z, 6) and mask
     in the new folder ``out``.
     """
-    check_new(out)
-    if not (math.isfinite(snr) and snr > 0):
-        raise InputError(f"The signal-to-noise ratio is a number above 0, not {snr:g}.")
-    if tissue and like:
-        raise InputError("Give --tissue or --like, but not both.")
-    gradients, anatomy, space = _setting(tables, tissue, like)
-    if not gradients.b0.any():
-        raise InputError("The table has no b0, where the signal-to-noise ratio is stated; add one.")
-    phantom = make_phantom(gradients, seed, anatomy)
-    scale = WHITE / phantom.b0
-    clean = torch.from_numpy(scale * phantom.signal).float().movedim(3, 0)
-    noisy = (
-        add_magnitude_noise(clean, WHITE / snr, generator(seed, "noise"), coils)
-        .movedim(0, 3)
-        .numpy()
-    )
-    with new_folder(out) as folder:
+    with job(out) as work:
+        if not (math.isfinite(snr) and snr > 0):
+            raise InputError(f"The signal-to-noise ratio is a number above 0, not {snr:g}.")
+        if tissue and like:
+            raise InputError("Give --tissue or --like, but not both.")
+        gradients, anatomy, space = _setting(tables, tissue, like)
+        if not gradients.b0.any():
+            raise InputError(
+                "The table has no b0, where the signal-to-noise ratio is stated; add one."
+            )
+        phantom = make_phantom(gradients, seed, anatomy)
+        scale = WHITE / phantom.b0
+        clean = torch.from_numpy(scale * phantom.signal).float().movedim(3, 0)
+        noisy = add_magnitude_noise(clean, WHITE / snr, generator(seed, "noise"), coils)
         maps = {
-            "dwi": noisy,
+            "dwi": noisy.movedim(0, 3).numpy(),
             "dwi_noisefree": clean.movedim(0, 3).numpy(),
             "fractions": phantom.fractions,
             "directions": phantom.directions.reshape(*phantom.mask.shape, -1),
             "mask": phantom.mask,
         }
-        like_volume = new_volume(noisy, phantom.affine, code=space)
+        grid = new_volume(maps["dwi"], phantom.affine, code=space)
         files = [
-            write_nifti(folder / f"{name}.nii.gz", values, like_volume).name
+            write_nifti(work.folder / f"{name}.nii.gz", values, grid).name
             for name, values in maps.items()
         ]
-        write_fsl(gradients, folder / "dwi.bval", folder / "dwi.bvec", phantom.affine)
+        bvals, bvecs = (work.folder / f"dwi.{kind}" for kind in ("bval", "bvec"))
+        write_fsl(gradients, bvals, bvecs, phantom.affine)
         summary = {
             "unfog": __version__,
             "seed": seed,
@@ -78,18 +77,10 @@ def synthesize_files(
             "voxels": int(phantom.mask.sum()),
             "white matter": int(phantom.white.sum()),
             "anatomy": "tissue maps" if tissue else "a scan" if like else "MNI152",
-            "fractions": [
-                "callosal",
-                "corticospinal",
-                "association",
-                "grey matter",
-                "fluid",
-                "lesion",
-            ],
+            "fractions": FRACTIONS,
             "files": files,
         }
-        write_summary(folder, summary)
-    return {"out": str(out), **summary}
+        return work.end(summary)
 
 
 def _setting(

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from unfog.core.bound import decoders
 from unfog.core.denoiser import NetworkDenoiser
-from unfog.core.random import normal
 from unfog.core.registry import Registry
 from unfog.core.shapes import expand
+from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.sampling.ancestral import Variance, small, variances
 from unfog.training.objectives.losses import Denoising, Example, Loss, Losses, weights
@@ -93,14 +93,43 @@ class Objective(Protocol):
         ...
 
 
+def noised(denoiser: NetworkDenoiser, x_0: Tensor, t: Tensor, noise: Tensor) -> Example:
+    """A training example: x_t, and the output that stands for x_0.
+
+    Args:
+        denoiser: Its process makes x_t = alpha x_0 + sigma noise; its prediction names the target.
+        x_0: Clean data on the model's scale, (batch, channels, *space).
+        t: Times (batch,), float64.
+        noise: Standard normal, shaped as ``x_0``.
+
+    Returns:
+        The example, in the type of ``x_0``.
+    """
+    alpha, sigma = denoiser.scales(t)
+    # In float64: at small sigma the target is a difference of nearly equal numbers.
+    clean = x_0.double()
+    x_t = expand(alpha, clean) * clean + expand(sigma, clean) * noise.double()
+    target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma)
+    return Example(x_0, x_t.to(x_0.dtype), t, target.to(x_0.dtype), noise)
+
+
 @dataclass(frozen=True)
 class DenoisingObjective:
-    """Draws times and noise, calls the network once, and gives its output to the loss."""
+    """Draws times and noise, calls the network once, and gives its output to the loss.
+
+    Args:
+        times: The distribution of training times.
+        loss: Holds the network's output to the example.
+        uniforms: Draws the uniform numbers that become times.
+        drop: How often each condition is hidden.
+        space: Where states live; a batch's ``"mask"`` says which of its entries are there.
+    """
 
     times: Times
     loss: Loss = field(default_factory=Denoising)
     uniforms: Uniforms = field(default_factory=Stratified)
     drop: Drop = field(default_factory=lambda: Drop({}))
+    space: Space = PLAIN
 
     @property
     def head(self) -> nn.Module | None:
@@ -120,28 +149,39 @@ class DenoisingObjective:
         """The loss of each sample (batch,); ``batch["x"]`` on the model's scale, conditions the
         model does not take are left out.
         """
-        example = self.example(denoiser, batch["x"], samples, seed, step)
-        values, keep = (
-            given(denoiser, batch),
-            self.drop.keep(samples, seed, step, example.x_t.device),
-        )
-        out = denoiser.output(
-            example.x_t, example.t, denoiser.conditioner(example.x_t, values, keep)
-        )
+        space = self.space.within(batch.get("mask"))
+        example = self.example(denoiser, batch["x"], samples, seed, step, space)
+        values = given(denoiser, batch)
+        keep = self.drop.keep(samples, seed, step, example.x_t.device)
+        context = denoiser.conditioner(example.x_t, values, keep)
+        out = space.project(denoiser.output(example.x_t, example.t, context))
         return self.loss(denoiser, example, out)
 
     def example(
-        self, denoiser: NetworkDenoiser, x0: Tensor, samples: Sequence[int], seed: int, step: int
+        self,
+        denoiser: NetworkDenoiser,
+        x0: Tensor,
+        samples: Sequence[int],
+        seed: int,
+        step: int,
+        space: Space = PLAIN,
     ) -> Example:
-        """Noise the batch; drawn from (seed, step, sample) and so the same in any batch."""
+        """Noise the batch; drawn from (seed, step, sample) and so the same in any batch.
+
+        Args:
+            denoiser: Its process and prediction.
+            x0: Clean data on the model's scale, (batch, channels, *space).
+            samples: The numbers of its samples in the data set.
+            seed: The training seed.
+            step: The training step.
+            space: Where states live.
+
+        Returns:
+            The example.
+        """
         t = self.times(self.uniforms(seed, step, samples), denoiser.process)
-        alpha, sigma = denoiser.scales(t)
-        noise = normal(x0.shape, streams("noise", seed, step, samples), like=x0)
-        # In float64: at small sigma the target is a difference of nearly equal numbers.
-        clean = x0.double()
-        x_t = expand(alpha, clean) * clean + expand(sigma, clean) * noise.double()
-        target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma)
-        return Example(x0, x_t.to(x0.dtype), t, target.to(x0.dtype), noise)
+        noise = space.noise(x0.shape, streams("noise", seed, step, samples), like=x0)
+        return noised(denoiser, space.project(x0), t, noise)
 
 
 @dataclass(frozen=True)
@@ -188,6 +228,7 @@ def denoising(
     weight: Named = "simple",
     draws: Named = "stratified",
     drop: Drops = None,
+    space: Space = PLAIN,
 ) -> DenoisingObjective:
     """Weighted squared error of the network's output."""
     return DenoisingObjective(
@@ -195,6 +236,7 @@ def denoising(
         Denoising(weights.build(weight)),
         uniforms.build(draws),
         Drop(drop or {}),
+        space,
     )
 
 
@@ -213,11 +255,12 @@ def learned_weight(
     draws: Named = "stratified",
     channels: int = 128,
     drop: Drops = None,
+    space: Space = PLAIN,
 ) -> DenoisingObjective:
     """``denoising``, its weight corrected by a learned one (Karras et al. 2024)."""
     loss = LearnedWeight(Denoising(weights.build(weight)), channels)
     return DenoisingObjective(
-        time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {})
+        time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {}), space
     )
 
 

@@ -1,0 +1,46 @@
+"""How images are degraded, by task: the operators that ``workflows.tasks`` names.
+
+Each takes a run and the task's options, and gives the operator A of y = A x + noise.
+"""
+
+from __future__ import annotations
+
+from unfog.errors import InputError
+from unfog.physics import registry
+from unfog.physics.linear import Operator
+from unfog.physics.operators import BlockAverage, Grey, Identity
+from unfog.runs import simulated
+from unfog.runs.run import Run
+from unfog.workflows.tasks import Options
+
+
+def identity(run: Run, options: Options) -> Identity:
+    """Noise alone."""
+    return Identity()
+
+
+def block_average(run: Run, options: Options) -> BlockAverage:
+    """Means over blocks of ``factor`` pixels a side."""
+    return BlockAverage(options.factor)
+
+
+def gaussian_blur(run: Run, options: Options) -> Operator:
+    """A Gaussian blur whose deviation is ``blur`` pixels."""
+    return registry.gaussian_blur(options.blur, len(run.shape) - 1)
+
+
+def grey(run: Run, options: Options) -> Grey:
+    """The mean of three channels."""
+    if run.shape[0] != 3:
+        raise InputError(f"Colour needs a run of 3 channels, and {run.name} has {run.shape[0]}.")
+    return Grey()
+
+
+def simulated_mri(run: Run, options: Options) -> Operator:
+    """k-space of ``coils``, one line in ``acceleration``."""
+    return simulated.simulated_mri(run, options.acceleration, options.coils)
+
+
+def simulated_ct(run: Run, options: Options) -> Operator:
+    """A sinogram of ``views`` angles over half a turn."""
+    return simulated.simulated_ct(run, options.views)
