@@ -1,10 +1,10 @@
 r"""U-Nets to and from diffusers' ``UNet2DModel``: one architecture (Ho et al. 2020) under two sets
 of names.
 
-The map needs only a dictionary of tensors and a configuration, not diffusers itself. Three things
-differ besides names: queries, keys and values are three matrices there and one here; the label's
-sinusoids may come cosines first, which permutes the columns of the layer that reads them; and a
-class is looked up in a table there, which is what a linear map does to a one-hot vector here.
+The translation needs only a dictionary of tensors and a configuration, not diffusers itself. Three
+things differ besides names: queries, keys and values are three matrices there and one here; the
+label's sinusoids may come cosines first, which permutes the columns of the layer that reads them;
+and a class is looked up in a table there, which is what a linear map does to a one-hot vector here.
 """
 
 from __future__ import annotations
@@ -34,12 +34,18 @@ from unfog.networks.unet import UNet
 def unet_from_diffusers(
     weights: Mapping[str, Tensor] | nn.Module, config: Config | None = None
 ) -> UNet:
-    """A U-Net with the weights of a ``UNet2DModel``: the model itself, or its state dictionary and
-    configuration.
+    """A U-Net with the weights of a ``UNet2DModel``.
 
     A network of ``num_class_embeds`` classes takes ``Context.vector`` as a one-hot (batch,
-    num_class_embeds). Raises `InputError` where the configuration asks for what the U-Net has not,
-    or a tensor is missing, superfluous or misshapen.
+    num_class_embeds).
+
+    Args:
+        weights: The ``UNet2DModel`` itself, or its state dictionary.
+        config: Its configuration, the contents of config.json; read off the model if that is given.
+
+    Raises:
+        InputError: The configuration asks for what the U-Net has not, or a tensor is missing,
+            superfluous or misshapen.
     """
     if isinstance(weights, nn.Module):
         weights, config = weights.state_dict(), config or _settings(weights)
@@ -49,6 +55,7 @@ def unet_from_diffusers(
             "config.json."
         )
     unet = UNet(**unet_options(config))
+    # Take each tensor of ours from theirs.
     source = {modern_name(key): value for key, value in weights.items()}
     state = {}
     for key, like in unet.state_dict().items():
@@ -58,9 +65,12 @@ def unet_from_diffusers(
             raise InputError(
                 f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
             )
+        # Queries, keys and values in one matrix.
         value = torch.cat([source.pop(name) for name in names])
+        # Their table of classes is (classes, width), our linear map (width, classes).
         if key == "vector.weight":
             value = value.T
+        # Our sinusoids come sines first: exchange the halves of the columns.
         if key == "embedding.hidden.weight" and config.get(
             "flip_sin_to_cos", DEFAULTS["flip_sin_to_cos"]
         ):
@@ -110,7 +120,9 @@ def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
 class DiffusersNetwork(nn.Module):
     """A ``UNet2DModel`` called as an unfog network: (x, label, context) -> out.
 
-    ``context.spatial`` joins x as channels; ``context.vector`` is a one-hot class.
+    x is (batch, channels, height, width) and the label (batch,), the number of the step;
+    ``context.spatial`` joins x as channels, ``context.vector`` is a one-hot class, and there are no
+    tokens.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -129,9 +141,7 @@ class DiffusersNetwork(nn.Module):
 
 
 def load_diffusers(path: str | Path) -> UNet:
-    """The U-Net of a diffusers folder: a model's own, or a pipeline's with the model in
-    ``unet``.
-    """
+    """The U-Net of a diffusers folder: a model's own, or a pipeline's with the model in ``unet``."""
     folder = Path(path)
     if (folder / "model_index.json").exists():
         folder = folder / "unet"
@@ -151,8 +161,15 @@ def load_diffusers(path: str | Path) -> UNet:
 def save_diffusers(
     unet: UNet, path: str | Path, sample_size: int | tuple[int, int] | None = None
 ) -> None:
-    """Write ``unet`` as a diffusers model folder; ``sample_size`` is what its pipelines draw by
-    default.
+    """Write a U-Net as a diffusers model folder: config.json and its weights.
+
+    Args:
+        unet: The network.
+        path: The folder, made if it does not exist.
+        sample_size: Height and width that pipelines draw by default, one number for both.
+
+    Raises:
+        InputError: ``UNet2DModel`` cannot be this network.
     """
     state, config = unet_to_diffusers(unet)
     folder = Path(path)

@@ -1,5 +1,5 @@
-r"""Names and configurations of diffusers' ``UNet2DModel`` against those of ``UNet``: what
-``unfog.interop.diffusers`` translates weights by.
+r"""Names of tensors and configurations of diffusers' ``UNet2DModel``, and those of ``UNet`` for
+them. ``unfog.interop.diffusers`` translates weights with these.
 """
 
 from __future__ import annotations
@@ -82,49 +82,24 @@ def their_names(key: str) -> list[str]:
 
 
 def modern_name(key: str) -> str:
+    """The name of one of diffusers' tensors, with old names of the attention's matrices replaced."""
     return re.sub(
         r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", key
     )
 
 
 def unet_options(config: Config) -> dict[str, Any]:
-    """The arguments of `UNet` that a configuration of ``UNet2DModel`` asks for."""
-    for key, allowed in _FIXED.items():
-        if key in config and config[key] not in allowed:
-            raise InputError(
-                f"A diffusers U-Net with {key} = {config[key]!r} cannot be read; it must be "
-                f"{allowed[0]!r}."
-            )
+    """The arguments of ``UNet`` that a configuration of ``UNet2DModel`` asks for; `InputError`
+    where it asks for what ``UNet`` has not.
+    """
+    _check_fixed(config)
     c = {**DEFAULTS, **config}
     widths, attentive = (
         list(c["block_out_channels"]),
         ["Attn" in name for name in c["down_block_types"]],
     )
-    if any(width % widths[0] for width in widths):
-        raise InputError(f"block_out_channels must be multiples of the first, got {widths}.")
-    expected = {True: ("AttnDownBlock2D", "AttnUpBlock2D"), False: ("DownBlock2D", "UpBlock2D")}
-    if [expected[a] for a in attentive] != list(
-        zip(c["down_block_types"], reversed(c["up_block_types"]), strict=False)
-    ):
-        raise InputError(
-            "down_block_types must be DownBlock2D or AttnDownBlock2D, and up_block_types the "
-            "same levels mirrored."
-        )
-    if c["resnet_time_scale_shift"] not in _MODULATIONS:
-        raise InputError(
-            f"resnet_time_scale_shift must be one of {', '.join(_MODULATIONS)}, got "
-            f"{c['resnet_time_scale_shift']!r}."
-        )
-    # diffusers leaves the norm of the middle attention out when the modulation is scale_shift and
-    # no groups are named for it.
-    norm = c["attn_norm_num_groups"] or (
-        c["norm_num_groups"] if c["resnet_time_scale_shift"] == "default" else None
-    )
-    if c["add_attention"] and norm != c["norm_num_groups"]:
-        raise InputError(
-            f"attn_norm_num_groups must equal norm_num_groups, {c['norm_num_groups']}, got "
-            f"{c['attn_norm_num_groups']}."
-        )
+    _check_levels(c, widths, attentive)
+    _check_normalisation(c)
     return {
         "in_channels": c["in_channels"],
         "out_channels": c["out_channels"],
@@ -144,8 +119,53 @@ def unet_options(config: Config) -> dict[str, Any]:
     }
 
 
+def _check_fixed(config: Config) -> None:
+    """InputError where a setting has another value than the one that ``UNet`` has built in."""
+    for key, allowed in _FIXED.items():
+        if key in config and config[key] not in allowed:
+            raise InputError(
+                f"A diffusers U-Net with {key} = {config[key]!r} cannot be read; it must be "
+                f"{allowed[0]!r}."
+            )
+
+
+def _check_levels(c: Config, widths: list[int], attentive: list[bool]) -> None:
+    """InputError unless the levels have widths and kinds of blocks that ``UNet`` can have."""
+    if any(width % widths[0] for width in widths):
+        raise InputError(f"block_out_channels must be multiples of the first, got {widths}.")
+    expected = {True: ("AttnDownBlock2D", "AttnUpBlock2D"), False: ("DownBlock2D", "UpBlock2D")}
+    if [expected[a] for a in attentive] != list(
+        zip(c["down_block_types"], reversed(c["up_block_types"]), strict=False)
+    ):
+        raise InputError(
+            "down_block_types must be DownBlock2D or AttnDownBlock2D, and up_block_types the "
+            "same levels mirrored."
+        )
+
+
+def _check_normalisation(c: Config) -> None:
+    """InputError unless modulation and group norms are of a kind that ``UNet`` has."""
+    if c["resnet_time_scale_shift"] not in _MODULATIONS:
+        raise InputError(
+            f"resnet_time_scale_shift must be one of {', '.join(_MODULATIONS)}, got "
+            f"{c['resnet_time_scale_shift']!r}."
+        )
+    # diffusers leaves the norm of the middle attention out when the modulation is scale_shift and
+    # no groups are named for it.
+    norm = c["attn_norm_num_groups"] or (
+        c["norm_num_groups"] if c["resnet_time_scale_shift"] == "default" else None
+    )
+    if c["add_attention"] and norm != c["norm_num_groups"]:
+        raise InputError(
+            f"attn_norm_num_groups must equal norm_num_groups, {c['norm_num_groups']}, got "
+            f"{c['attn_norm_num_groups']}."
+        )
+
+
 def diffusers_config(unet: UNet) -> dict[str, Any]:
-    """The configuration of ``UNet2DModel`` that describes ``unet``, read off its parts."""
+    """The configuration of the ``UNet2DModel`` that computes what ``unet`` computes; `InputError`
+    for a U-Net that it cannot be.
+    """
     if unet.dims != 2 or unet.patch != 1 or unet.coordinates or unet.token_width is not None:
         raise InputError(
             "diffusers' UNet2DModel has two dimensions, and neither patches, coordinates nor "

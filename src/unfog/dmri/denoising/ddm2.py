@@ -1,18 +1,19 @@
-r"""DDM^2: a diffusion model learned from the one noisy scan that it denoises (Xiang et al. 2023,
-arXiv:2302.03018), in three stages.
+r"""DDM^2, denoising by a diffusion model that is trained on the noisy scan itself (Xiang et al.
+2023, arXiv:2302.03018).
 
-    1  Phi(others) minimises |Phi - y|^2:  the noise of y is independent of other volumes', so Phi
-       is the signal's mean too
-       (Noise2Noise, Lehtinen et al. 2018; Batson & Royer 2019);
-    2  s^2 = Var(y - Phi):  alpha(t*) y is the state x_t* of the process, at the time where sigma /
-       alpha = s;
-    3  D minimises |D(x_t) - y|^2 at x_t = alpha Phi + sigma n, with n drawn from among the
-       residuals (y - Phi) / s, which hold
-       nothing of y's own noise in place; the reverse process goes from x_t* down to 0.
+    1  Phi(others) minimises |Phi - y|^2. The noise of y is independent of the other volumes' noise,
+       so Phi estimates the mean of the signal as well (Noise2Noise, Lehtinen et al. 2018; Batson &
+       Royer 2019).
+    2  s^2 = Var(y - Phi). alpha(t*) y is the state x_t* of the process, at the time t* where
+       sigma / alpha = s.
+    3  D minimises |D(x_t) - y|^2 at x_t = alpha Phi + sigma n. n is drawn from the shuffled
+       residuals (y - Phi) / s, which hold nothing of y's own noise in place. The reverse process
+       goes from x_t* down to 0.
 
-y is a slice of one weighted volume, ``others`` that slice of the volumes nearest in direction.
-Unlike the paper, all volumes of a slice share their state, noise is added and not mixed (EDM), and
-the way down is deterministic: a draw would have twice the squared error.
+y is a slice of one weighted volume, ``others`` is that slice of the volumes nearest in direction.
+Three things differ from the paper: all volumes of a slice share their state, noise is added and not
+mixed (EDM), and the reverse process is deterministic, since a draw would have twice the squared
+error. The stages themselves are in ``unfog.dmri.denoising.ddm2_stages``.
 """
 
 from __future__ import annotations
@@ -57,9 +58,11 @@ OTHERS = 6  # volumes that predict one
 
 @dataclass(frozen=True)
 class DDM2Result:
-    """``signal`` and the ``first`` stage's answer (X, Y, Z, volumes), as the data at b = 0 and
-    outside the mask; ``levels`` (Z,), the deviation of the residuals that each slice was matched
-    by, in the scan's units, 0 where nothing is inside.
+    """A scan denoised by DDM^2.
+
+    ``signal`` and the answer of the ``first`` stage are (X, Y, Z, volumes); at b = 0 and outside
+    the mask they are the data. ``levels`` (Z,) is the deviation of each slice's residuals in the
+    scan's units, by which its state was matched: 0 where nothing is inside the mask.
     """
 
     signal: NDArray[np.float32]
@@ -74,8 +77,21 @@ def ddm2(
     settings: Settings | None = None,
     report: Report | None = None,
 ) -> DDM2Result:
-    """A scan (X, Y, Z, volumes) denoised by what it alone has taught, in the voxels ``inside`` (X,
-    Y, Z).
+    """Denoise a scan by a diffusion model trained on that scan alone.
+
+    Args:
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table, of as many volumes.
+        inside: (X, Y, Z), the voxels to learn from and to denoise.
+        settings: Training and sampling; the defaults of ``Settings`` unless given.
+        report: Called as ``report(done, total)`` after each step of training and each slice.
+
+    Returns:
+        The denoised scan, the first stage's answer and the levels of the slices.
+
+    Raises:
+        InputError: The shapes do not match, no slice holds two voxels of the mask, or a shell has
+            too few directions.
     """
     settings = settings or Settings()
     weighted, nearest = neighbours(gradients)
@@ -85,6 +101,7 @@ def ddm2(
             f"The scan is {data.shape}, its table has {len(gradients)} volumes and the mask is "
             f"{inside.shape}; match them."
         )
+    # The networks expect data of standard deviation .5; y is (Z, volumes, X, Y).
     scale = 2 * float(data[inside][:, weighted].std()) or 1.0
     y = torch.from_numpy(
         np.ascontiguousarray(
@@ -92,13 +109,15 @@ def ddm2(
         )
     )
     where = torch.from_numpy(inside[:, :, planes].transpose(2, 0, 1).copy())
-    told = _steps(report, 2 * settings.steps + 2 * len(planes))
-    first, levels = first_stage(Slices(y, nearest, where), settings, told)
-    signal = third_stage(Slices(y, nearest, where, first), levels, settings, told)
+    # The three stages.
+    callback = _steps(report, 2 * settings.steps + 2 * len(planes))
+    first, levels = first_stage(Slices(y, nearest, where), settings, callback)
+    signal = third_stage(Slices(y, nearest, where, first), levels, settings, callback)
+    # Back to (X, Y, Z, volumes), with the data where nothing was learned.
     answers = []
-    for found in (signal, first):
+    for values in (signal, first):
         answer = np.array(data, dtype=np.float32)
-        part = scale * found.numpy().transpose(2, 3, 0, 1)
+        part = scale * values.numpy().transpose(2, 3, 0, 1)
         for k, volume in enumerate(weighted):
             answer[..., planes, volume] = np.where(
                 inside[:, :, planes], part[..., k], answer[..., planes, volume]
@@ -110,8 +129,11 @@ def ddm2(
 
 
 def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The weighted volumes, and by their place among them the ``OTHERS`` nearest axes of each in
-    its shell, nearest first.
+    """The volumes that predict each volume: those nearest in direction within its shell.
+
+    Returns the weighted volumes (n,), as indices into the table, and the ``OTHERS`` nearest axes of
+    each, nearest first, as indices into the weighted volumes (n, OTHERS). Called before training,
+    and by the command line to refuse a table before a scan is read.
     """
     weighted = np.flatnonzero(~gradients.b0)
     place = {int(volume): k for k, volume in enumerate(weighted)}
@@ -122,6 +144,7 @@ def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.
                 f"The shell b = {b:.0f} has {len(volumes)} directions, and DDM2 needs "
                 f"{OTHERS + 1}; leave it out."
             )
+        # The absolute cosine: an axis and its opposite are the same direction.
         alike = np.abs(gradients.directions[volumes] @ gradients.directions[volumes].T)
         np.fill_diagonal(alike, -1)
         for row, volume in enumerate(volumes):
@@ -131,13 +154,13 @@ def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _steps(report: Report | None, total: int) -> Callable[[], None]:
-    """What to call at every step."""
-    done = 0
+    """A callback without arguments that reports one more of ``total`` steps at every call."""
+    count = 0
 
-    def tell() -> None:
-        nonlocal done
-        done += 1
+    def callback() -> None:
+        nonlocal count
+        count += 1
         if report is not None:
-            report(done, total)
+            report(count, total)
 
-    return tell
+    return callback

@@ -1,4 +1,6 @@
-"""The stages of DDM^2 (``unfog.dmri.denoising.ddm2``)."""
+"""The stages of DDM^2 (``unfog.dmri.denoising.ddm2``): the scan as training data, the objective of
+each network, and what each stage answers.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,11 @@ from unfog.training.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Settings:
-    """``steps`` of training in each stage, in batches of ``batch`` slices; ``down``, steps of the
-    reverse process by ``sampler``.
+    """Training and sampling of DDM^2.
+
+    ``steps`` of training in each stage, in batches of ``batch`` slices; ``channels`` of the
+    networks at full resolution; ``down`` steps of the reverse process by ``sampler``; ``seed`` of
+    everything drawn.
     """
 
     steps: int = 2000
@@ -45,8 +50,16 @@ class Settings:
 
 
 class Slices(Dataset):
-    """Slices y (Z, volumes, H, W) of one scan, the ``others`` nearest to each volume (volumes, k),
-    where it is ``inside`` (Z, H, W), and the first stage's answer, once there is one.
+    """The slices of one scan as a dataset, one sample for each slice of each weighted volume.
+
+    Without ``first`` a sample also holds the neighbours that predict it (stage 1), with ``first``
+    the answer of the first stage (stage 3).
+
+    Args:
+        y: (Z, volumes, H, W), the weighted volumes.
+        nearest: (volumes, k), the volumes that predict each one.
+        inside: (Z, H, W), the voxels that count.
+        first: (Z, volumes, H, W), the answer of the first stage, once there is one.
     """
 
     def __init__(
@@ -67,15 +80,23 @@ class Slices(Dataset):
     def batch(self, ids: Ids) -> dict[str, Tensor]:
         k = torch.as_tensor(np.asarray(ids, dtype=np.int64))
         z, volume = k // self.y.shape[1], k % self.y.shape[1]
-        found = {"x": self.y[z, volume][:, None], "inside": self.inside[z][:, None].float()}
+        values = {"x": self.y[z, volume][:, None], "inside": self.inside[z][:, None].float()}
         if self.first is None:
-            return found | {"others": self.y[z[:, None], self.nearest[volume]]}
-        return found | {"first": self.first[z, volume][:, None]}
+            return values | {"others": self.y[z[:, None], self.nearest[volume]]}
+        return values | {"first": self.first[z, volume][:, None]}
 
 
 def recipe(dataset: Dataset, settings: Settings, level: float) -> Config:
-    """Of both networks: EDM up to a noise ``level``, for data of standard deviation .5; the first
-    is told of the others.
+    """The configuration of either network: an EDM U-Net for data of standard deviation .5; that of
+    the first stage sees the other volumes as input channels.
+
+    Args:
+        dataset: The slices to train on.
+        settings: Steps, batch, width and seed.
+        level: The highest noise level, sigma_max.
+
+    Returns:
+        The configuration that ``unfog.runs.build.build`` takes.
     """
     network = unet(
         dataset,
@@ -114,13 +135,25 @@ def from_others(
     seed: int,
     step: int,
 ) -> Tensor:
-    """The first stage's objective: the squared error of Phi (batch,)."""
+    """The objective of the first stage, |Phi(others) - y|^2.
+
+    Args:
+        denoiser: The network Phi.
+        batch: Of ``Slices`` without a first answer.
+        samples: Numbers of the samples; unused, as nothing is drawn.
+        seed: Unused.
+        step: Unused.
+
+    Returns:
+        (batch,), the mean square over the voxels inside.
+    """
     return _error(first_answer(denoiser, batch["others"]), batch)
 
 
 def first_answer(denoiser: NetworkDenoiser, others: Tensor) -> Tensor:
-    """Phi (batch, 1, H, W) of the ``others`` (batch, k, H, W), whose mean is a noisy look at y: the
-    state at t = 1.
+    """Phi (batch, 1, H, W) of the ``others`` (batch, k, H, W).
+
+    Their mean is a noisy estimate of y, so the network gets it as the state at t = 1.
     """
     mean: Tensor = denoiser(
         others.mean(1, keepdim=True), torch.ones((), dtype=torch.float64), others=others
@@ -130,7 +163,12 @@ def first_answer(denoiser: NetworkDenoiser, others: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The third stage's objective."""
+    """The objective of the third stage (Xiang et al. 2023), with noise shuffled from the residuals:
+
+        |D(alpha Phi + sigma n) - y|^2,   n drawn from among (y - Phi) / s.
+
+    ``uniforms`` draws the times t.
+    """
 
     uniforms: Stratified = field(default_factory=Stratified)
 
@@ -142,9 +180,11 @@ class Shuffled:
         seed: int,
         step: int,
     ) -> Tensor:
+        """The mean square over the voxels inside, (batch,)."""
         t = self.uniforms(seed, step, samples)
         alpha, sigma = denoiser.scales(t)
         residual = batch["x"] - batch["first"]
+        # n: shuffled residuals, from a random stream for each sample.
         noise = torch.stack(
             [
                 _drawn(*pair)
@@ -160,21 +200,24 @@ class Shuffled:
 
 
 def _drawn(residual: Tensor, inside: Tensor, source: torch.Generator) -> Tensor:
-    """One of the residuals inside for each pixel (1, H, W), of mean 0 and deviation 1."""
+    """Noise (1, H, W) drawn with replacement from the residuals inside, at mean 0 and deviation 1."""
     values = residual[inside > 0]
     values = (values - values.mean()) / values.std().clamp(min=1e-12)
     return values[torch.randint(len(values), residual.shape, generator=source).to(values.device)]
 
 
-def _error(found: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-    """Mean squares over the voxels inside, (batch,)."""
-    squares = batch["inside"] * (found - batch["x"]).square()
+def _error(estimate: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """The mean square of ``estimate`` - y over the voxels inside, (batch,)."""
+    squares = batch["inside"] * (estimate - batch["x"]).square()
     return squares.flatten(1).sum(1) / batch["inside"].flatten(1).sum(1)
 
 
 def _trained(
-    config: Config, objective: Objective, dataset: Slices, told: Callable[[], None]
+    config: Config, objective: Objective, dataset: Slices, callback: Callable[[], None]
 ) -> NetworkDenoiser:
+    """A new network, trained on ``dataset`` and then moved to the CPU; ``callback`` is called after
+    every step.
+    """
     denoiser = build(config).denoiser
     with tempfile.TemporaryDirectory() as scratch:
         settings = TrainSettings.of(config["training"])
@@ -186,18 +229,28 @@ def _trained(
             settings,
             Path(scratch) / "run",
             config,
-            callback=lambda *_: told(),
+            callback=lambda *_: callback(),
         )
     return denoiser.cpu().eval().requires_grad_(False)
 
 
 def first_stage(
-    dataset: Slices, settings: Settings, told: Callable[[], None]
+    dataset: Slices, settings: Settings, callback: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
-    """Phi of every slice, its mean that of y, and the deviation of y from it in each plane (Z,)."""
+    """Train Phi, and estimate every slice by its neighbours.
+
+    Args:
+        dataset: The slices, without a first answer.
+        settings: Training.
+        callback: Called after every step of training and every slice.
+
+    Returns:
+        Phi (Z, volumes, H, W), of the same mean as y inside, and the deviation s (Z,) of y - Phi.
+    """
+    # The noise level of the neighbours' mean, as an estimate of y.
     off = (dataset.y[:, dataset.nearest].mean(2) - dataset.y).movedim(1, -1)[dataset.inside]
-    phi, found, levels = (
-        _trained(recipe(dataset, settings, float(off.std())), from_others, dataset, told),
+    phi, estimates, levels = (
+        _trained(recipe(dataset, settings, float(off.std())), from_others, dataset, callback),
         [],
         [],
     )
@@ -207,23 +260,37 @@ def first_stage(
             :, 0
         ]
         residual = (y - answer)[:, inside]
-        found.append(answer + residual.mean(1)[:, None, None])
+        # Correct the mean; s is the root mean square over the slice's volumes.
+        estimates.append(answer + residual.mean(1)[:, None, None])
         levels.append(residual.std(1).square().mean().sqrt())
-        told()
-    return torch.stack(found), torch.stack(levels).double()
+        callback()
+    return torch.stack(estimates), torch.stack(levels).double()
 
 
 def third_stage(
-    dataset: Slices, levels: Tensor, settings: Settings, told: Callable[[], None]
+    dataset: Slices, levels: Tensor, settings: Settings, callback: Callable[[], None]
 ) -> Tensor:
-    """Every slice taken from its state down to 0."""
-    sampler, found = samplers.build(settings.sampler), []
-    denoiser = _trained(recipe(dataset, settings, float(levels.max())), Shuffled(), dataset, told)
+    """Train D, and take every slice from its matched state down to 0 by the reverse process.
+
+    Args:
+        dataset: The slices, with the first stage's answer.
+        levels: (Z,), the deviation s of each slice.
+        settings: Training and sampling.
+        callback: Called after every step of training and every slice.
+
+    Returns:
+        The denoised slices, (Z, volumes, H, W).
+    """
+    sampler, estimates = samplers.build(settings.sampler), []
+    denoiser = _trained(
+        recipe(dataset, settings, float(levels.max())), Shuffled(), dataset, callback
+    )
     for z, (y, level) in enumerate(zip(dataset.y, levels, strict=True)):
+        # The matched state: x_t* = alpha(t*) y at the time where sigma / alpha = s.
         state = float(denoiser.process.t_of_noise_level(level).clamp(max=1.0))
         x = y[:, None] * denoiser.process.alpha(torch.tensor(state, dtype=torch.float64)).float()
         sources = generators(settings.seed, range(z * len(y), (z + 1) * len(y)), "ddm2")
-        found.append(
+        estimates.append(
             solve(
                 denoiser,
                 x,
@@ -232,5 +299,5 @@ def third_stage(
                 randomness=sources,
             )[:, 0]
         )
-        told()
-    return torch.stack(found)
+        callback()
+    return torch.stack(estimates)
