@@ -193,7 +193,7 @@ def same_shells(
         if abs(measured[k].b - b) > SHELL_GAP:
             values = ", ".join(f"{shell.b:.0f}" for shell in measured)
             raise InputError(
-                f"The shell b = {b:.0f} was not measured, and b = {told} was; ask for directions "
+                f"The shell b = {b:.0f} was not measured, and b = {values} was; ask for directions "
                 "of a measured shell."
             )
         pairs.append((k, volumes))

@@ -141,7 +141,9 @@ class DiffusersNetwork(nn.Module):
 
 
 def load_diffusers(path: str | Path) -> UNet:
-    """The U-Net of a diffusers folder: a model's own, or a pipeline's with the model in ``unet``."""
+    """The U-Net of a diffusers folder: a model's own, or a pipeline's with the model in
+    ``unet``.
+    """
     folder = Path(path)
     if (folder / "model_index.json").exists():
         folder = folder / "unet"

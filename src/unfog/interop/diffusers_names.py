@@ -82,7 +82,9 @@ def their_names(key: str) -> list[str]:
 
 
 def modern_name(key: str) -> str:
-    """The name of one of diffusers' tensors, with old names of the attention's matrices replaced."""
+    """The name of one of diffusers' tensors, with old names of the attention's matrices
+    replaced.
+    """
     return re.sub(
         r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", key
     )

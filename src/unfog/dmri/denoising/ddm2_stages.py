@@ -140,9 +140,7 @@ def from_others(
     Args:
         denoiser: The network Phi.
         batch: Of ``Slices`` without a first answer.
-        samples: Numbers of the samples; unused, as nothing is drawn.
-        seed: Unused.
-        step: Unused.
+        samples, seed, step: Unused, as nothing is drawn.
 
     Returns:
         (batch,), the mean square over the voxels inside.
@@ -200,7 +198,9 @@ class Shuffled:
 
 
 def _drawn(residual: Tensor, inside: Tensor, source: torch.Generator) -> Tensor:
-    """Noise (1, H, W) drawn with replacement from the residuals inside, at mean 0 and deviation 1."""
+    """Noise (1, H, W) drawn with replacement from the residuals inside, at mean 0 and
+    deviation 1.
+    """
     values = residual[inside > 0]
     values = (values - values.mean()) / values.std().clamp(min=1e-12)
     return values[torch.randint(len(values), residual.shape, generator=source).to(values.device)]
@@ -237,7 +237,8 @@ def _trained(
 def first_stage(
     dataset: Slices, settings: Settings, callback: Callable[[], None]
 ) -> tuple[Tensor, Tensor]:
-    """Train Phi, and estimate every slice by its neighbours.
+    """Train Phi, and estimate every slice by its neighbours; ``callback`` counts training steps and
+    slices.
 
     Args:
         dataset: The slices, without a first answer.
@@ -249,16 +250,12 @@ def first_stage(
     """
     # The noise level of the neighbours' mean, as an estimate of y.
     off = (dataset.y[:, dataset.nearest].mean(2) - dataset.y).movedim(1, -1)[dataset.inside]
-    phi, estimates, levels = (
-        _trained(recipe(dataset, settings, float(off.std())), from_others, dataset, callback),
-        [],
-        [],
-    )
+    phi = _trained(recipe(dataset, settings, float(off.std())), from_others, dataset, callback)
+    estimates, levels = [], []
     volumes = dataset.y.shape[1]
     for z, (y, inside) in enumerate(zip(dataset.y, dataset.inside, strict=True)):
-        answer = first_answer(phi, dataset.batch(range(z * volumes, (z + 1) * volumes))["others"])[
-            :, 0
-        ]
+        others = dataset.batch(range(z * volumes, (z + 1) * volumes))["others"]
+        answer = first_answer(phi, others)[:, 0]
         residual = (y - answer)[:, inside]
         # Correct the mean; s is the root mean square over the slice's volumes.
         estimates.append(answer + residual.mean(1)[:, None, None])
@@ -290,14 +287,7 @@ def third_stage(
         state = float(denoiser.process.t_of_noise_level(level).clamp(max=1.0))
         x = y[:, None] * denoiser.process.alpha(torch.tensor(state, dtype=torch.float64)).float()
         sources = generators(settings.seed, range(z * len(y), (z + 1) * len(y)), "ddm2")
-        estimates.append(
-            solve(
-                denoiser,
-                x,
-                uniform(state)(denoiser.process, settings.down),
-                sampler,
-                randomness=sources,
-            )[:, 0]
-        )
+        grid = uniform(state)(denoiser.process, settings.down)
+        estimates.append(solve(denoiser, x, grid, sampler, randomness=sources)[:, 0])
         callback()
     return torch.stack(estimates)
