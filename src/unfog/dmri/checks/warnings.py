@@ -21,8 +21,8 @@ ALIKE = 0.75  # the least eigenvalue of an undenoised scan, over what the law ex
 # what may be removed over the noise, of all volumes and of one: phantoms without fault stay below
 # 1.04 and 1.08
 MORE, MORE_OF_ONE = (1.1, 1.25)
-# how many voxels ahead coherence looks, the FA of a fibrous voxel, the fewest of them, and the least
-# ratio of coherence that a flip must gain
+# of coherence: how many voxels ahead it looks, the FA of a fibrous voxel, the fewest of them, and
+# the factor that a flip must gain
 REACH, FIBROUS, FEWEST, BETTER = (4.0, 0.4, 5000, 1.05)
 
 

@@ -115,7 +115,7 @@ def orientation(
         if inside[core].any():
             tensors = []
             for n, x in enumerate(_draws(denoiser, scan, tile, draws, seed + k, products)):
-                # Of each draw: a tensor a voxel, its coefficients if kept, and its part of the misfit.
+                # A draw's tensors, its coefficients if kept, and its part of the misfit.
                 drawn = x[:, *within][:, torch.from_numpy(inside[core])]
                 tensors.append(_tensors(scan, drawn, gradients))
                 if n < kept:
