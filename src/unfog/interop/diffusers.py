@@ -55,32 +55,11 @@ def unet_from_diffusers(
             "config.json."
         )
     unet = UNet(**unet_options(config))
-    # Take each tensor of ours from theirs.
+    cosines_first = config.get("flip_sin_to_cos", DEFAULTS["flip_sin_to_cos"])
     source = {modern_name(key): value for key, value in weights.items()}
-    state = {}
-    for key, like in unet.state_dict().items():
-        names = their_names(key)
-        missing = [name for name in names if name not in source]
-        if missing:
-            raise InputError(
-                f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
-            )
-        # Queries, keys and values in one matrix.
-        value = torch.cat([source.pop(name) for name in names])
-        # Their table of classes is (classes, width), our linear map (width, classes).
-        if key == "vector.weight":
-            value = value.T
-        # Our sinusoids come sines first: exchange the halves of the columns.
-        if key == "embedding.hidden.weight" and config.get(
-            "flip_sin_to_cos", DEFAULTS["flip_sin_to_cos"]
-        ):
-            value = value.roll(value.shape[1] // 2, 1)
-        if value.numel() != like.numel():
-            raise InputError(
-                f"The diffusers weights {names[0]!r} have {value.numel()} numbers where their "
-                f"configuration asks for {like.numel()}."
-            )
-        state[key] = value.reshape(like.shape)
+    state = {
+        key: _take(source, key, like, cosines_first) for key, like in unet.state_dict().items()
+    }
     if source:
         raise InputError(
             f"The diffusers weights have {min(source)!r}, which their configuration does not ask "
@@ -88,6 +67,30 @@ def unet_from_diffusers(
         )
     unet.load_state_dict(state)
     return unet
+
+
+def _take(source: dict[str, Tensor], key: str, like: Tensor, cosines_first: bool) -> Tensor:
+    """Our tensor ``key``, shaped as ``like``, made of theirs, which are taken out of ``source``."""
+    names = their_names(key)
+    missing = [name for name in names if name not in source]
+    if missing:
+        raise InputError(
+            f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
+        )
+    # Queries, keys and values in one matrix.
+    value = torch.cat([source.pop(name) for name in names])
+    # Their table of classes is (classes, width), our linear map (width, classes).
+    if key == "vector.weight":
+        value = value.T
+    # Our sinusoids come sines first: exchange the halves of the columns.
+    if key == "embedding.hidden.weight" and cosines_first:
+        value = value.roll(value.shape[1] // 2, 1)
+    if value.numel() != like.numel():
+        raise InputError(
+            f"The diffusers weights {names[0]!r} have {value.numel()} numbers where their "
+            f"configuration asks for {like.numel()}."
+        )
+    return value.reshape(like.shape)
 
 
 def _settings(model: Any) -> Config:

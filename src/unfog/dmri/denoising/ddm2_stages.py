@@ -140,7 +140,9 @@ def from_others(
     Args:
         denoiser: The network Phi.
         batch: Of ``Slices`` without a first answer.
-        samples, seed, step: Unused, as nothing is drawn.
+        samples: Unused, as nothing is drawn.
+        seed: Unused.
+        step: Unused.
 
     Returns:
         (batch,), the mean square over the voxels inside.

@@ -198,26 +198,20 @@ def _directions(
     )
     after, shown = volumes["dwi_denoised"], inside & np.isin(np.arange(inside.shape[2]), planes)
     try:
-        tensors = [directions_of(data, shown, gradients) for data in (before, after.data)]
+        directions = [directions_of(data, shown, gradients) for data in (before, after.data)]
     except InputError as error:
         page.text(str(error))
         return
     first, second = (
-        Row(
-            label,
-            [
-                coloured(*maps)
-                for maps in zip(cut(one.fa, planes), cut(one.axis, planes), strict=True)
-            ],
-        )
-        for label, one in zip(("before", "after"), tensors, strict=True)
+        Row(label, list(map(coloured, cut(one.fa, planes), cut(one.axis, planes))))
+        for label, one in zip(("before", "after"), directions, strict=True)
     )
     page.flicker(first, second, "Colour-coded directions in the mask.")
     has_cones = CONES[0] in volumes
     drawn = (
-        Directions(volumes["direction"].data, tensors[1].fa, volumes["cone95"].data)
+        Directions(volumes["direction"].data, directions[1].fa, volumes["cone95"].data)
         if has_cones
-        else tensors[1]
+        else directions[1]
     )
     middle = sorted({planes[(k + 1) * len(planes) // (STICKS + 1)] for k in range(STICKS)})
     grids = zip(*(cut(map_, middle) for map_ in drawn.along(after.affine)), strict=True)
