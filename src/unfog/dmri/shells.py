@@ -169,6 +169,7 @@ def shells(gradients: GradientTable, order: int = ORDER, least: int | None = Non
         )
     parts = []
     for b, volumes in gradients.shells().items():
+        # As many independent directions as are needed.
         matrix = harmonics.design(torch.from_numpy(gradients.directions[volumes]), order)
         least = least or harmonics.count(order)
         if len(volumes) < least or int(torch.linalg.matrix_rank(matrix)) < least:
@@ -189,6 +190,7 @@ def same_shells(
     """
     pairs = []
     for b, volumes in at.shells().items():
+        # The measured shell nearest in b.
         k = int(np.argmin([abs(shell.b - b) for shell in measured]))
         if abs(measured[k].b - b) > SHELL_GAP:
             values = ", ".join(f"{shell.b:.0f}" for shell in measured)

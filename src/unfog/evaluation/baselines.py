@@ -141,6 +141,7 @@ def _unbiased(y: Array, sigma: float) -> Array:
 def _gaussian_denoised(images: Array, sigma: float) -> Iterator[Candidate]:
     """Candidates of non-local means and total variation for Gaussian noise."""
     restoration, _ = _skimage()
+    # Patch sizes and strengths of non-local means, then weights of total variation.
     for (patch, distance), strength in product(((3, 6), (5, 11)), (0.5, 0.6, 0.7, 0.8, 1.0)):
         options = {
             "patch_size": patch,
@@ -236,4 +237,5 @@ def _upsampled(
         for iteration in range(max(stops) + 1):
             if iteration in stops:
                 yield name, {"back-projections": iteration}, x[:, 0].numpy()
+            # Back-projection, x <- x + B(y - A x).
             x = x + enlarge(measured - average(x))

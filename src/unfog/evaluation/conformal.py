@@ -38,6 +38,7 @@ def conformal_scale(error: Tensor, std: Tensor, level: float = LEVEL) -> float:
     """
     if not 0 < level < 1:
         raise InputError(f"The level of an interval is between 0 and 1, got {level}.")
+    # The scores |x - mean| / std, and the place of the wanted one among them.
     scores = (
         (error.abs() / std.clamp(min=1e-6 * float(std.abs().max().clamp(min=1e-30))))
         .flatten()
@@ -50,6 +51,7 @@ def conformal_scale(error: Tensor, std: Tensor, level: float = LEVEL) -> float:
         )
     if not bool(scores.isfinite().all()):
         raise InputError("The errors and deviations of an interval must be finite.")
+    # The scores are still to be divided by z.
     z = torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))
     return float(scores.kthvalue(place).values / z)
 

@@ -100,6 +100,7 @@ def kid(a: Tensor, b: Tensor, block: int = 500, seed: int = 0) -> KID:
     x, y = _checked(a), _checked(b)
     if x.shape[1] != y.shape[1]:
         raise InputError(f"KID needs features of one width, got {x.shape[1]} and {y.shape[1]}.")
+    # Shuffled, disjoint blocks of both sets.
     size = min(block, len(x), len(y))
     blocks = min(len(x), len(y)) // size
     x, y = (
@@ -109,6 +110,7 @@ def kid(a: Tensor, b: Tensor, block: int = 500, seed: int = 0) -> KID:
     values = torch.stack(
         [polynomial_mmd(x[i : i + size], y[i : i + size]) for i in range(0, blocks * size, size)]
     )
+    # The standard error of their mean.
     error = float(values.std() / blocks**0.5) if blocks > 1 else float("nan")
     return KID(float(values.mean()), error, blocks)
 

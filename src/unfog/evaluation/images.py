@@ -81,6 +81,7 @@ def ssim_map(x: Tensor, truth: Tensor, value_range: float = 1.0) -> Tensor:
             f"{tuple(x.shape[2:])}."
         )
     c_1, c_2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
+    # Local means and covariances.
     m_x, m_y = _window(x), _window(truth)
     s_x, s_y, s_xy = (
         _window(x * x) - m_x**2,
@@ -138,11 +139,13 @@ def _window(x: Tensor) -> Tensor:
     """A local mean in the Gaussian window along each axis of space, mirrored at the border (d c b a
     | a b c d).
     """
+    # The normalised Gaussian weights.
     offsets = torch.arange(-RADIUS, RADIUS + 1, device=x.device, dtype=x.dtype)
     weights = torch.exp(-0.5 * (offsets / WIDTH) ** 2)
     weights = weights / weights.sum()
     for axis in range(2, x.ndim):
         size = x.shape[axis]
+        # Pixels of the mirrored image, and the weighted sum of each window.
         place = torch.arange(-RADIUS, size + RADIUS, device=x.device)
         place = torch.where(
             place < 0, -1 - place, torch.where(place >= size, 2 * size - 1 - place, place)

@@ -174,9 +174,11 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
             "tokens; this U-Net cannot be written so."
         )
     net: Any = unet
+    # The first block of each level tells its width, kind and attention.
     blocks = [level.stages[0].block for level in net.down]
     attentive = ["Attn" if len(level.stages[0].attentions) else "" for level in net.down]
     modulation = {AddBlock: "default", ScaleShiftBlock: "scale_shift"}[type(blocks[0])]
+    # The width of a head; None where attention has one head.
     heads = {
         m.norm.num_channels // m.heads
         for m in unet.modules()

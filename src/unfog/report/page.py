@@ -210,8 +210,8 @@ class Page:
             for r, row in enumerate(rows)
         )
         self._figure(
-            "<div "
-            f'class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>',
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>",
             caption,
         )
 
@@ -229,8 +229,8 @@ class Page:
         )
         body = "\n".join(self._body)
         return (
-            "<!doctype html>\n<html "
-            f'lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
+            f'<!doctype html>\n<html lang="en"><head>{head}</head>\n'
+            f"<body><main>\n{body}\n</main>\n{script}</body></html>\n"
         )
 
     def write(self, path: Path) -> Path:

@@ -38,6 +38,7 @@ def errors_to_truth(estimate: NDArray[Any], phantom: Phantom) -> ErrorsToTruth:
             f"The estimate is {estimate.shape} and the phantom {phantom.signal.shape}; compare "
             "like with like."
         )
+    # The signal, over the mask; FA, MD and direction, over white matter.
     error = 100 / phantom.b0 * (estimate - phantom.signal)[phantom.mask][:, ~phantom.gradients.b0]
     white = phantom.white[phantom.mask]
     truth, tensors = phantom.tensors(), fit_tensors(estimate[phantom.mask], phantom.gradients)

@@ -50,15 +50,16 @@ def signal_to_noise(
         f"{b:.0f}": volumes for b, volumes in gradients.shells().items()
     }
     least = np.finfo(np.float32).tiny
-    result = {}
+    by_shell = {}
     for name, volumes in shells.items():
         if len(volumes):
+            # The mean over the shell's volumes, and that over each level.
             mean = np.mean([signal[..., k][inside] for k in volumes], 0)
             ratios = (mean / np.maximum(level[inside], least) for level in (sigma, error))
-            result[name] = SignalToNoise(
+            by_shell[name] = SignalToNoise(
                 float(np.median(mean)), *(float(np.median(r)) for r in ratios)
             )
-    return result
+    return by_shell
 
 
 def residual_autocorrelation(
@@ -80,8 +81,8 @@ def residual_autocorrelation(
         The autocorrelation at lags 1 to 4 by axis, x, y and z, and the deviation of white noise's.
     """
     weighted = residual[..., ~gradients.b0]
-    noise = torch.from_numpy(weighted - weighted.mean(-1, keepdims=True))
-    rows = autocorrelation(noise, torch.from_numpy(inside), LAGS)
+    centred = torch.from_numpy(weighted - weighted.mean(-1, keepdims=True))
+    rows = autocorrelation(centred, torch.from_numpy(inside), LAGS)
     white = 1 / math.sqrt(max(1, int(inside.sum()) * weighted.shape[-1]))
     return {
         axis: [round(float(value), 4) for value in row]

@@ -159,9 +159,11 @@ def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
     axis = direction[tuple(where.T)]
     total, count = 0.0, 0
     for ahead in (REACH, -REACH):
+        # The voxel ahead, if it lies within the array.
         place = np.rint(where + ahead * axis).astype(int)
         within = ((place >= 0) & (place < fa.shape)).all(1)
         there = tuple(place[within].T)
+        # (v.v')^2, or 0 where it is not fibrous.
         total += float(
             ((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS)).sum()
         )

@@ -77,10 +77,12 @@ def smooth(values: Tensor, inside: Tensor) -> Tensor:
     except ImportError as error:
         raise MissingExtra("dmri", "scipy") from error
     weight = inside.numpy().astype(np.float64)
+    # Normalised convolution: smoothed values inside over the smoothed mask.
     share = gaussian_filter(weight, SPREAD, mode="constant")
     total = gaussian_filter(values.double().numpy() * weight, SPREAD, mode="constant")
     near = share > 1e-3
     mean = np.where(near, total / np.where(near, share, 1), 0)
+    # Where hardly any weight is near, the nearest average.
     nearest = distance_transform_edt(~near, return_distances=False, return_indices=True)
     return torch.from_numpy(mean[tuple(nearest)]).to(values.dtype)
 
@@ -110,6 +112,7 @@ def autocorrelation(x: Tensor, inside: Tensor, lags: int) -> Tensor:
     for axis in range(3):
         for lag in range(1, min(lags, x.shape[axis] - 1) + 1):
             a, b = x.narrow(axis, 0, x.shape[axis] - lag), x.narrow(axis, lag, x.shape[axis] - lag)
+            # Pairs of voxels that are both inside.
             both = inside.narrow(axis, 0, x.shape[axis] - lag) & inside.narrow(
                 axis, lag, x.shape[axis] - lag
             )

@@ -88,6 +88,7 @@ def measure(
             0 or no diffusion weighting, or a shell has too few directions.
     """
     y, level, inside = _checked(data, gradients, sigma, mask)
+    # On the prior's scale the median of b = 0 is 1.
     scale = (
         float(np.median(y[inside][:, torch.from_numpy(gradients.b0)].mean(1)))
         if bool(gradients.b0.any())

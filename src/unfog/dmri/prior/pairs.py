@@ -100,6 +100,7 @@ def _table(space: Space) -> GradientTable:
         bvals += [
             1000 * float(np.exp(low + (b + space.number(0.1, 0.9) / count) * (high - low)))
         ] * n
+        # Half a sphere of Fibonacci's directions, under a random orthogonal matrix.
         turn = torch.linalg.qr(space.normal(3, 3).double()).Q
         directions.append(harmonics.fibonacci(2 * n)[:n] @ turn)
     zeros = torch.zeros(len(bvals) - sum(map(len, directions)), 3, dtype=torch.float64)
@@ -175,6 +176,7 @@ class AfterLowRank(Dataset):
 
     def _crop(self, i: int) -> dict[str, Tensor]:
         pairs, source = self._scan(i % self.scans), generator(self.seed, "crop", i)
+        # A random crop, symmetry and shell.
         corner = torch.randint(self.around - self.side + 1, (3,), generator=source).tolist()
         x, y, z = (slice(start, start + self.side) for start in corner)
         turn = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=source))]

@@ -85,6 +85,7 @@ def make_phantom(
     """
     random, anatomy = np.random.default_rng(seed), anatomy or mni_anatomy()
     tissue, mask, shape = anatomy.tissue, anatomy.mask, anatomy.tissue.shape[:3]
+    # Fibres and lesions in the tissue, their signals, and the bias field.
     directions, weights = _families(anatomy.place, random)
     fractions = _fractions(tissue, weights, _lesions(shape, tissue[..., 0], lesions, random))
     signal = np.zeros((*shape, len(gradients)))
