@@ -1,15 +1,8 @@
-r"""Gradient tables: a b-value (s/mm^2) and, where there is diffusion weighting, a unit direction
-for every volume of a scan.
+r"""Gradient tables: the b-value of every volume of a scan and the direction of its diffusion
+weighting, and the text files of FSL and MRtrix that hold them.
 
-Directions are kept in world (scanner) axes, so that turning a volume leaves them as they are. FSL
-writes them along the voxel axes of its image, with the first axis reversed where the affine A has a
-positive determinant; hence
-
-    world = R diag(s, 1, 1) fsl,   R the rotation (or reflection) nearest to A,
-    s = -1 if det A > 0 else 1.
-
-MRtrix tables (four columns: x y z b) hold world directions as they are. A volume at or below ``B0``
-s/mm^2 has no direction.
+b-values are in s/mm^2. Directions are kept in world (scanner) axes, so that turning a volume leaves
+them as they are.
 """
 
 from __future__ import annotations
@@ -34,21 +27,24 @@ LAYOUTS = ("auto", "rows", "columns")
 
 @dataclass(frozen=True)
 class GradientTable:
-    """``bvals`` (n,) in s/mm^2 and ``directions`` (n, 3), unit vectors in world axes, zero where
-    ``bvals`` <= 50.
+    """A b-value and a unit direction for each volume of a scan.
 
-    ``InputError`` for what no scanner makes: negative or non-finite b-values, and volumes with
-    diffusion weighting whose vector is missing, non-finite or not of unit length.
+    Args:
+        bvals: (n,), in s/mm^2.
+        directions: (n, 3), unit vectors in world axes; a volume with b <= 50 has none, and its row
+            becomes 0.
+
+    Raises:
+        InputError: The shapes do not match, a b-value is negative or not finite, or a volume with
+            diffusion weighting has a vector that is missing, not finite or not of unit length.
     """
 
     bvals: Array
     directions: Array
 
     def __post_init__(self) -> None:
-        bvals, directions = (
-            np.asarray(self.bvals, np.float64),
-            np.asarray(self.directions, np.float64),
-        )
+        bvals = np.asarray(self.bvals, np.float64)
+        directions = np.asarray(self.directions, np.float64)
         if bvals.ndim != 1 or directions.shape != (len(bvals), 3) or not len(bvals):
             raise InputError(
                 f"A gradient table has n b-values and n x 3 directions, not {bvals.shape} and "
@@ -71,31 +67,28 @@ class GradientTable:
         return np.asarray(self.bvals <= B0)
 
     def along(self, affine: Array) -> GradientTable:
-        """The table with its directions along the voxel axes of a volume with ``affine`` (4, 4):
-        what a grid of voxels goes with.
-        """
+        """The table with its directions along the voxel axes of a volume with ``affine`` (4, 4)."""
         return GradientTable(self.bvals, self.directions @ world_of_voxels(affine))
 
     def shells(self) -> dict[float, NDArray[np.int64]]:
-        """The volumes of each shell by its mean b-value, b0 aside; b-values closer than 80 s/mm^2
-        to a neighbour are of one shell.
+        """The volumes of each shell, as indices, by the shell's mean b-value; volumes at b = 0 are
+        in none.
+
+        Sorted b-values belong to one shell while neighbours are within 80 s/mm^2 of each other.
         """
         weighted = np.flatnonzero(~self.b0)
         order = weighted[np.argsort(self.bvals[weighted], kind="stable")]
-        parts = (
-            np.split(order, np.flatnonzero(np.diff(self.bvals[order]) > SHELL_GAP) + 1)
-            if len(order)
-            else []
-        )
+        cuts = np.flatnonzero(np.diff(self.bvals[order]) > SHELL_GAP) + 1
+        parts = np.split(order, cuts) if len(order) else []
         return {float(self.bvals[part].mean()): np.sort(part) for part in parts}
 
 
 def as_table(gradients: Any, affine: Array | None = None) -> GradientTable:
-    """``gradients`` as a ``GradientTable``: one as it is, or DIPY's, which keeps the vectors of an
-    FSL file as they are.
+    """``gradients`` of unfog or of DIPY, which keeps the vectors of an FSL file as they are, as a
+    ``GradientTable``.
 
-    With the volume's ``affine`` those are turned into world axes; without it they stay along its
-    voxels, which is all the same to whatever needs no place in the world.
+    With the volume's ``affine`` (4, 4) DIPY's vectors are turned into world axes; without it they
+    stay along the voxel axes, which serves where no place in the world matters.
     """
     if isinstance(gradients, GradientTable):
         return gradients
@@ -110,29 +103,37 @@ def as_table(gradients: Any, affine: Array | None = None) -> GradientTable:
 
 
 def well_spread(directions: Array, count: int) -> NDArray[np.int64]:
-    """The numbers of ``count`` of the unit axes (n, 3), taken one by one where the others repel
-    least (Jones et al. 1999).
+    """The numbers of ``count`` well spread axes among unit vectors (n, 3), sorted: one after the
+    other, the axis of least energy 1 / |u - v| + 1 / |u + v| to those taken before (Jones et al.
+    1999).
     """
-    chosen = [0]
-    while len(chosen) < count:
-        dots = np.clip(np.abs(directions @ directions[chosen].T), 0, 1)
+    axes = [0]
+    while len(axes) < count:
+        # |u - v|^2 = 2 - 2 u.v, and |u + v|^2 = 2 + 2 u.v.
+        dots = np.clip(np.abs(directions @ directions[axes].T), 0, 1)
         energy = (1 / np.sqrt(2 - 2 * dots + 1e-9) + 1 / np.sqrt(2 + 2 * dots)).sum(1)
-        energy[chosen] = np.inf
-        chosen.append(int(energy.argmin()))
-    return np.sort(chosen)
+        energy[axes] = np.inf
+        axes.append(int(energy.argmin()))
+    return np.sort(axes)
 
 
 def fsl_to_world(affine: Array) -> Array:
-    """The orthogonal matrix (3, 3) that takes FSL's vectors of a volume with ``affine`` (4, 4) into
-    world axes.
+    """The orthogonal matrix (3, 3) from FSL's vectors of a volume with ``affine`` A (4, 4) to world
+    axes.
+
+    FSL's are along the voxel axes, the first axis reversed where A has a positive determinant:
+
+        world = R diag(s, 1, 1) fsl,   s = -1 if det A > 0 else 1,
+
+    R the rotation (or reflection) nearest to A (``world_of_voxels``).
     """
     sign = -1.0 if np.linalg.det(affine[:3, :3]) > 0 else 1.0
     return world_of_voxels(affine) @ np.diag([sign, 1, 1])
 
 
 def world_of_voxels(affine: Array) -> Array:
-    """R (3, 3), the orthogonal matrix nearest to the voxel axes of ``affine``: it takes directions
-    along them into world axes.
+    """R (3, 3), the orthogonal matrix nearest to the axes of ``affine`` (4, 4): from voxel to world
+    axes.
     """
     u, _, vt = np.linalg.svd(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     return np.asarray(u @ vt)
@@ -145,10 +146,21 @@ def read_fsl(
     volumes: int | None = None,
     layout: str = "auto",
 ) -> GradientTable:
-    """FSL's two text files for a scan with ``affine`` (4, 4) and so many ``volumes``.
+    """Read FSL's two text files.
 
-    ``layout`` says how vectors lie in the file: "rows" (3 rows, FSL's own), "columns" (3 columns)
-    or "auto", which can tell unless there are exactly three.
+    Args:
+        bvals: The file of b-values, one row or one column.
+        bvecs: The file of vectors.
+        affine: (4, 4), of the scan.
+        volumes: The number of volumes of the scan, to check the files against.
+        layout: How vectors lie in the file: "rows" (3 rows, FSL's own), "columns" (3 columns) or
+            "auto", which can tell unless there are exactly three.
+
+    Returns:
+        The table, in world axes.
+
+    Raises:
+        InputError: A file cannot be read, or the two do not describe one scan of so many volumes.
     """
     values, vectors = _numbers(Path(bvals)), _numbers(Path(bvecs))
     if 1 not in values.shape:
@@ -168,8 +180,9 @@ def read_fsl(
 
 
 def read_mrtrix(path: str | Path, volumes: int | None = None) -> GradientTable:
-    """An MRtrix table: a row of x y z b for each of so many ``volumes``; lines that begin with #
-    are comments.
+    """Read an MRtrix table: a row of x y z b for each volume, in world axes; # begins a comment.
+
+    ``volumes`` is the number of volumes of the scan, to check the file against.
     """
     table = _numbers(Path(path))
     if table.shape[1] != 4:
@@ -181,20 +194,26 @@ def read_mrtrix(path: str | Path, volumes: int | None = None) -> GradientTable:
 
 
 def write_fsl(table: GradientTable, bvals: str | Path, bvecs: str | Path, affine: Array) -> None:
-    """FSL's two files, in rows, for a volume with ``affine`` (4, 4)."""
+    """Write FSL's two text files, in rows.
+
+    Args:
+        table: The table to write.
+        bvals: The file of b-values.
+        bvecs: The file of vectors.
+        affine: (4, 4), of the volume that they go with.
+    """
     write_bytes(bvals, _text(table.bvals[None]))
     write_bytes(bvecs, _text((table.directions @ fsl_to_world(affine)).T))
 
 
 def write_mrtrix(table: GradientTable, path: str | Path) -> None:
-    """An MRtrix table, a row of x y z b a volume."""
+    """Write an MRtrix table: a row of x y z b for each volume."""
     write_bytes(path, _text(np.concatenate([table.directions, table.bvals[:, None]], 1)))
 
 
 def _text(rows: Array) -> bytes:
-    return "".join(
-        " ".join(f"{value + 0.0:.10g}" for value in row) + "\n" for row in rows
-    ).encode()  # + 0.0 turns -0 into 0
+    """Rows of numbers as text; + 0.0 turns -0 into 0."""
+    return "".join(" ".join(f"{value + 0.0:.10g}" for value in row) + "\n" for row in rows).encode()
 
 
 def _numbers(path: Path) -> Array:
@@ -220,7 +239,7 @@ def _numbers(path: Path) -> Array:
 
 
 def _laid_out(path: Path, vectors: Array, layout: str) -> Array:
-    """(n, 3) from either layout."""
+    """Vectors (n, 3) from either layout of a file."""
     if layout not in LAYOUTS:
         raise InputError(f"The layout of vectors is one of {', '.join(LAYOUTS)}, not {layout!r}.")
     rows, columns = vectors.shape[0] == 3, vectors.shape[1] == 3
@@ -246,7 +265,7 @@ def _check_count(path: Path, count: int, volumes: int | None) -> None:
 
 
 def _named(path: Path, bvals: Array, vectors: Array) -> GradientTable:
-    """The table, or its error with the file's name in front."""
+    """The table of a file; its errors begin with the file's name."""
     try:
         return GradientTable(bvals, vectors)
     except InputError as error:
@@ -254,6 +273,7 @@ def _named(path: Path, bvals: Array, vectors: Array) -> GradientTable:
 
 
 def _check_bvals(bvals: Array) -> None:
+    """`InputError` for a b-value that is negative or not finite."""
     bad = ~np.isfinite(bvals) | (bvals < 0)
     if bad.any():
         k = int(bad.argmax())
@@ -264,19 +284,14 @@ def _check_bvals(bvals: Array) -> None:
 
 
 def _unit(bvals: Array, vectors: Array) -> Array:
-    """Vectors of exactly unit length; that of a b0 means nothing, whatever it is, and is 0."""
+    """Vectors scaled to unit length; those of volumes at b = 0 become 0."""
     weighted = bvals > B0
     length = np.linalg.norm(vectors, axis=1)
     bad = weighted & ~(np.abs(length - 1) <= UNIT)
     if bad.any():
         k = int(bad.argmax())
-        shape = (
-            "non-finite"
-            if not np.isfinite(length[k])
-            else "zero"
-            if length[k] == 0
-            else f"of length {length[k]:.4g}"
-        )
+        shape = "zero" if length[k] == 0 else f"of length {length[k]:.4g}"
+        shape = shape if np.isfinite(length[k]) else "non-finite"
         raise InputError(
             f"Volume {k} (b = {bvals[k]:g}) has a vector that is {shape}; directions are unit "
             "vectors, so correct the table."

@@ -1,22 +1,7 @@
-r"""Real spherical harmonics of even order: an antipodally symmetric function on the sphere is f(u)
-= sum_lm c_lm Y_lm(u).
+r"""Real spherical harmonics of even order, and rotations of functions given by them.
 
-    Y_l^m(u) = (-1)^m N_lm Q_lm(z) (x + i y)^m,   Q_lm = d^m P_l / dz^m,
-    N_lm^2 = (2l + 1) / (4 pi) (l - m)! / (l + m)!
-
-for m >= 0; the real bases take its real or imaginary part. They differ in where the sines stand, in
-sign and in norm:
-
-    descoteaux07          sqrt(2) Re Y_l^m at m < 0,     sqrt(2) Im Y_l^m at m > 0
-    (Descoteaux et al. 2007)
-    descoteaux07-legacy   sqrt(2) Re Y_l^|m| at m < 0,   sqrt(2) Im Y_l^m at m > 0
-    (DIPY's default)
-    tournier07, mrtrix3   sqrt(2) Im Y_l^|m| at m < 0,   sqrt(2) Re Y_l^m at m > 0
-    (Tournier et al. 2007, 2019)
-    tournier07-legacy     the same without sqrt(2)                                    (MRtrix 0.2)
-
-Coefficients are ordered by l = 0, 2, .., and m = -l .. l within each: (order + 1)(order + 2) / 2
-numbers.
+An antipodally symmetric function on the sphere is f(u) = sum_lm c_lm Y_lm(u), with coefficients
+ordered by l = 0, 2, .., and by m = -l .. l within each l: (order + 1)(order + 2) / 2 numbers.
 """
 
 from __future__ import annotations
@@ -35,8 +20,23 @@ from unfog.errors import InputError
 
 @dataclass(frozen=True)
 class Basis:
-    """How a real basis is made of the complex one: the sign of m where sines stand, whether m < 0
-    has (-1)^m, the norm of m != 0.
+    """How a real basis is made of the complex harmonics
+
+        Y_l^m(u) = (-1)^m N_lm Q_lm(z) (x + i y)^m,   Q_lm = d^m P_l / dz^m,
+        N_lm^2 = (2l + 1) / (4 pi) (l - m)! / (l + m)!
+
+    for m >= 0, of which a real basis takes the real or the imaginary part:
+
+        descoteaux07          sqrt(2) Re Y_l^m   at m < 0,   sqrt(2) Im Y_l^m at m > 0
+        descoteaux07-legacy   sqrt(2) Re Y_l^|m| at m < 0,   sqrt(2) Im Y_l^m at m > 0
+        tournier07, mrtrix3   sqrt(2) Im Y_l^|m| at m < 0,   sqrt(2) Re Y_l^m at m > 0
+        tournier07-legacy             Im Y_l^|m| at m < 0,           Re Y_l^m at m > 0
+
+    (Descoteaux et al. 2007; the legacy form is DIPY's default. Tournier et al. 2007, 2019; the
+    legacy form is MRtrix 0.2's.)
+
+    ``sines`` is the sign of m where the imaginary part stands; ``alternates``, whether m < 0 has
+    another factor (-1)^m; ``norm``, the factor of m != 0.
     """
 
     sines: int
@@ -55,7 +55,7 @@ OWN = "tournier07"  # the basis of everything in unfog that does not say otherwi
 
 
 def count(order: int) -> int:
-    """The number of coefficients up to an even ``order``."""
+    """The number of coefficients up to an even ``order``; `InputError` for an odd one."""
     if order < 0 or order % 2:
         raise InputError(
             f"The order of an antipodally symmetric function is even and at least 0, not {order}."
@@ -64,7 +64,7 @@ def count(order: int) -> int:
 
 
 def indices(order: int) -> list[tuple[int, int]]:
-    """(l, m) of each coefficient."""
+    """(l, m) of each coefficient, in order."""
     count(order)
     return [(degree, m) for degree in range(0, order + 1, 2) for m in range(-degree, degree + 1)]
 
@@ -75,20 +75,33 @@ def degrees(order: int) -> Tensor:
 
 
 def design(directions: Tensor, order: int, basis: str = OWN) -> Tensor:
-    """Y_lm(u) as a matrix (N, count), float64, for unit ``directions`` (N, 3)."""
+    """The design matrix of a spherical-harmonic fit: Y_lm(u) for each direction and coefficient.
+
+    Args:
+        directions: (N, 3), unit vectors.
+        order: Highest l, even.
+        basis: A name in ``BASES``, which see ``Basis`` for.
+
+    Returns:
+        (N, count), float64.
+
+    Raises:
+        InputError: No such basis, an odd order, or directions that are not unit vectors.
+    """
     u = unit(directions)
     if basis not in BASES:
         raise unknown("spherical-harmonic basis", basis, BASES)
-    chosen, powers, columns = BASES[basis], torch.complex(u[:, 0], u[:, 1]), []
+    convention, powers, columns = BASES[basis], torch.complex(u[:, 0], u[:, 1]), []
     for degree, m in indices(order):
         size = abs(m)
+        # The real or imaginary part of (x + i y)^|m|.
         complex_part = powers**size
-        part = complex_part.imag if m * chosen.sines > 0 else complex_part.real
+        part = complex_part.imag if m * convention.sines > 0 else complex_part.real
         # (-1)^m of Y_l^m, twice where m < 0 has its own
-        sign = (-1) ** size if not (chosen.alternates and m < 0) else 1
+        sign = (-1) ** size if not (convention.alternates and m < 0) else 1
         columns.append(
             sign
-            * (chosen.norm if m else 1.0)
+            * (convention.norm if m else 1.0)
             * _normalised(degree, size)
             * _legendre_derivative(degree, size, u[:, 2])
             * part
@@ -113,14 +126,17 @@ def unit(directions: Tensor) -> Tensor:
 
 
 def _normalised(degree: int, m: int) -> float:
+    """N_lm."""
     return math.sqrt(
         (2 * degree + 1) / (4 * math.pi) * math.factorial(degree - m) / math.factorial(degree + m)
     )
 
 
 def _legendre_derivative(degree: int, m: int, z: Tensor) -> Tensor:
-    """The m-th derivative of P_degree, by (n - m + 1) Q_(n+1) = (2n + 1) z Q_n - (n + m) Q_(n-1)
-    from Q_m = (2m - 1)!!.
+    """Q_lm(z), the m-th derivative of the Legendre polynomial P_l, l = ``degree``, by the
+    recurrence
+
+        (n - m + 1) Q_(n+1) = (2n + 1) z Q_n - (n + m) Q_(n-1),   Q_m = (2m - 1)!!.
     """
     before, now = torch.zeros_like(z), torch.full_like(z, math.prod(range(1, 2 * m, 2)))
     for n in range(m, degree):
@@ -129,8 +145,11 @@ def _legendre_derivative(degree: int, m: int, z: Tensor) -> Tensor:
 
 
 def fit(signals: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Least-squares coefficients (..., count) of ``signals`` (..., N), and their covariance (count,
-    count) for noise of variance 1.
+    """Least-squares coefficients c = (B^T B)^-1 B^T s of ``signals`` (..., N), ``matrix`` B (N,
+    count).
+
+    Returns the coefficients (..., count), and their covariance (B^T B)^-1 (count, count) for noise
+    of variance 1. Raises `InputError` where B has fewer than ``count`` independent rows.
     """
     rows, columns = matrix.shape
     if rows < columns or int(torch.linalg.matrix_rank(matrix)) < columns:
@@ -143,10 +162,22 @@ def fit(signals: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def rotation(turn: Tensor, order: int, basis: str = OWN) -> Tensor:
-    """The matrix D (count, count) that takes the coefficients of f(u) to those of f(turn^-1 u), for
-    an orthogonal ``turn`` (3, 3).
+    """The matrix D that takes the coefficients of f(u) to those of f(turn^-1 u): Wigner's, for a
+    real basis.
 
-    Exact: rotations map each order onto itself, so a fit on enough directions has no remainder.
+    Rotations map each order onto itself, so a least-squares fit to the turned harmonics at enough
+    directions is exact.
+
+    Args:
+        turn: (3, 3), orthogonal.
+        order: Highest l, even.
+        basis: A name in ``BASES``.
+
+    Returns:
+        (count, count), float64.
+
+    Raises:
+        InputError: ``turn`` is not orthogonal, or the order is odd.
     """
     turn = torch.as_tensor(turn, dtype=torch.float64)
     if turn.shape != (3, 3) or not bool(
@@ -157,12 +188,13 @@ def rotation(turn: Tensor, order: int, basis: str = OWN) -> Tensor:
     matrix = torch.linalg.lstsq(
         design(sphere, order, basis), design(sphere @ turn, order, basis)
     ).solution
-    own = degrees(order)
-    return torch.where(own[:, None] == own, matrix, 0.0)
+    degree = degrees(order)
+    # Rounding leaves small entries between orders, which are exactly 0.
+    return torch.where(degree[:, None] == degree, matrix, 0.0)
 
 
 def fibonacci(n: int) -> Tensor:
-    """``n`` directions spread evenly over the sphere along a spiral, (n, 3) float64."""
+    """``n`` directions spread evenly over the sphere along Fibonacci's spiral, (n, 3) float64."""
     i = torch.arange(n, dtype=torch.float64) + 0.5
     z, angle = 1 - 2 * i / n, math.pi * (1 + math.sqrt(5)) * i
     s = (1 - z**2).sqrt()
@@ -170,8 +202,8 @@ def fibonacci(n: int) -> Tensor:
 
 
 def octahedral() -> list[Tensor]:
-    """The 48 symmetries of the cube, as orthogonal matrices (3, 3) with entries 0, 1 and -1: exact
-    on a voxel grid.
+    """The 48 symmetries of the cube, orthogonal matrices (3, 3) with entries 0, 1 and -1, which map
+    a voxel grid exactly onto itself.
     """
     eye = torch.eye(3, dtype=torch.float64)
     return [
@@ -182,8 +214,8 @@ def octahedral() -> list[Tensor]:
 
 
 def turn_volume(x: Tensor, turn: Tensor) -> Tensor:
-    """A volume (..., X, Y, Z) turned about its centre by one of the ``octahedral`` symmetries: the
-    voxel at p moves to turn p.
+    """A volume (..., X, Y, Z) turned about its centre by ``turn`` (3, 3), one of the ``octahedral``
+    symmetries: the voxel at p moves to turn p.
     """
     source = [int(row.abs().argmax()) for row in turn]  # the old axis that becomes each new one
     moved = x.movedim([axis - 3 for axis in source], [-3, -2, -1])

@@ -1,4 +1,4 @@
-"""Masks of voxels: where to work."""
+"""Masks of voxels: the head in a diffusion scan."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from unfog.dmri.gradients import GradientTable
 from unfog.errors import MissingExtra
 from unfog.files.nifti import Volume
 
-AIR = 0.3  # of the head's signal: air is darker
-# signal at b = 0 over that with weighting: what moves less than water at 0.2e-3 mm^2/s is air
+AIR = 0.3  # the largest signal of air, as a share of the head's
+# the largest ratio in air of the signal at b = 0 to that with diffusion weighting: tissue, where
+# water diffuses faster than 0.2e-3 mm^2/s, has a larger one
 STILL = 1.25
 
 
 def voxels_inside(mask: NDArray[Any] | None, space: Sequence[int]) -> NDArray[np.bool_]:
-    """``space`` bool: where ``mask`` is above 0, or everywhere without one."""
+    """A mask as bool, shaped as ``space``: where ``mask`` is above 0, or everywhere without one."""
     return np.ones(tuple(space), bool) if mask is None else np.asarray(mask) > 0
 
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
-    """The head by DIPY's median Otsu on the volumes without diffusion weighting, or on all where
-    there are none.
+    """The head, (X, Y, Z) bool: DIPY's median Otsu on the mean of the volumes at b = 0, or of all
+    volumes where there are none.
 
-    Everything, where what that leaves out is not as dark as air, or is darker with diffusion
-    weighting, which air is not: a crop inside a head has no air, and Otsu would part its fluid from
-    its tissue.
+    Everything, where what Otsu leaves out is not air: not dark, or darker with diffusion weighting,
+    which air is not. A crop inside a head has no air, and Otsu would part its fluid from its
+    tissue.
     """
     try:
         from dipy.segment.mask import median_otsu
@@ -42,6 +43,7 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
     if not inside.any() or inside.all():
         return everything
+    # Air is dark, and no darker with diffusion weighting.
     outside = np.median(mean[~inside])
     dark, still = (
         outside < AIR * np.median(mean[inside]),

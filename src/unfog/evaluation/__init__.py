@@ -1,1 +1,1 @@
-
+"""Measures of samples and restorations: likelihoods, distances, spectra, coverage, baselines."""

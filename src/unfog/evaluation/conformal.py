@@ -1,16 +1,8 @@
-r"""Conformal scaling of intervals (Papadopoulos et al. 2002; Angelopoulos et al. 2022): the factor
-on a standard deviation with which
+r"""Factors on standard deviations with which intervals hold: conformal, from held-out errors, and
+Student's, without them.
 
-    |x - mean| <= factor z std,     z the normal quantile of (1 + level) / 2,
-
-holds for a share ``level`` of values as exchangeable with the held-out ones: the ceil((n + 1)
-level)-th smallest of the n scores |x - mean| / (z std). Pixels of one image err together, so what
-counts as n is nearer to the number of images.
-
-Without held-out values the factor of few draws is Student's: mean and std of K draws of a true,
-normal posterior predict one more with
-
-    factor = t_(K-1) sqrt(1 + 1 / K) / z        (1.22 for 8 draws at 90 %).
+An interval |x - mean| <= factor z std is to hold for a share ``level`` of values, z the normal
+quantile of (1 + level) / 2.
 """
 
 from __future__ import annotations
@@ -26,9 +18,27 @@ LEVEL = 0.9
 
 
 def conformal_scale(error: Tensor, std: Tensor, level: float = LEVEL) -> float:
-    """``error`` x - mean and ``std`` of held-out values, shaped alike; the factor."""
+    """The conformal factor (Papadopoulos et al. 2002; Angelopoulos et al. 2022): the ceil((n + 1)
+    level)-th smallest of the n scores |x - mean| / (z std).
+
+    It holds for values as exchangeable with the held-out ones. Pixels of one image err together, so
+    what counts as n is nearer to the number of images.
+
+    Args:
+        error: x - mean of held-out values, any shape.
+        std: Their standard deviations, of the same shape.
+        level: The share of values that the interval holds.
+
+    Returns:
+        The factor.
+
+    Raises:
+        InputError: The level is not between 0 and 1, there are too few values for it, or they are
+            not finite.
+    """
     if not 0 < level < 1:
         raise InputError(f"The level of an interval is between 0 and 1, got {level}.")
+    # The scores |x - mean| / std, and the place of the wanted one among them.
     scores = (
         (error.abs() / std.clamp(min=1e-6 * float(std.abs().max().clamp(min=1e-30))))
         .flatten()
@@ -41,17 +51,23 @@ def conformal_scale(error: Tensor, std: Tensor, level: float = LEVEL) -> float:
         )
     if not bool(scores.isfinite().all()):
         raise InputError("The errors and deviations of an interval must be finite.")
+    # The scores are still to be divided by z.
     z = torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))
     return float(scores.kthvalue(place).values / z)
 
 
 def student_scale(draws: int, level: float = LEVEL) -> float:
-    """Student's factor for the mean and the standard deviation of ``draws``; t by Fisher's series,
-    to a thousandth from 5 draws on.
+    """Student's factor for the mean and the standard deviation of K ``draws`` of a true, normal
+    posterior, which predict one more with
+
+        factor = t_(K-1) sqrt(1 + 1 / K) / z        (1.22 for 8 draws at 90 %),
+
+    t by Fisher's series, to a thousandth from 5 draws on. Raises `InputError` below 2 draws.
     """
     if draws < 2:
         raise InputError(f"The spread of samples needs at least 2 of them, got {draws}.")
     z, n = float(torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))), draws - 1
+    # Fisher's series of Student's quantile in 1 / n, n the degrees of freedom.
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,

@@ -1,14 +1,4 @@
-r"""Distances between two sets of features, and the report that makes them readable.
-
-    Frechet^2 = |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2})
-    (Dowson & Landau 1982; Heusel et al. 2017)
-    KID       = E k(x, x') + E k(y, y') - 2 E k(x, y),  k = (x.y / d + 1)^3  (Binkowski et al. 2018;
-              Zaremba et al. 2013)
-
-The Frechet distance of n samples is biased upwards by about 1/n, so a report carries n and the
-distance of real images from other real images: the floor. KID is unbiased, and below zero half the
-time when the sets agree.
-"""
+r"""Distances between two sets of features, and the comparison that makes them readable."""
 
 from __future__ import annotations
 
@@ -30,8 +20,9 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """The (squared) Frechet distance between Gaussians fitted to features (n, d) and (m, d), in
-    features squared.
+    """The (squared) Frechet distance between Gaussians fitted to features (n, d) and (m, d).
+
+    It is in squared units of features. For n samples it is biased upwards by about 1 / n.
     """
     return frechet_distance_of_moments(*moments(a), *moments(b))
 
@@ -39,10 +30,25 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 def frechet_distance_of_moments(
     mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor
 ) -> float:
-    """The (squared) Frechet distance between two Gaussians, means (d,) and covariances (d, d).
+    """The (squared) Frechet distance between two Gaussians (Dowson & Landau 1982; Heusel et al.
+    2017),
 
-    tr (C_a C_b)^{1/2} is the sum of the singular values of L_a^T L_b with C = L L^T: real and
+        |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2}).
+
+    tr (C_1 C_2)^{1/2} is the sum of the singular values of L_1^T L_2 with C = L L^T: real and
     stable where C is singular.
+
+    Args:
+        mean_a: (d,).
+        cov_a: (d, d).
+        mean_b: (d,).
+        cov_b: (d, d).
+
+    Returns:
+        The squared distance, 0 or more.
+
+    Raises:
+        InputError: The shapes do not match.
     """
     shapes = [tuple(v.shape) for v in (mean_a, cov_a, mean_b, cov_b)]
     d = len(mean_a)
@@ -65,8 +71,9 @@ def _factor(cov: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class KID:
-    """A kernel inception distance: the mean over ``blocks`` and its standard error (nan for one
-    block).
+    """A kernel inception distance: ``value``, its mean over ``blocks``, and ``error``, the standard
+    error of that (nan for one block). It is unbiased, and below zero half the time when the sets
+    agree.
     """
 
     value: float
@@ -75,12 +82,25 @@ class KID:
 
 
 def kid(a: Tensor, b: Tensor, block: int = 500, seed: int = 0) -> KID:
-    """KID between features (n, d) and (m, d), in shuffled disjoint blocks of ``block`` (the smaller
-    set, if it is smaller).
+    """The kernel inception distance (Binkowski et al. 2018), a mean over shuffled disjoint blocks,
+    whose spread gives its standard error (Zaremba et al. 2013).
+
+    Args:
+        a: (n, d), features.
+        b: (m, d), features.
+        block: Samples of each set in a block; the size of the smaller set, if that is smaller.
+        seed: Of the shuffling.
+
+    Returns:
+        The distance with its error.
+
+    Raises:
+        InputError: The features are not of one width, or fewer than 2.
     """
     x, y = _checked(a), _checked(b)
     if x.shape[1] != y.shape[1]:
         raise InputError(f"KID needs features of one width, got {x.shape[1]} and {y.shape[1]}.")
+    # Shuffled, disjoint blocks of both sets.
     size = min(block, len(x), len(y))
     blocks = min(len(x), len(y)) // size
     x, y = (
@@ -90,13 +110,15 @@ def kid(a: Tensor, b: Tensor, block: int = 500, seed: int = 0) -> KID:
     values = torch.stack(
         [polynomial_mmd(x[i : i + size], y[i : i + size]) for i in range(0, blocks * size, size)]
     )
+    # The standard error of their mean.
     error = float(values.std() / blocks**0.5) if blocks > 1 else float("nan")
     return KID(float(values.mean()), error, blocks)
 
 
 def polynomial_mmd(x: Tensor, y: Tensor) -> Tensor:
-    """The unbiased squared MMD, a scalar, of x (n, d) and y (m, d) with the kernel (x.y / d +
-    1)^3.
+    """The unbiased squared maximum mean discrepancy of x (n, d) and y (m, d), a scalar,
+
+    E k(x, x') + E k(y, y') - 2 E k(x, y),   k = (x.y / d + 1)^3.
     """
 
     def kernel(p: Tensor, q: Tensor) -> Tensor:
@@ -110,6 +132,7 @@ def polynomial_mmd(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _checked(features: Tensor) -> Tensor:
+    """Features (n, d) as float64; `InputError` for others or fewer than 2."""
     if features.ndim != 2 or len(features) < 2:
         raise InputError(
             f"Features must be (n, d) with n of 2 or more, got {tuple(features.shape)}."
@@ -119,7 +142,9 @@ def _checked(features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Generated against real, with what real against real gives at the same number of images."""
+    """Distances of generated from real, and of real from real at the same number of images: the
+    floor, as distances of finite sets are not 0.
+    """
 
     n: int
     n_reference: int
@@ -130,10 +155,21 @@ class Comparison:
 
 
 def compare(generated: Tensor, reference: Tensor, real: Tensor) -> Comparison:
-    """Distances of ``generated`` from ``reference``, and of other ``real`` from it: features (n,
-    d), (m, d) and (n, d).
+    """Distances of generated images from a reference, and of other real images from it.
 
-    The floor means something only at the same n, so ``real`` must be as many as ``generated``.
+    The Frechet distance of n samples is biased by about 1 / n, so the floor means something only at
+    the same n.
+
+    Args:
+        generated: (n, d), features.
+        reference: (m, d), of real images.
+        real: (n, d), of other real images.
+
+    Returns:
+        The distances and their floors.
+
+    Raises:
+        InputError: There are not as many real images as generated ones.
     """
     if len(real) != len(generated):
         raise InputError(

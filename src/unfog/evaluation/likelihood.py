@@ -1,13 +1,5 @@
 r"""Exact likelihood by the probability-flow ODE, and bits per dimension (Song et al. 2021, section
 4.3).
-
-    log p(x_0) = log N(u; 0, k^2) at the noisiest level k + the integral of the flow's divergence up
-    to it,    u = x / alpha.
-
-On data in bins of width ``quantum`` in natural units, made continuous by uniform noise within the
-bin (Theis et al. 2016), the density gives an upper bound of the code length of the bin,
-
-    bits / dim = -(log p(encode(x)) / d + log(encode's slope * quantum)) / log 2.
 """
 
 from __future__ import annotations
@@ -36,11 +28,27 @@ def log_likelihood(
     tolerance: float = 1e-5,
     condition: Condition | None = None,
 ) -> Tensor:
-    """log p of x (batch, channels, *space) on the model's scale, in nats, (batch,).
+    """The log-likelihood of data by the probability-flow ODE (Song et al. 2021, section 4.3),
 
-    ``x`` is taken as data at the noise level ``cleanest``, which must be small against the detail
-    of the density; at ``noisiest``, by default the process's last level, the data must be lost in
-    the noise.
+        log p(x_0) = log N(u; 0, k^2) + the integral of the flow's divergence up to level k,
+
+    with u = x / alpha at the noisiest level k.
+
+    Args:
+        denoiser: The model.
+        x: (batch, channels, *space), on the model's scale.
+        trace: How the divergence is calculated or estimated.
+        cleanest: The noise level that x is taken to be at; small against the detail of the density.
+        noisiest: The level at which the data are lost in the noise; the process's last unless
+            given.
+        tolerance: Of the ODE's solver.
+        condition: For the denoiser.
+
+    Returns:
+        In nats, (batch,).
+
+    Raises:
+        InputError: The levels are not 0 < cleanest < noisiest < infinity.
     """
     last = (
         float(denoiser.process.noise_level(torch.ones((), dtype=torch.float64)))
@@ -55,6 +63,7 @@ def log_likelihood(
     levels = torch.tensor([cleanest, last], dtype=torch.float64)
     u, gained = with_density(denoiser, x, levels, trace, tolerance=tolerance, condition=condition)
     d = x[0].numel()
+    # log N(u; 0, k^2).
     ended = -0.5 * sum_per_sample(u**2) / last**2 - d * (
         math.log(last) + 0.5 * math.log(2 * math.pi)
     )
@@ -62,8 +71,20 @@ def log_likelihood(
 
 
 def bits_per_dim(log_p: Tensor, dimensions: int, codec: Codec, quantum: float = 1.0) -> Tensor:
-    """Nats on the model's scale (batch,) to bits per dimension of data in bins of ``quantum``; 1 /
-    255 where 255 is stored as 1.
+    """Bits per dimension of data in bins of width ``quantum``: with data made continuous by uniform
+    noise within the bin (Theis et al. 2016), the density bounds the code length of the bin from
+    above,
+
+        bits / dim = -(log p(encode(x)) / d + log(encode's slope * quantum)) / log 2.
+
+    Args:
+        log_p: (batch,), in nats on the model's scale.
+        dimensions: d, the numbers in a sample.
+        codec: From natural units to the model's scale.
+        quantum: In natural units; 1 / 255 where 255 is stored as 1.
+
+    Returns:
+        (batch,).
     """
     slope = codec.encode(torch.ones((), dtype=torch.float64)) - codec.encode(
         torch.zeros((), dtype=torch.float64)
@@ -72,6 +93,16 @@ def bits_per_dim(log_p: Tensor, dimensions: int, codec: Codec, quantum: float = 
 
 
 def dequantise(x: Tensor, quantum: float, randomness: Randomness) -> Tensor:
-    """Data in natural units, each number moved to a uniform place in its bin [x, x + quantum)."""
+    """Data with uniform noise within their bins, each number moved to a random place in [x, x +
+    quantum).
+
+    Args:
+        x: (batch, channels, *space), in natural units.
+        quantum: The width of a bin.
+        randomness: The generators of the noise.
+
+    Returns:
+        Shaped as ``x``.
+    """
     share: Tensor = torch.special.ndtr(normal_like(x, randomness))
     return x + quantum * share

@@ -1,11 +1,5 @@
-r"""The radially averaged spectrum of fields on a periodic square or cube, and how far one lies from
-another.
-
-    E(k) = sum of |x^(q)|^2 over k - 1/2 <= |q| < k + 1/2,     k = 1, 2, ... n / 2,
-
-so that the sum over k is the variance, but for the corners. The distance of two spectra is the root
-mean square of ln(E_1 / E_2) over k: 0.1 is about 10 % at every scale, the smallest too, which no
-error of the mean shows.
+r"""The radially averaged spectrum of fields on a periodic square or cube, and the distance of two
+spectra.
 """
 
 from __future__ import annotations
@@ -17,8 +11,14 @@ from unfog.errors import InputError
 
 
 def radial_spectrum(x: Tensor) -> Tensor:
-    """(batch, channels, *space), one size along every axis of space, to E (batch, n / 2) for k = 1
-    up, float64, summed over channels.
+    """The radially averaged spectrum of ``x`` (batch, channels, *space), with one size n along
+    every axis,
+
+        E(k) = sum of |x^(q)|^2 over k - 1/2 <= |q| < k + 1/2,     k = 1, 2, ... n / 2,
+
+    so that the sum over k is the variance, but for the corners.
+
+    Returns E (batch, n / 2) float64, summed over channels. Raises `InputError` for unequal sizes.
     """
     n, axes = x.shape[2], tuple(range(2, x.ndim))
     if len(set(x.shape[2:])) > 1:
@@ -28,6 +28,7 @@ def radial_spectrum(x: Tensor) -> Tensor:
     power = (torch.fft.fftn(x.double(), dim=axes).abs() / n ** len(axes)).square().sum(1).flatten(1)
     frequencies = torch.fft.fftfreq(n, 1 / n, dtype=torch.float64)
     grid = torch.cartesian_prod(*[frequencies] * len(axes)).view(-1, len(axes))
+    # The k of each mode.
     shell = grid.norm(dim=1).round().long()
     inside = shell <= n // 2
     sums = torch.zeros(len(x), n // 2 + 1, dtype=torch.float64)
@@ -35,7 +36,11 @@ def radial_spectrum(x: Tensor) -> Tensor:
 
 
 def spectrum_distance(first: Tensor, second: Tensor) -> float:
-    """The root mean square over k of ln(E_1 / E_2) of two spectra (k,)."""
+    """The distance of two spectra (k,), the root mean square over k of ln(E_1 / E_2).
+
+    0.1 is about 10 % at every scale, the smallest too, which no error of the mean shows. Raises
+    `InputError` for different lengths or values not above 0.
+    """
     if first.shape != second.shape or not bool((first > 0).all() & (second > 0).all()):
         raise InputError(
             "Two spectra of one length, above 0 everywhere, are compared; leave out wavenumbers "

@@ -1,10 +1,4 @@
-r"""The variational bound of the ancestral chain (Ho et al. 2020, eq. 5), for any process and grid.
-
-    -log p(x_0) <= prior term + one term a step of the grid,
-
-as ``core.bound`` has them, with the variances of ``sampling.ancestral``; x_t is drawn once for each
-term.
-"""
+r"""The variational bound of the ancestral chain, for any process and grid."""
 
 from __future__ import annotations
 
@@ -35,8 +29,27 @@ def variational_bound(
     decoder: Decoder = density,
     condition: Condition | None = None,
 ) -> Tensor:
-    """An unbiased estimate of the bound in nats, (batch,), for x_0 (batch, channels, *space) on the
-    model's scale.
+    """An unbiased estimate of the variational bound (Ho et al. 2020, eq. 5),
+
+        -log p(x_0) <= prior term + one term a step of the grid,
+
+    with terms from ``unfog.core.bound`` and variances from ``unfog.sampling.ancestral``; x_t is
+    drawn once for each term.
+
+    Args:
+        denoiser: The model.
+        x_0: (batch, channels, *space), on the model's scale.
+        grid: Times, falling to 0.
+        variance: Of the reverse steps.
+        randomness: The generators of the noise.
+        decoder: The likelihood of the last step.
+        condition: For the denoiser.
+
+    Returns:
+        In nats, (batch,).
+
+    Raises:
+        InputError: The grid does not end at 0, or the variance of the last step is 0.
     """
     times, process = check_grid(grid), denoiser.process
     if float(times[-1]) != 0:
@@ -44,6 +57,7 @@ def variational_bound(
     bound = prior_term(process, x_0, times[0])
     for t, s in pairwise(times):
         bridge = Bridge.of(process, t, s)
+        # x_t ~ q(x_t | x_0), and the term of the step from t to s.
         x_t = expand(bridge.alpha_t, x_0) * x_0 + expand(bridge.sigma_t, x_0) * normal_like(
             x_0, randomness
         )

@@ -1,16 +1,15 @@
 r"""U-Nets to and from diffusers' ``UNet2DModel``: one architecture (Ho et al. 2020) under two sets
 of names.
 
-The map needs only a dictionary of tensors and a configuration, not diffusers itself. Three things
-differ besides names: queries, keys and values are three matrices there and one here; the label's
-sinusoids may come cosines first, which permutes the columns of the layer that reads them; and a
-class is looked up in a table there, which is what a linear map does to a one-hot vector here.
+The translation needs only a dictionary of tensors and a configuration, not diffusers itself. Three
+things differ besides names: queries, keys and values are three matrices there and one here; the
+label's sinusoids may come cosines first, which permutes the columns of the layer that reads them;
+and a class is looked up in a table there, which is what a linear map does to a one-hot vector here.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,188 +20,32 @@ from torch import Tensor, nn
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
-from unfog.networks.layers.attention import SelfAttention
-from unfog.networks.layers.blocks import AddBlock, ScaleShiftBlock
+from unfog.interop.diffusers_names import (
+    DEFAULTS,
+    Config,
+    diffusers_config,
+    modern_name,
+    their_names,
+    unet_options,
+)
 from unfog.networks.unet import UNet
-
-Config = Mapping[str, Any]
-
-_MODULATIONS = {"default": "add", "scale_shift": "scale-shift"}
-
-# What diffusers assumes where a configuration is silent.
-_DEFAULTS: dict[str, Any] = {
-    "in_channels": 3,
-    "out_channels": 3,
-    "freq_shift": 0,
-    "flip_sin_to_cos": True,
-    "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
-    "up_block_types": ("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
-    "block_out_channels": (224, 448, 672, 896),
-    "layers_per_block": 2,
-    "downsample_padding": 1,
-    "dropout": 0.0,
-    "attention_head_dim": 8,
-    "norm_num_groups": 32,
-    "attn_norm_num_groups": None,
-    "norm_eps": 1e-5,
-    "resnet_time_scale_shift": "default",
-    "add_attention": True,
-    "num_class_embeds": None,
-}
-
-# Settings that the U-Net has in one form only.
-_FIXED: dict[str, tuple[Any, ...]] = {
-    "center_input_sample": (False,),
-    "time_embedding_type": ("positional",),
-    "time_embedding_dim": (None,),
-    "mid_block_type": ("UNetMidBlock2D",),
-    "mid_block_scale_factor": (1,),
-    "downsample_type": ("conv",),
-    "upsample_type": ("conv",),
-    "act_fn": ("silu", "swish"),
-    "class_embed_type": (None,),
-}
-
-# Our names to theirs, applied in order.
-_NAMES = [
-    (r"^embedding\.hidden\.", "time_embedding.linear_1."),
-    (r"^embedding\.out\.", "time_embedding.linear_2."),
-    (r"^vector\.", "class_embedding."),
-    (r"^enter\.", "conv_in."),
-    (r"^norm\.", "conv_norm_out."),
-    (r"^leave\.", "conv_out."),
-    (r"^middle\.(\d)\.block\.", r"mid_block.resnets.\1."),
-    (r"^middle\.0\.attentions\.0\.", "mid_block.attentions.0."),
-    (r"^(down|up)\.(\d+)\.(down|up)\.", r"\1_blocks.\2.\3samplers.0."),
-    (r"^(down|up)\.(\d+)\.stages\.(\d+)\.block\.", r"\1_blocks.\2.resnets.\3."),
-    (r"^(down|up)\.(\d+)\.stages\.(\d+)\.attentions\.0\.", r"\1_blocks.\2.attentions.\3."),
-    (r"\.project\.", ".time_emb_proj."),
-    (r"\.skip\.", ".conv_shortcut."),
-    (r"(attentions\.\d+)\.norm\.", r"\1.group_norm."),
-    (r"(attentions\.\d+)\.out\.", r"\1.to_out.0."),
-]
-
-# Names that older checkpoints use for the attention's matrices.
-_OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-
-
-def _theirs(key: str) -> list[str]:
-    """The names in diffusers of one of our tensors: one, or three for queries, keys and values."""
-    for pattern, name in _NAMES:
-        key = re.sub(pattern, name, key)
-    return [key.replace(".qkv.", f".to_{part}.") for part in "qkv"] if ".qkv." in key else [key]
-
-
-def _modern(key: str) -> str:
-    return re.sub(
-        r"(attentions\.\d+)\.(query|key|value|proj_attn)\.", lambda m: f"{m[1]}.{_OLD[m[2]]}.", key
-    )
-
-
-def _options(config: Config) -> dict[str, Any]:
-    """The arguments of `UNet` that a configuration of ``UNet2DModel`` asks for."""
-    for key, allowed in _FIXED.items():
-        if key in config and config[key] not in allowed:
-            raise InputError(
-                f"A diffusers U-Net with {key} = {config[key]!r} cannot be read; it must be "
-                f"{allowed[0]!r}."
-            )
-    c = {**_DEFAULTS, **config}
-    widths, attentive = (
-        list(c["block_out_channels"]),
-        ["Attn" in name for name in c["down_block_types"]],
-    )
-    if any(width % widths[0] for width in widths):
-        raise InputError(f"block_out_channels must be multiples of the first, got {widths}.")
-    expected = {True: ("AttnDownBlock2D", "AttnUpBlock2D"), False: ("DownBlock2D", "UpBlock2D")}
-    if [expected[a] for a in attentive] != list(
-        zip(c["down_block_types"], reversed(c["up_block_types"]), strict=False)
-    ):
-        raise InputError(
-            "down_block_types must be DownBlock2D or AttnDownBlock2D, and up_block_types the "
-            "same levels mirrored."
-        )
-    if c["resnet_time_scale_shift"] not in _MODULATIONS:
-        raise InputError(
-            f"resnet_time_scale_shift must be one of {', '.join(_MODULATIONS)}, got "
-            f"{c['resnet_time_scale_shift']!r}."
-        )
-    # diffusers leaves the norm of the middle attention out when the modulation is scale_shift and
-    # no groups are named for it.
-    norm = c["attn_norm_num_groups"] or (
-        c["norm_num_groups"] if c["resnet_time_scale_shift"] == "default" else None
-    )
-    if c["add_attention"] and norm != c["norm_num_groups"]:
-        raise InputError(
-            f"attn_norm_num_groups must equal norm_num_groups, {c['norm_num_groups']}, got "
-            f"{c['attn_norm_num_groups']}."
-        )
-    return {
-        "in_channels": c["in_channels"],
-        "out_channels": c["out_channels"],
-        "channels": widths[0],
-        "multipliers": tuple(width // widths[0] for width in widths),
-        "blocks": c["layers_per_block"],
-        "attention_levels": tuple(i for i, a in enumerate(attentive) if a),
-        "middle_attention": c["add_attention"],
-        "head_dim": c["attention_head_dim"],
-        "groups": c["norm_num_groups"],
-        "dropout": c["dropout"],
-        "modulation": _MODULATIONS[c["resnet_time_scale_shift"]],
-        "vector_width": c["num_class_embeds"],
-        "downsample_padding": c["downsample_padding"],
-        "norm_eps": c["norm_eps"],
-        "embedding_shift": c["freq_shift"],
-    }
-
-
-def _config(unet: UNet) -> dict[str, Any]:
-    """The configuration of ``UNet2DModel`` that describes ``unet``, read off its parts."""
-    if unet.dims != 2 or unet.patch != 1 or unet.coordinates or unet.token_width is not None:
-        raise InputError(
-            "diffusers' UNet2DModel has two dimensions, and neither patches, coordinates nor "
-            "tokens; this U-Net cannot be written so."
-        )
-    net: Any = unet
-    blocks = [level.stages[0].block for level in net.down]
-    attentive = ["Attn" if len(level.stages[0].attentions) else "" for level in net.down]
-    modulation = {AddBlock: "default", ScaleShiftBlock: "scale_shift"}[type(blocks[0])]
-    heads = {
-        m.norm.num_channels // m.heads
-        for m in unet.modules()
-        if isinstance(m, SelfAttention) and m.heads > 1
-    }
-    return {
-        "_class_name": "UNet2DModel",
-        "in_channels": net.enter.in_channels,
-        "out_channels": net.leave.out_channels,
-        "freq_shift": net.embedding.shift,
-        "flip_sin_to_cos": False,
-        "down_block_types": [f"{a}DownBlock2D" for a in attentive],
-        "up_block_types": [f"{a}UpBlock2D" for a in reversed(attentive)],
-        "block_out_channels": [block.conv1.out_channels for block in blocks],
-        "layers_per_block": len(net.down[0].stages),
-        "downsample_padding": 1 if net.down[0].down is None else net.down[0].down.conv.padding[0],
-        "dropout": blocks[0].dropout.p,
-        "attention_head_dim": heads.pop() if heads else None,
-        "norm_num_groups": net.norm.num_groups,
-        "attn_norm_num_groups": net.norm.num_groups,
-        "norm_eps": net.norm.eps,
-        "resnet_time_scale_shift": modulation,
-        "add_attention": len(net.middle[0].attentions) > 0,
-        "num_class_embeds": unet.vector_width,
-    }
 
 
 def unet_from_diffusers(
     weights: Mapping[str, Tensor] | nn.Module, config: Config | None = None
 ) -> UNet:
-    """A U-Net with the weights of a ``UNet2DModel``: the model itself, or its state dictionary and
-    configuration.
+    """A U-Net with the weights of a ``UNet2DModel``.
 
     A network of ``num_class_embeds`` classes takes ``Context.vector`` as a one-hot (batch,
-    num_class_embeds). Raises `InputError` where the configuration asks for what the U-Net has not,
-    or a tensor is missing, superfluous or misshapen.
+    num_class_embeds).
+
+    Args:
+        weights: The ``UNet2DModel`` itself, or its state dictionary.
+        config: Its configuration, the contents of config.json; read off the model if that is given.
+
+    Raises:
+        InputError: The configuration asks for what the U-Net has not, or a tensor is missing,
+            superfluous or misshapen.
     """
     if isinstance(weights, nn.Module):
         weights, config = weights.state_dict(), config or _settings(weights)
@@ -211,29 +54,12 @@ def unet_from_diffusers(
             "A diffusers state dictionary comes with its configuration; give the contents of "
             "config.json."
         )
-    unet = UNet(**_options(config))
-    source = {_modern(key): value for key, value in weights.items()}
-    state = {}
-    for key, like in unet.state_dict().items():
-        names = _theirs(key)
-        missing = [name for name in names if name not in source]
-        if missing:
-            raise InputError(
-                f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
-            )
-        value = torch.cat([source.pop(name) for name in names])
-        if key == "vector.weight":
-            value = value.T
-        if key == "embedding.hidden.weight" and config.get(
-            "flip_sin_to_cos", _DEFAULTS["flip_sin_to_cos"]
-        ):
-            value = value.roll(value.shape[1] // 2, 1)
-        if value.numel() != like.numel():
-            raise InputError(
-                f"The diffusers weights {names[0]!r} have {value.numel()} numbers where their "
-                f"configuration asks for {like.numel()}."
-            )
-        state[key] = value.reshape(like.shape)
+    unet = UNet(**unet_options(config))
+    cosines_first = config.get("flip_sin_to_cos", DEFAULTS["flip_sin_to_cos"])
+    source = {modern_name(key): value for key, value in weights.items()}
+    state = {
+        key: _take(source, key, like, cosines_first) for key, like in unet.state_dict().items()
+    }
     if source:
         raise InputError(
             f"The diffusers weights have {min(source)!r}, which their configuration does not ask "
@@ -241,6 +67,30 @@ def unet_from_diffusers(
         )
     unet.load_state_dict(state)
     return unet
+
+
+def _take(source: dict[str, Tensor], key: str, like: Tensor, cosines_first: bool) -> Tensor:
+    """Our tensor ``key``, shaped as ``like``, made of theirs, which are taken out of ``source``."""
+    names = their_names(key)
+    missing = [name for name in names if name not in source]
+    if missing:
+        raise InputError(
+            f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
+        )
+    # Queries, keys and values in one matrix.
+    value = torch.cat([source.pop(name) for name in names])
+    # Their table of classes is (classes, width), our linear map (width, classes).
+    if key == "vector.weight":
+        value = value.T
+    # Our sinusoids come sines first: exchange the halves of the columns.
+    if key == "embedding.hidden.weight" and cosines_first:
+        value = value.roll(value.shape[1] // 2, 1)
+    if value.numel() != like.numel():
+        raise InputError(
+            f"The diffusers weights {names[0]!r} have {value.numel()} numbers where their "
+            f"configuration asks for {like.numel()}."
+        )
+    return value.reshape(like.shape)
 
 
 def _settings(model: Any) -> Config:
@@ -255,9 +105,9 @@ def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Spatial channels count among its input channels, and a vector becomes the choice of a class.
     Raises `InputError` for a U-Net that ``UNet2DModel`` cannot be.
     """
-    config, state = _config(unet), {}
+    config, state = diffusers_config(unet), {}
     for key, value in unet.state_dict().items():
-        names = _theirs(key)
+        names = their_names(key)
         value = value.T if key == "vector.weight" else value
         # the attention's convolutions are linear layers there
         value = value.squeeze(-1) if value.ndim == 3 else value
@@ -273,7 +123,9 @@ def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
 class DiffusersNetwork(nn.Module):
     """A ``UNet2DModel`` called as an unfog network: (x, label, context) -> out.
 
-    ``context.spatial`` joins x as channels; ``context.vector`` is a one-hot class.
+    x is (batch, channels, height, width) and the label (batch,), the number of the step;
+    ``context.spatial`` joins x as channels, ``context.vector`` is a one-hot class, and there are no
+    tokens.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -314,8 +166,15 @@ def load_diffusers(path: str | Path) -> UNet:
 def save_diffusers(
     unet: UNet, path: str | Path, sample_size: int | tuple[int, int] | None = None
 ) -> None:
-    """Write ``unet`` as a diffusers model folder; ``sample_size`` is what its pipelines draw by
-    default.
+    """Write a U-Net as a diffusers model folder: config.json and its weights.
+
+    Args:
+        unet: The network.
+        path: The folder, made if it does not exist.
+        sample_size: Height and width that pipelines draw by default, one number for both.
+
+    Raises:
+        InputError: ``UNet2DModel`` cannot be this network.
     """
     state, config = unet_to_diffusers(unet)
     folder = Path(path)

@@ -15,7 +15,7 @@ Scale = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Line:
-    """One curve; a faint one is the background to another."""
+    """One curve of a chart, with its label; a ``faint`` one is the background to another."""
 
     x: Sequence[float]
     y: Sequence[float]
@@ -24,10 +24,18 @@ class Line:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Round numbers in [low, high], about ``count`` of them.
+    """Round numbers for the ticks of an axis.
 
     >>> ticks(0, 1)
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+    Args:
+        low: The axis's least value.
+        high: Its greatest.
+        count: About how many.
+
+    Returns:
+        Multiples of 1, 2 or 5 times a power of ten in [low, high].
     """
     if not high > low:
         return [low]
@@ -52,8 +60,18 @@ def line_chart(
     log: bool = False,
     marks: Sequence[tuple[float, str]] = (),
 ) -> str:
-    """The lines over shared axes, ``log`` for a logarithmic y; ``marks`` are labelled moments along
-    x.
+    """A line chart as an SVG element, or a sentence where there is nothing to draw.
+
+    Args:
+        lines: The curves, over shared axes; values that are not finite are left out.
+        x_label: Below the chart.
+        y_label: At its side.
+        alt: The description for those who do not see it.
+        log: Whether y is logarithmic.
+        marks: Labelled places along x.
+
+    Returns:
+        HTML.
     """
     points = [
         (x, y)
@@ -64,6 +82,7 @@ def line_chart(
     if not points:
         return f'<p class="quiet">{escape(alt)}: nothing was recorded.</p>'
     xs, ys = [p[0] for p in points], [p[1] for p in points]
+    # Scales from values to pixels, then axes, marks and curves.
     x_of = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     y_of = _scale(min(ys), max(ys), HEIGHT - BOTTOM, TOP, log)
     body = [
@@ -95,6 +114,7 @@ def _scale(low: float, high: float, start: float, end: float, log: bool = False)
 
 
 def _y_axis(y_of: Scale, at: Sequence[float]) -> str:
+    """Rules and numbers at the values ``at``."""
     return "".join(
         f'<path class="rule" d="M{LEFT} {y_of(v):.1f}H{WIDTH - RIGHT}"/><text x="{LEFT - 6}" '
         f'y="{y_of(v) + 4:.1f}" class="end">{v:g}</text>'
@@ -103,6 +123,7 @@ def _y_axis(y_of: Scale, at: Sequence[float]) -> str:
 
 
 def _x_axis(x_of: Scale, at: Sequence[float]) -> str:
+    """Numbers at the values ``at``."""
     return "".join(
         f'<text x="{x_of(v):.1f}" y="{HEIGHT - BOTTOM + 17}" class="middle">{v:g}</text>'
         for v in at
@@ -110,6 +131,7 @@ def _x_axis(x_of: Scale, at: Sequence[float]) -> str:
 
 
 def _mark(x: float, text: str) -> str:
+    """A labelled vertical line at the pixel ``x``."""
     return (
         f'<path class="mark" d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}"/><text x="{x - 4:.1f}" '
         f'y="{TOP + 9}" class="end">{escape(text)}</text>'
@@ -117,6 +139,7 @@ def _mark(x: float, text: str) -> str:
 
 
 def _curve(line: Line, x_of: Scale, y_of: Scale, log: bool, most: int = 600) -> str:
+    """A curve, thinned to about ``most`` points."""
     points = [
         (x, y)
         for x, y in zip(line.x, line.y, strict=True)

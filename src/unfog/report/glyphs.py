@@ -1,4 +1,4 @@
-"""Axes drawn over a picture, as SVG: a stick for each, and about it a cone where the axis is
+"""Axes drawn over a picture as SVG: a stick for each, and a cone about it where the axis is
 uncertain.
 """
 
@@ -17,8 +17,8 @@ LENGTH = 0.46  # of a voxel, from its middle to either end of a stick that lies 
 
 @dataclass(frozen=True)
 class Axis:
-    """Through a pixel: how far it goes ``right`` and ``up`` (1 at most), its colour, and the
-    half-angle of its cone in degrees.
+    """An axis through a pixel: its extent to the ``right`` and ``up`` (1 at most), its colour, and
+    the half-angle of its cone in degrees, 0 without one.
     """
 
     row: int
@@ -30,7 +30,16 @@ class Axis:
 
 
 def axes_over(picture: Picture, axes: Sequence[Axis], alt: str) -> str:
-    """The picture with its axes, an SVG element as wide as its place; one unit is a pixel."""
+    """A picture with axes drawn over it.
+
+    Args:
+        picture: (height, width, 3).
+        axes: The axes; one unit is a pixel.
+        alt: The description for those who do not see it.
+
+    Returns:
+        An SVG element as wide as its place.
+    """
     height, width = picture.shape[:2]
     data = base64.b64encode(png(enlarge(picture))).decode()
     marks = "".join(_cone(axis) + _stick(axis) for axis in axes)
@@ -42,6 +51,7 @@ def axes_over(picture: Picture, axes: Sequence[Axis], alt: str) -> str:
 
 
 def _stick(axis: Axis) -> str:
+    """The line of an axis, thin where it has a cone."""
     x, y, dx, dy = axis.column + 0.5, axis.row + 0.5, LENGTH * axis.right, -LENGTH * axis.up
     thin = ' class="thin"' if axis.cone > 0 else ""
     return (
@@ -71,4 +81,5 @@ def _cone(axis: Axis) -> str:
 
 
 def _hex(axis: Axis) -> str:
+    """The colour of an axis as HTML writes it."""
     return "#" + "".join(f"{min(max(c, 0), 255):02x}" for c in axis.colour)

@@ -1,4 +1,4 @@
-"""A page of sections, pictures, charts and tables that needs no other file."""
+"""A report's page of sections, pictures, charts and tables: one HTML file that needs no other."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from unfog.report.chart import Line, line_chart
 from unfog.report.glyphs import Axis, axes_over
 from unfog.report.pictures import Picture, enlarge, png
 
-# The browser itself then refuses whatever is not in this file, and any script but the one whose
-# hash is added.
+# With this policy the browser refuses whatever is not in this file, and any script but the one
+# whose hash is added.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -44,19 +44,19 @@ class Page:
         self.text(*paragraphs)
 
     def text(self, *paragraphs: str, quiet: bool = False) -> None:
-        """Paragraphs, small ones where ``quiet``."""
+        """Paragraphs, in small print where ``quiet``."""
         opening = '<p class="quiet">' if quiet else "<p>"
         self._body += [f"{opening}{escape(p)}</p>" for p in paragraphs]
 
     def warning(self, title: str, *paragraphs: str) -> None:
-        """A box a reader must not miss."""
+        """A box that stands out."""
         inside = "".join(f"<p>{escape(p)}</p>" for p in paragraphs)
         self._body.append(
             f'<aside class="warning"><strong>{escape(title)}</strong>{inside}</aside>'
         )
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Figures to see first: (value, what it is)."""
+        """Figures to see first, each (value, what it is)."""
         cards = "".join(
             f"<div><dd>{escape(value)}</dd><dt>{escape(label)}</dt></div>" for value, label in facts
         )
@@ -70,7 +70,14 @@ class Page:
     def pictures(
         self, rows: Sequence[Row], caption: str, columns: Sequence[str] = (), largest: int = 200
     ) -> None:
-        """Rows of pictures under column names, each at most ``largest`` pixels wide on the page."""
+        """Rows of pictures.
+
+        Args:
+            rows: The rows.
+            caption: Below them.
+            columns: The name above each column.
+            largest: Pixels that a picture is wide on the page, at most.
+        """
         count = max(len(row.pictures) for row in rows)
         side = "minmax(4.5rem, max-content) " if any(row.name for row in rows) else ""
         cells = [
@@ -86,6 +93,12 @@ class Page:
     def flicker(self, before: Row, after: Row, caption: str, largest: int = 200) -> None:
         """Two rows of pictures in one place: a reader sees the first, the second, or each in turn,
         without a script.
+
+        Args:
+            before: The first row.
+            after: The second, shown at first.
+            caption: Below them.
+            largest: Pixels that a picture is wide, at most.
         """
         name, count = f"flicker{len(self._body)}", len(before.pictures)
         choices = (("first", before.name), ("second", after.name), ("turns", "in turn"))
@@ -106,8 +119,14 @@ class Page:
         )
 
     def wipe(self, before: Row, after: Row, caption: str, largest: int = 320) -> None:
-        """Pairs of pictures in one place with a slider from the first to the second; side by side
+        """Pairs of pictures in one place, with a slider from the first to the second; side by side
         where no script runs.
+
+        Args:
+            before: The first of each pair.
+            after: The second.
+            caption: Below them.
+            largest: Pixels that a picture is wide, at most.
         """
         count, self._script = len(before.pictures), _file("wipe.js")
         pairs = "".join(
@@ -133,7 +152,14 @@ class Page:
         caption: str,
         largest: int = 420,
     ) -> None:
-        """Pictures with axes over them."""
+        """Pictures with axes over them (``axes_over``).
+
+        Args:
+            pictures: Each picture and its axes.
+            alt: The description for those who do not see them.
+            caption: Below them.
+            largest: Pixels that a picture is wide, at most.
+        """
         style = f"grid-template-columns: repeat({len(pictures)}, minmax(2.5rem, {largest}px))"
         drawn = "".join(
             axes_over(picture, axes, f"{alt}, picture {k + 1}")
@@ -150,7 +176,16 @@ class Page:
         log: bool = False,
         marks: Sequence[tuple[float, str]] = (),
     ) -> None:
-        """A line chart."""
+        """A line chart (``line_chart``).
+
+        Args:
+            lines: The curves.
+            x_label: Below the chart.
+            y_label: At its side.
+            caption: Below it, and its description.
+            log: Whether y is logarithmic.
+            marks: Labelled places along x.
+        """
         self._figure(line_chart(lines, x_label, y_label, caption, log, marks), caption)
 
     def table(
@@ -160,20 +195,27 @@ class Page:
         caption: str,
         best: Collection[tuple[int, int]] = (),
     ) -> None:
-        """A table; ``best`` holds the (row, column) of the cells to stress."""
+        """A table.
+
+        Args:
+            columns: The heading of each column.
+            rows: The text of each cell; the first of a row is its heading.
+            caption: Below it.
+            best: (row, column) of the cells to stress.
+        """
         head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
         body = "".join(
             f"<tr>{''.join(_cell(text, c, (r, c) in best) for c, text in enumerate(row))}</tr>"
             for r, row in enumerate(rows)
         )
         self._figure(
-            "<div "
-            f'class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>',
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>",
             caption,
         )
 
     def html(self) -> str:
-        """The whole page."""
+        """The whole page as text."""
         digest = base64.b64encode(hashlib.sha256(self._script.encode()).digest()).decode()
         policy = f"{POLICY}; script-src 'sha256-{digest}'" if self._script else POLICY
         script = f"<script>{self._script}</script>\n" if self._script else ""
@@ -186,8 +228,8 @@ class Page:
         )
         body = "\n".join(self._body)
         return (
-            "<!doctype html>\n<html "
-            f'lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main>\n{script}</body></html>\n'
+            f'<!doctype html>\n<html lang="en"><head>{head}</head>\n'
+            f"<body><main>\n{body}\n</main>\n{script}</body></html>\n"
         )
 
     def _figure(self, inside: str, caption: str) -> None:
@@ -195,6 +237,7 @@ class Page:
 
 
 def _file(name: str) -> str:
+    """The text of a file of this package."""
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
@@ -221,6 +264,7 @@ def _cell(text: str, column: int, best: bool) -> str:
 
 
 def _plain(value: Any) -> str:
+    """A value of a summary as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
     return (

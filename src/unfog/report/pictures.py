@@ -1,4 +1,4 @@
-"""Arrays to pictures: a picture is an array (height, width, 3) of uint8."""
+"""Pictures from arrays: a picture is an array (height, width, 3) of uint8."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Picture = NDArray[np.uint8]
 
 
 def _unit(image: ArrayLike, low: float, high: float) -> NDArray[np.float64]:
-    """A 2-D array with [low, high] taken to [0, 1] and the rest clipped; NaN is 0."""
+    """A 2-D array with [low, high] mapped to [0, 1] and the rest clipped; NaN counts as 0."""
     values = np.asarray(image, dtype=np.float64)
     if values.ndim != 2:
         raise InputError(f"A picture needs a 2-D array, got shape {values.shape}.")
@@ -23,12 +23,36 @@ def _unit(image: ArrayLike, low: float, high: float) -> NDArray[np.float64]:
 
 
 def grey(image: ArrayLike, low: float = 0.0, high: float = 1.0) -> Picture:
-    """A 2-D array as grey levels, ``low`` black and ``high`` white."""
+    """A 2-D array as grey levels.
+
+    Args:
+        image: (height, width).
+        low: The value that is black.
+        high: The value that is white.
+
+    Returns:
+        (height, width, 3), uint8.
+
+    Raises:
+        InputError: The array is not 2-D.
+    """
     return np.repeat(np.rint(255 * _unit(image, low, high)).astype(np.uint8)[..., None], 3, -1)
 
 
 def shown(image: ArrayLike, low: float = 0.0, high: float = 1.0) -> Picture:
-    """An image (1 or 3, height, width) as grey levels or in its own colours."""
+    """An image as grey levels or in its own colours.
+
+    Args:
+        image: (1 or 3, height, width).
+        low: The value that is dark in each channel.
+        high: The value that is bright.
+
+    Returns:
+        (height, width, 3), uint8.
+
+    Raises:
+        InputError: The image has other channels.
+    """
     channels = [grey(channel, low, high)[..., 0] for channel in np.asarray(image)]
     if len(channels) not in (1, 3):
         raise InputError(f"An image to show is grey or RGB; this one has {len(channels)} channels.")
@@ -36,22 +60,41 @@ def shown(image: ArrayLike, low: float = 0.0, high: float = 1.0) -> Picture:
 
 
 def colour(image: ArrayLike, low: float = 0.0, high: float = 1.0, table: str = "magma") -> Picture:
-    """A 2-D array through one of matplotlib's colour tables."""
+    """A 2-D array through one of matplotlib's colour tables.
+
+    Args:
+        image: (height, width).
+        low: The value at the table's beginning.
+        high: The value at its end.
+        table: The table's name.
+
+    Returns:
+        (height, width, 3), uint8.
+    """
     from matplotlib import colormaps  # half a second that grey pictures need not wait for
 
     return np.asarray(colormaps[table](_unit(image, low, high), bytes=True))[..., :3]
 
 
 def enlarge(picture: Picture, width: int = 320) -> Picture:
-    """Whole pixels repeated until the picture is about ``width`` wide, so that browsers only ever
-    shrink it.
+    """A picture with whole pixels repeated until it is about ``width`` wide, so that browsers only
+    ever shrink it.
     """
     factor = max(1, round(width / picture.shape[1]))
     return picture.repeat(factor, 0).repeat(factor, 1)
 
 
 def mosaic(pictures: Sequence[Sequence[Picture]], gap: int = 2, background: int = 0) -> Picture:
-    """Rows of equally large pictures as one, ``gap`` pixels apart."""
+    """Pictures of one size, laid out in rows as one picture.
+
+    Args:
+        pictures: Rows of pictures.
+        gap: Pixels between them.
+        background: The grey level of gaps and empty places.
+
+    Returns:
+        (height, width, 3), uint8.
+    """
     height, width = pictures[0][0].shape[:2]
     rows, columns = len(pictures), max(map(len, pictures))
     canvas = np.full(
@@ -64,7 +107,7 @@ def mosaic(pictures: Sequence[Sequence[Picture]], gap: int = 2, background: int 
 
 
 def png(picture: Picture) -> bytes:
-    """The picture as a PNG file."""
+    """A picture as the bytes of a PNG file."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", optimize=True)
     return file.getvalue()

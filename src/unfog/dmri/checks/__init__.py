@@ -1,1 +1,1 @@
-"""What to know of a diffusion scan before and after it is denoised."""
+"""Checks of a diffusion scan before and after it is denoised."""

@@ -1,19 +1,4 @@
-r"""What a reader of a result should know about the scan it came from, in words.
-
-- Denoised already: the smallest eigenvalues of a scan's covariance are spread as Marchenko and
-  Pastur say of noise, over
-  [(1 - sqrt g)^2, (1 + sqrt g)^2] sigma^2 for g volumes a voxel; a denoiser has made the least of
-  them smaller.
-- Interpolated: slices are measured apart, so noise that they share was put there by resampling; so
-  was much of what voxels share.
-- Correlated: the scanner's own filter, or zero-filling, shares noise between the voxels of a slice.
-- Flipped b-vectors: fibres go on in the direction in which they point, so the coherence of
-  neighbours is best where the signs and the
-  order of the axes are right (after Schilling et al. 2019, and Jeurissen et al. 2014).
-- More removed than noise: what a denoiser takes away should be no larger than the noise that was
-  found; the rest was signal, motion or
-  artefact.
-"""
+r"""Warnings about the scan behind a result: its noise, its gradient table, and what was removed."""
 
 from __future__ import annotations
 
@@ -29,13 +14,15 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.tensor import fit_tensors
 
 CORRELATED, SHARED_BY_SLICES, SHARED_BY_VOXELS = 0.1, 0.15, 0.45  # lag-1 correlations
-# of vectors without sign there are no others
+# vectors without sign have no other reversals
 FLIPS = {"x": (-1, 1, 1), "y": (1, -1, 1), "z": (1, 1, -1)}
 SWAPS = {"x and y": (1, 0, 2), "x and z": (2, 1, 0), "y and z": (0, 2, 1)}
-ALIKE = 0.75  # the least eigenvalue, over what the law says of it
-# over noise, of all volumes and of one: phantoms without fault stay below 1.04 and 1.08
+ALIKE = 0.75  # the least eigenvalue of an undenoised scan, over what the law expects
+# what may be removed over the noise, of all volumes and of one: phantoms without fault stay below
+# 1.04 and 1.08
 MORE, MORE_OF_ONE = (1.1, 1.25)
-# voxels, FA, fibrous voxels, and how much better a change must be
+# of coherence: how many voxels ahead it looks, the FA of a fibrous voxel, the fewest of them, and
+# the factor that a flip must gain
 REACH, FIBROUS, FEWEST, BETTER = (4.0, 0.4, 5000, 1.05)
 
 
@@ -46,21 +33,39 @@ def warnings_of(
     affine: NDArray[Any],
     noise: Noise,
 ) -> list[str]:
-    """Sentences about a scan ``data`` (X, Y, Z, volumes) in its mask ``inside``, with ``affine``
-    (4, 4) and the noise found in it.
+    """Warnings about a scan before it is denoised: already denoised, interpolated, correlated
+    noise, or flipped b-vectors.
+
+    Args:
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table.
+        inside: (X, Y, Z), the mask.
+        affine: (4, 4), of the scan.
+        noise: The noise estimated from it.
+
+    Returns:
+        A sentence for each warning.
     """
     if not float(noise.level.max()) > 0:
         return ["The scan holds no noise at all, so there was nothing to remove."]
-    known = _denoised(noise.components.eigenvalues, int(inside.sum())) or _shared(
+    # A scan that was denoised has correlated noise for that reason.
+    noise_warning = _denoised(noise.components.eigenvalues, int(inside.sum())) or _shared(
         noise.correlation[:, 0]
-    )  # the first explains the second
-    return [text for text in (known, _flipped(data, gradients, inside, affine)) if text]
+    )
+    return [text for text in (noise_warning, _flipped(data, gradients, inside, affine)) if text]
 
 
 def _denoised(eigenvalues: Tensor, voxels: int) -> str | None:
+    """A sentence where the scan looks denoised already.
+
+    The smallest eigenvalues of a noisy scan's covariance are spread over [(1 - sqrt g)^2, (1 + sqrt
+    g)^2] sigma^2, g volumes a voxel (Marchenko & Pastur); a denoiser has made the least of them
+    smaller.
+    """
     values, ratio = eigenvalues.numpy(), len(eigenvalues) / voxels
     if ratio >= 0.15:  # too few voxels for the least eigenvalue to say anything
         return None
+    # The eigenvalue below which a quarter lies; the law relates the least to it.
     quarter = float(np.quantile(values[: max(2, len(values) // 2)], 0.5))
     if quarter > 1e-6 * values[-1] and values[0] >= ALIKE * quarter * (
         1 - ratio**0.5
@@ -74,10 +79,10 @@ def _denoised(eigenvalues: Tensor, voxels: int) -> str | None:
 
 def marchenko_pastur_quantile(ratio: float, share: float) -> float:
     """The eigenvalue that a ``share`` of them lie below, of the covariance of unit noise with
-    ``ratio`` < 1 columns a row.
+    ``ratio`` g < 1 columns a row.
 
-    The density is sqrt((b - v) (v - a)) / (2 pi ratio v) on [a, b]; with v = (a + b) / 2 - (b - a)
-    / 2 cos w it is smooth in w.
+    The density is sqrt((b - v) (v - a)) / (2 pi g v) on [a, b], a and b = (1 -+ sqrt g)^2. With v =
+    (a + b) / 2 - (b - a) / 2 cos w the integrand is smooth in w.
     """
     a, b = (1 - ratio**0.5) ** 2, (1 + ratio**0.5) ** 2
     w = np.linspace(0, np.pi, 2001)
@@ -87,16 +92,21 @@ def marchenko_pastur_quantile(ratio: float, share: float) -> float:
 
 
 def _shared(correlation: Tensor) -> str | None:
+    """A sentence where neighbours share noise, by their lag-1 ``correlation`` (3,).
+
+    Slices are measured apart, so noise that they share was put there by resampling, and so was much
+    of what voxels share. Less of it within a slice is the scanner's own filter, or zero-filling.
+    """
     rho = [float(c) for c in correlation]
-    told = ", ".join(f"{value:.2f}" for value in rho)
+    values = ", ".join(f"{value:.2f}" for value in rho)
     if min(rho) >= SHARED_BY_SLICES or max(rho) >= SHARED_BY_VOXELS:
         return (
-            f"The scan looks interpolated: neighbours share noise (correlation {told} along "
+            f"The scan looks interpolated: neighbours share noise (correlation {values} along "
             "its axes); denoise before any resampling."
         )
     if max(rho) >= CORRELATED:
         return (
-            f"The noise is correlated between neighbours ({told} along the axes), as "
+            f"The noise is correlated between neighbours ({values} along the axes), as "
             "scanners' filters make it; less of it can be removed."
         )
     return None
@@ -105,6 +115,11 @@ def _shared(correlation: Tensor) -> str | None:
 def _flipped(
     data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_], affine: NDArray[Any]
 ) -> str | None:
+    """A sentence where b-vectors seem to have an axis reversed or two exchanged.
+
+    Fibres go on in the direction in which they point, so ``coherence`` is best where the signs and
+    the order of the axes are right (after Schilling et al. 2019; Jeurissen et al. 2014).
+    """
     if (
         np.linalg.matrix_rank(gradients.directions) < 3
         or gradients.b0.all()
@@ -114,9 +129,11 @@ def _flipped(
     turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     tensors = fit_tensors(data[inside], gradients)
     direction, fa = np.zeros((*inside.shape, 3)), np.zeros(inside.shape)
-    direction[inside], fa[inside] = tensors.direction @ turn, tensors.fa  # along voxel axes
+    # Principal directions along the voxel axes.
+    direction[inside], fa[inside] = tensors.direction @ turn, tensors.fa
     if int((fa > FIBROUS).sum()) < FEWEST:
         return None
+    # Coherence as the table stands, and with each change.
     as_is = coherence(direction, fa)
     scores = {f"{name} reversed": coherence(direction * signs, fa) for name, signs in FLIPS.items()}
     scores |= {
@@ -132,19 +149,21 @@ def _flipped(
 
 
 def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
-    """How well fibres go on: the mean of (v.v')^2 over fibrous voxels, v' that of the voxel
-    ``REACH`` voxels ahead or behind.
+    """How well fibres continue: the mean of (v.v')^2 over fibrous voxels, v' the direction of the
+    voxel ``REACH`` voxels ahead or behind along v.
 
-    ``direction`` (X, Y, Z, 3) unit axes along those of the array; a voxel ahead that is not fibrous
-    counts 0, one outside not at all.
+    ``direction`` (X, Y, Z, 3) are unit axes along those of the array, ``fa`` (X, Y, Z). A voxel
+    ahead that is not fibrous counts 0, one outside the array not at all.
     """
     where = np.argwhere(fa > FIBROUS)
     axis = direction[tuple(where.T)]
     total, count = 0.0, 0
     for ahead in (REACH, -REACH):
+        # The voxel ahead, if it lies within the array.
         place = np.rint(where + ahead * axis).astype(int)
         within = ((place >= 0) & (place < fa.shape)).all(1)
         there = tuple(place[within].T)
+        # (v.v')^2, or 0 where it is not fibrous.
         total += float(
             ((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS)).sum()
         )
@@ -153,26 +172,29 @@ def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
 
 
 def removed_over_noise(removed: NDArray[Any], noise: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
-    """Root mean squares of what was ``removed`` (voxels, volumes) over the noise's, (volumes,);
-    ``noise(k)`` is its power in volume k.
+    """The size of what was ``removed`` (voxels, volumes) over that of the noise, root mean squares,
+    (volumes,); ``noise(k)`` gives the noise's power in volume k, (voxels,).
     """
-    taken = np.array([np.mean(np.square(removed[:, k])) for k in range(removed.shape[1])])
-    there = np.array([np.mean(noise(k)) for k in range(removed.shape[1])])
-    return np.asarray(np.sqrt(taken / np.maximum(there, np.finfo(np.float32).tiny)))
+    removed_power = np.array([np.mean(np.square(removed[:, k])) for k in range(removed.shape[1])])
+    noise_power = np.array([np.mean(noise(k)) for k in range(removed.shape[1])])
+    return np.asarray(np.sqrt(removed_power / np.maximum(noise_power, np.finfo(np.float32).tiny)))
 
 
 def too_much_removed(ratios: NDArray[Any]) -> str | None:
-    """A sentence where ``removed_over_noise`` says that more than noise was taken away, from all
-    volumes or from some.
+    """A sentence where ``ratios`` (``removed_over_noise``) say that more than noise was removed
+    from all volumes or from some: signal, motion or artefact.
     """
-    whole, some = float(np.sqrt(np.mean(np.square(ratios)))), np.flatnonzero(ratios > MORE_OF_ONE)
+    whole, outliers = (
+        float(np.sqrt(np.mean(np.square(ratios)))),
+        np.flatnonzero(ratios > MORE_OF_ONE),
+    )
     if whole > MORE:
         return (
             f"More was removed than noise ({whole:.2f} times): signal went too; look at the "
             "residual, and try --prior none."
         )
-    if len(some):
-        named = ", ".join(map(str, some[:8])) + (" and others" if len(some) > 8 else "")
+    if len(outliers):
+        named = ", ".join(map(str, outliers[:8])) + (" and others" if len(outliers) > 8 else "")
         return (
             f"More was removed than noise from volumes {named} (counted from 0): they moved "
             "or dropped out; look, and leave them out."

@@ -1,3 +1,3 @@
-"""Denoising diffusion MRI: the noise, low rank, the posterior mean under a prior, missing
-directions.
+"""Denoising diffusion MRI: the noise level, low rank, the posterior mean under a prior, DDM^2, and
+directions that were not measured.
 """

@@ -1,17 +1,14 @@
-r"""A scan of magnitudes of unknown noise, denoised by low rank and then by the prior.
+r"""Denoising a scan of magnitudes whose noise is not known, by low rank and then by the prior.
 
     nu, e <- low rank (``unfog.dmri.denoising.classical``) and its expected error;
     answer = E[x_0 | nu] under the prior, for noise e sqrt(N / 15),
 
-averaged over half turns of the scan (``unfog.dmri.denoising.half_turns``), with what alike voxels
-share of the data left over (``unfog.dmri.denoising.twicing``) and the signal beyond the prior's
-harmonics (``unfog.dmri.denoising.beyond_harmonics``) put back.
+averaged over half turns of the scan (``unfog.dmri.denoising.half_turns``). Two things are put back:
+what is left of the data, averaged over similar voxels (``unfog.dmri.denoising.twicing``), and the
+signal beyond the prior's harmonics (``unfog.dmri.denoising.beyond_harmonics``).
 
-What low rank leaves of the noise, of root mean square e over N directions, lies in what it takes
-for signal, and so in the 15 harmonics that the prior sees: as much error in their coefficients as
-white noise of deviation e sqrt(N / 15) in the signals would make. The error to expect stays low
-rank's, which the prior only lowers: the prior's own is of the noise it was told, and too small
-here.
+The expected error remains that of low rank, which the prior only lowers: the prior's own estimate
+is for the noise level it was given, and too small here.
 """
 
 from __future__ import annotations
@@ -38,7 +35,7 @@ from unfog.progress import Report
 
 
 def has_enough_directions(table: GradientTable) -> bool:
-    """Whether the prior can take every shell: order 4 needs 15 directions."""
+    """Whether the prior can take every shell of a table: order 4 needs 15 directions."""
     sizes = [len(volumes) for volumes in table.shells().values()]
     return bool(sizes) and min(sizes) >= count(ORDER)
 
@@ -52,10 +49,19 @@ def denoise_blind(
     coils: int = 1,
     report: Report | None = None,
 ) -> Denoised:
-    """Magnitudes ``data`` (X, Y, Z, volumes) of ``coils`` with nothing known of their noise;
-    ``gradients`` of unfog or of DIPY.
+    """Denoise magnitudes by low rank and the prior; by low rank alone where a shell has fewer than
+    15 directions.
 
-    By low rank alone where a shell has fewer than 15 directions.
+    Args:
+        denoiser: The prior, of shells x (16, X, Y, Z).
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table, of unfog or of DIPY.
+        mask: (X, Y, Z), where to denoise; everywhere without one.
+        coils: How many were combined by sum of squares.
+        report: Called as ``report(done, total)``, for low rank and again for the prior.
+
+    Returns:
+        Signal, noise level and expected error.
     """
     table = as_table(gradients)
     first = classical.denoise(data, table, mask, coils=coils, report=report)
@@ -74,18 +80,33 @@ def refine(
     *,
     report: Report | None = None,
 ) -> Denoised:
-    """What low rank gave, after the prior; outside the mask as it was."""
+    """Denoise further by the prior what low rank gave.
+
+    Args:
+        denoiser: The prior.
+        first: The scan denoised by low rank.
+        table: The scan's table, 15 directions or more a shell.
+        mask: (X, Y, Z); outside it the signal stays as it was.
+        report: Called as ``report(done, total)``.
+
+    Returns:
+        ``first`` with the new signal.
+    """
     inside = voxels_inside(mask, first.sigma.shape)
-    found = predict(denoiser, first, table, table, inside, report=report)
+    signal = predict(denoiser, first, table, table, inside, report=report)
     for shell in shells(table):
-        found[..., shell.volumes] += beyond_harmonics(first, shell, inside)
-    found[~inside] = first.signal[~inside]
-    return replace(first, signal=found)
+        signal[..., shell.volumes] += beyond_harmonics(first, shell, inside)
+    signal[~inside] = first.signal[~inside]
+    return replace(first, signal=signal)
 
 
 def in_harmonics(directions: int) -> float:
-    """sqrt(N / 15), over low rank's error on N ``directions``: the deviation of white noise that
-    errs as much in 15 harmonics.
+    """sqrt(N / 15), the factor from low rank's error e on N ``directions`` to the prior's noise
+    level; 1 where N < 15.
+
+    What low rank leaves of the noise lies in what it takes for signal, and so in the 15 harmonics
+    that the prior sees: as much error in their coefficients as white noise of deviation e sqrt(N /
+    15) in the signals would make.
     """
     return float(max(1.0, directions / count(ORDER)) ** 0.5)
 
@@ -93,16 +114,26 @@ def in_harmonics(directions: int) -> float:
 def as_noisy_shells(
     first: Denoised, table: GradientTable, mask: NDArray[Any] | None, least: int
 ) -> tuple[list[NoisyShell], float]:
-    """Low rank's answer as noisy shells, and the scale its signals were divided by; outside the
-    mask it errs as inside on average.
+    """Low rank's answer as noisy shells, for the prior to denoise.
+
+    Args:
+        first: The scan denoised by low rank.
+        table: The scan's table.
+        mask: (X, Y, Z); outside it the error counts as the root mean square inside.
+        least: The fewest directions a shell may have.
+
+    Returns:
+        The shells, and the scale that signals were divided by.
+
+    Raises:
+        InputError: A shell has too few directions.
     """
     inside = voxels_inside(mask, first.sigma.shape)
     most = max((len(volumes) for volumes in table.shells().values()), default=0)
     level = first.expected_error * in_harmonics(most)
     level = np.where(inside, level, np.sqrt(np.mean(np.square(level[inside]))))
-    level = np.maximum(
-        level, 1e-6 * float(np.abs(first.signal).max())
-    )  # a scan without noise has some for the prior
+    # The prior needs a noise level above 0, also for a scan without noise.
+    level = np.maximum(level, 1e-6 * float(np.abs(first.signal).max()))
     return measure(first.signal, table, level, mask, least)
 
 
@@ -116,14 +147,28 @@ def predict(
     least: int = count(ORDER),
     report: Report | None = None,
 ) -> Array:
-    """What the prior's harmonics say of the volumes of a table ``at``, (X, Y, Z, volumes), given
-    low rank's answer and the data.
+    """The signals that the prior expects at the volumes of a table, given a scan denoised by low
+    rank.
+
+    Args:
+        denoiser: The prior.
+        first: The scan denoised by low rank, with the data it was given.
+        table: The scan's table.
+        at: The table to predict; its shells are among those of the scan.
+        mask: (X, Y, Z), the voxels to learn from.
+        least: The fewest directions a measured shell may have.
+        report: Called as ``report(done, total)``.
+
+    Returns:
+        (X, Y, Z, volumes of ``at``), the part of the signal in harmonics up to order 4.
     """
+    # Everything on the prior's scale.
     scans, scale = as_noisy_shells(first, table, mask, least)
     data, noise = torch.from_numpy(first.measured) / scale, first.noise.level / scale
-    inside, found = torch.from_numpy(voxels_inside(mask, first.sigma.shape)), []
+    inside, estimates = torch.from_numpy(voxels_inside(mask, first.sigma.shape)), []
+    # Posterior means, with what they leave of the data averaged over similar voxels and added.
     for scan, x in zip(scans, posterior_means(OverHalfTurns(denoiser), scans, report), strict=True):
-        found.append(
+        estimates.append(
             (scan.shell, twiced(x, scan.shell.residual(data, x), noise * scan.shell.level, inside))
         )
-    return np.asarray((scale * signals(found, at)).numpy())
+    return np.asarray((scale * signals(estimates, at)).numpy())

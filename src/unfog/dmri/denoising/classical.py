@@ -1,10 +1,4 @@
-r"""Denoising by low rank: what needs no training.
-
-    level, components <- the noise of y;   z = scores of y / level;   E[y] ~ level x local SVD of z;
-    S = Koay's inverse of E[y]
-
-Dividing by the level makes the noise alike everywhere, so that one law holds for all patches.
-"""
+r"""Denoising a scan by low rank, which needs no training."""
 
 from __future__ import annotations
 
@@ -28,12 +22,13 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Denoised:
-    """``signal`` (X, Y, Z, volumes); ``sigma`` (X, Y, Z) of the noise; ``expected_error`` (X, Y,
-    Z), root mean square over volumes.
+    """A denoised scan, what is known of its noise, and the data.
 
-    ``noise`` is what was found out about the noise of the magnitudes, and ``measured`` they
-    themselves, less what noise adds to them where that was taken from the signal. Outside the mask
-    the signal is the data's and the error sigma.
+    ``signal`` (X, Y, Z, volumes) is the data outside the mask. ``sigma`` (X, Y, Z) is the deviation
+    of the noise in every real and imaginary part. ``expected_error`` (X, Y, Z) is the root mean
+    square over volumes, sigma outside the mask. ``noise`` is that of the magnitudes. ``measured``
+    (X, Y, Z, volumes) are the magnitudes, less the bias of noise if it was taken from the signal
+    too.
     """
 
     signal: Array
@@ -53,21 +48,43 @@ def denoise(
     rule: Rule = hard_threshold,
     report: Report | None = None,
 ) -> Denoised:
-    """Denoise magnitudes ``data`` (X, Y, Z, volumes) in the ``mask`` (X, Y, Z), of ``coils``
-    combined by sum of squares.
+    """Denoise magnitudes by local singular values of the scan's principal components.
 
-    ``gradients`` is a table of unfog or of DIPY; ``unbias`` takes away what noise adds to
-    magnitudes; ``report(done, total)`` counts planes.
+        level, components <- the noise of y;   z = scores of y / level;
+        E[y] ~ level x local SVD of z;   S = Koay's inverse of E[y]
+
+    Dividing by the level makes the noise alike everywhere, so that one Marchenko-Pastur law holds
+    for all patches.
+
+    Args:
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table, of unfog or of DIPY; its length is checked.
+        mask: (X, Y, Z), where to denoise; everywhere without one.
+        coils: How many were combined by sum of squares.
+        unbias: Whether to take away what noise adds to magnitudes.
+        rule: What becomes of singular values (``unfog.dmri.denoising.low_rank``).
+        report: Called as ``report(done, total)``, counting planes.
+
+    Returns:
+        Signal, noise level and expected error.
+
+    Raises:
+        InputError: Table or mask do not match the scan, the mask is empty, or values are not
+            finite.
     """
     y, inside = _checked(data, gradients, mask)
+    # The noise level, and the principal components of y / level.
     noise = estimate_noise(y, inside)
     level, components = torch.where(noise.level > 0, noise.level, 1.0)[..., None], noise.components
+    # Low rank patch by patch, in the scores of the components.
     scores, error = local_svd(components.scores(y / level), inside, rule, report)
     mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
+    # The error of r scores, spread over all volumes.
     sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
     expected = np.where(
         inside.numpy(), sigma * (error * scores.shape[3] / y.shape[3]).sqrt().numpy(), sigma
     )
+    # From E[y] to the signal; the data lose the same bias.
     measured = y.numpy()
     if unbias:
         mean = np.where(
@@ -80,7 +97,7 @@ def denoise(
 def _checked(
     data: NDArray[Any], gradients: Any, mask: NDArray[Any] | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The data as a tensor, and the voxels to denoise."""
+    """The data as a tensor (X, Y, Z, volumes), and the voxels to denoise (X, Y, Z)."""
     if data.ndim != 4 or data.shape[3] < 2:
         raise InputError(
             f"A diffusion scan is (X, Y, Z, volumes) with 2 volumes or more, not {data.shape}; "

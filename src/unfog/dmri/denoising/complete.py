@@ -1,19 +1,4 @@
-r"""Directions that were not measured: the prior's harmonics, evaluated there.
-
-    nu, e <- low rank (``unfog.dmri.denoising.classical``);
-    c = E[coefficients | nu] (``unfog.dmri.denoising.blind``);   S(u) = b(u)^T c,
-    std(u)^2 = b(u)^T (B^T B / s^2 + L^-1)^-1 b(u),
-    s = .91 e sqrt(N / 15) for N >= 15 directions, or .91 e,
-
-b(u) the harmonics, B those of the N directions measured, L the variances of coefficients in
-simulation: Gaussian regression, where the errors that low rank leaves in what was measured go
-through the coefficients into every direction, most where none was measured nearby. The posterior
-covariance of the prior itself takes what low rank leaves for white noise, which it is not: on 16
-simulated scans the errors of directions not measured were 1.1 to 4 times that deviation.
-
-A direction that was measured gets what ``denoise`` gives it, signal beyond the harmonics included
-(``unfog.dmri.denoising.beyond_harmonics``).
-"""
+r"""Signals at directions that were not measured, with their standard deviations."""
 
 from __future__ import annotations
 
@@ -36,15 +21,17 @@ from unfog.dmri.shells import basis, same_shells, shells
 from unfog.progress import Report
 
 FEWEST = count(2)  # directions in a shell: what determines order 2
-# by the prior, of the error that low rank expects: the median over 22 simulated scans of what was
-# found over what was said
+# of low rank's expected error, what is left after the prior: the median over 22 simulated scans of
+# the measured error over the expected one
 LEFT = 0.91
-SAME = 0.1  # degrees between axes that are one
+SAME = 0.1  # degrees within which two axes count as the same
 
 
 @dataclass(frozen=True)
 class Completed:
-    """``signal`` and ``std`` (X, Y, Z, volumes of the target), 0 outside the mask."""
+    """``signal`` and its standard deviation ``std``, both (X, Y, Z, volumes of the target), 0
+    outside the mask.
+    """
 
     signal: Array
     std: Array
@@ -60,11 +47,38 @@ def complete(
     coils: int = 1,
     report: Report | None = None,
 ) -> Completed:
-    """The volumes of a table ``target`` from magnitudes ``data`` (X, Y, Z, volumes) of ``coils``;
-    tables of unfog or of DIPY.
+    """Predict the volumes of another gradient table from a scan.
 
-    ``InputError`` where the target has a shell that was not measured, or a measured shell has fewer
-    than 6 directions.
+        nu, e <- low rank (``unfog.dmri.denoising.classical``);
+        c = E[coefficients | nu] (``unfog.dmri.denoising.blind``);   S(u) = b(u)^T c,
+        std(u)^2 = b(u)^T (B^T B / s^2 + L^-1)^-1 b(u),
+        s = .91 e sqrt(N / 15) for N >= 15 directions, or .91 e,
+
+    with b(u) the harmonics, B those of the N directions measured, and L the variances of
+    coefficients in simulation: Gaussian regression, where the errors that low rank leaves at the
+    measured directions spread through the coefficients to every direction, most where none was
+    measured nearby. The posterior covariance of the prior itself takes what low rank leaves for
+    white noise, which it is not: on 16 simulated scans the errors at directions not measured were
+    1.1 to 4 times that deviation.
+
+    A direction that was measured gets what ``denoise`` gives it, with the signal beyond the
+    harmonics (``unfog.dmri.denoising.beyond_harmonics``).
+
+    Args:
+        denoiser: The prior, of shells x (16, X, Y, Z).
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table, of unfog or of DIPY.
+        target: The table to predict, of unfog or of DIPY.
+        mask: (X, Y, Z); everywhere without one.
+        coils: How many were combined by sum of squares.
+        report: Called as ``report(done, total)``.
+
+    Returns:
+        The target's volumes and their standard deviations.
+
+    Raises:
+        InputError: The target has a shell that was not measured, or a measured shell fewer than 6
+            directions.
     """
     table, at = as_table(gradients), as_table(target)
     check_target(table, at)
@@ -74,7 +88,10 @@ def complete(
 
 
 def check_target(table: GradientTable, at: GradientTable) -> None:
-    """``InputError`` where scans under a ``table`` say nothing of volumes under ``at``."""
+    """`InputError` where a scan under a ``table`` cannot predict volumes under ``at``.
+
+    Called before a scan is read or denoised.
+    """
     same_shells(shells(table, least=FEWEST), at)
 
 
@@ -87,7 +104,19 @@ def completed(
     *,
     report: Report | None = None,
 ) -> Completed:
-    """The volumes of ``at`` from what low rank gave."""
+    """Predict the volumes of another gradient table from a scan denoised by low rank.
+
+    Args:
+        denoiser: The prior.
+        first: The scan denoised by low rank.
+        table: The scan's table.
+        at: The table to predict.
+        mask: (X, Y, Z); everywhere without one.
+        report: Called as ``report(done, total)``.
+
+    Returns:
+        The volumes of ``at`` and their standard deviations.
+    """
     inside = voxels_inside(mask, first.sigma.shape)
     signal = predict(denoiser, first, table, at, inside, least=FEWEST, report=report)
     measured, std = (
@@ -96,20 +125,22 @@ def completed(
     )
     scale = float(np.median(first.signal[inside][:, table.b0].mean(1)))
     for k, volumes in same_shells(measured, at):
+        # s, on the scale of the simulation, and std(u).
         error = torch.from_numpy(LEFT * first.expected_error / scale) * in_harmonics(
             len(measured[k].volumes)
         )
         std[..., volumes] = (
             scale * measured[k].variance_at(basis(at.directions[volumes]), error).sqrt().numpy()
         )
+        # Measured directions get the signal beyond the harmonics.
         same = _same_axes(at.directions[volumes], table.directions[measured[k].volumes])
         signal[..., volumes] += beyond_harmonics(first, measured[k], inside) @ same.T
     return Completed(np.where(inside[..., None], signal, 0), np.where(inside[..., None], std, 0))
 
 
 def _same_axes(a: NDArray[np.float64], b: NDArray[np.float64]) -> Array:
-    """Weights (m, n) that give each of ``a`` (m, 3) the mean of those of ``b`` (n, 3) that are the
-    same axis, or nothing.
+    """Weights (m, n) that give each of ``a`` (m, 3) the mean over those of ``b`` (n, 3) on the same
+    axis, or 0 where there is none.
     """
     same = np.abs(a @ b.T) > np.cos(np.radians(SAME))
     return np.asarray(same / np.maximum(same.sum(1, keepdims=True), 1), dtype=np.float32)

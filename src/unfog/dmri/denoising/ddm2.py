@@ -1,202 +1,68 @@
-r"""DDM^2: a diffusion model learned from the one noisy scan that it denoises (Xiang et al. 2023,
-arXiv:2302.03018), in three stages.
+r"""DDM^2, denoising by a diffusion model that is trained on the noisy scan itself (Xiang et al.
+2023, arXiv:2302.03018).
 
-    1  Phi(others) minimises |Phi - y|^2:  the noise of y is independent of other volumes', so Phi
-       is the signal's mean too
-       (Noise2Noise, Lehtinen et al. 2018; Batson & Royer 2019);
-    2  s^2 = Var(y - Phi):  alpha(t*) y is the state x_t* of the process, at the time where sigma /
-       alpha = s;
-    3  D minimises |D(x_t) - y|^2 at x_t = alpha Phi + sigma n, with n drawn from among the
-       residuals (y - Phi) / s, which hold
-       nothing of y's own noise in place; the reverse process goes from x_t* down to 0.
+    1  Phi(others) minimises |Phi - y|^2. The noise of y is independent of the other volumes' noise,
+       so Phi estimates the mean of the signal as well (Noise2Noise, Lehtinen et al. 2018; Batson &
+       Royer 2019).
+    2  s^2 = Var(y - Phi). alpha(t*) y is the state x_t* of the process, at the time t* where
+       sigma / alpha = s.
+    3  D minimises |D(x_t) - y|^2 at x_t = alpha Phi + sigma n. n is drawn from the shuffled
+       residuals (y - Phi) / s, which hold nothing of y's own noise in place. The reverse process
+       goes from x_t* down to 0.
 
-y is a slice of one weighted volume, ``others`` that slice of the volumes nearest in direction.
-Unlike the paper, all volumes of a slice share their state, noise is added and not mixed (EDM), and
-the way down is deterministic: a draw would have twice the squared error.
+y is a slice of one weighted volume, ``others`` is that slice of the volumes nearest in direction.
+Three things differ from the paper: all volumes of a slice share their state, noise is added and not
+mixed (EDM), and the reverse process is deterministic, since a draw would have twice the squared
+error. The stages themselves are in ``unfog.dmri.denoising.ddm2_stages``.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from unfog.core.denoiser import NetworkDenoiser
-from unfog.core.random import generators
-from unfog.core.shapes import expand
-from unfog.data.dataset import Dataset, Ids, fingerprint
+from unfog.dmri.denoising.ddm2_stages import (
+    Settings,
+    Shuffled,
+    Slices,
+    first_answer,
+    first_stage,
+    from_others,
+    recipe,
+    third_stage,
+)
 from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
 from unfog.progress import Report
-from unfog.runs.build import build
-from unfog.sampling.grids import uniform
-from unfog.sampling.loop import solve
-from unfog.sampling.samplers import samplers
-from unfog.systems.common import conditions, training, unet
-from unfog.systems.registry import Config
-from unfog.training.loop import train
-from unfog.training.objectives.denoising import Objective
-from unfog.training.objectives.times import Stratified
-from unfog.training.order import streams
-from unfog.training.settings import TrainSettings
+
+__all__ = [
+    "OTHERS",
+    "DDM2Result",
+    "Settings",
+    "Shuffled",
+    "Slices",
+    "ddm2",
+    "first_answer",
+    "from_others",
+    "neighbours",
+    "recipe",
+]
 
 OTHERS = 6  # volumes that predict one
 
 
 @dataclass(frozen=True)
-class Settings:
-    """``steps`` of training in each stage, in batches of ``batch`` slices; ``down``, steps of the
-    reverse process by ``sampler``.
-    """
-
-    steps: int = 2000
-    batch: int = 8
-    channels: int = 24
-    down: int = 20
-    sampler: str | Mapping[str, Any] = "ddim"
-    seed: int = 0
-
-
-class Slices(Dataset):
-    """Slices y (Z, volumes, H, W) of one scan, the ``others`` nearest to each volume (volumes, k),
-    where it is ``inside`` (Z, H, W), and the first stage's answer, once there is one.
-    """
-
-    def __init__(
-        self, y: Tensor, nearest: NDArray[np.int64], inside: Tensor, first: Tensor | None = None
-    ) -> None:
-        self.y, self.nearest, self.inside, self.first = y, torch.from_numpy(nearest), inside, first
-        self.name, self.shape, self.codec = "one scan", (1, *y.shape[2:]), {"name": "identity"}
-        self.conditions = (
-            {"others": {"name": "spatial", "channels": nearest.shape[1]}} if first is None else {}
-        )
-        self.fingerprint = fingerprint(
-            {"y": y.numpy(), "inside": inside.numpy()}, {"first": first is not None}
-        )
-
-    def __len__(self) -> int:
-        return self.y.shape[0] * self.y.shape[1]
-
-    def batch(self, ids: Ids) -> dict[str, Tensor]:
-        k = torch.as_tensor(np.asarray(ids, dtype=np.int64))
-        z, volume = k // self.y.shape[1], k % self.y.shape[1]
-        found = {"x": self.y[z, volume][:, None], "inside": self.inside[z][:, None].float()}
-        if self.first is None:
-            return found | {"others": self.y[z[:, None], self.nearest[volume]]}
-        return found | {"first": self.first[z, volume][:, None]}
-
-
-def recipe(dataset: Dataset, settings: Settings, level: float) -> Config:
-    """Of both networks: EDM up to a noise ``level``, for data of standard deviation .5; the first
-    is told of the others.
-    """
-    network = unet(
-        dataset,
-        settings.channels,
-        multipliers=[1, 2],
-        blocks=1,
-        attention_levels=[],
-        middle_attention=False,
-        groups=8,
-    )
-    return {
-        "system": "ddm2",
-        "shape": list(dataset.shape),
-        "codec": dict(dataset.codec),
-        "label": {"name": "log-sigma"},
-        "network": network,
-        "process": {"name": "edm", "sigma_max": level},
-        "prediction": {"name": "edm", "sigma_data": 0.5},
-        "conditions": conditions(dataset, drop=0.0),
-        "training": training(
-            steps=settings.steps,
-            batch=settings.batch,
-            lr=1e-3,
-            warmup=min(100, settings.steps // 10),
-            betas=[0.9, 0.99],
-            seed=settings.seed,
-            checkpoint_every=settings.steps,
-        ),
-    }
-
-
-def from_others(
-    denoiser: NetworkDenoiser,
-    batch: Mapping[str, Tensor],
-    samples: Sequence[int],
-    seed: int,
-    step: int,
-) -> Tensor:
-    """The first stage's objective: the squared error of Phi (batch,)."""
-    return _error(first_answer(denoiser, batch["others"]), batch)
-
-
-def first_answer(denoiser: NetworkDenoiser, others: Tensor) -> Tensor:
-    """Phi (batch, 1, H, W) of the ``others`` (batch, k, H, W), whose mean is a noisy look at y: the
-    state at t = 1.
-    """
-    mean: Tensor = denoiser(
-        others.mean(1, keepdim=True), torch.ones((), dtype=torch.float64), others=others
-    ).mean
-    return mean
-
-
-@dataclass(frozen=True)
-class Shuffled:
-    """The third stage's objective."""
-
-    uniforms: Stratified = field(default_factory=Stratified)
-
-    def __call__(
-        self,
-        denoiser: NetworkDenoiser,
-        batch: Mapping[str, Tensor],
-        samples: Sequence[int],
-        seed: int,
-        step: int,
-    ) -> Tensor:
-        t = self.uniforms(seed, step, samples)
-        alpha, sigma = denoiser.scales(t)
-        residual = batch["x"] - batch["first"]
-        noise = torch.stack(
-            [
-                _drawn(*pair)
-                for pair in zip(
-                    residual, batch["inside"], streams("shuffle", seed, step, samples), strict=True
-                )
-            ]
-        )
-        return _error(
-            denoiser(expand(alpha, noise) * batch["first"] + expand(sigma, noise) * noise, t).mean,
-            batch,
-        )
-
-
-def _drawn(residual: Tensor, inside: Tensor, source: torch.Generator) -> Tensor:
-    """One of the residuals inside for each pixel (1, H, W), of mean 0 and deviation 1."""
-    values = residual[inside > 0]
-    values = (values - values.mean()) / values.std().clamp(min=1e-12)
-    return values[torch.randint(len(values), residual.shape, generator=source).to(values.device)]
-
-
-def _error(found: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-    """Mean squares over the voxels inside, (batch,)."""
-    squares = batch["inside"] * (found - batch["x"]).square()
-    return squares.flatten(1).sum(1) / batch["inside"].flatten(1).sum(1)
-
-
-@dataclass(frozen=True)
 class DDM2Result:
-    """``signal`` and the ``first`` stage's answer (X, Y, Z, volumes), as the data at b = 0 and
-    outside the mask; ``levels`` (Z,), the deviation of the residuals that each slice was matched
-    by, in the scan's units, 0 where nothing is inside.
+    """A scan denoised by DDM^2.
+
+    ``signal`` and the answer of the ``first`` stage are (X, Y, Z, volumes); at b = 0 and outside
+    the mask they are the data. ``levels`` (Z,) is the deviation of each slice's residuals in the
+    scan's units, by which its state was matched: 0 where nothing is inside the mask.
     """
 
     signal: NDArray[np.float32]
@@ -211,8 +77,21 @@ def ddm2(
     settings: Settings | None = None,
     report: Report | None = None,
 ) -> DDM2Result:
-    """A scan (X, Y, Z, volumes) denoised by what it alone has taught, in the voxels ``inside`` (X,
-    Y, Z).
+    """Denoise a scan by a diffusion model trained on that scan alone.
+
+    Args:
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table, of as many volumes.
+        inside: (X, Y, Z), the voxels to learn from and to denoise.
+        settings: Training and sampling; the defaults of ``Settings`` unless given.
+        report: Called as ``report(done, total)`` after each step of training and each slice.
+
+    Returns:
+        The denoised scan, the first stage's answer and the levels of the slices.
+
+    Raises:
+        InputError: The shapes do not match, no slice holds two voxels of the mask, or a shell has
+            too few directions.
     """
     settings = settings or Settings()
     weighted, nearest = neighbours(gradients)
@@ -222,6 +101,7 @@ def ddm2(
             f"The scan is {data.shape}, its table has {len(gradients)} volumes and the mask is "
             f"{inside.shape}; match them."
         )
+    # The networks expect data of standard deviation .5; y is (Z, volumes, X, Y).
     scale = 2 * float(data[inside][:, weighted].std()) or 1.0
     y = torch.from_numpy(
         np.ascontiguousarray(
@@ -229,13 +109,15 @@ def ddm2(
         )
     )
     where = torch.from_numpy(inside[:, :, planes].transpose(2, 0, 1).copy())
-    told = _steps(report, 2 * settings.steps + 2 * len(planes))
-    first, levels = _first(Slices(y, nearest, where), settings, told)
-    signal = _third(Slices(y, nearest, where, first), levels, settings, told)
+    # The three stages.
+    callback = _steps(report, 2 * settings.steps + 2 * len(planes))
+    first, levels = first_stage(Slices(y, nearest, where), settings, callback)
+    signal = third_stage(Slices(y, nearest, where, first), levels, settings, callback)
+    # Back to (X, Y, Z, volumes), with the data where nothing was learned.
     answers = []
-    for found in (signal, first):
+    for values in (signal, first):
         answer = np.array(data, dtype=np.float32)
-        part = scale * found.numpy().transpose(2, 3, 0, 1)
+        part = scale * values.numpy().transpose(2, 3, 0, 1)
         for k, volume in enumerate(weighted):
             answer[..., planes, volume] = np.where(
                 inside[:, :, planes], part[..., k], answer[..., planes, volume]
@@ -247,8 +129,11 @@ def ddm2(
 
 
 def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The weighted volumes, and by their place among them the ``OTHERS`` nearest axes of each in
-    its shell, nearest first.
+    """The volumes that predict each volume: those nearest in direction within its shell.
+
+    Returns the weighted volumes (n,), as indices into the table, and the ``OTHERS`` nearest axes of
+    each, nearest first, as indices into the weighted volumes (n, OTHERS). Called before training,
+    and by the command line to refuse a table before a scan is read.
     """
     weighted = np.flatnonzero(~gradients.b0)
     place = {int(volume): k for k, volume in enumerate(weighted)}
@@ -259,6 +144,7 @@ def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.
                 f"The shell b = {b:.0f} has {len(volumes)} directions, and DDM2 needs "
                 f"{OTHERS + 1}; leave it out."
             )
+        # The absolute cosine: an axis and its opposite are the same direction.
         alike = np.abs(gradients.directions[volumes] @ gradients.directions[volumes].T)
         np.fill_diagonal(alike, -1)
         for row, volume in enumerate(volumes):
@@ -268,73 +154,13 @@ def neighbours(gradients: GradientTable) -> tuple[NDArray[np.int64], NDArray[np.
 
 
 def _steps(report: Report | None, total: int) -> Callable[[], None]:
-    """What to call at every step."""
-    done = 0
+    """A callback without arguments that reports one more of ``total`` steps at every call."""
+    count = 0
 
-    def tell() -> None:
-        nonlocal done
-        done += 1
+    def callback() -> None:
+        nonlocal count
+        count += 1
         if report is not None:
-            report(done, total)
+            report(count, total)
 
-    return tell
-
-
-def _trained(
-    config: Config, objective: Objective, dataset: Slices, told: Callable[[], None]
-) -> NetworkDenoiser:
-    denoiser = build(config).denoiser
-    with tempfile.TemporaryDirectory() as scratch:
-        settings = TrainSettings.of(config["training"])
-        train(
-            denoiser,
-            objective,
-            dataset,
-            None,
-            settings,
-            Path(scratch) / "run",
-            config,
-            callback=lambda *_: told(),
-        )
-    return denoiser.cpu().eval().requires_grad_(False)
-
-
-def _first(dataset: Slices, settings: Settings, told: Callable[[], None]) -> tuple[Tensor, Tensor]:
-    """Phi of every slice, its mean that of y, and the deviation of y from it in each plane (Z,)."""
-    off = (dataset.y[:, dataset.nearest].mean(2) - dataset.y).movedim(1, -1)[dataset.inside]
-    phi, found, levels = (
-        _trained(recipe(dataset, settings, float(off.std())), from_others, dataset, told),
-        [],
-        [],
-    )
-    volumes = dataset.y.shape[1]
-    for z, (y, inside) in enumerate(zip(dataset.y, dataset.inside, strict=True)):
-        answer = first_answer(phi, dataset.batch(range(z * volumes, (z + 1) * volumes))["others"])[
-            :, 0
-        ]
-        residual = (y - answer)[:, inside]
-        found.append(answer + residual.mean(1)[:, None, None])
-        levels.append(residual.std(1).square().mean().sqrt())
-        told()
-    return torch.stack(found), torch.stack(levels).double()
-
-
-def _third(dataset: Slices, levels: Tensor, settings: Settings, told: Callable[[], None]) -> Tensor:
-    """Every slice taken from its state down to 0."""
-    sampler, found = samplers.build(settings.sampler), []
-    denoiser = _trained(recipe(dataset, settings, float(levels.max())), Shuffled(), dataset, told)
-    for z, (y, level) in enumerate(zip(dataset.y, levels, strict=True)):
-        state = float(denoiser.process.t_of_noise_level(level).clamp(max=1.0))
-        x = y[:, None] * denoiser.process.alpha(torch.tensor(state, dtype=torch.float64)).float()
-        sources = generators(settings.seed, range(z * len(y), (z + 1) * len(y)), "ddm2")
-        found.append(
-            solve(
-                denoiser,
-                x,
-                uniform(state)(denoiser.process, settings.down),
-                sampler,
-                randomness=sources,
-            )[:, 0]
-        )
-        told()
-    return torch.stack(found)
+    return callback

@@ -1,18 +1,9 @@
-r"""Low rank: a scan's volumes are far more alike than its noise, so few of its singular values rise
-above the noise's.
+r"""Denoising by low rank: singular values of local patches and principal components of a scan.
 
-A matrix (m, n) of white noise sigma has singular values within sigma (sqrt n +- sqrt m), spread by
-the Marchenko-Pastur law. With beta = m / n <= 1 and y a singular value over sigma sqrt n, a signal
-shows where y > 1 + sqrt beta, and
-
-    shrinkage      eta(y) = sqrt((y^2 - beta - 1)^2 - 4 beta) / y
-    is best in the Frobenius norm (Gavish & Donoho 2017);
-    hard threshold lambda^2 = 2 (beta + 1) + 8 beta / (beta + 1 + sqrt(beta^2 + 14 beta + 1))
-    is the best cut (Gavish & Donoho 2014).
-
-``local_svd`` applies either to every patch of 3 x 3 x 3 voxels, less its mean, and averages where
-patches overlap (after Manjon et al. 2013); ``global_pca`` first drops the components of the whole
-scan that hold noise alone (the cut after Veraart et al. 2016).
+A scan's volumes are far more alike than its noise, so few of its singular values rise above the
+noise's. A matrix (m, n) of white noise sigma has singular values within sigma (sqrt n +- sqrt m),
+spread by the Marchenko-Pastur law. With beta = m / n <= 1 and y a singular value over sigma sqrt n,
+a signal shows where y > 1 + sqrt beta.
 """
 
 from __future__ import annotations
@@ -31,54 +22,67 @@ Rule = Callable[[Tensor, float], Tensor]
 
 
 def optimal_shrinkage(y: Tensor, beta: float) -> Tensor:
-    """eta(y): the least expected Frobenius error of any function of the singular values."""
+    """The shrinkage of singular values ``y`` with the least expected Frobenius error (Gavish &
+    Donoho 2017):
+
+        eta(y) = sqrt((y^2 - beta - 1)^2 - 4 beta) / y   for y > 1 + sqrt beta, else 0.
+    """
     root = ((y**2 - beta - 1) ** 2 - 4 * beta).clamp(min=0).sqrt()
     return torch.where(y > 1 + math.sqrt(beta), root / y.clamp(min=1e-12), 0.0)
 
 
 def hard_threshold(y: Tensor, beta: float) -> Tensor:
-    """y above the best cut, 0 below: it keeps what it keeps at full size."""
+    """Singular values ``y`` above the best cut (Gavish & Donoho 2014) as they are, and 0 below:
+
+    cut^2 = 2 (beta + 1) + 8 beta / (beta + 1 + sqrt(beta^2 + 14 beta + 1)).
+    """
     cut = 2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1))
     return torch.where(y > math.sqrt(cut), y, 0.0)
 
 
 def denoise_matrices(x: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
-    """Matrices ``x`` (batch, m, n) with white noise of deviation 1, each by its singular values;
-    and the error to expect (batch,).
+    """Matrices ``x`` (batch, m, n) with white noise of deviation 1, denoised by a ``rule`` for
+    their singular values, and the expected error (batch,).
 
-    The error is the mean square per entry that the best shrinkage leaves, from the singular values
-    seen: sum (s^2 - eta^2) / m n, s the signal's own. Signals too weak to show count as none.
+    The error is the mean square per entry that the best shrinkage leaves, sum (s^2 - eta^2) / m n,
+    with the signal's singular values s estimated from those of x; signals too weak to show count as
+    none.
     """
     m, n = x.shape[1:]
     small, large = min(m, n), max(m, n)
-    # of the short side: its eigenvectors are all that is needed
+    # The Gram matrix of the short side: its eigenvectors are all that is needed.
     gram = x @ x.mT if m <= n else x.mT @ x
     values, vectors = torch.linalg.eigh(gram)
     y, beta = (values.clamp(min=0) / large).sqrt(), small / large
+    # Project, with each singular direction scaled by rule(y) / y.
     factor = rule(y, beta) / y.clamp(min=1e-12)
     kept = vectors * factor[:, None]
     smooth = kept @ (vectors.mT @ x) if m <= n else (x @ kept) @ vectors.mT
+    # The expected error of the best shrinkage.
     eta, signal = optimal_shrinkage(y, beta), _signal(y, beta)
     return smooth, (signal**2 - eta**2).sum(1) / small
 
 
 def _signal(y: Tensor, beta: float) -> Tensor:
-    """The singular value behind y: y^2 = (s + 1 / s) (s + beta / s); 0 where none shows."""
+    """The signal's singular value s behind y, of y^2 = (s + 1 / s) (s + beta / s); 0 where none
+    shows.
+    """
     b = y**2 - beta - 1
     s2 = (b + (b**2 - 4 * beta).clamp(min=0).sqrt()) / 2
     return torch.where(y > 1 + math.sqrt(beta), s2.clamp(min=0).sqrt(), 0.0)
 
 
 def marchenko_pastur(eigenvalues: Tensor, samples: float) -> tuple[Tensor, Tensor]:
-    """How many eigenvalues hold signal, and the variance of the noise: (batch,) and (batch,),
-    blind.
+    """How many eigenvalues of covariance matrices hold signal, and the variance of the noise:
+    (batch,) and (batch,), estimated from the eigenvalues alone (the cut after Veraart et al. 2016).
 
-    ``eigenvalues`` (batch, m) ascending, of covariances of ``samples`` >= m rows: the most that
-    could be noise alone are taken for noise, which they could while their range is within the
-    law's, 4 sigma^2 sqrt(p / samples) for p of them.
+    ``eigenvalues`` (batch, m) are ascending, of covariances of ``samples`` >= m rows. The largest
+    set of smallest eigenvalues that could be noise alone is taken for noise: p of them could while
+    their range is within the law's, 4 sigma^2 sqrt(p / samples).
     """
     m = eigenvalues.shape[1]
     count = torch.arange(1, m + 1, device=eigenvalues.device, dtype=eigenvalues.dtype)
+    # sigma^2 if the smallest 1, 2, .. m eigenvalues are noise, and whether they can be.
     variance = eigenvalues.cumsum(1) / count
     fits = eigenvalues - eigenvalues[:, :1] <= 4 * (count / samples).sqrt() * variance
     noise = (fits * count).amax(1).long().clamp(min=1)
@@ -86,10 +90,12 @@ def marchenko_pastur(eigenvalues: Tensor, samples: float) -> tuple[Tensor, Tenso
 
 
 class Components(NamedTuple):
-    """The principal axes of a scan's rows that are above the noise, and what is left.
+    """The principal components of a scan that are above the noise, and the variance of what is
+    left.
 
-    ``mean`` (volumes,); ``axes`` (volumes, r); ``eigenvalues`` (volumes,), all of them, ascending;
-    ``residual`` (n,), the variance of each row off the axes, per direction.
+    ``mean`` (volumes,) of the rows, one a voxel; ``axes`` (volumes, r); ``eigenvalues`` (volumes,)
+    of the covariance, all of them, ascending; ``residual`` (n,), the variance of each row off the
+    axes, per direction.
     """
 
     mean: Tensor
@@ -98,18 +104,18 @@ class Components(NamedTuple):
     residual: Tensor
 
     def scores(self, x: Tensor) -> Tensor:
-        """(..., volumes) to (..., r)."""
+        """Signals (..., volumes) to scores (..., r) along the axes."""
         return (x - self.mean) @ self.axes
 
     def whole(self, scores: Tensor) -> Tensor:
-        """(..., r) back to (..., volumes)."""
+        """Scores (..., r) back to signals (..., volumes)."""
         return self.mean + scores @ self.axes.T
 
 
 def global_pca(x: Tensor, independent: float = 1.0) -> Components:
-    """The principal components of ``x`` (n, volumes) above the noise, one at least.
+    """The principal components of ``x`` (n, volumes) above the noise, at least one.
 
-    Only a share ``independent`` of the rows counts as samples of the noise, where neighbours share
+    Where neighbours share noise, only the share ``independent`` of the rows counts as samples of
     it.
     """
     mean = x.mean(0)
@@ -117,24 +123,34 @@ def global_pca(x: Tensor, independent: float = 1.0) -> Components:
     values, vectors = torch.linalg.eigh((centred.T @ centred).double() / max(len(x) - 1, 1))
     rank = max(int(marchenko_pastur(values[None], independent * len(x))[0]), 1)
     axes = vectors[:, len(values) - rank :].to(x.dtype)
-    left = centred.square().sum(1) - (centred @ axes).square().sum(1)
-    return Components(mean, axes, values, left.clamp(min=0) / max(x.shape[1] - rank, 1))
+    # |row|^2 less what lies along the axes.
+    residual = centred.square().sum(1) - (centred @ axes).square().sum(1)
+    return Components(mean, axes, values, residual.clamp(min=0) / max(x.shape[1] - rank, 1))
 
 
 def local_svd(
     x: Tensor, inside: Tensor, rule: Rule, report: Report | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Every patch of ``x`` (X, Y, Z, r), noise of deviation 1, about a voxel that is ``inside`` (X,
-    Y, Z), by ``rule``.
+    """Denoise every patch of 3 x 3 x 3 voxels, less its mean, by its singular values, and average
+    where patches overlap (after Manjon et al. 2013).
 
-    Returns the mean over the patches that hold a voxel, (X, Y, Z, r), and the square error to
-    expect of one patch, (X, Y, Z): their mean errs a little less. A voxel in no patch stays as it
-    is. Memory is bounded: one plane of patches at a time.
+    Memory is bounded: one plane of patches at a time.
+
+    Args:
+        x: (X, Y, Z, r), with noise of deviation 1.
+        inside: (X, Y, Z); the patches about these voxels are denoised.
+        rule: What becomes of singular values.
+        report: Called as ``report(done, total)``, counting planes.
+
+    Returns:
+        The mean over the patches that hold a voxel, (X, Y, Z, r), and the expected square error of
+        one patch, (X, Y, Z): the mean over patches errs a little less. A voxel in no patch stays as
+        it is, with error 1.
     """
     sides = patch_sides(x.shape[:3])
-    sums = torch.zeros(
-        *x.shape[:3], x.shape[3] + 2, dtype=x.dtype, device=x.device
-    )  # of the signal, the error and the patches
+    # Sums over patches of the signal, the expected error and 1.
+    sums = torch.zeros(*x.shape[:3], x.shape[3] + 2, dtype=x.dtype, device=x.device)
+    # The middles of whole patches.
     middle = inside[
         tuple(
             slice(side // 2, size - side // 2)
@@ -146,6 +162,7 @@ def local_svd(
             sums[i : i + sides[0]] += _plane(x[i : i + sides[0]], at, sides, rule)
         if report is not None:
             report(i + 1, len(middle))
+    # Means over patches.
     count = sums[..., -1:]
     mean = sums[..., :-1] / count.clamp(min=1)
     return torch.where(count > 0, mean[..., :-1], x), torch.where(
@@ -154,22 +171,26 @@ def local_svd(
 
 
 def patch_sides(shape: Sequence[int]) -> tuple[int, ...]:
-    """3 x 3 x 3 voxels, or 1 along an axis too short."""
+    """The sides of a patch: 3 voxels along each axis of ``shape``, or 1 where the axis is
+    shorter.
+    """
     return tuple(3 if size >= 3 else 1 for size in shape)
 
 
 def _plane(slab: Tensor, at: Tensor, sides: tuple[int, ...], rule: Rule) -> Tensor:
-    """What the patches about one plane of voxels (Y, Z), those marked ``at``, add to the sums of a
-    slab (side, Y, Z, r + 2).
+    """What the patches about one plane of voxels add to the sums of a slab (side, Y, Z, r + 2):
+    those about the voxels marked ``at`` (Y, Z).
     """
     # (Y, Z, side, side, side, r)
     patches = slab.unfold(1, sides[1], 1).unfold(2, sides[2], 1).permute(1, 2, 0, 4, 5, 3)
     smooth, error = _denoise_patches(patches[at].flatten(1, 3), rule)
+    # Each voxel of each patch: signal, expected error and 1.
     each = torch.cat(
         [smooth, error.expand(-1, smooth.shape[1], -1), torch.ones_like(smooth[..., :1])], 2
     )
     spread = torch.zeros(*at.shape, *sides, each.shape[2], dtype=slab.dtype, device=slab.device)
     spread[at] = each.view(-1, *sides, each.shape[2])
+    # Add each patch to the voxels it covers.
     sums = torch.zeros(*slab.shape[:3], each.shape[2], dtype=slab.dtype, device=slab.device)
     for j in range(sides[1]):
         for k in range(sides[2]):
@@ -180,8 +201,8 @@ def _plane(slab: Tensor, at: Tensor, sides: tuple[int, ...], rule: Rule) -> Tens
 
 
 def _denoise_patches(rows: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
-    """Patches (batch, voxels, r), their means kept and the rest denoised; the square error to
-    expect (batch, 1, 1).
+    """Patches (batch, voxels, r) with their means kept and the rest denoised, and the expected
+    square error (batch, 1, 1).
     """
     mean = rows.mean(1, keepdim=True)
     smooth, error = denoise_matrices(rows - mean, rule)

@@ -1,18 +1,5 @@
-r"""The noise of a scan, from the scan alone: its level in space, and how far neighbouring voxels
-share it.
-
-A scan of n voxels in m volumes has few principal components of signal. The others are images of
-noise alone, whatever the signal is: the widest set of smallest eigenvalues that the
-Marchenko-Pastur law allows (Veraart et al. 2016, there patch by patch). Their mean square at a
-voxel, averaged over a few voxels, is sigma^2; their product between neighbours is the correlation.
-Taken from the whole scan, and not from patches, the law has so many rows that noise shared by
-neighbours disturbs it little, and
-
-    n_independent = n prod_axes 1 / (1 + 2 rho_1^2 + 2 rho_2^2)
-
-rows put right what is left. Of magnitudes the level is the standard deviation of y, below sigma
-where the signal is weak; var y / sigma^2 = 2 coils + (nu / sigma)^2 - (E y / sigma)^2 takes it back
-(Koay & Basser 2006).
+r"""The noise of a scan, from the scan alone: its level in space, and its correlation between
+neighbours.
 """
 
 from __future__ import annotations
@@ -28,13 +15,13 @@ from unfog.dmri.denoising.low_rank import Components, global_pca
 from unfog.dmri.rician import variance_share, variance_share_at
 from unfog.errors import InputError, MissingExtra
 
-SPREAD = 2.5  # voxels: the deviation of the Gaussian over which the level is averaged
+SPREAD = 2.5  # voxels: the deviation of the Gaussian that averages the level
 LAGS, ROUNDS = 2, 3
 
 
 class Noise(NamedTuple):
-    """``level`` (X, Y, Z), the standard deviation; ``correlation`` (3 axes, 2 lags) between
-    neighbours; the scan's ``components``.
+    """What is known of a scan's noise: its standard deviation ``level`` (X, Y, Z), its
+    ``correlation`` between neighbours (3 axes, 2 lags), and the scan's principal ``components``.
     """
 
     level: Tensor
@@ -43,63 +30,89 @@ class Noise(NamedTuple):
 
     @property
     def independent(self) -> float:
-        """The share of voxels with noise of their own."""
+        """The share of voxels that counts as having noise of their own, prod_axes 1 / (1 + 2
+        rho_1^2 + 2 rho_2^2).
+        """
         return float(1 / (1 + 2 * self.correlation.square().sum(1)).prod())
 
 
 def estimate_noise(x: Tensor, inside: Tensor) -> Noise:
-    """The noise of ``x`` (X, Y, Z, volumes) in the voxels ``inside`` (X, Y, Z); ``components`` are
-    those of x / level there.
+    """Estimate the noise of ``x`` (X, Y, Z, volumes) in the voxels ``inside`` (X, Y, Z).
 
-    Outside, the level is the nearest known average. A scan of exactly constant volumes has noise 0
-    and correlation 0.
+    A scan of n voxels in m volumes has few principal components of signal. The others are images of
+    noise alone, whatever the signal is: the widest set of smallest eigenvalues that the
+    Marchenko-Pastur law allows (Veraart et al. 2016, there patch by patch). Their mean square at a
+    voxel, averaged over a few voxels, is sigma^2, and their product between neighbours the
+    correlation. Taken from the whole scan, and not from patches, the law has so many rows that
+    noise shared by neighbours disturbs it little; counting n ``independent`` rows instead of n
+    corrects for the rest.
+
+    ``components`` are those of x / level inside. Outside, the level is the nearest average inside.
+    A scan of exactly constant volumes has noise 0 and correlation 0. Raises `InputError` for an
+    empty mask.
     """
     if not bool(inside.any()):
         raise InputError("The mask is empty; mark the voxels to look at with values other than 0.")
     level, noise = torch.ones(inside.shape, dtype=x.dtype), None
-    for _ in range(ROUNDS):  # each is whiter than the one before
+    for _ in range(ROUNDS):  # x / level is whiter in each round
         safe = torch.where(level > 0, level, 1.0)
+        # The components of noise in x / level, as samples as independent as the last round found.
         components = global_pca(x[inside] / safe[inside, None], noise.independent if noise else 1.0)
+        # Their mean square at each voxel, averaged in space.
         variance = torch.zeros_like(level)
         variance[inside] = components.residual
-        found = safe * smooth(variance, inside).clamp(min=0).sqrt()
-        noise = Noise(found, _correlation(components, x, safe, inside), components)
-        level = found
+        estimate = safe * smooth(variance, inside).clamp(min=0).sqrt()
+        noise = Noise(estimate, _correlation(components, x, safe, inside), components)
+        level = estimate
     assert noise is not None
     return noise
 
 
 def smooth(values: Tensor, inside: Tensor) -> Tensor:
-    """The Gaussian average of ``values`` (X, Y, Z) over the voxels ``inside``, everywhere."""
+    """The Gaussian average of ``values`` (X, Y, Z) over the voxels ``inside``, at every voxel; far
+    outside the nearest average.
+    """
     try:
         from scipy.ndimage import distance_transform_edt, gaussian_filter
     except ImportError as error:
         raise MissingExtra("dmri", "scipy") from error
     weight = inside.numpy().astype(np.float64)
+    # Normalised convolution: smoothed values inside over the smoothed mask.
     share = gaussian_filter(weight, SPREAD, mode="constant")
     total = gaussian_filter(values.double().numpy() * weight, SPREAD, mode="constant")
     near = share > 1e-3
     mean = np.where(near, total / np.where(near, share, 1), 0)
+    # Where hardly any weight is near, the nearest average.
     nearest = distance_transform_edt(~near, return_distances=False, return_indices=True)
     return torch.from_numpy(mean[tuple(nearest)]).to(values.dtype)
 
 
 def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tensor) -> Tensor:
-    """The correlation of the noise left, along each axis at each lag, (3, 2)."""
-    left = torch.zeros_like(x)
+    """The correlation along each axis at each lag, (3, 2), of what the components leave of x /
+    level.
+    """
+    residual = torch.zeros_like(x)
     rows = x[inside] / level[inside, None] - components.mean
-    left[inside] = rows - (rows @ components.axes) @ components.axes.T
-    return autocorrelation(left, inside, LAGS)
+    residual[inside] = rows - (rows @ components.axes) @ components.axes.T
+    return autocorrelation(residual, inside, LAGS)
 
 
 def autocorrelation(x: Tensor, inside: Tensor, lags: int) -> Tensor:
-    """The correlation of ``x`` (X, Y, Z, volumes) between voxels ``inside``, 1 to ``lags`` apart
-    along each axis, (3, lags).
+    """The correlation of images between voxels a few apart.
+
+    Args:
+        x: (X, Y, Z, volumes).
+        inside: (X, Y, Z); pairs count where both voxels are inside.
+        lags: The largest distance, in voxels.
+
+    Returns:
+        (3, lags), along each axis at 1 to ``lags`` voxels; 0 beyond the grid or where x is 0.
     """
     out = torch.zeros(3, lags)
     for axis in range(3):
         for lag in range(1, min(lags, x.shape[axis] - 1) + 1):
             a, b = x.narrow(axis, 0, x.shape[axis] - lag), x.narrow(axis, lag, x.shape[axis] - lag)
+            # Pairs of voxels that are both inside.
             both = inside.narrow(axis, 0, x.shape[axis] - lag) & inside.narrow(
                 axis, lag, x.shape[axis] - lag
             )
@@ -112,14 +125,26 @@ def autocorrelation(x: Tensor, inside: Tensor, lags: int) -> Tensor:
 def gaussian_level(
     level: NDArray[Any], mean: NDArray[Any], inside: Tensor, coils: int = 1
 ) -> NDArray[Any]:
-    """sigma (X, Y, Z) from the ``level`` of magnitudes, (X, Y, Z), smooth over voxels ``inside``,
-    and their ``mean`` (X, Y, Z, volumes).
+    """The noise level sigma of the real and imaginary parts, from that of magnitudes (Koay & Basser
+    2006).
+
+    Magnitudes of weak signals vary less than the noise: var y / sigma^2 = 2 coils + (nu / sigma)^2
+    - (E y / sigma)^2.
+
+    Args:
+        level: (X, Y, Z), the standard deviation of magnitudes.
+        mean: (X, Y, Z, volumes), the mean magnitudes E[y].
+        inside: (X, Y, Z), the voxels over which that ratio is averaged in space.
+        coils: How many were combined by sum of squares.
+
+    Returns:
+        sigma, (X, Y, Z).
     """
     safe = np.where(level > 0, level, 1)[..., None]
-    share = variance_share_at(mean / safe, coils).mean(
-        -1
-    )  # as if all volumes had the same: a good place to begin
+    # var y / sigma^2 as if it were the same in all volumes, to begin with.
+    share = variance_share_at(mean / safe, coils).mean(-1)
     for _ in range(ROUNDS):
+        # Fixed-point iteration: sigma from the ratio, the ratio from sigma.
         sigma = level / np.sqrt(smooth(torch.from_numpy(share), inside).numpy())
         share = variance_share(mean, sigma[..., None], coils).mean(-1)
     return np.asarray(sigma, dtype=level.dtype)

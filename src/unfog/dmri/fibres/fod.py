@@ -1,15 +1,5 @@
-r"""Fibre orientations with their uncertainty, of a scan of unknown noise: cones, FA, MD, and draws
-of the orientation density.
-
-The draws (``unfog.dmri.fibres.orientation``) start from the raw signals of one shell, whose noise
-is white; low rank gives no more than the noise level and the signal nu for which the bias of
-magnitudes is taken away, y - (E[y] - nu). The signal of fibres of density f and response K is
-
-    c_lm = k_l f_lm,     k_l = (4 pi / (2 l + 1)) <sum_m c_lm Y_lm(n)>,
-
-the mean over the voxels of highest FA, each along its own direction n (Funk-Hecke; Tournier et al.
-2004), so each draw is divided by k_l. Order 4 without a positivity constraint: lobes are blunt, and
-may fall a little below 0.
+r"""Fibre orientations with their uncertainty, from a scan of unknown noise: cones, FA, MD, and
+posterior draws of the fibre orientation density.
 """
 
 from __future__ import annotations
@@ -35,15 +25,17 @@ from unfog.runs.run import Run
 from unfog.runs.uncertainty import interval_scale
 
 B_RANGE = 700.0, 3000.0  # s/mm^2 where a shell shows directions
-SINGLE = 300  # voxels of highest FA whose response is that of one fibre
-FLAT = 0.003  # an order whose response is a smaller share of the mean signal says nothing of fibres
+SINGLE = 300  # voxels of highest FA, taken to hold one fibre
+FLAT = 0.003  # the least response of an order, over that of order 0, to divide by
 
 
 @dataclass(frozen=True)
 class Fod:
-    """``maps`` of cones, FA and MD; ``samples`` (X, Y, Z, 15, kept), densities of integral 1 in a
-    voxel of one fibre, in the basis tournier07 (MRtrix's); ``response`` (3,), k_0, k_2 and k_4 in
-    the scan's units.
+    """Fibre orientations of a scan.
+
+    ``maps`` are cones, FA and MD. ``samples`` (X, Y, Z, 15, kept) are draws of the orientation
+    density as harmonics, of integral 1 in a voxel of one fibre, in the basis tournier07 (MRtrix's).
+    ``response`` (3,) is k_0, k_2 and k_4 in the scan's units.
     """
 
     maps: Orientation
@@ -64,10 +56,36 @@ def fod(
     seed: int = 0,
     report: Report | None = None,
 ) -> Fod:
-    """The posterior from raw magnitudes ``data`` (X, Y, Z, volumes) of ``coils``; ``gradients`` of
-    unfog or of DIPY.
+    """The posterior of fibre orientations, from raw magnitudes.
 
-    ``scales`` widen the cones and the deviations of FA and MD: factors named cone, fa and md.
+    The draws (``unfog.dmri.fibres.orientation``) start from the raw signals of one shell, whose
+    noise is white. Low rank gives only the noise level, and the signal nu for which the bias of
+    magnitudes is taken away, y - (E[y] - nu). The signal of fibres of density f and response K is
+
+        c_lm = k_l f_lm,     k_l = (4 pi / (2 l + 1)) <sum_m c_lm Y_lm(n)>,
+
+    the mean over the voxels of highest FA, each along its own direction n (Funk-Hecke; Tournier et
+    al. 2004), so each draw is divided by k_l. There are only harmonics up to order 4 and no
+    positivity constraint: lobes are blunt, and may fall a little below 0.
+
+    Args:
+        denoiser: The prior for raw signals.
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table, of unfog or of DIPY.
+        mask: (X, Y, Z); everywhere without one.
+        coils: How many were combined by sum of squares.
+        draws: Posterior draws that cones and deviations are taken from.
+        kept: How many of them are returned as densities.
+        scales: Factors named cone, fa and md that widen the cones and the deviations; 1 unless
+            given.
+        seed: Of the draws.
+        report: Called as ``report(done, total)``, counting draws.
+
+    Returns:
+        The maps and the densities.
+
+    Raises:
+        InputError: No shell has enough directions in the range of b, or too few draws are wanted.
     """
     table = as_table(gradients)
     volumes = chosen_shell(table)
@@ -87,15 +105,17 @@ def fod(
 
 
 def chosen_shell(table: GradientTable) -> NDArray[np.int64]:
-    """The volumes at b = 0 and of the shell with most directions in b = 700 to 3000 s/mm^2."""
+    """The volumes (n,) that orientations are read from: b = 0, and the shell with most directions
+    in b = 700 to 3000 s/mm^2; `InputError` where none has 15.
+    """
     low, high = B_RANGE
-    found = [volumes for b, volumes in table.shells().items() if low <= b <= high]
-    if not found or max(map(len, found)) < count(ORDER):
+    candidates = [volumes for b, volumes in table.shells().items() if low <= b <= high]
+    if not candidates or max(map(len, candidates)) < count(ORDER):
         raise InputError(
             f"Directions need a shell of {count(ORDER)} directions or more between b = 700 and "
             "3000, and the scan has none."
         )
-    return np.append(np.flatnonzero(table.b0), max(found, key=len))
+    return np.append(np.flatnonzero(table.b0), max(candidates, key=len))
 
 
 def drawn(
@@ -111,7 +131,26 @@ def drawn(
     seed: int = 0,
     report: Report | None = None,
 ) -> Fod:
-    """The posterior from what was measured in ``volumes``, with the noise that low rank found."""
+    """The posterior of fibre orientations, from a scan whose noise low rank has estimated.
+
+    Args:
+        denoiser: The prior for raw signals.
+        first: The scan denoised by low rank, with the data it was given.
+        table: The scan's table.
+        volumes: (n,), those to draw from, b = 0 and one shell (``chosen_shell``).
+        mask: (X, Y, Z); everywhere without one.
+        draws: Posterior draws that cones and deviations are taken from.
+        kept: How many of them are returned as densities, at least 1.
+        scales: Factors named cone, fa and md; 1 unless given.
+        seed: Of the draws.
+        report: Called as ``report(done, total)``, counting draws.
+
+    Returns:
+        The maps and the densities.
+
+    Raises:
+        InputError: Fewer than 1 draw kept, or fewer than 2 drawn.
+    """
     if kept < 1:
         raise InputError(
             "The response of one fibre is read from the draws that are kept, so keep 1 or more, "
@@ -120,37 +159,41 @@ def drawn(
     inside = voxels_inside(mask, first.sigma.shape)
     y = first.measured[..., volumes]
     level = np.maximum(first.noise.level.numpy(), 1e-6 * float(np.abs(y).max()))
-    found = orientation(
+    posterior = orientation(
         denoiser, y, table[volumes], level, inside, draws=draws, kept=kept, seed=seed, report=report
     )
-    response = _response(found, inside)
-    return Fod(_widened(found, scales or {}), deconvolved(found.coefficients, response), response)
+    response = _response(posterior, inside)
+    return Fod(
+        _widened(posterior, scales or {}), deconvolved(posterior.coefficients, response), response
+    )
 
 
-def _widened(found: Orientation, scales: Mapping[str, float]) -> Orientation:
+def _widened(maps: Orientation, scales: Mapping[str, float]) -> Orientation:
+    """The maps with cones and deviations scaled, cones to 90 degrees at most."""
     cone, fa, md = (scales.get(name, 1.0) for name in ("cone", "fa", "md"))
-    cones = {name: np.minimum(cone * getattr(found, name), 90) for name in ("cone95", "cone50")}
-    return replace(found, **cones, fa_std=fa * found.fa_std, md_std=md * found.md_std)
+    cones = {name: np.minimum(cone * getattr(maps, name), 90) for name in ("cone95", "cone50")}
+    return replace(maps, **cones, fa_std=fa * maps.fa_std, md_std=md * maps.md_std)
 
 
-def _response(found: Orientation, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """k_l of one fibre, (3,)."""
-    fa = found.fa_mean[inside]
+def _response(posterior: Orientation, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """k_l of one fibre, (3,): the mean over the voxels of highest FA, taken to hold one each."""
+    fa = posterior.fa_mean[inside]
     best = np.argsort(fa)[-SINGLE:]
-    at = basis(found.direction[inside][best].astype(np.float64)).numpy()
-    product = found.coefficients[inside][best].mean(-1) * at
-    own = degrees(ORDER).numpy()
+    at = basis(posterior.direction[inside][best].astype(np.float64)).numpy()
+    # The mean draw's c_lm times Y_lm(n).
+    product = posterior.coefficients[inside][best].mean(-1) * at
+    order_of = degrees(ORDER).numpy()
     return np.array(
         [
-            4 * np.pi / (2 * degree + 1) * product[:, own == degree].sum(1).mean()
+            4 * np.pi / (2 * degree + 1) * product[:, order_of == degree].sum(1).mean()
             for degree in range(0, ORDER + 1, 2)
         ]
     )
 
 
 def deconvolved(coefficients: NDArray[np.floating], response: NDArray[np.float64]) -> Array:
-    """f_lm of signals with ``coefficients`` (..., 15, n); an order that the ``response`` (3,)
-    hardly has is left at 0.
+    """Draws of the density, f_lm = c_lm / k_l, from the signal's ``coefficients`` (..., 15, n) and
+    the ``response`` (3,); an order that the response hardly has is left at 0.
     """
     shown = np.abs(response) > FLAT * abs(response[0])
     gain = np.where(shown, 1 / np.where(shown, response, 1), 0)
@@ -158,7 +201,7 @@ def deconvolved(coefficients: NDArray[np.floating], response: NDArray[np.float64
 
 
 def fod_scales(run: Run) -> dict[str, float]:
-    """The factors on cones and on the deviations of FA and MD (``benchmarks/dmri_intervals.py``
-    learns them), or 1.
+    """The factors that a run learned for cones and for the deviations of FA and MD, or 1
+    (``benchmarks/dmri_intervals.py`` learns them).
     """
     return {name: interval_scale(run, f"fod-{name}") for name in ("cone", "fa", "md")}

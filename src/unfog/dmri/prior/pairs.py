@@ -1,12 +1,12 @@
-r"""Simulated scans after low rank, beside their truth: what the refiner is trained on.
+r"""Training data of the refiner: simulated scans after low rank, and their truth.
 
     x_low = encode(low rank(|S + noise|)),     s = e sqrt(N / 15) (``unfog.dmri.denoising.blind``),
     E[x | x_low, s] is learned from pairs.
 
 What low rank leaves of the noise is not white, as the prior for raw signals takes it to be: in b =
-0 and the mean signal it is one to five times s, in order 2 about s and in order 4 a half of it or
-less, and neighbours share it. So a denoiser of its own learns it, of scans whose tables, noise and
-tissue differ as widely as ``unfog.dmri.simulation.simulate`` can make them.
+0 and the mean signal it is one to five times s, in order 2 about s and in order 4 half of it or
+less, and neighbours share it. So a denoiser of its own is trained on it, with scans whose tables,
+noise and tissue differ as widely as ``unfog.dmri.simulation.simulate`` can make them.
 """
 
 from __future__ import annotations
@@ -32,18 +32,19 @@ from unfog.dmri.simulation.simulate import B_RANGE, CHANNELS, simulate
 from unfog.dmri.simulation.tissue import Space
 from unfog.errors import InputError
 
-# of a shell, of each of several; of white matter at b = 0
+# directions of a shell, and of each of several; signal to noise of white matter at b = 0
 DIRECTIONS, OF_MANY, SNR = ((8.0, 96.0), (15.0, 48.0), (6.0, 60.0))
 # shares of scans with 2 or 3 shells, of noise that varies, of noise that neighbours share
 SEVERAL, VARYING, CORRELATED = (0.25, 0.25, 0.25)
-AIR, FILLED = 0.1, 0.3  # of the usual signal; least share of a scan that is no air
+AIR, FILLED = 0.1, 0.3  # the signal below which is air; the least share of a scan that is not
 VERSION = 1  # counts changes of what is drawn
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The shells of a scan: ``noisy`` and true ``x`` (shells, 16, X, Y, Z), ``level`` (shells, X,
-    Y, Z), ``shell`` (shells, 2), and ``inside`` (X, Y, Z), where there is no air.
+    """The shells of a simulated scan: ``noisy`` after low rank and true ``x`` (shells, 16, X, Y,
+    Z), noise ``level`` (shells, X, Y, Z), condition ``shell`` (shells, 2), and ``inside`` (X, Y,
+    Z), True where there is no air.
     """
 
     noisy: Tensor
@@ -54,19 +55,24 @@ class Pairs:
 
 
 def make_pairs(side: int, source: torch.Generator) -> Pairs:
-    """One scan of ``side`` voxels each way, a pure function of the generator's state."""
+    """One simulated scan of ``side`` voxels each way, after low rank and in truth: a pure function
+    of the generator's state. A scan that is mostly air is drawn again.
+    """
     space = Space(side, source)
     table = _table(space)
     bvals = list(table.shells())
+    # The same tissue at every shell's b.
     tissue = int(torch.randint(2**31, (), generator=source))
     patches = [simulate(side, generator(tissue, "tissue"), b / 1000) for b in bvals]
     inside = patches[0].b0 > AIR
     if float(inside.float().mean()) < FILLED:
         return make_pairs(side, source)
+    # The noise-free signal of every volume.
     truth = patches[0].b0[..., None].repeat(1, 1, 1, len(table))
     for patch, volumes in zip(patches, table.shells().values(), strict=True):
         at = harmonics.design(torch.from_numpy(table.directions[volumes]), ORDER)
         truth[..., volumes] = (patch.coefficients.movedim(0, -1) @ at.T.float()).clamp(min=0)
+    # Noise, low rank, and the shells on the prior's scale.
     first = denoise(_noisy(truth, inside, space), table, inside.numpy())
     scans, scale = as_noisy_shells(first, table, inside.numpy(), least=int(DIRECTIONS[0]))
     x = [
@@ -94,6 +100,7 @@ def _table(space: Space) -> GradientTable:
         bvals += [
             1000 * float(np.exp(low + (b + space.number(0.1, 0.9) / count) * (high - low)))
         ] * n
+        # Half a sphere of Fibonacci's directions, under a random orthogonal matrix.
         turn = torch.linalg.qr(space.normal(3, 3).double()).Q
         directions.append(harmonics.fibonacci(2 * n)[:n] @ turn)
     zeros = torch.zeros(len(bvals) - sum(map(len, directions)), 3, dtype=torch.float64)
@@ -103,8 +110,8 @@ def _table(space: Space) -> GradientTable:
 def _noisy(
     truth: Tensor, inside: Tensor, space: Space
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Magnitudes (X, Y, Z, volumes) under Rician noise: white, up to three times stronger on one
-    side, or shared by neighbours.
+    """Magnitudes (X, Y, Z, volumes) of the ``truth`` under Rician noise: white, up to three times
+    stronger on one side than on the other, or shared by neighbours.
     """
     sigma = truth[..., 0][inside].median() / space.log_uniform(*SNR) * torch.ones(truth.shape[:3])
     if space.happens(VARYING):
@@ -119,11 +126,20 @@ def _noisy(
 
 @datasets.register("dmri-low-rank")
 class AfterLowRank(Dataset):
-    """``count`` crops of ``side`` voxels, turned by symmetries of the cube, from ``scans`` of
-    ``around`` voxels a side.
+    """Crops of simulated scans after low rank, turned by random symmetries of the cube.
 
     A scan is made when it is first asked for, in about half a second, and kept in memory, about a
     megabyte.
+
+    Args:
+        side: Voxels of a crop along each axis.
+        around: Voxels of a scan along each axis.
+        scans: Different scans.
+        count: Crops, the length of the dataset.
+        seed: Of scans and crops.
+
+    Raises:
+        InputError: The sizes do not fit.
     """
 
     def __init__(
@@ -143,8 +159,8 @@ class AfterLowRank(Dataset):
         self.side, self.around, self.scans, self.count, self.seed = side, around, scans, count, seed
         self.codec = {"name": "identity"}
         self.conditions = {"shell": {"name": "vector", "size": 2}}
-        known = f"{self.name} {VERSION} {side} {around} {scans} {count} {seed}"
-        self.fingerprint = hashlib.sha256(known.encode()).hexdigest()
+        identity = f"{self.name} {VERSION} {side} {around} {scans} {count} {seed}"
+        self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
         self.symmetries = harmonics.octahedral()
         self._scan = cache(lambda k: make_pairs(around, generator(seed, self.name, k)))
 
@@ -160,6 +176,7 @@ class AfterLowRank(Dataset):
 
     def _crop(self, i: int) -> dict[str, Tensor]:
         pairs, source = self._scan(i % self.scans), generator(self.seed, "crop", i)
+        # A random crop, symmetry and shell.
         corner = torch.randint(self.around - self.side + 1, (3,), generator=source).tolist()
         x, y, z = (slice(start, start + self.side) for start in corner)
         turn = self.symmetries[int(torch.randint(len(self.symmetries), (), generator=source))]

@@ -1,8 +1,8 @@
-"""The prior for diffusion MRI: an EDM denoiser of small 3-D patches of spherical harmonics, trained
-on simulation alone.
+"""Recipes of the priors for diffusion MRI: EDM denoisers of small 3-D patches of spherical
+harmonics, trained on simulation alone.
 
-Trained once it serves every scan: directions enter by the fit, b and the weight of b = 0 as a
-condition (``unfog.dmri.simulation.simulate``).
+One training serves every scan: directions enter by the fit of harmonics, and b and the weight of b
+= 0 as a condition (``unfog.dmri.simulation.simulate``).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from unfog.systems.registry import Config, system
     "Karras et al. 2022, arXiv:2206.00364",
 )
 def dmri_prior(dataset: Dataset) -> Config:
-    """EDM with unit variance in every channel; noise levels of single scans; posterior draws by the
-    calibrated sampler.
+    """The prior for raw signals: an EDM U-Net with unit variance in every channel, trained at the
+    noise levels of single scans, whose posterior draws are by the calibrated sampler.
     """
     data = list(RMS) if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
     network = unet(
@@ -70,8 +70,8 @@ def dmri_prior(dataset: Dataset) -> Config:
     "Karras et al. 2022, arXiv:2206.00364",
 )
 def dmri_refiner(dataset: Dataset) -> Config:
-    """As ``dmri-prior``, whose weights it starts from; the noise is what low rank left of a
-    simulated scan's.
+    """The prior for scans after low rank: the network of ``dmri-prior``, whose weights it starts
+    from, trained on what low rank leaves of a simulated scan's noise.
     """
     steps = training(
         steps=4_000,

@@ -1,8 +1,5 @@
-r"""Anatomy for phantoms: how much white matter, grey matter and fluid each voxel holds, and where
-it lies in the world.
-
-From the MNI152 template, from tissue maps of one's own, or from a diffusion scan: fluid is where
-water is free, white matter where its diffusion has a direction.
+r"""Anatomy for phantoms: the shares of white matter, grey matter and fluid in each voxel, from the
+MNI152 template, from tissue maps, or from a diffusion scan.
 """
 
 from __future__ import annotations
@@ -27,8 +24,8 @@ LENGTH = 48.0  # mm that count as 1 in ``place``
 
 @dataclass(frozen=True)
 class Anatomy:
-    """``tissue`` (X, Y, Z, 3), white matter, grey matter and fluid, summing to 1 in the head and 0
-    outside; ``affine`` (4, 4) to mm.
+    """The tissues of each voxel and where it lies: ``tissue`` (X, Y, Z, 3), shares of white matter,
+    grey matter and fluid that sum to 1 in the head and 0 outside; ``affine`` (4, 4), voxels to mm.
     """
 
     tissue: Array
@@ -48,7 +45,7 @@ class Anatomy:
     @property
     def place(self) -> Array:
         """World coordinates (X, Y, Z, 3) in units of 48 mm: x and y from the middle of the grid, z
-        from its floor.
+        from its lowest point.
         """
         index = np.stack(np.meshgrid(*map(np.arange, self.tissue.shape[:3]), indexing="ij"), -1)
         world = index @ self.affine[:3, :3].T
@@ -57,7 +54,9 @@ class Anatomy:
 
 
 def mni_anatomy(shape: tuple[int, int, int] = SHAPE) -> Anatomy:
-    """A crop of the template at 2 mm: about the ventricles, with all three tissues and fluid."""
+    """A crop of ``shape`` of the MNI152 template at 2 mm, about the ventricles, with all three
+    tissues.
+    """
     head = MniT1("all", dims=3, resolution=RESOLUTION, tissue=True)
     grey, white = head.batch([0])["tissue"][0].numpy().astype(np.float64)
     where = tuple(slice(first, first + side) for first, side in zip(CORNER, shape, strict=True))
@@ -71,7 +70,19 @@ def mni_anatomy(shape: tuple[int, int, int] = SHAPE) -> Anatomy:
 
 
 def anatomy_of_maps(white: Volume, grey: Volume, fluid: Volume) -> Anatomy:
-    """Tissue maps on one grid, each from 0 to 1."""
+    """Anatomy from three tissue maps.
+
+    Args:
+        white: (X, Y, Z), the share of white matter, 0 to 1.
+        grey: (X, Y, Z), that of grey matter.
+        fluid: (X, Y, Z), that of cerebrospinal fluid.
+
+    Returns:
+        Their anatomy; where they sum to more than 1 they are scaled to 1.
+
+    Raises:
+        InputError: The maps are not on one grid, or hold other values.
+    """
     for other in (grey, fluid):
         if other.data.shape != white.data.shape or not np.allclose(
             other.affine, white.affine, atol=0.05 * min(white.zooms)
@@ -89,16 +100,25 @@ def anatomy_of_maps(white: Volume, grey: Volume, fluid: Volume) -> Anatomy:
 def anatomy_like(
     data: NDArray[np.floating], gradients: GradientTable, mask: NDArray[np.bool_], affine: Array
 ) -> Anatomy:
-    """The tissues of a scan (X, Y, Z, volumes) by its tensors: fluid from an MD of 1.2 to 2.4e-3
-    mm^2/s, white from an FA of .15 to .35.
+    """Anatomy from a diffusion scan by its tensors: fluid is where water diffuses freely, an MD of
+    1.2 to 2.4e-3 mm^2/s, and white matter where its diffusion has a direction, an FA of .15 to .35.
+
+    Args:
+        data: (X, Y, Z, volumes).
+        gradients: The scan's table.
+        mask: (X, Y, Z), the head.
+        affine: (4, 4), of the scan.
+
+    Returns:
+        Its anatomy, 0 outside the mask.
     """
-    found, maps = fit_tensors(data[mask], gradients), np.zeros((*mask.shape, 3))
-    fluid = np.clip((found.md / 1.2e-3) - 1, 0, 1)
-    white = (1 - fluid) * np.clip((found.fa - 0.15) / 0.2, 0, 1)
+    tensors, maps = fit_tensors(data[mask], gradients), np.zeros((*mask.shape, 3))
+    fluid = np.clip((tensors.md / 1.2e-3) - 1, 0, 1)
+    white = (1 - fluid) * np.clip((tensors.fa - 0.15) / 0.2, 0, 1)
     maps[mask] = np.stack([white, 1 - fluid - white, fluid], -1)
     return Anatomy(maps, affine)
 
 
 def _sharing(maps: Array, affine: Array) -> Anatomy:
-    """Maps that are more than all of a voxel scaled to all of it."""
+    """The anatomy of ``maps`` (X, Y, Z, 3), scaled to 1 where they sum to more."""
     return Anatomy(maps / np.maximum(maps.sum(-1, keepdims=True), 1), affine)

@@ -1,13 +1,5 @@
 r"""Noise of magnitude scans: Rician or non-central chi, of any level in space, white or correlated
 between neighbours.
-
-The signal is spread evenly over n coils; noise enters the real and the imaginary part of each, and
-the scanner keeps the length:
-
-    y = sqrt( sum_c |S / sqrt n + sigma (z_c + i z'_c)|^2 ),   E[y^2] = S^2 + 2 n sigma^2.
-
-Correlated noise is white noise under the kernel (a, 1, a) along an axis, scaled to unit variance,
-with lag-1 correlation rho = 2 a / (1 + 2 a^2), so rho reaches 2^-1/2.
 """
 
 from __future__ import annotations
@@ -21,7 +13,7 @@ from torch import Tensor
 from unfog.core.random import normal
 from unfog.errors import InputError
 
-MOST = 2**-0.5
+MOST = 2**-0.5  # the limit of lag-1 correlation
 
 
 def add_magnitude_noise(
@@ -31,9 +23,25 @@ def add_magnitude_noise(
     coils: int = 1,
     correlation: Sequence[float] = (0, 0, 0),
 ) -> Tensor:
-    """Magnitudes of ``signal`` (volumes, X, Y, Z) under noise ``sigma``, a number or (X, Y, Z).
+    """Add noise to signals as a scanner makes it.
 
-    ``correlation`` is the noise's, at lag 1 along x, y and z.
+    The signal is spread evenly over n coils, noise enters the real and the imaginary part of each,
+    and the magnitude is their sum of squares:
+
+        y = sqrt( sum_c |S / sqrt n + sigma (z_c + i z'_c)|^2 ),   E[y^2] = S^2 + 2 n sigma^2.
+
+    Args:
+        signal: (volumes, X, Y, Z), without noise.
+        sigma: Deviation in every real and imaginary part, a number or (X, Y, Z).
+        generator: Draws the noise.
+        coils: n.
+        correlation: Of the noise at lag 1 along x, y and z.
+
+    Returns:
+        Magnitudes, (volumes, X, Y, Z).
+
+    Raises:
+        InputError: Fewer than one coil, or a correlation beyond 0.70.
     """
     if coils < 1:
         raise InputError(f"A magnitude is combined from 1 coil or more, not {coils}.")
@@ -47,9 +55,21 @@ def add_magnitude_noise(
 def correlated_normal(
     like: Tensor, generator: torch.Generator, correlation: Sequence[float] = (0, 0, 0)
 ) -> Tensor:
-    """Standard normal noise shaped as ``like`` (volumes, X, Y, Z), with the given lag-1 correlation
-    along x, y and z.
+    """Standard normal noise, correlated between neighbours: white noise under the kernel (a, 1, a)
+    along an axis, scaled to unit variance, with lag-1 correlation rho = 2 a / (1 + 2 a^2).
+
+    Args:
+        like: (volumes, X, Y, Z), of which the noise takes shape and type.
+        generator: Draws the noise.
+        correlation: rho along x, y and z, at most 2^-1/2.
+
+    Returns:
+        (volumes, X, Y, Z).
+
+    Raises:
+        InputError: A correlation beyond 0.70.
     """
+    # Two more voxels along each axis that is smoothed.
     sides = [side + 2 * (rho != 0) for side, rho in zip(like.shape[1:], correlation, strict=True)]
     noise = normal((len(like), *sides), generator, like)
     for axis, rho in enumerate(correlation, 1):
@@ -61,7 +81,7 @@ def correlated_normal(
 
 
 def _kernel(rho: float) -> float:
-    """a of (a, 1, a) for a lag-1 correlation."""
+    """a of the kernel (a, 1, a) with the lag-1 correlation ``rho``."""
     if not abs(rho) < MOST:
         raise InputError(
             f"The lag-1 correlation of noise lies between -0.70 and 0.70, not {rho:g}."

@@ -1,9 +1,7 @@
-r"""Random tissue: smooth fields and what is made of them. Everything here is drawn from one
-generator, on a cube of ``side`` voxels.
+r"""Random tissue: smooth fields, and the tissues, fibres and lesions made of them.
 
-A field is white noise smoothed by a Gaussian along each axis, every row of the smoothing scaled to
-unit norm, so that it has mean 0 and variance 1 at every voxel. Tissue fractions and the weights of
-fibre populations are softmaxes of fields: sharp or mixed by their contrast.
+Everything is drawn from one generator, on a cube of voxels. Tissue fractions and the weights of
+fibre populations are softmaxes of fields, sharp or mixed by their contrast.
 """
 
 from __future__ import annotations
@@ -15,28 +13,46 @@ import torch
 from torch import Generator, Tensor
 from torch.nn.functional import normalize
 
-OCTAVES = (0.6, 1.2, 2.4, 4.8)
+OCTAVES = (0.6, 1.2, 2.4, 4.8)  # widths in voxels of the fields that ``power_law`` sums
 
 
 @dataclass(frozen=True)
 class Space:
-    """A cube of ``side`` voxels and the generator that fills it; fields are (..., voxels), voxels =
-    side^3.
+    """A cube of ``side`` voxels and the generator that draws everything in it; fields are (...,
+    voxels), voxels = side^3.
     """
 
     side: int
     generator: Generator
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Numbers of a uniform distribution."""
+        """Uniform random numbers.
+
+        Args:
+            low: Their least value.
+            high: Their greatest.
+            shape: Of the result.
+
+        Returns:
+            Numbers of this shape.
+        """
         return low + (high - low) * torch.rand(shape, generator=self.generator)
 
     def number(self, low: float, high: float) -> float:
-        """One of them."""
+        """One uniform random number."""
         return float(self.uniform(low, high))
 
     def log_uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Numbers whose logarithm is uniform."""
+        """Random numbers whose logarithm is uniform.
+
+        Args:
+            low: Their least value, above 0.
+            high: Their greatest.
+            shape: Of the result.
+
+        Returns:
+            Numbers of this shape.
+        """
         return self.uniform(math.log(low), math.log(high), *shape).exp()
 
     def happens(self, probability: float) -> bool:
@@ -48,17 +64,20 @@ class Space:
         return torch.randn(shape, generator=self.generator)
 
     def smooth(self, count: int, width: float | Tensor) -> Tensor:
-        """``count`` fields (count, voxels) of mean 0 and variance 1; ``width`` of the Gaussian in
-        voxels, one or (count,).
+        """``count`` random fields (count, voxels) of mean 0 and variance 1 at every voxel: white
+        noise smoothed by a Gaussian along each axis, every row of the smoothing scaled to unit
+        norm.
+
+        ``width`` is the Gaussian's deviation in voxels, one number or (count,).
         """
         n = self.side
         at = torch.arange(n, dtype=torch.float32)
         widths = torch.as_tensor(width, dtype=torch.float32).expand(count).view(-1, 1, 1)
-        kernel = normalize(
-            torch.exp(-((at[:, None] - at) ** 2) / (2 * widths**2)), dim=2
-        )  # (count, n, n), rows of unit norm
+        # (count, n, n), rows of unit norm.
+        kernel = normalize(torch.exp(-((at[:, None] - at) ** 2) / (2 * widths**2)), dim=2)
         x = self.normal(count, n, n * n)
-        for _ in range(3):  # smooth the first axis, and let the next one become the first
+        # Smooth the first axis, and make the next one the first.
+        for _ in range(3):
             x = (
                 torch.bmm(kernel, x)
                 .view(count, n, n, n)
@@ -68,8 +87,8 @@ class Space:
         return x.view(count, -1)
 
     def power_law(self, count: int, exponent: float) -> Tensor:
-        """Fields (count, voxels) with detail at every scale, octaves weighted by width^exponent;
-        mean 0 and variance 1.
+        """``count`` fields (count, voxels) with detail at every scale, mean 0 and variance 1: a sum
+        over octaves of width w with weights w^exponent.
         """
         weights = normalize(torch.tensor(OCTAVES) ** exponent, dim=0)
         octaves = self.smooth(count * len(OCTAVES), torch.tensor(OCTAVES).repeat(count)).view(
@@ -78,13 +97,22 @@ class Space:
         return torch.einsum("kov,o->kv", octaves, weights)
 
     def positions(self) -> Tensor:
-        """Where each voxel is, (voxels, 3)."""
+        """The coordinates of each voxel, (voxels, 3)."""
         at = torch.arange(self.side, dtype=torch.float32)
         return torch.cartesian_prod(at, at, at)
 
     def varying(self, low: float, high: float, count: int, share: float = 0.5) -> Tensor:
-        """``count`` tissue parameters (count, voxels) between ``low`` and ``high``: a random level,
-        and a field about it.
+        """Tissue parameters that vary in space: a random level each, and a smooth field about it
+        that they share.
+
+        Args:
+            low: The least value.
+            high: The greatest; values beyond are clipped.
+            count: Parameters.
+            share: The largest deviation of the field, over half the range.
+
+        Returns:
+            (count, voxels).
         """
         swing = self.number(0, share) * (high - low) / 2
         field = self.smooth(1, self.log_uniform(0.6, 6)) * swing
@@ -92,7 +120,9 @@ class Space:
 
 
 def softmax_of_fields(fields: Tensor, space: Space) -> Tensor:
-    """Fractions (count, voxels) that sum to one, between well mixed and nearly pure."""
+    """Fractions (count, voxels) that sum to one, from well mixed to nearly pure by a random
+    contrast.
+    """
     return torch.softmax(math.exp(space.number(-0.5, 2.5)) * fields, 0)
 
 
@@ -111,7 +141,9 @@ def tissues(space: Space) -> Tensor:
 
 
 def presence(space: Space) -> Tensor:
-    """1 inside the head and 0 in air, (voxels,): most patches hold no air at all."""
+    """1 inside the head and 0 in air, (voxels,), with a soft border; three patches of four hold no
+    air.
+    """
     if not space.happens(0.25):
         return torch.ones(space.side**3)
     field = space.smooth(1, space.log_uniform(2, 6))[0]
@@ -120,7 +152,7 @@ def presence(space: Space) -> Tensor:
 
 @dataclass(frozen=True)
 class Fibres:
-    """Populations in each voxel: ``weights`` (populations, voxels) that sum to one, unit
+    """Fibre populations in each voxel: ``weights`` (populations, voxels) that sum to one, and unit
     ``directions`` (3, populations, voxels).
     """
 
@@ -129,24 +161,26 @@ class Fibres:
 
 
 def fibres(space: Space) -> Fibres:
-    """One to four populations whose directions bend smoothly, in one patch of five are constant
-    over cells, and rarely independent.
+    """One to four fibre populations: mostly with directions that bend smoothly, in one patch of
+    five constant over cells, in 7 % independent between voxels.
     """
     count = 1 + int(
         torch.multinomial(torch.tensor([0.3, 0.35, 0.25, 0.1]), 1, generator=space.generator)
     )
     kind = space.number(0, 1)
     if kind < 0.07:
-        found = _free_fibres(space.side**3, count, space)
+        populations = _free_fibres(space.side**3, count, space)
     elif kind < 0.27:
-        found = _cellular(space, count)
+        populations = _cellular(space, count)
     else:
-        found = _bent(space, count)
-    weights = torch.where(found.weights < space.uniform(0, 0.15), 0.0, found.weights)
-    return Fibres(weights / weights.sum(0).clamp(min=1e-6), found.directions)
+        populations = _bent(space, count)
+    # Leave out populations of small weight.
+    weights = torch.where(populations.weights < space.uniform(0, 0.15), 0.0, populations.weights)
+    return Fibres(weights / weights.sum(0).clamp(min=1e-6), populations.directions)
 
 
 def _bent(space: Space, count: int) -> Fibres:
+    """Populations whose directions bend smoothly about a mean direction."""
     weights = softmax_of_fields(space.smooth(count, space.log_uniform(0.8, 6)), space)
     bend = space.smooth(3 * count, space.log_uniform(1.2, 8)).view(3, count, -1) * space.uniform(
         0.02, 1
@@ -155,13 +189,13 @@ def _bent(space: Space, count: int) -> Fibres:
 
 
 def _free_fibres(places: int, count: int, space: Space) -> Fibres:
-    """Weights and directions drawn afresh at each of ``places``."""
+    """Populations with weights and directions drawn independently at each of ``places``."""
     weights = torch.softmax(1.5 * space.normal(count, places), 0)
     return Fibres(weights, normalize(space.normal(3, count, places), dim=0))
 
 
 def _cellular(space: Space, count: int) -> Fibres:
-    """Constant over the Voronoi cells of 3 to 60 random seeds."""
+    """Populations that are constant over the Voronoi cells of 3 to 60 random seeds."""
     cells = int(space.uniform(3, 61))
     nearest = torch.cdist(space.positions(), space.uniform(0, space.side, cells, 3)).argmin(1)
     of_cell = _free_fibres(cells, count, space)
@@ -169,11 +203,12 @@ def _cellular(space: Space, count: int) -> Fibres:
 
 
 def blobs(space: Space) -> Tensor:
-    """One to three soft ellipsoids, as the share of each voxel that they replace, (blobs,
+    """Lesions, one to three soft ellipsoids: the share of each voxel that they replace, (blobs,
     voxels).
     """
     count = 1 + int(space.uniform(0, 3))
     offset = space.positions().T - space.uniform(0, space.side, count, 3, 1)
     radii, edge = space.log_uniform(1, 7, count, 3, 1), space.uniform(0.2, 1.5, count, 1)
+    # About the distance in voxels to the ellipsoid's surface, below 0 inside.
     distance = ((offset / radii).norm(dim=1) - 1) * radii.mean(1)
     return torch.sigmoid(-distance / edge) * space.uniform(0.1, 0.9, count, 1)

@@ -1,4 +1,4 @@
-"""Directions of fibres as pictures: colours, and sticks or cones over FA."""
+"""Fibre directions as pictures for a report: colours, and sticks or cones over FA."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ LEAST_FA, MOST = 0.2, 3000  # of a voxel with a stick, and sticks a picture
 
 @dataclass(frozen=True)
 class Directions:
-    """``axis`` (X, Y, Z, 3) unit vectors in world axes; ``fa`` and ``cone`` (X, Y, Z), the cone's
-    half-angle in degrees, 0 without one.
+    """Maps of fibre directions: ``axis`` (X, Y, Z, 3), unit vectors in world axes; ``fa`` (X, Y,
+    Z); and ``cone`` (X, Y, Z), the half-angle of its cone in degrees, 0 without one.
     """
 
     axis: Array
@@ -28,28 +28,48 @@ class Directions:
     cone: Array
 
     def along(self, affine: NDArray[np.float64]) -> tuple[Array, Array, Array]:
-        """The maps, with axes along those of a volume with ``affine`` (4, 4)."""
+        """The maps axis, fa and cone, with axes along those of a volume with ``affine`` (4, 4)."""
         return self.axis @ world_of_voxels(affine), self.fa, self.cone
 
 
 def directions_of(data: Array, inside: NDArray[np.bool_], gradients: GradientTable) -> Directions:
-    """By a tensor fit to ``data`` (X, Y, Z, volumes) in the voxels ``inside``; 0 elsewhere."""
-    found = fit_tensors(data[inside], gradients)
+    """Principal directions and FA by a tensor fit.
+
+    Args:
+        data: (X, Y, Z, volumes), signals.
+        inside: (X, Y, Z), the voxels to fit.
+        gradients: The scan's table.
+
+    Returns:
+        The maps, 0 outside, without cones.
+
+    Raises:
+        InputError: The table does not determine a tensor.
+    """
+    tensors = fit_tensors(data[inside], gradients)
     axis, fa = np.zeros((*inside.shape, 3), np.float32), np.zeros(inside.shape, np.float32)
-    axis[inside], fa[inside] = found.direction, found.fa
+    axis[inside], fa[inside] = tensors.direction, tensors.fa
     return Directions(axis, fa, np.zeros_like(fa))
 
 
 def coloured(fa: Array, axis: Array) -> Picture:
-    """A slice (rows, columns) as colours: red to the side, green to the front, blue upwards, as
-    bright as FA.
+    """A slice (rows, columns) of axes as colours: red to the side, green to the front, blue
+    upwards, as bright as FA.
     """
     return np.asarray(np.rint(255 * (np.abs(axis) * fa[..., None]).clip(0, 1)), dtype=np.uint8)
 
 
 def sticks(axis: Array, fa: Array, cone: Array) -> tuple[Picture, list[Axis]]:
-    """An axial slice (rows, columns) of FA in grey with the axes of its fibrous voxels, every other
-    one where there are too many.
+    """An axial slice of FA in grey, and the axes of its fibrous voxels to draw over it.
+
+    Args:
+        axis: (rows, columns, 3), unit vectors.
+        fa: (rows, columns).
+        cone: (rows, columns), half-angles in degrees, 0 without cones.
+
+    Returns:
+        The picture, and an axis for each fibrous voxel, or for every other row and column where
+        there are too many.
     """
     where = np.argwhere(fa > LEAST_FA)
     step = 1 + int(len(where) > MOST)
@@ -69,5 +89,6 @@ def sticks(axis: Array, fa: Array, cone: Array) -> tuple[Picture, list[Axis]]:
 
 
 def _bright(axis: Array) -> tuple[int, int, int]:
+    """The colour of an axis, scaled to full brightness."""
     x, y, z = (int(v) for v in np.rint(255 * np.abs(axis) / max(float(np.abs(axis).max()), 1e-6)))
     return x, y, z

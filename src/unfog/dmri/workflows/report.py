@@ -1,4 +1,4 @@
-"""``unfog dmri report``: one page about a denoised scan, from the files that ``unfog dmri denoise``
+"""``unfog dmri report``: a page about a denoised scan, from the files that ``unfog dmri denoise``
 wrote.
 """
 
@@ -24,7 +24,7 @@ from unfog.report import Line, Page, Row, colour, grey
 Array = NDArray[np.float32]
 LEAD = "A diffusion scan before and after denoising, what was taken away, and what is read from it."
 SLICES, STICKS = 5, 2  # axial slices shown, and those with directions drawn
-# of a summary
+# entries that a summary must have
 FIGURES = {"noise", "components", "signal to noise", "residual autocorrelation", "warnings"}
 MAPS, CONES = (
     ("dwi_denoised", "residual", "noise", "expected_error", "mask"),
@@ -33,8 +33,11 @@ MAPS, CONES = (
 
 
 def write_report(folder: Path) -> dict[str, Any]:
-    """``report.html`` in ``folder``, written whole or not at all; with cones where maps direction
+    """Write ``report.html`` in ``folder``, whole or not at all; with cones where the maps direction
     and cone95 lie there too.
+
+    Returns the path by the name "report". Raises `InputError` for a folder that ``unfog dmri
+    denoise`` did not write.
     """
     missing = [
         name
@@ -59,6 +62,7 @@ def write_report(folder: Path) -> dict[str, Any]:
 
 
 def _summary(path: Path) -> dict[str, Any]:
+    """The summary of a denoised scan; `InputError` where the file holds something else."""
     try:
         summary = json.loads(path.read_text("utf-8"))
     except ValueError as error:
@@ -74,8 +78,18 @@ def _summary(path: Path) -> dict[str, Any]:
 def report_page(
     volumes: Mapping[str, Volume], gradients: GradientTable, summary: Mapping[str, Any]
 ) -> Page:
-    """The page of upright volumes, by their names, and the summary."""
+    """The page about a denoised scan.
+
+    Args:
+        volumes: Upright volumes by the names of their files: ``MAPS``, and ``CONES`` if there are.
+        gradients: The scan's table.
+        summary: The contents of summary.json.
+
+    Returns:
+        The page.
+    """
     page = Page("unfog dmri", LEAD)
+    # Figures and warnings first.
     facts = [
         (f"{summary['noise']:.3g}", "the noise's standard deviation"),
         (str(summary["components"]), "components above it"),
@@ -100,7 +114,7 @@ def report_page(
 
 
 def planes_of(inside: NDArray[np.bool_]) -> list[int]:
-    """Axial slices spread over the head."""
+    """The numbers of ``SLICES`` axial slices spread over the head ``inside`` (X, Y, Z)."""
     held = np.flatnonzero(inside.any((0, 1)))
     return (
         sorted({int(held[round(q * (len(held) - 1))]) for q in np.linspace(0.1, 0.9, SLICES)})
@@ -110,7 +124,7 @@ def planes_of(inside: NDArray[np.bool_]) -> list[int]:
 
 
 def cut(data: Array, planes: list[int]) -> list[Array]:
-    """Axial slices of (X, Y, Z)."""
+    """The axial slices ``planes`` of (X, Y, Z), each (rows, columns)."""
     slices = to_slices(data)
     return [slices[k, 0] for k in planes]
 
@@ -124,6 +138,7 @@ def _signals(
     sigma: float,
     planes: list[int],
 ) -> None:
+    """A volume of each shell before and after, and what was removed."""
     page.section(
         "The signal",
         "One volume of each shell, before and after, and the difference between them, which "
@@ -149,6 +164,7 @@ def _signals(
 
 
 def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
+    """The noise level and the expected error."""
     page.section("Noise and what is left of it")
     top = float(np.percentile(volumes["noise"].data, 99.5)) or 1.0
     rows = [
@@ -170,6 +186,7 @@ def _directions(
     gradients: GradientTable,
     planes: list[int],
 ) -> None:
+    """Directions before and after by a tensor fit, and sticks or cones over FA."""
     page.section(
         "Directions",
         "The principal direction by a tensor fit: red to the side, green to the front, blue "
@@ -177,30 +194,24 @@ def _directions(
     )
     after, shown = volumes["dwi_denoised"], inside & np.isin(np.arange(inside.shape[2]), planes)
     try:
-        found = [directions_of(data, shown, gradients) for data in (before, after.data)]
+        directions = [directions_of(data, shown, gradients) for data in (before, after.data)]
     except InputError as error:
         page.text(str(error))
         return
     first, second = (
-        Row(
-            label,
-            [
-                coloured(*maps)
-                for maps in zip(cut(one.fa, planes), cut(one.axis, planes), strict=True)
-            ],
-        )
-        for label, one in zip(("before", "after"), found, strict=True)
+        Row(label, list(map(coloured, cut(one.fa, planes), cut(one.axis, planes))))
+        for label, one in zip(("before", "after"), directions, strict=True)
     )
     page.flicker(first, second, "Colour-coded directions in the mask.")
-    given = CONES[0] in volumes
+    has_cones = CONES[0] in volumes
     drawn = (
-        Directions(volumes["direction"].data, found[1].fa, volumes["cone95"].data)
-        if given
-        else found[1]
+        Directions(volumes["direction"].data, directions[1].fa, volumes["cone95"].data)
+        if has_cones
+        else directions[1]
     )
-    some = sorted({planes[(k + 1) * len(planes) // (STICKS + 1)] for k in range(STICKS)})
-    grids = zip(*(cut(map_, some) for map_ in drawn.along(after.affine)), strict=True)
-    wide = " in the middle of the cone that holds it with 95 %" if given else ""
+    middle = sorted({planes[(k + 1) * len(planes) // (STICKS + 1)] for k in range(STICKS)})
+    grids = zip(*(cut(map_, middle) for map_ in drawn.along(after.affine)), strict=True)
+    wide = " in the middle of the cone that holds it with 95 %" if has_cones else ""
     page.glyphs(
         [sticks(*grid) for grid in grids],
         "directions over FA",
@@ -209,6 +220,7 @@ def _directions(
 
 
 def _shells(page: Page, summary: Mapping[str, Any]) -> None:
+    """A table of signal to noise by shell."""
     page.section(
         "Signal to noise",
         "Over the noise before, over the expected error after: medians over the mask of the mean "
@@ -229,6 +241,7 @@ def _removed(
     gradients: GradientTable,
     summary: Mapping[str, Any],
 ) -> None:
+    """The size of what was removed by volume, and its autocorrelation."""
     page.section(
         "What was removed",
         "A volume that stands out moved, dropped out, or holds signal that was taken for noise.",
@@ -257,10 +270,12 @@ def _removed(
 
 
 def provenance(page: Page, summary: Mapping[str, Any]) -> None:
-    """How a result was made, of what its summary holds."""
+    """The section of a page that says how a result was made, from its summary.json."""
     elsewhere = ("warnings", "files", "signal to noise", "residual autocorrelation")
     shown = {key: value for key, value in summary.items() if key not in elsewhere}
-    told = shown | (
+    values = shown | (
         {"seed": "none: nothing is drawn at random"} if shown.get("seed") is None else {}
     )
-    page.provenance(told, "The version, the prior by the SHA-256 of its weights, and all options.")
+    page.provenance(
+        values, "The version, the prior by the SHA-256 of its weights, and all options."
+    )

@@ -1,4 +1,4 @@
-"""A diffusion scan in a file: its volumes, its table and where the head is."""
+"""A diffusion scan in files: its volumes, its gradient table and the mask of the head."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti, write_nifti
 from unfog.files.orientation import as_stored, standing
 
-REFINER = "dmri-refiner"  # what follows low rank
-PRIOR = "dmri"  # for raw signals, whose noise is white
+REFINER = "dmri-refiner"  # the prior for scans after low rank
+PRIOR = "dmri"  # the prior for raw signals, whose noise is white
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The files that hold a scan's gradients: FSL's two, in a ``layout``, or MRtrix's one. Options
-    that name them begin with ``prefix``.
+    """The files of a scan's gradient table as the command line names them: FSL's two, in a
+    ``layout``, or MRtrix's one. ``prefix`` begins the options that name them, for error messages.
     """
 
     bvals: Path | None = None
@@ -36,7 +36,9 @@ class Tables:
     prefix: str = ""
 
     def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
-        """The table of a scan with ``affine`` (4, 4) and so many ``volumes``."""
+        """Read the table of a scan with ``affine`` (4, 4) and so many ``volumes``; `InputError`
+        where files are missing or both kinds are given.
+        """
         if self.grad is not None:
             if self.bvals or self.bvecs:
                 raise InputError(
@@ -53,7 +55,7 @@ class Tables:
 
 
 def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
-    """A scan and its table; a bad table is refused before a large scan is read."""
+    """A scan and its gradient table; a bad table is refused before a large scan is read."""
     tables.read(np.eye(4))
     volume = read_nifti(dwi)
     if volume.data.ndim != 4:
@@ -65,9 +67,9 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
 
 @dataclass(frozen=True)
 class Series:
-    """A scan as it is ``stored`` and upright, so that it has one answer whichever of the 48 ways
-    its voxels are stored; its ``gradients`` in world axes; ``inside`` (X, Y, Z) where the head is,
-    upright.
+    """A scan as it is ``stored``, and as a ``volume`` turned upright, so that it has one answer
+    whichever of the 48 ways its voxels are stored. ``gradients`` are in world axes; ``inside`` (X,
+    Y, Z) is the head in the upright volume.
     """
 
     stored: Volume
@@ -77,7 +79,19 @@ class Series:
 
     @classmethod
     def open(cls, dwi: Path, tables: Tables, mask: Path | None = None) -> Series:
-        """The scan in a file; the head is found, unless there is a ``mask``."""
+        """Read a scan from its files.
+
+        Args:
+            dwi: The NIfTI file.
+            tables: Its gradients.
+            mask: A NIfTI file of the mask on the scan's grid; the head is found without one.
+
+        Returns:
+            The scan, upright.
+
+        Raises:
+            InputError: A file cannot be read, or the files do not belong together.
+        """
         stored, gradients = read_series(dwi, tables)
         volume = standing(stored)
         inside = (
@@ -88,11 +102,13 @@ class Series:
         return cls(stored, volume, gradients, inside)
 
     def like(self, data: NDArray[Any]) -> Volume:
-        """Upright ``data`` (X, Y, Z[, T]) as a volume."""
+        """Upright ``data`` (X, Y, Z[, T]) as a volume on this scan's grid."""
         return replace(self.volume, data=np.asarray(data, dtype=np.float32))
 
     def write(self, folder: Path, maps: Mapping[str, Volume]) -> list[str]:
-        """Write upright volumes as the scan is stored; the names of their files."""
+        """Write upright volumes as NIfTI files laid out as the scan is stored; returns the files'
+        names.
+        """
         return [
             write_nifti(folder / f"{name}.nii.gz", as_stored(x.data, self.stored), self.stored).name
             for name, x in maps.items()
@@ -103,8 +119,10 @@ class Series:
         bvals, bvecs = stem.with_suffix(".bval"), stem.with_suffix(".bvec")
         write_fsl(gradients, bvals, bvecs, self.stored.affine)
 
-    def summary(self, found: Denoised, **options: Any) -> dict[str, Any]:
-        """What is worth knowing of the scan, of its noise and of what was done to it."""
+    def summary(self, denoised: Denoised, **options: Any) -> dict[str, Any]:
+        """The part of a summary.json about a scan: its shape, its noise by ``denoised``, its
+        warnings, and the ``options`` it was processed with.
+        """
         volume, gradients, inside = self.volume, self.gradients, self.inside
         return {
             "input": volume.path.name if volume.path else "",
@@ -114,29 +132,32 @@ class Series:
             "shells": sizes(gradients),
             "voxels": int(inside.sum()),
             **options,
-            "noise": float(np.median(found.sigma[inside])),
-            "noise correlation": [round(float(rho), 3) for rho in found.noise.correlation[:, 0]],
-            "components": found.noise.components.axes.shape[1],
+            "noise": float(np.median(denoised.sigma[inside])),
+            "noise correlation": [round(float(rho), 3) for rho in denoised.noise.correlation[:, 0]],
+            "components": denoised.noise.components.axes.shape[1],
             "warnings": [
                 *volume.notes,
-                *warnings_of(volume.data, gradients, inside, volume.affine, found.noise),
+                *warnings_of(volume.data, gradients, inside, volume.affine, denoised.noise),
             ],
         }
 
 
 def sizes(gradients: GradientTable) -> dict[str, int]:
-    """The number of directions of each shell."""
+    """The number of directions of each shell, by its b-value as text."""
     return {f"{b:.0f}": len(volumes) for b, volumes in gradients.shells().items()}
 
 
 def _mask(path: Path, volume: Volume) -> Volume:
-    given = read_nifti(path)
-    if given.data.shape != volume.data.shape[:3] or not np.allclose(
-        given.affine, volume.affine, atol=0.05 * min(volume.zooms)
+    """A mask read from a file; `InputError` unless it is on the grid of ``volume`` and not
+    empty.
+    """
+    mask = read_nifti(path)
+    if mask.data.shape != volume.data.shape[:3] or not np.allclose(
+        mask.affine, volume.affine, atol=0.05 * min(volume.zooms)
     ):
         raise InputError(
             f"{path.name} is not on the scan's grid (shape or affine differ); make the mask on it."
         )
-    if not (given.data > 0).any():
+    if not (mask.data > 0).any():
         raise InputError(f"{path.name} is empty; mark the voxels to denoise with values above 0.")
-    return given
+    return mask
