@@ -12,7 +12,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
@@ -146,30 +145,24 @@ class Upsample(nn.Module):
 
 
 class Descent(nn.Module):
-    """One level on the way down; returns every map that the way up will see again, the last being
-    the level's output.
+    """One level on the way down: its residual blocks, and the downsampling to the next level.
+
+    `unfog.networks.unet.UNet.forward` runs them, and keeps every map for the way up. The lowest
+    level has no downsampling.
     """
 
     def __init__(self, stages: Sequence[Stage], down: Downsample | None) -> None:
         super().__init__()
         self.stages, self.down = nn.ModuleList(stages), down
 
-    def forward(self, x: Tensor, e: Tensor, context: Context) -> list[Tensor]:
-        maps = []
-        for stage in self.stages:
-            x = stage(x, e, context)
-            maps.append(x)
-        return maps if self.down is None else [*maps, self.down(x)]
-
 
 class Ascent(nn.Module):
-    """One level on the way up; takes its maps off the end of ``maps``."""
+    """One level on the way up: its residual blocks, and the upsampling to the next level.
+
+    `unfog.networks.unet.UNet.forward` runs them, each on the map so far and one of the way down,
+    concatenated. The top level has no upsampling.
+    """
 
     def __init__(self, stages: Sequence[Stage], up: Upsample | None) -> None:
         super().__init__()
         self.stages, self.up = nn.ModuleList(stages), up
-
-    def forward(self, x: Tensor, maps: list[Tensor], e: Tensor, context: Context) -> Tensor:
-        for stage in self.stages:
-            x = stage(torch.cat([x, maps.pop()], 1), e, context)
-        return x if self.up is None else self.up(x, maps[-1].shape[2:])
