@@ -33,9 +33,11 @@ def gaussian_kernel(deviation: float, dimensions: int = 2) -> Tensor:
 
 
 class Blur(Spectral):
-    """Convolution of every channel with a kernel (*space) whose centre is its middle:
+    """Convolution of every channel with a kernel, on a periodic image:
 
-    (A x)^ = k^ x^,   A A* = |k^|^2.
+        (A x)^ = k^ x^,   A A* = |k^|^2.
+
+    ``kernel`` is (*space), and its centre is its middle.
     """
 
     def __init__(self, kernel: Tensor) -> None:

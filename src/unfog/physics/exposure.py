@@ -96,7 +96,9 @@ Fitter = Callable[[Tensor, Tensor], Fit]  # (x, y)
 def line(x: Tensor, y: Tensor) -> Fit:
     """A fit of f and m, numbers of each sample, by least squares: a line's slope and height,
 
-    f = cov(x, y) / var(x),     m = mean(y) - f mean(x).
+        f = cov(x, y) / var(x),     m = mean(y) - f mean(x).
+
+    x and y are (batch, channels, *space).
     """
     mean_x, mean_y = mean_per_sample(x), mean_per_sample(y)
     return _fit(x, y, x - expand(mean_x, x), y - expand(mean_y, y), lambda f: mean_y - f * mean_x)

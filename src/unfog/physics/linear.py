@@ -25,9 +25,11 @@ DENSE_LIMIT = 4096  # measured values at most for a dense eigendecomposition
 class Operator(ABC):
     """A linear operator A with <A x, y> = <x, A* y>, and three functions of it:
 
-    pseudo-inverse  A+ y,                  the x of least norm with A x nearest to y,
-    Tikhonov        (A* A + w)^{-1} A* y,  the x of least |A x - y|^2 + w |x|^2,
-    filtered        A* f(A A*) y,          both of these for f = 1/e and 1/(e + w).
+        pseudo-inverse  A+ y,                  the x of least norm with A x nearest to y,
+        Tikhonov        (A* A + w)^{-1} A* y,  the x of least |A x - y|^2 + w |x|^2,
+        filtered        A* f(A A*) y,          both of these for f = 1/e and 1/(e + w).
+
+    A subclass gives A and A*, and the three where it has them in closed form.
     """
 
     @abstractmethod
@@ -73,8 +75,8 @@ class Operator(ABC):
                 f"compute (at most {DENSE_LIMIT}); take a method that does without them, such as "
                 "mmps or diffpir."
             )
-        # A A* on the unit vectors.
         if y.shape[1:] not in spectra:
+            # A A* of the unit vectors.
             axes = torch.eye(m, dtype=torch.float64, device=y.device).view(m, *y.shape[1:])
             gram = self(self.adjoint(axes)).flatten(1)
             eigenvalues, vectors = torch.linalg.eigh((gram + gram.T) / 2)

@@ -214,9 +214,8 @@ class BlindGDP:
             exposures, self.point(x0, x_t, expand(bridge.alpha_t, x_t))
         )
         mean = expand(bridge.x0_gain, x_t) * guided + expand(bridge.xt_gain, x_t) * x_t
-        return mean + expand(bridge.small.sqrt(), x_t) * normal_like(x_t, randomness), tuple(
-            exposures
-        )
+        noise = expand(bridge.small.sqrt(), x_t) * normal_like(x_t, randomness)
+        return mean + noise, tuple(exposures)
 
     def _estimate(self, shot: Shot, x0: Tensor, previous: Exposure) -> Exposure:
         """The shot's exposure, from the previous one a share ``rate`` r^2 towards the fit at D."""
@@ -224,8 +223,8 @@ class BlindGDP:
         return previous.towards(fit.exposure, self.rate * fit.share)
 
     def _correction(self, exposures: Sequence[Exposure], point: Tensor) -> Tensor:
-        """From ``point`` to the least squares of all exposures, value by value of what they
-        measure, then A+; 0 where it fits them.
+        """A+ of the least-squares correction of A ``point`` by all exposures, value by value; 0
+        where it fits them.
         """
         image = self.operator(point)
         gradient, curvature = torch.zeros_like(image), torch.zeros_like(image)

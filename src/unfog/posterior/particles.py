@@ -178,7 +178,7 @@ class ParticleFilter:
         )
         unchanged = torch.arange(self.particles, device=weight.device).expand_as(resampled)
         ancestors = torch.where(low[:, None], resampled, unchanged)
-        # Places in the batch; weights are 1 after resampling, and of mean 1 otherwise.
+        # Ancestors as places in the batch; weights are 1 after resampling, of mean 1 otherwise.
         start = torch.arange(len(table), device=weight.device)[:, None] * self.particles
         log_kept = torch.where(
             low[:, None],

@@ -26,9 +26,7 @@ from unfog.core.process import Process
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.calibration.trajectories import Trajectories
 
-RIDGE = (
-    1e-5  # Tikhonov weight over each direction's size: keeps those that hardly matter from growing
-)
+RIDGE = 1e-5  # over each direction's own size: keeps those that hardly matter from growing
 
 
 def directions(process: Process, first: Tensor, start: Tensor, seen: Sequence[Tensor]) -> Tensor:
