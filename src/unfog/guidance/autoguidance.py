@@ -1,9 +1,4 @@
-r"""Autoguidance: away from a worse version of the same model (Karras et al. 2024).
-
-    D_w = D_bad(x_t | c) + w (D(x_t | c) - D_bad(x_t | c)),     w = 1 the model itself.
-
-The worse one is smaller, or trained for less time, on the same data and conditions.
-"""
+r"""Autoguidance: guidance by a worse version of the same model (Karras et al. 2024)."""
 
 from __future__ import annotations
 
@@ -16,7 +11,17 @@ from unfog.core.denoiser import Denoiser, Posterior
 
 
 class Autoguidance(Denoiser):
-    """Two network calls, one where the scale is 1."""
+    """Guides away from a worse version of the same model (Karras et al. 2024):
+
+        D_w = D_bad(x_t | c) + w (D(x_t | c) - D_bad(x_t | c)),     w = 1 the model itself.
+
+    Two network calls, one where the scale is 1.
+
+    Args:
+        denoiser: D.
+        worse: D_bad, smaller or trained for less time, on the same data and conditions.
+        scale: w.
+    """
 
     def __init__(self, denoiser: Denoiser, worse: Denoiser, scale: float) -> None:
         super().__init__()

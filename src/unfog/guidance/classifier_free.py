@@ -1,14 +1,4 @@
-r"""Classifier-free guidance (Ho & Salimans 2022), on posterior means:
-
-    D_w = D(x_t) + w (D(x_t | c) - D(x_t)),   w = 1 conditional, w = 0 unconditional.
-
-Rescaling takes the guided estimate a share of the way to the spread of the conditional one, sample
-by sample (Lin et al. 2024, section 3.4, there of the network's output): D_w times (1 - rescale) +
-rescale std(D(x_t | c)) / std(D_w).
-
-Outside the interval of noise levels sigma / alpha the conditional model stands alone (Kynkaanniemi
-et al. 2024).
-"""
+r"""Classifier-free guidance (Ho & Salimans 2022), on posterior means."""
 
 from __future__ import annotations
 
@@ -23,8 +13,23 @@ from unfog.errors import InputError
 
 
 class ClassifierFree(Denoiser):
-    """Guided by ``scale`` within ``interval``; two network calls there, one where the scale is 0 or
-    1.
+    """Classifier-free guidance (Ho & Salimans 2022):
+
+        D_w = D(x_t) + w (D(x_t | c) - D(x_t)),   w = 1 conditional, w = 0 unconditional.
+
+    Two network calls within the interval, one outside it and where w is 0 or 1.
+
+    Args:
+        denoiser: D, of a model trained with and without its condition.
+        scale: w.
+        interval: noise levels sigma / alpha within which there is guidance; outside the conditional
+            model stands alone (Kynkaanniemi et al. 2024).
+        rescale: share of the way that D_w is taken to the spread of D(x_t | c), sample by sample
+            (Lin et al. 2024, section 3.4, there of the network's output): D_w is multiplied by (1 -
+            rescale) + rescale std(D(x_t | c)) / std(D_w).
+
+    Raises:
+        InputError: for a rescale outside [0, 1].
     """
 
     def __init__(
@@ -46,10 +51,11 @@ class ClassifierFree(Denoiser):
         level = float(self.process.noise_level(t).max())
         scale = self.scale if self.interval[0] <= level <= self.interval[1] else 1.0
         if scale == 0 or scale == 1:
-            chosen: Posterior = self.denoiser(x_t, t, **(condition if scale else {}))
-            return chosen
+            posterior: Posterior = self.denoiser(x_t, t, **(condition if scale else {}))
+            return posterior
         with_condition: Tensor = self.denoiser(x_t, t, **condition).mean
         guided = torch.lerp(self.denoiser(x_t, t).mean, with_condition, scale)
+        # Rescaling, by the ratio of spreads.
         spread = (
             with_condition.flatten(1).std(1) / guided.flatten(1).std(1)
             if self.rescale

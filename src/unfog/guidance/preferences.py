@@ -1,13 +1,7 @@
-r"""What a restored picture should look like, as losses of x_0 that pull at a denoiser: those of GDP
-for low light (Fei et al. 2023).
+r"""Preferences: losses of x_0 that say what a restored picture should look like, and a denoiser
+guided by one; those of GDP for low light (Fei et al. 2023).
 
-    D - strength * pixels * grad Q(D)
-
-so that ``strength`` is what one pixel is moved by a loss of slope 1 there, whatever the size of the
-picture. A wrapped denoiser goes under any method and any sampler, GDP's own too; no derivative of
-the network is taken. Losses compose by wrapping again. With the exposure loss a patch moves as a
-whole by ``strength`` until it is as bright as asked for. All losses are (batch, channels, *space)
--> (batch,), on the scale of the model.
+All losses are (batch, channels, *space) -> (batch,), on the scale of the model.
 """
 
 from __future__ import annotations
@@ -26,8 +20,9 @@ Loss = Callable[[Tensor], Tensor]
 
 
 def exposure_control(level: float = 0.2, patch: int = 16) -> Loss:
-    r"""mean over patches of |mean(patch) - level| (Guo et al. 2020, Zero-DCE); 0.2 of [-1, 1] is
-    their 0.6 of [0, 1].
+    r"""Zero-DCE's exposure control (Guo et al. 2020), mean over patches of |mean(patch) - level|;
+    their 0.6 of [0, 1] is 0.2 of [-1, 1]. With it a patch moves as a whole by the ``strength`` of
+    ``LossGuided`` until it is as bright as asked for.
     """
     if patch < 1:
         raise InputError(f"The patch of an exposure loss has 1 pixel or more a side, got {patch}.")
@@ -42,8 +37,8 @@ def exposure_control(level: float = 0.2, patch: int = 16) -> Loss:
 
 
 def colour_constancy(x: Tensor) -> Tensor:
-    r"""sum over pairs of channels of (mean_p - mean_q)^2: the world is grey (Buchsbaum 1980;
-    Zero-DCE).
+    r"""Zero-DCE's colour constancy, sum over pairs of channels of (mean_p - mean_q)^2: the world is
+    grey (Buchsbaum 1980).
     """
     means = x.flatten(2).mean(2)
     if means.shape[1] < 2:
@@ -54,8 +49,8 @@ def colour_constancy(x: Tensor) -> Tensor:
 
 
 def total_variation(x: Tensor) -> Tensor:
-    r"""sum over axes of the mean |difference of neighbours| (Rudin, Osher & Fatemi 1992,
-    anisotropic).
+    r"""Anisotropic total variation (Rudin, Osher & Fatemi 1992), sum over axes of the mean
+    |difference of neighbours|.
     """
     return torch.stack(
         [x.diff(dim=axis).abs().flatten(1).mean(1) for axis in range(2, x.ndim)], 1
@@ -63,7 +58,19 @@ def total_variation(x: Tensor) -> Tensor:
 
 
 class LossGuided(Denoiser):
-    """A denoiser whose estimates are moved down the slope of one loss: one network call."""
+    """A denoiser whose estimates are moved down the slope of a loss Q,
+
+        D - strength * pixels * grad Q(D),
+
+    so that ``strength`` is what one pixel is moved by a loss of slope 1 there, whatever the size of
+    the picture. It goes under any method and any sampler, GDP's own too; losses compose by wrapping
+    again. One network call, and no derivative of the network.
+
+    Args:
+        denoiser: D.
+        loss: Q, (batch, channels, *space) -> (batch,).
+        strength: 0 or more.
+    """
 
     def __init__(self, denoiser: Denoiser, loss: Loss, strength: float) -> None:
         super().__init__()

@@ -1,10 +1,5 @@
 r"""Thresholding: the denoised estimate is kept in the range of the data (Saharia et al. 2022,
-section 2.3).
-
-    static:  D clipped to [-1, 1],      dynamic:  D clipped to [-s, s] and divided by s,
-
-with s the given quantile of |D| in each sample, and at least 1: strong guidance then neither
-saturates nor washes out.
+section 2.3), so that strong guidance neither saturates nor washes out.
 """
 
 from __future__ import annotations
@@ -20,7 +15,7 @@ from unfog.errors import InputError
 
 
 class StaticThreshold(Denoiser):
-    """Clipped to [-bound, bound]."""
+    """Static thresholding: D clipped to [-bound, bound]."""
 
     def __init__(self, denoiser: Denoiser, bound: float = 1.0) -> None:
         super().__init__()
@@ -31,7 +26,15 @@ class StaticThreshold(Denoiser):
 
 
 class DynamicThreshold(Denoiser):
-    """Clipped to each sample's own quantile and scaled back to [-bound, bound]."""
+    """Dynamic thresholding: D clipped to [-s, s] and scaled back to [-bound, bound],
+
+        s = max(bound, quantile of |D|), of each sample.
+
+    Args:
+        denoiser: D.
+        quantile: in (0, 1].
+        bound: the range of the data is [-bound, bound].
+    """
 
     def __init__(self, denoiser: Denoiser, quantile: float = 0.995, bound: float = 1.0) -> None:
         super().__init__()

@@ -1,8 +1,5 @@
-r"""Blur by a known kernel, and down-sampling after it; the image is periodic, so that Fourier gives
+r"""Blur by a known kernel, and down-sampling after it, of periodic images, so that Fourier gives
 the spectrum.
-
-    (A x)^ = k^ x^,   A A* = |k^|^2;
-    with every f-th value kept, A A* = f^-d sum over the aliases of |k^|^2 on the coarse grid.
 
 A periodic image wraps around at its borders: pad what does not.
 """
@@ -20,13 +17,15 @@ from unfog.physics.spectral import Spectral
 
 
 def gaussian_kernel(deviation: float, dimensions: int = 2) -> Tensor:
-    """A Gaussian of the deviation in pixels, out to 3 of them, with sum 1; (2n + 1,) * dimensions,
-    float64.
+    """A Gaussian kernel of the deviation in pixels, out to 3 of them, with sum 1: (2n + 1,) *
+    dimensions, float64.
     """
     if not deviation > 0:
         raise InputError(f"The deviation of a blur is above zero, got {deviation}.")
-    reach = math.ceil(3 * deviation)
-    line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / deviation) ** 2)
+    half_width = math.ceil(3 * deviation)
+    line = torch.exp(
+        -0.5 * (torch.arange(-half_width, half_width + 1, dtype=torch.float64) / deviation) ** 2
+    )
     kernel = line
     for _ in range(dimensions - 1):
         kernel = kernel[..., None] * line
@@ -34,7 +33,12 @@ def gaussian_kernel(deviation: float, dimensions: int = 2) -> Tensor:
 
 
 class Blur(Spectral):
-    """Convolution of every channel with a kernel (*space) whose centre is its middle."""
+    """Convolution of every channel with a kernel, on a periodic image:
+
+        (A x)^ = k^ x^,   A A* = |k^|^2.
+
+    ``kernel`` is (*space), and its centre is its middle.
+    """
 
     def __init__(self, kernel: Tensor) -> None:
         if not bool(kernel.isfinite().all()) or not bool(kernel.any()):
@@ -76,8 +80,10 @@ class Blur(Spectral):
 
 
 class Downsample(Spectral):
-    """Every ``factor``-th value of a blurred image: super-resolution as scanners and cameras do it,
-    where the kernel is their aperture.
+    """Every ``factor``-th value of a blurred image: super-resolution as scanners and cameras do
+    it, where the kernel is their aperture. On the coarse grid
+
+        A A* = f^-d sum over the aliases of |k^|^2.
     """
 
     def __init__(self, kernel: Tensor, factor: int) -> None:
@@ -94,6 +100,7 @@ class Downsample(Spectral):
     def filtered(self, function: Filter, y: Tensor) -> Tensor:
         fine = y.new_zeros(1, 1, *(n * self.factor for n in y.shape[2:]))
         power, axes = self.blur.transfer(fine).abs() ** 2, self.blur.axes
+        # The mean of |k^|^2 over the frequencies that fold onto one.
         aliases = power.reshape(1, 1, *(v for n in y.shape[2:] for v in (self.factor, n)))
         eigenvalues = aliases.mean(tuple(range(2, aliases.ndim, 2)))
         filtered = torch.fft.ifftn(
@@ -103,7 +110,7 @@ class Downsample(Spectral):
 
 
 class Decimate(Operator):
-    """Every ``factor``-th value along each spatial axis."""
+    """Every ``factor``-th value along each spatial axis; the sizes divide by it."""
 
     def __init__(self, factor: int) -> None:
         self.factor = factor

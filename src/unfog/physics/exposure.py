@@ -1,16 +1,5 @@
-r"""Exposure: y = f x + m, the measurement of low light, whose parameters can be estimated (Fei et
-al. 2023); see ``saturation`` too.
-
-Affine: with both known, ``y - m`` is what the linear ``Gain(f)`` measures. Given an estimate of x
-they are fitted by least squares: with one m for an image a line's slope and height,
-
-    f = cov(x, y) / var(x),     m = mean(y) - f mean(x),
-
-and with m a smooth field (Fei's light mask) the minimum of |y - f x - m|^2 + w |grad m|^2, which
-with S = (1 + w grad* grad)^{-1} is
-
-    f = <x, (1 - S) y> / <x, (1 - S) x>,     m = S (y - f x):
-    for w without bound S is the mean, and this the line.
+r"""Exposure: y = f x + m, the measurement of low light, and its fit to an estimate of x (Fei et al.
+2023). For exposures that saturate see ``saturation``.
 """
 
 from __future__ import annotations
@@ -28,7 +17,9 @@ from unfog.physics.spectral import Tight
 
 
 class Gain(Tight):
-    """f x with one number f."""
+    """f x with one number f above zero: the linear part of a known exposure, which
+    measures y - m.
+    """
 
     def __init__(self, factor: float) -> None:
         if not factor > 0:
@@ -46,7 +37,9 @@ class Gain(Tight):
 
 
 class Exposure:
-    """f x + m: f and m scalars, (batch,), or m of the image's own shape."""
+    """The affine map f x + m of each sample: factor f (batch,) above zero, offset m (batch,) or of
+    the image's own shape.
+    """
 
     def __init__(self, factor: Tensor, offset: Tensor) -> None:
         if not bool((factor > 0).all()) or not bool(
@@ -59,12 +52,12 @@ class Exposure:
 
     @classmethod
     def fitted(cls, x: Tensor, y: Tensor) -> Exposure:
-        """The line through (x, y) of least squares, for each sample."""
+        """The line of least squares through (x, y), for each sample (``line``)."""
         return line(x, y).exposure
 
     @classmethod
     def stretching(cls, y: Tensor) -> Exposure:
-        """That which would make y of an image that fills [-1, 1]: a start for estimates."""
+        """The exposure of an image that fills [-1, 1] and gives y: a start for estimates."""
         low, high = y.flatten(1).min(1).values, y.flatten(1).max(1).values
         return cls((high - low) / 2, (high + low) / 2)
 
@@ -73,7 +66,7 @@ class Exposure:
         return expand(self.factor, x) * x + offset.to(x)
 
     def __getitem__(self, rows: Sequence[int] | Tensor) -> Exposure:
-        """That of some samples of the batch."""
+        """The exposures of some samples of the batch."""
         return Exposure(self.factor[rows], self.offset[rows])
 
     def towards(self, other: Exposure, share: Tensor) -> Exposure:
@@ -83,14 +76,14 @@ class Exposure:
             if self.offset.ndim >= other.offset.ndim
             else expand(self.offset, other.offset)
         )
-        moved = offset + expand(share, offset) * (other.offset - offset)
-        return Exposure(self.factor + share * (other.factor - self.factor), moved)
+        new_offset = offset + expand(share, offset) * (other.offset - offset)
+        return Exposure(self.factor + share * (other.factor - self.factor), new_offset)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted exposure, and the share r^2 (batch,) of what it could explain of y that f x does
-    explain.
+    """A fitted exposure, and ``share`` (batch,), r^2: of what f x could explain of y, how much it
+    explains.
     """
 
     exposure: Exposure
@@ -101,14 +94,24 @@ Fitter = Callable[[Tensor, Tensor], Fit]  # (x, y)
 
 
 def line(x: Tensor, y: Tensor) -> Fit:
-    """f and m numbers of each sample."""
+    """A fit of f and m, numbers of each sample, by least squares: a line's slope and height,
+
+        f = cov(x, y) / var(x),     m = mean(y) - f mean(x).
+
+    x and y are (batch, channels, *space).
+    """
     mean_x, mean_y = mean_per_sample(x), mean_per_sample(y)
     return _fit(x, y, x - expand(mean_x, x), y - expand(mean_y, y), lambda f: mean_y - f * mean_x)
 
 
 def smooth_offset(weight: float) -> Fitter:
-    """A fit whose m is a field, the smoother the larger ``weight``: what is finer than about
-    sqrt(weight) pixels is left to f x.
+    """A fit whose m is a smooth field (Fei's light mask), the minimum of |y - f x - m|^2 + w |grad
+    m|^2. With S = (1 + w grad* grad)^{-1} that is
+
+        f = <x, (1 - S) y> / <x, (1 - S) x>,     m = S (y - f x):
+
+    for a ``weight`` w without bound S is the mean, and this the line. What is finer than about
+    sqrt(w) pixels is left to f x.
     """
     if not 0 < weight < math.inf:
         raise InputError(f"The weight of a smooth offset is above zero, got {weight}.")
@@ -121,11 +124,13 @@ def smooth_offset(weight: float) -> Fitter:
 
 
 def smoothed(x: Tensor, weight: float) -> Tensor:
-    """(1 + w grad* grad)^{-1} x, mirrored at the borders: by the cosine transform."""
+    """S x = (1 + w grad* grad)^{-1} x, mirrored at the borders: by the cosine transform."""
     axes = tuple(range(2, x.ndim))
+    # The cosine transform: Fourier's, of the mirrored image.
     mirrored = x
     for axis in axes:
         mirrored = torch.cat([mirrored, mirrored.flip(axis)], axis)
+    # Eigenvalues of grad* grad.
     rough = torch.zeros(mirrored.shape[2:], dtype=x.dtype, device=x.device)
     for axis, n in enumerate(rough.shape):
         waves = 2 - 2 * torch.cos(2 * math.pi * torch.arange(n, dtype=x.dtype, device=x.device) / n)
@@ -141,7 +146,9 @@ def smoothed(x: Tensor, weight: float) -> Tensor:
 def _fit(
     x: Tensor, y: Tensor, fine_x: Tensor, fine_y: Tensor, offset: Callable[[Tensor], Tensor]
 ) -> Fit:
-    """From what of x and y the offset alone cannot explain."""
+    """f, m and r^2 from ``fine_x`` and ``fine_y``, (1 - S) x and (1 - S) y: what the offset alone
+    cannot explain.
+    """
     spread, total = sum_per_sample(x * fine_x), sum_per_sample(y * fine_y)
     if not bool((spread > 0).all()):
         raise InputError("An exposure cannot be estimated from a constant image.")

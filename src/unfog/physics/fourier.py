@@ -1,13 +1,9 @@
 r"""Fourier sampling: the measurements of MRI, k-space. A complex image is two real channels for
 each, (real, imaginary) in turn.
 
-    coils          y_c = s_c x
-    Fourier        y = F x, orthonormal, zero frequency in the middle
-    non-uniform    y_j = sum_r exp(-2 pi i k_j r) x(r)
-
-Multi-coil Cartesian sampling is their composition, ``Mask(lines) @ Fourier() @ Coils(maps)``
-(SENSE: Pruessmann et al. 1999), and ``NonUniformFourier(points, size) @ Coils(maps)`` the
-non-Cartesian one. ``ComplexOf`` makes a complex image of a real one.
+Multi-coil Cartesian sampling is a composition, ``Mask(lines) @ Fourier() @ Coils(maps)`` (SENSE:
+Pruessmann et al. 1999), and ``NonUniformFourier(points, size) @ Coils(maps)`` the non-Cartesian
+one. ``ComplexOf`` makes a complex image of a real one.
 """
 
 from __future__ import annotations
@@ -49,8 +45,8 @@ class ComplexOf(Tight):
 
 
 class Fourier(Tight):
-    """The orthonormal discrete Fourier transform over all spatial axes, zero frequency in the
-    middle.
+    """y = F x, the orthonormal discrete Fourier transform over all spatial axes, zero frequency in
+    the middle.
     """
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -71,10 +67,8 @@ class Fourier(Tight):
 
 
 class Coils(Operator):
-    """The image as each receiver coil sees it: one complex image times sensitivities (coils,
-    *space), complex.
-
-    ``SliceCoils`` has maps (batch, coils, *space), its own for each image.
+    """y_c = s_c x, the image as each receiver coil sees it: one complex image times complex
+    sensitivities ``maps`` (coils, *space). ``SliceCoils`` has maps of its own for each image.
     """
 
     def __init__(self, maps: Tensor) -> None:
@@ -103,18 +97,22 @@ class Coils(Operator):
 
 
 class SliceCoils(Coils):
-    """Coils whose sensitivities (batch, coils, *space) differ from image to image."""
+    """Coils whose sensitivities ``maps`` (batch, coils, *space) differ from image to image."""
 
     def of(self, rows: Sequence[int] | Tensor) -> Operator:
         return SliceCoils(self.maps[rows]) if len(self.maps) > 1 else self
 
 
 class NonUniformFourier(Operator):
-    """Fourier samples at any ``points`` (m, dimensions) of k-space, in cycles per pixel from -1/2
-    to 1/2; y is (batch, 2 c, m).
+    """Fourier samples at any points of k-space, y (batch, 2 c, m):
 
-    The exact sum, scaled by 1 / sqrt(pixels) as the orthonormal transform: m * pixels operations
-    for each complex channel, no gridding.
+        y_j = sum_r exp(-2 pi i k_j r) x(r) / sqrt(pixels).
+
+    The exact sum, of m * pixels operations for each complex channel, no gridding.
+
+    Args:
+        points: k, (m, dimensions), in cycles per pixel from -1/2 to 1/2.
+        size: of the image, a number of pixels for each axis; r is 0 at its middle.
     """
 
     def __init__(self, points: Tensor, size: tuple[int, ...]) -> None:
@@ -143,7 +141,8 @@ class NonUniformFourier(Operator):
             )
         z = to_complex(x)
         z = torch.einsum("bc...r,mr->bcm...", z, self.waves[-1].to(z))
-        for wave in self.waves[-2::-1]:  # one spatial axis after the other, the last first
+        # One spatial axis after the other, the last first.
+        for wave in self.waves[-2::-1]:
             z = torch.einsum("bcm...r,mr->bcm...", z, wave.to(z))
         return to_real(z * self.scale)
 

@@ -1,13 +1,9 @@
 r"""Linear measurements y = A x, with their adjoint A*, and what posterior methods ask of them.
 
-    <A x, y> = <x, A* y>,     pseudo-inverse A+ y: the x of least norm with A x nearest to y,
-    Tikhonov (A* A + w)^{-1} A* y: the x of least |A x - y|^2 + w |x|^2,
-    filtered A* f(A A*) y, both of these for f = 1/e and 1/(e + w).
-
-An operator needs A and A* alone: the solves fall back on conjugate gradients for least squares
-(Hestenes & Stiefel 1952), within their tolerance, and the filter on a dense eigendecomposition of A
-A*. Those that know their spectrum (``spectral``) answer all three in closed form. ``A @ B`` is A
-after B. Shapes are (batch, channels, *space).
+An operator needs A and A* alone: the solves fall back on conjugate gradients for least squares,
+within their tolerance, and the filter on a dense eigendecomposition of A A*. Those with a spectrum
+in closed form (``spectral``) answer all in closed form. ``A @ B`` is A after B. Shapes are (batch,
+channels, *space).
 """
 
 from __future__ import annotations
@@ -22,13 +18,19 @@ from torch import Tensor
 from unfog.core.shapes import expand, sum_per_sample
 from unfog.errors import InputError
 
-# Eigenvalues of A A*, shaped to multiply y, to numbers shaped so
-Filter = Callable[[Tensor], Tensor]
-DENSE_LIMIT = 4096  # measured values whose spectrum is found by a dense eigendecomposition
+Filter = Callable[[Tensor], Tensor]  # f(e) of eigenvalues e of A A*, both shaped to multiply y
+DENSE_LIMIT = 4096  # measured values at most for a dense eigendecomposition
 
 
 class Operator(ABC):
-    """y = A x."""
+    """A linear operator A with <A x, y> = <x, A* y>, and three functions of it:
+
+        pseudo-inverse  A+ y,                  the x of least norm with A x nearest to y,
+        Tikhonov        (A* A + w)^{-1} A* y,  the x of least |A x - y|^2 + w |x|^2,
+        filtered        A* f(A A*) y,          both of these for f = 1/e and 1/(e + w).
+
+    A subclass gives A and A*, and the three where it has them in closed form.
+    """
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -65,7 +67,7 @@ class Operator(ABC):
 
     def _dense(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Eigenvalues (m,) and eigenvectors (m, m) of A A*, kept for the next call."""
-        m, kept = y[0].numel(), vars(self).setdefault("_spectra", {})
+        m, spectra = y[0].numel(), vars(self).setdefault("_spectra", {})
         if m > DENSE_LIMIT:
             raise InputError(
                 f"The singular values of {type(self).__name__} with {m} measured values are not "
@@ -73,17 +75,18 @@ class Operator(ABC):
                 f"compute (at most {DENSE_LIMIT}); take a method that does without them, such as "
                 "mmps or diffpir."
             )
-        if y.shape[1:] not in kept:
+        if y.shape[1:] not in spectra:
+            # A A* of the unit vectors.
             axes = torch.eye(m, dtype=torch.float64, device=y.device).view(m, *y.shape[1:])
             gram = self(self.adjoint(axes)).flatten(1)
             eigenvalues, vectors = torch.linalg.eigh((gram + gram.T) / 2)
-            kept[y.shape[1:]] = eigenvalues.clamp(min=0), vectors
-        eigenvalues, vectors = kept[y.shape[1:]]
+            spectra[y.shape[1:]] = eigenvalues.clamp(min=0), vectors
+        eigenvalues, vectors = spectra[y.shape[1:]]
         return eigenvalues.to(y), vectors.to(y)
 
 
 class Composition(Operator):
-    """A B: ``outer`` after ``inner``."""
+    """The composition A B: ``outer`` after ``inner``."""
 
     def __init__(self, outer: Operator, inner: Operator) -> None:
         self.outer, self.inner = outer, inner
@@ -99,7 +102,7 @@ class Composition(Operator):
 
 
 class LinearPhysics(Protocol):
-    """What is asked of an operator of the library deepinv."""
+    """The interface of a linear operator of the library deepinv."""
 
     def A(self, x: Tensor, **parameters: Any) -> Tensor: ...
 
@@ -109,7 +112,7 @@ class LinearPhysics(Protocol):
 
 
 class Adopted(Operator):
-    """An operator of deepinv's kind: ``A``, ``A_adjoint`` and ``A_dagger``."""
+    """An operator of deepinv (``A``, ``A_adjoint`` and ``A_dagger``) as an ``Operator``."""
 
     def __init__(self, physics: LinearPhysics) -> None:
         missing = [
@@ -142,7 +145,16 @@ def inverse(eigenvalues: Tensor) -> Tensor:
 
 
 def gram_function(operator: Operator, function: Filter, x: Tensor) -> Tensor:
-    """f(A* A) x, as f(0) x + A* h(A A*) A x with h(e) = (f(e) - f(0)) / e."""
+    """f(A* A) x, as f(0) x + A* h(A A*) A x with h(e) = (f(e) - f(0)) / e.
+
+    Args:
+        operator: A, whose spectrum is needed.
+        function: f of the eigenvalues.
+        x: (batch, channels, *space).
+
+    Returns:
+        As x.
+    """
     at_zero = function(torch.zeros((1,) * x.ndim, dtype=x.dtype, device=x.device))
     return at_zero * x + operator.filtered(
         lambda e: (function(e) - at_zero) * inverse(e), operator(x)
@@ -152,8 +164,18 @@ def gram_function(operator: Operator, function: Filter, x: Tensor) -> Tensor:
 def conjugate_gradients(
     operator: Operator, y: Tensor, weight: Tensor, iterations: int = 200, tolerance: float = 1e-6
 ) -> Tensor:
-    """(A* A + w)^{-1} A* y per sample, until the gradient A* (y - A x) - w x is ``tolerance`` of
-    its first.
+    """(A* A + w)^{-1} A* y by conjugate gradients for least squares (Hestenes & Stiefel 1952), per
+    sample.
+
+    Args:
+        operator: A.
+        y: (batch, ...).
+        weight: w, 0 or more, a scalar or (batch,).
+        iterations: at most.
+        tolerance: the gradient A* (y - A x) - w x to stop at, as a share of the first.
+
+    Returns:
+        x, (batch, channels, *space).
     """
     x = torch.zeros_like(operator.adjoint(y))
     w, residual = expand(torch.as_tensor(weight), x), y
@@ -161,17 +183,19 @@ def conjugate_gradients(
     power = sum_per_sample(gradient**2)
     tiny, enough = torch.finfo(power.dtype).tiny, tolerance**2 * power
     for _ in range(iterations):
-        going = power > enough
-        if not bool(going.any()):
+        active = power > enough
+        if not bool(active.any()):
             break
-        seen = operator(direction)
-        curvature = sum_per_sample(seen**2) + sum_per_sample(w * direction**2)
-        step = torch.where(going, power / curvature.clamp(min=tiny), 0.0)
+        # Step along the direction to the minimum.
+        image = operator(direction)
+        curvature = sum_per_sample(image**2) + sum_per_sample(w * direction**2)
+        step = torch.where(active, power / curvature.clamp(min=tiny), 0.0)
         x = x + expand(step, x) * direction
-        residual = residual - expand(step, residual) * seen
+        residual = residual - expand(step, residual) * image
+        # The next direction, conjugate to the last.
         gradient = operator.adjoint(residual) - w * x
-        before, power = power, sum_per_sample(gradient**2)
-        direction = gradient + expand(power / before.clamp(min=tiny), x) * direction
+        last_power, power = power, sum_per_sample(gradient**2)
+        direction = gradient + expand(power / last_power.clamp(min=tiny), x) * direction
     return x
 
 
@@ -181,7 +205,20 @@ def adjoint_error(
     generator: torch.Generator,
     dtype: torch.dtype = torch.float64,
 ) -> float:
-    """|<A x, y> - <x, A* y>| relative to |A x| |y|, for random x and y."""
+    """|<A x, y> - <x, A* y>| relative to |A x| |y|, for random x and y.
+
+    Args:
+        operator: A.
+        shape: of x.
+        generator: of x and y.
+        dtype: of x and y.
+
+    Returns:
+        The error.
+
+    Raises:
+        InputError: where A* y is not shaped as x.
+    """
     x = torch.randn(tuple(shape), generator=generator, dtype=dtype)
     ax = operator(x)
     y = torch.randn(ax.shape, generator=generator, dtype=dtype)
@@ -196,8 +233,15 @@ def adjoint_error(
 
 
 def require_adjoint(operator: Operator, shape: Sequence[int], tolerance: float = 1e-5) -> None:
-    """The self-test: ``InputError`` unless <A x, y> = <x, A* y> to ``tolerance`` on x of ``shape``,
-    in float32.
+    """The self-test of an operator in float32.
+
+    Args:
+        operator: A.
+        shape: of x.
+        tolerance: the largest ``adjoint_error`` allowed.
+
+    Raises:
+        InputError: unless <A x, y> = <x, A* y> to ``tolerance``.
     """
     error = adjoint_error(operator, shape, torch.Generator().manual_seed(0), torch.float32)
     if not error <= tolerance:  # so that nan fails

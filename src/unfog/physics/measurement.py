@@ -1,9 +1,5 @@
 r"""Measurements that need not be linear: y = h(x), differentiable almost everywhere, for methods
-that ask for no adjoint.
-
-Every linear ``Operator`` is one. ``pullback`` gives v -> J_h(x)* v, the adjoint where h is linear.
-Rounding has no slope, so quantised measurements pass the gradient of what they round (Bengio et al.
-2013).
+that ask for no adjoint. Every linear ``Operator`` is one.
 """
 
 from __future__ import annotations
@@ -20,13 +16,22 @@ from unfog.physics.linear import Operator
 
 
 class Measurement(Protocol):
-    """y = h(x)."""
+    """A measurement y = h(x), (batch, channels, *space) to any shape of the batch."""
 
     def __call__(self, x: Tensor, /) -> Tensor: ...
 
 
 def pullback(measurement: Measurement, x: Tensor, v: Tensor) -> Tensor:
-    """J_h(x)* v, with v shaped as h(x)."""
+    """The vector-Jacobian product J_h(x)* v, which is A* v where h is linear.
+
+    Args:
+        measurement: h.
+        x: (batch, channels, *space).
+        v: shaped as h(x).
+
+    Returns:
+        As x.
+    """
     if isinstance(measurement, Operator):
         return measurement.adjoint(v)
     with torch.enable_grad():
@@ -36,8 +41,8 @@ def pullback(measurement: Measurement, x: Tensor, v: Tensor) -> Tensor:
 
 
 class PhaseRetrieval:
-    """|F x|, the magnitude of the orthonormal Fourier transform of a complex image (pairs of
-    channels) padded ``oversampling`` times.
+    """Phase retrieval, |F x|: the magnitude of the orthonormal Fourier transform of a complex
+    image (pairs of channels) padded ``oversampling`` times.
     """
 
     def __init__(self, oversampling: int = 2) -> None:
@@ -55,7 +60,9 @@ class PhaseRetrieval:
 
 
 class Quantise:
-    """Values rounded to multiples of ``step``."""
+    """Quantisation: values rounded to multiples of ``step``. Rounding has no slope, so the
+    gradient passes straight through (Bengio et al. 2013).
+    """
 
     def __init__(self, step: float) -> None:
         if not step > 0:
@@ -67,11 +74,11 @@ class Quantise:
 
 
 class BlockCosine:
-    """As JPEG does: the cosine transform of 8 x 8 blocks, each coefficient rounded to a multiple of
-    its own step, and back.
+    """JPEG's loss: the cosine transform of 8 x 8 blocks, each coefficient rounded to a multiple of
+    its own step, and back. The entropy coding, which loses nothing, is left out.
 
-    ``step`` is that of the mean of a block; frequency (i, j) has ``step`` (1 + (i + j) ``growth``).
-    The entropy coding, which loses nothing, is left out.
+    Frequency (i, j) has the step ``step`` (1 + (i + j) ``growth``); ``step`` is that of the mean of
+    a block.
     """
 
     def __init__(self, step: float, growth: float = 0.5) -> None:
@@ -93,6 +100,7 @@ class BlockCosine:
                 "divide by them."
             )
         blocks = x.reshape(*x.shape[:2], x.shape[2] // 8, 8, x.shape[3] // 8, 8)
+        # C B C^T of each block B, rounded, and back.
         cosine, steps = self.cosine.to(x), self.steps.to(x)
         coefficients = torch.einsum("ui,bcrisj,vj->bcrsuv", cosine, blocks, cosine)
         rounded = self.quantise(coefficients / steps) * steps

@@ -1,11 +1,5 @@
-r"""Noise models of measurements.
-
-Rician: the magnitude y = |x + n_1 + i n_2| of a complex signal whose two parts carry Gaussian noise
-of standard deviation sigma; E[y^2] = x^2 + 2 sigma^2. The usual correction x ~ sqrt(y^2 - sigma^2)
-leaves, above a signal-to-noise ratio of about 3, nearly Gaussian noise of standard deviation sigma
-(Gudbjartsson & Patz 1995). Poisson: counts of quanta, y = Poisson(x / scale) scale with mean x and
-variance scale x; mixed, with Gaussian read-out noise too. With an estimate of x the real part
-itself can be expected, E[x + n_1 | y, x] = y I_1(u) / I_0(u), u = y x / sigma^2.
+r"""Noise models of measurements: Gaussian, Rician, Poisson, and blind estimates of their
+deviation.
 """
 
 from __future__ import annotations
@@ -20,18 +14,49 @@ from unfog.errors import InputError
 
 
 def add_gaussian(x: Tensor, sigma: float, randomness: Randomness) -> Tensor:
-    """x + sigma noise."""
+    """x + sigma z, z ~ N(0, I).
+
+    Args:
+        x: (batch, channels, *space).
+        sigma: deviation of the noise.
+        randomness: a generator, or one a sample.
+
+    Returns:
+        The measurement, as x.
+    """
     return x + sigma * normal_like(x, randomness)
 
 
 def add_rician(x: Tensor, sigma: float, randomness: Randomness) -> Tensor:
-    """|x + sigma (n_1 + i n_2)|."""
+    """Rician noise, |x + sigma (n_1 + i n_2)|: the magnitude of a complex signal whose two parts
+    carry Gaussian noise. E[y^2] = x^2 + 2 sigma^2.
+
+    Args:
+        x: (batch, channels, *space).
+        sigma: deviation of the noise of either part.
+        randomness: a generator, or one a sample.
+
+    Returns:
+        The measurement, as x.
+    """
     real = x + sigma * normal_like(x, randomness)
     return torch.hypot(real, sigma * normal_like(x, randomness))
 
 
 def add_poisson(x: Tensor, scale: float, randomness: Randomness) -> Tensor:
-    """Counts with mean x, in units of x: ``scale`` is what one quantum adds."""
+    """Counts of quanta, Poisson(x / scale) scale, of mean x and variance scale x.
+
+    Args:
+        x: signal, nowhere negative, (batch, channels, *space).
+        scale: what one quantum adds, in units of x.
+        randomness: a generator, or one a sample.
+
+    Returns:
+        The measurement, as x.
+
+    Raises:
+        InputError: for a negative signal, or a scale that is not above zero.
+    """
     if not scale > 0 or bool((x < 0).any()):
         raise InputError(
             "Poisson noise needs a signal that is nowhere negative and a scale above zero."
@@ -47,18 +72,42 @@ def add_poisson(x: Tensor, scale: float, randomness: Randomness) -> Tensor:
 
 
 def add_poisson_gaussian(x: Tensor, scale: float, sigma: float, randomness: Randomness) -> Tensor:
-    """Counts, then Gaussian noise: variance scale x + sigma^2."""
+    """Counts, then Gaussian read-out noise: variance scale x + sigma^2.
+
+    Args:
+        x: signal, nowhere negative, (batch, channels, *space).
+        scale: what one quantum adds, in units of x.
+        sigma: deviation of the read-out noise.
+        randomness: a generator, or one a sample.
+
+    Returns:
+        The measurement, as x.
+    """
     return add_gaussian(add_poisson(x, scale, randomness), sigma, randomness)
 
 
 def rician_to_gaussian(y: Tensor, sigma: float) -> Tensor:
-    """Rician magnitudes with their bias removed, for methods that assume Gaussian noise."""
+    """Rician magnitudes y with their bias removed, sqrt(y^2 - sigma^2), for methods that assume
+    Gaussian noise: above a signal-to-noise ratio of about 3 what is left is nearly Gaussian of
+    deviation sigma (Gudbjartsson & Patz 1995).
+    """
     return (y**2 - sigma**2).clamp(min=0).sqrt()
 
 
 def expected_real_part(y: Tensor, x: Tensor, sigma: float) -> Tensor:
-    """x + n_1 as expected from the Rician magnitude y and an estimate x >= 0 of the signal; its
-    mean over y is x where x is true.
+    """The real part expected from a Rician magnitude and an estimate of the signal,
+
+        E[x + n_1 | y, x] = y I_1(u) / I_0(u),     u = y x / sigma^2;
+
+    its mean over y is x where x is true.
+
+    Args:
+        y: the magnitude.
+        x: the estimate, as y; taken as 0 where negative.
+        sigma: deviation of the noise of either part.
+
+    Returns:
+        As y.
     """
     u = y * x.clamp(min=0) / sigma**2
     ratio: Tensor = torch.special.i1e(u) / torch.special.i0e(u)
@@ -66,13 +115,14 @@ def expected_real_part(y: Tensor, x: Tensor, sigma: float) -> Tensor:
 
 
 def estimate_sigma(x: Tensor) -> Tensor:
-    """Blind standard deviation of white noise, per sample: 1.4826 median |d| / 2, d the mixed
-    second differences (after Immerkaer 1996).
+    """Blind deviation of white noise, per sample (batch,): 1.4826 median |d| / 2, d the mixed
+    second differences (after Immerkaer 1996), over pixels with signal.
 
     ``x`` (batch, channels, height, width). Edges of the image count little, by the median.
     """
     d = x[..., 1:, 1:] - x[..., 1:, :-1] - x[..., :-1, 1:] + x[..., :-1, :-1]
     flat = d.flatten(1).abs()
+    # Pixels above zero, where there are any: background may have been set to zero.
     signal = x[..., 1:, 1:].flatten(1) > 0
     values = torch.stack(
         [
@@ -84,15 +134,14 @@ def estimate_sigma(x: Tensor) -> Tensor:
 
 
 def estimate_edge_sigma(y: Tensor, share: float = 0.15) -> Tensor:
-    """Blind standard deviation of white noise in k-space, per sample: 1.4826 median |y| of the
-    ``share`` farthest from its middle.
+    """Blind deviation of white noise in k-space, per sample (batch,): 1.4826 median |y| of the
+    ``share`` farthest from its middle, where an image has little signal left.
 
-    ``y`` (batch, channels, *space), zero frequency in the middle, 0 where nothing was measured. Far
-    out an image has little left to say.
+    ``y`` (batch, channels, *space), zero frequency in the middle, 0 where nothing was measured.
     """
     places = [(torch.arange(n, dtype=torch.float64) - n // 2) / (n / 2) for n in y.shape[2:]]
     distance = sum(part**2 for part in torch.meshgrid(*places, indexing="ij")).sqrt()  # type: ignore[union-attr]
-    found = []
+    sigmas = []
     for sample in y:
         measured = sample.abs().sum(0) > 0
         far = (
@@ -100,23 +149,23 @@ def estimate_edge_sigma(y: Tensor, share: float = 0.15) -> Tensor:
             if bool(measured.any())
             else measured
         )
-        found.append(
+        sigmas.append(
             1.4826 * sample[:, far].abs().median() if bool(far.any()) else sample.new_zeros(())
         )
-    return torch.stack(found)
+    return torch.stack(sigmas)
 
 
 def estimate_ray_sigma(y: Tensor) -> Tensor:
-    """Blind standard deviation of noise that is independent from ray to ray, per sample: 1.4826
-    median |d| / sqrt(70).
+    """Blind deviation of noise that is independent from ray to ray, per sample (batch,): 1.4826
+    median |d| / sqrt(70), d the fourth differences along the detectors, in which a smooth sinogram
+    vanishes; 70 is the sum of their squared weights.
 
-    ``y`` (batch, channels, angles, detectors); d are fourth differences along the detectors, in
-    which a smooth sinogram vanishes.
+    ``y`` (batch, channels, angles, detectors).
     """
     if y.shape[-1] < 5:
         raise InputError(
             "The noise of a sinogram cannot be estimated from fewer than 5 detectors; give it."
         )
     d: Tensor = y.diff(n=4, dim=-1).flatten(1).abs()
-    middle: Tensor = d.median(1).values
-    return 1.4826 * middle / math.sqrt(70)
+    median: Tensor = d.median(1).values
+    return 1.4826 * median / math.sqrt(70)

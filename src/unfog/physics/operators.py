@@ -1,6 +1,4 @@
-r"""The simplest measurements, whose spectra are known (``spectral``): all values, weighted ones,
-some, points, channels, blocks, grey.
-"""
+r"""The simplest operators, whose spectra are known (``spectral``)."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from unfog.physics.spectral import Spectral, Tight
 
 
 class Identity(Tight):
-    """Every value is measured: denoising."""
+    """Denoising: every value is measured, y = x."""
 
     def __call__(self, x: Tensor) -> Tensor:
         return x
@@ -25,7 +23,7 @@ class Identity(Tight):
 
 
 class Mask(Tight):
-    """Values are measured where ``mask`` is True, and y is zero elsewhere: inpainting."""
+    """Inpainting: values are measured where ``mask`` is True, and y is zero elsewhere."""
 
     def __init__(self, mask: Tensor) -> None:
         if not bool(mask.any()):
@@ -43,8 +41,8 @@ class Mask(Tight):
 
 
 class Weights(Spectral):
-    """Every measured value times a number: 1 / deviation makes noise white that differs from value
-    to value.
+    """A diagonal operator, every value times a number that is not negative: 1 / deviation makes
+    noise white that differs from value to value.
     """
 
     def __init__(self, weights: Tensor) -> None:
@@ -65,11 +63,9 @@ class Weights(Spectral):
 
 
 class Points(Tight):
-    """Values are measured at the points of space where ``mask`` (*space) is True, and y (batch,
-    channels, points) holds no others.
-
-    For what is fitted to a measurement: a ``Mask`` has zeros where nothing was measured, which a
-    fit would take for values.
+    """Inpainting without the holes: values are measured at the points of space where ``mask``
+    (*space) is True, and y (batch, channels, points) holds no others. For what is fitted to a
+    measurement: a ``Mask`` has zeros where nothing was measured, which a fit would take for values.
     """
 
     def __init__(self, mask: Tensor) -> None:
@@ -93,11 +89,10 @@ class Points(Tight):
 
 class Channels(Tight):
     """Some of the channels, such as a subset of a scan's gradient directions; y has these channels
-    only.
+    only. ``kept`` are distinct channels of ``count``.
     """
 
     def __init__(self, kept: Sequence[int], count: int) -> None:
-        """``kept``: distinct channels, of ``count``."""
         if not kept or len(set(kept)) < len(kept) or not all(0 <= i < count for i in kept):
             raise InputError(
                 f"The measured channels are some distinct numbers from 0 to {count - 1}, got "
@@ -115,7 +110,7 @@ class Channels(Tight):
 
 
 class Grey(Tight):
-    """A weighted sum of the channels, by default the luma of ITU-R BT.601: colourisation."""
+    """Colourisation: y is a weighted sum of the channels, by default the luma of ITU-R BT.601."""
 
     def __init__(self, weights: Sequence[float] = (0.299, 0.587, 0.114)) -> None:
         if not any(weights):
@@ -135,7 +130,7 @@ class Grey(Tight):
 
 
 class BlockAverage(Tight):
-    """The mean of blocks of ``factor`` values along every spatial axis: super-resolution."""
+    """Super-resolution: y is the mean of blocks of ``factor`` values along every spatial axis."""
 
     def __init__(self, factor: int) -> None:
         if factor < 2:

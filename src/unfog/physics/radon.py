@@ -1,12 +1,5 @@
-r"""The Radon transform: line integrals of a square image, the measurements of CT (Radon 1917; Kak &
-Slaney 1988).
-
-    y(angle, detector) = sum along the ray of x, sampled bilinearly at steps of one pixel, with 0
-    outside the image;
-
-rays at one angle are parallel, or spread from a source on a circle as a fan. The angle turns as
-scikit-image's does, about pixel (size // 2, size // 2). The transform is one sparse matrix, and its
-adjoint the transpose. y is (batch, channels, angles, detectors).
+r"""The Radon transform, the measurements of CT (Radon 1917; Kak & Slaney 1988), with parallel rays
+or those of a fan.
 """
 
 from __future__ import annotations
@@ -23,7 +16,15 @@ from unfog.physics.linear import Operator
 
 
 class Radon(Operator):
-    """Line integrals along rays that a subclass lays out, one set for each angle."""
+    """Line integrals of a square image along rays that a subclass lays out, one set for each
+    angle; y is (batch, channels, angles, detectors):
+
+        y(angle, detector) = sum of x along the ray, sampled bilinearly at steps of one pixel,
+                             0 outside the image.
+
+    The angle turns as scikit-image's does, about pixel (size // 2, size // 2). The transform is one
+    sparse matrix, and its adjoint the transpose.
+    """
 
     angles: Tensor
     size: int
@@ -48,16 +49,16 @@ class Radon(Operator):
         """A (angles x detectors, pixels) and its transpose, sparse, made once for each dtype and
         device.
         """
-        kept: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = (
+        matrices: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = (
             self.__dict__.setdefault("_kept", {})
         )
         key = (like.dtype, like.device)
-        if key not in kept:
+        if key not in matrices:
             matrix = self._matrix().to(device=like.device, dtype=like.dtype)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # of torch, about its sparse tensors
-                kept[key] = matrix.to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()
-        return kept[key]
+                matrices[key] = matrix.to_sparse_csr(), matrix.t().coalesce().to_sparse_csr()
+        return matrices[key]
 
     def _matrix(self) -> Tensor:
         """The weights of pixels in rays, float64: a ray is the sum of its samples, each bilinear
@@ -67,19 +68,20 @@ class Radon(Operator):
         for angle in self.angles:
             across, down = (self.rays(angle) + self.size // 2).unbind(-1)
             ray = (above + torch.arange(len(across)))[:, None].expand_as(across)
+            # The four pixels about each sample.
             for right, below in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 column, row = across.floor() + right, down.floor() + below
                 weight = (1 - (across - column).abs()) * (1 - (down - row).abs())
-                met = (
+                inside = (
                     (column >= 0)
                     & (column < self.size)
                     & (row >= 0)
                     & (row < self.size)
                     & (weight > 0)
                 )
-                pixels.append((row * self.size + column)[met].long())
-                rays.append(ray[met])
-                weights.append(weight[met])
+                pixels.append((row * self.size + column)[inside].long())
+                rays.append(ray[inside])
+                weights.append(weight[inside])
             above += len(across)
         places = torch.stack([torch.cat(rays), torch.cat(pixels)])
         return torch.sparse_coo_tensor(
@@ -93,10 +95,11 @@ def _times(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 class ParallelBeam(Radon):
-    """Parallel rays one pixel apart, as many as the image is wide."""
+    """Parallel rays one pixel apart, as many as the image is wide. ``angles`` (n,) in degrees,
+    ``size`` the width of the image.
+    """
 
     def __init__(self, angles: Tensor, size: int) -> None:
-        """``angles`` (n,) in degrees."""
         self.angles, self.size = _checked(angles), size
 
     def rays(self, angle: Tensor) -> Tensor:
@@ -106,8 +109,14 @@ class ParallelBeam(Radon):
 
 
 class FanBeam(Radon):
-    """Rays from a source on a circle of ``radius`` pixels to ``detectors`` at equal angles of the
-    fan, which covers ``opening`` degrees.
+    """A fan of rays from a source on a circle about the image.
+
+    Args:
+        angles: of the source, (n,), in degrees.
+        size: width of the image, in pixels.
+        radius: of the circle, in pixels; it lies outside the image.
+        detectors: rays at each angle, at equal angles of the fan, 2 or more.
+        opening: angle that the fan covers, in degrees.
     """
 
     def __init__(
@@ -126,8 +135,10 @@ class FanBeam(Radon):
         ).deg2rad()
 
     def rays(self, angle: Tensor) -> Tensor:
-        reach = math.ceil(self.size / math.sqrt(2))
-        distance = self.radius + torch.arange(-reach, reach + 1, dtype=torch.float64)
+        half_diagonal = math.ceil(self.size / math.sqrt(2))
+        distance = self.radius + torch.arange(
+            -half_diagonal, half_diagonal + 1, dtype=torch.float64
+        )
         across = distance[None, :] * self.fan.sin()[:, None]
         return _turned(across, distance[None, :] * self.fan.cos()[:, None] - self.radius, angle)
 

@@ -1,10 +1,4 @@
-r"""Operators that know the spectrum of A A*: their solves and filters are closed forms.
-
-    pseudo-inverse A* f(A A*) y with f = 1/e (0 where e is),     Tikhonov with f = 1/(e + w).
-
-The simplest are tight: on what can be measured at all, A A* is a number c, as for masks, averages
-of blocks and weighted sums.
-"""
+r"""Operators with a known spectrum of A A*: their solves and filters are closed forms."""
 
 from __future__ import annotations
 
@@ -18,7 +12,9 @@ from unfog.physics.linear import Filter, Operator, inverse
 
 
 class Spectral(Operator):
-    """An operator with a closed form of A* f(A A*) y."""
+    """An operator with a closed form of A* f(A A*) y: the pseudo-inverse is that of f = 1/e (0
+    where e is), Tikhonov's that of f = 1/(e + w).
+    """
 
     @abstractmethod
     def filtered(self, function: Filter, y: Tensor) -> Tensor:
@@ -35,7 +31,9 @@ class Spectral(Operator):
 
 
 class Tight(Spectral):
-    """A A* A = c A: every singular value is sqrt(c) or 0."""
+    """A tight operator, A A* A = c A: every singular value is sqrt(c) or 0. Such are masks,
+    averages of blocks and weighted sums.
+    """
 
     def gain(self, y: Tensor) -> float:
         """c, for measurements shaped as y."""

@@ -4,14 +4,9 @@ singular vector of A.
 With u = x / alpha, k = sigma / alpha, and y_i the measurement along singular vector i, whose own
 noise is q_i = sigma_y / s_i, a step draws
 
-    not measured        u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / k_t) (u_t,i - D_i),     eta^2 k_s^2)
-    q_i above k_s       u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / q_i) (y_i - D_i),       eta^2 k_s^2)
-    q_i up to k_s       u_s,i ~ N((1 - eta_b) D_i + eta_b y_i,
-    k_s^2 - eta_b^2 q_i^2).
-
-``DDRMSteps`` is this sampler. ``DDRM`` is a denoiser with the mean of the last two, at k_t, in the
-place of D: the paper's mean where a sampler renews all noise, and under other samplers a method of
-its own kin.
+    not measured      u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / k_t) (u_t,i - D_i),  eta^2 k_s^2)
+    q_i above k_s     u_s,i ~ N(D_i + sqrt(1 - eta^2) (k_s / q_i) (y_i - D_i),    eta^2 k_s^2)
+    q_i up to k_s     u_s,i ~ N((1 - eta_b) D_i + eta_b y_i,             k_s^2 - eta_b^2 q_i^2).
 """
 
 from __future__ import annotations
@@ -34,13 +29,31 @@ ETA, ETA_MEASURED = 0.85, 1.0  # the paper's for all its tasks
 
 
 def trust(e: Tensor, level: Tensor, sigma: float, eta: float, eta_measured: float) -> Tensor:
-    """The weight of y_i against D_i where A A* has eigenvalue e = s_i^2, 0 where that is 0."""
+    """The weight of y_i against D_i in the mean of a DDRM step: eta_b where q_i is up to k, else
+    sqrt(1 - eta^2) k / q_i; 0 where nothing was measured.
+
+    Args:
+        e: eigenvalues s_i^2 of A A*.
+        level: k, of a shape that broadcasts to e.
+        sigma: sigma_y.
+        eta: share of fresh noise where the measurement is noisier than k.
+        eta_measured: eta_b, the weight of y_i where it is not.
+
+    Returns:
+        The weights, shaped as e.
+    """
     ratio = level * e.sqrt() / sigma if sigma > 0 else torch.where(e > 0, torch.inf, 0.0)  # k / q_i
     return torch.where(ratio >= 1, eta_measured, (1 - eta**2) ** 0.5 * ratio)
 
 
 class DDRM(LinearPosterior):
-    """One network call, and no product with its Jacobian; the operator's spectrum is needed."""
+    """A denoiser with the mean of DDRM's step in the two measured cases, at k_t, in the place of
+    D: the paper's mean where a sampler renews all noise, and under other samplers a method of its
+    own kin.
+
+    One network call, and no product with its Jacobian; the operator's spectrum is needed. Arguments
+    as for ``LinearPosterior``, and ``eta`` and ``eta_measured`` as for ``trust``.
+    """
 
     def __init__(
         self,
@@ -58,14 +71,23 @@ class DDRM(LinearPosterior):
         x0: Tensor = self.denoiser(x_t, t, **condition).mean
         residual = self.residual(x0)
         level = expand(self.process.noise_level(t), residual)
-        weight = lambda e: trust(e, level, self.sigma, self.eta, self.eta_measured) * inverse(e)  # noqa: E731
+
+        def weight(e: Tensor) -> Tensor:
+            return trust(e, level, self.sigma, self.eta, self.eta_measured) * inverse(e)
+
         return Posterior(x0 + self.operator.filtered(weight, residual))
 
 
 @dataclass(frozen=True)
 class DDRMSteps:
-    """The paper's sampler, for a prior's own denoiser: ``measurement`` for the batch, one network
-    call a step.
+    """DDRM's sampler, the draws above; for a prior's own denoiser, one network call a step.
+
+    Args:
+        operator: A, whose spectrum is needed.
+        measurement: y, as the operator gives it for the batch.
+        sigma: sigma_y, 0 or more.
+        eta: share of fresh noise, from 0 to 1.
+        eta_measured: eta_b, the weight of y_i against D_i where q_i is up to k_s, from 0 to 1.
     """
 
     operator: Operator
@@ -95,20 +117,21 @@ class DDRMSteps:
         kt, ks = (expand(process.noise_level(time), x_t) for time in (t, s))
         noise = normal_like(x_t, randomness)
 
-        def toward(e: Tensor) -> Tensor:
+        # Filters of the spectrum: the measured mean, the unmeasured mean, the fresh noise.
+        def weight(e: Tensor) -> Tensor:
             return trust(e, ks, self.sigma, self.eta, self.eta_measured) * inverse(e)
 
-        def kept(e: Tensor) -> Tensor:
+        def free_share(e: Tensor) -> Tensor:
             return torch.where(e > 0, 0.0, (1 - self.eta**2) ** 0.5 * ks / kt)
 
         def deviation(e: Tensor) -> Tensor:
-            own = self.sigma**2 * inverse(e)
-            certain = (e > 0) & (own <= ks**2)
+            variance = self.sigma**2 * inverse(e)
+            certain = (e > 0) & (variance <= ks**2)
             return torch.where(
-                certain, (ks**2 - self.eta_measured**2 * own).clamp(min=0), self.eta**2 * ks**2
+                certain, (ks**2 - self.eta_measured**2 * variance).clamp(min=0), self.eta**2 * ks**2
             ).sqrt()
 
-        measured = x0 + self.operator.filtered(toward, self.measurement - self.operator(x0))
-        free = gram_function(self.operator, kept, x_t / expand(process.alpha(t), x_t) - x0)
+        measured = x0 + self.operator.filtered(weight, self.measurement - self.operator(x0))
+        free = gram_function(self.operator, free_share, x_t / expand(process.alpha(t), x_t) - x0)
         fresh = gram_function(self.operator, deviation, noise)
         return expand(process.alpha(s), x_t) * (measured + free + fresh), ()

@@ -1,12 +1,4 @@
-r"""Plug-and-play restoration, DiffPIR (Zhu et al. 2023): the denoised estimate, then a proximal
-step of the measurement.
-
-    argmin_x |y - A x|^2 + w |x - D|^2 = D + (A* A + w)^{-1} A* (y - A D),
-    w = lambda sigma_y^2 / k^2,  k = sigma_t / alpha_t:
-
-the posterior mean if x_0 given x_t were N(D, k^2 / lambda). The paper's own sampler is DDIM with a
-share zeta of fresh noise.
-"""
+r"""Plug-and-play restoration, DiffPIR (Zhu et al. 2023)."""
 
 from __future__ import annotations
 
@@ -21,7 +13,22 @@ from unfog.posterior.linear import LinearPosterior
 
 
 class DiffPIR(LinearPosterior):
-    """One network call, and no product with its Jacobian."""
+    """DiffPIR (Zhu et al. 2023): the denoised estimate, then a proximal step of the
+    measurement,
+
+        argmin_x |y - A x|^2 + w |x - D|^2 = D + (A* A + w)^{-1} A* (y - A D),
+        w = lambda sigma_y^2 / k^2,  k = sigma_t / alpha_t:
+
+    the posterior mean if x_0 given x_t were N(D, k^2 / lambda). The paper's own sampler is DDIM
+    with a share zeta of fresh noise. One network call, and no product with its Jacobian.
+
+    Args:
+        denoiser: D, the prior's.
+        operator: A.
+        measurement: y, as the operator gives it for a batch.
+        sigma: sigma_y, 0 or more.
+        strength: lambda, above 0; the paper tunes it from 1 to 25 for each task.
+    """
 
     def __init__(
         self,
@@ -31,7 +38,6 @@ class DiffPIR(LinearPosterior):
         sigma: float,
         strength: float = 1.0,
     ) -> None:
-        """``strength`` lambda > 0; the paper tunes it from 1 to 25 for each task."""
         super().__init__(denoiser, operator, measurement, sigma)
         if not strength > 0:
             raise InputError(f"The strength of DiffPIR's prior is above zero, got {strength}.")

@@ -1,12 +1,4 @@
-r"""A direct measurement, y = x_0 + N(0, sigma_y^2): the posterior is exact and costs nothing.
-
-x_t / alpha and y are two looks at x_0 with independent noise, k = sigma_t / alpha_t and sigma_y.
-Weighted by their precisions they are one look with less noise,
-
-    1 / k_c^2 = 1 / k^2 + 1 / sigma_y^2,     u_c = k_c^2 (x_t / (alpha k^2) + y / sigma_y^2),
-
-so E[x_0 | x_t, y] is the denoiser itself at the time whose noise level is k_c.
-"""
+r"""Denoising: the exact posterior of x_0 given a noisy copy of it."""
 
 from __future__ import annotations
 
@@ -20,7 +12,21 @@ from unfog.errors import InputError
 
 
 class DirectMeasurement(Denoiser):
-    """The exact denoiser of x_0 given x_t and a noisy copy of x_0 itself: one network call."""
+    """The denoiser of x_0 given x_t and a direct measurement y = x_0 + N(0, sigma_y^2): exact, one
+    network call.
+
+    x_t / alpha and y are two looks at x_0 with independent noise, k = sigma_t / alpha_t and
+    sigma_y. Weighted by their precisions they are one look with less noise,
+
+        1 / k_c^2 = 1 / k^2 + 1 / sigma_y^2,     u_c = k_c^2 (x_t / (alpha k^2) + y / sigma_y^2),
+
+    so E[x_0 | x_t, y] is the denoiser itself at the time whose noise level is k_c.
+
+    Args:
+        denoiser: D, the prior's.
+        measurement: y, (batch, channels, *space).
+        sigma: sigma_y, above 0.
+    """
 
     def __init__(self, denoiser: Denoiser, measurement: Tensor, sigma: float) -> None:
         super().__init__()
@@ -37,9 +43,9 @@ class DirectMeasurement(Denoiser):
         return self.denoiser.with_covariance(*self._together(x_t, t), **condition)
 
     def _together(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """The one look that says what both say, as x at a time of the process."""
+        """x_t and y combined: alpha_c u_c, and the time whose noise level is k_c."""
         alpha, level = self.process.alpha(t), self.process.noise_level(t)
         share = self.sigma**2 / (self.sigma**2 + level**2)  # the weight of x_t
-        together = expand(share / alpha, x_t) * x_t + expand(1 - share, x_t) * self.measurement
+        u = expand(share / alpha, x_t) * x_t + expand(1 - share, x_t) * self.measurement
         time = self.process.t_of_noise_level(level * share.sqrt())
-        return expand(self.process.alpha(time), x_t) * together, time
+        return expand(self.process.alpha(time), x_t) * u, time

@@ -1,30 +1,8 @@
-r"""Generative diffusion prior, GDP (Fei et al. 2023).
+r"""Generative diffusion prior, GDP (Fei et al. 2023), for known measurements and for unknown
+exposures.
 
-The mean of a DDPM step is shifted down the gradient of the misfit |y - A p|^2, with no factor of
-the step's variance and without differentiating the network. As an estimate of x_0, with the
-gradient g = A* (y - A p) in units of its curvature, that is
-
-    D + strength g |g|^2 / |A g|^2,
-    p = D (the x_0 variant)  or  p = x_t / alpha (the x_t variant),
-
-where the paper has a strength to tune for each task. Combined degradations are composed operators,
-``Grey() @ Blur(kernel)``; further losses of the paper (``guidance.preferences``) and tiles for
-images of any size (``guidance.tiles``) wrap the prior.
-
-Blind: exposures y_i = f_i A x + m_i with f_i and m_i unknown, one for low light and several for
-HDR, estimated while sampling:
-
-    D + strength A+ [sum_i f_i w_i (y_i - f_i A p - m_i) / sum_i f_i^2 w_i],
-
-with w_i = 0 where y_i is saturated and f_i A p + m_i is beyond that end too, else 1. A is the
-identity, or what else was done to the scene before it was exposed: holes
-(``physics.operators.Points``) or coarse pixels make a joint task.
-
-The paper descends on f and m; here they go a share ``rate`` r^2 towards the fit of least squares
-through (A D, y) (of maximum likelihood where y saturates), r the correlation of the two: unbiased
-where D is a posterior mean, of no weight where D says nothing of y, and with no step size. It takes
-a prior whose mean is not flat: from the scale of the noise alone f is not found. The x_t variant
-takes the noise of x_t for misfit, and f comes out too large.
+Combined degradations are composed operators, ``Grey() @ Blur(kernel)``; further losses of the paper
+(``guidance.preferences``) and tiles for images of any size (``core.tiles``) wrap the prior.
 """
 
 from __future__ import annotations
@@ -53,18 +31,53 @@ Point = Callable[[Tensor, Tensor, Tensor], Tensor]  # (D, x_t, alpha) to the poi
 
 
 def at_estimate(x0: Tensor, x_t: Tensor, alpha: Tensor) -> Tensor:
-    """The x_0 variant."""
+    """The x_0 variant of GDP: the gradient is taken at p = D.
+
+    Args:
+        x0: D, (batch, channels, *space).
+        x_t: likewise.
+        alpha: alpha_t, of a shape that broadcasts to them.
+
+    Returns:
+        (batch, channels, *space).
+    """
     return x0
 
 
 def at_state(x0: Tensor, x_t: Tensor, alpha: Tensor) -> Tensor:
-    """The x_t variant."""
+    """The x_t variant of GDP: the gradient is taken at p = x_t / alpha. It takes the noise of x_t
+    for misfit, and f of a blind exposure comes out too large.
+
+    Args:
+        x0: D, (batch, channels, *space).
+        x_t: likewise.
+        alpha: alpha_t, of a shape that broadcasts to them.
+
+    Returns:
+        (batch, channels, *space).
+    """
     return x_t / alpha
 
 
 class GDP(LinearPosterior):
-    """A known linear measurement, whose noise it takes for signal (``sigma`` is not used): one
+    """GDP for a known linear measurement (Fei et al. 2023). The mean of a DDPM step is shifted
+    down the gradient of the misfit |y - A p|^2, with no factor of the step's variance and without
+    differentiating the network. As an estimate of x_0, with the gradient g = A* (y - A p) in units
+    of its curvature, that is
+
+        D + strength g |g|^2 / |A g|^2,
+        p = D (the x_0 variant)  or  p = x_t / alpha (the x_t variant),
+
+    where the paper has a strength to tune for each task. It takes the noise of y for signal. One
     network call.
+
+    Args:
+        denoiser: D, the prior's.
+        operator: A.
+        measurement: y, as the operator gives it for a batch.
+        sigma: not used.
+        strength: above 0 and at most 1.
+        point: p, ``at_estimate`` or ``at_state``.
     """
 
     def __init__(
@@ -91,8 +104,14 @@ class GDP(LinearPosterior):
 
 @dataclass(frozen=True)
 class Shot:
-    """One exposure of the scene, shaped as what A makes of it: a first guess of f and m, how they
-    are fitted, and where y was clipped.
+    """One exposure of a scene for ``BlindGDP``.
+
+    Args:
+        measurement: y, shaped as what A makes of the scene.
+        start: a first guess of f and m.
+        fit: how f and m are fitted to A D and y.
+        low: y was clipped to this from below.
+        high: y was clipped to this from above.
     """
 
     measurement: Tensor
@@ -103,7 +122,17 @@ class Shot:
 
     @classmethod
     def saturated(cls, measurement: Tensor, low: float, high: float) -> Shot:
-        """One that was clipped to [low, high]."""
+        """A shot that was clipped to [low, high], fitted by maximum likelihood
+        (``physics.saturation``).
+
+        Args:
+            measurement: y.
+            low: lower end.
+            high: upper end.
+
+        Returns:
+            The shot.
+        """
         return cls(
             measurement, Exposure.stretching(measurement), saturated_line(low, high), low, high
         )
@@ -113,15 +142,38 @@ class Shot:
         return replace(self, measurement=self.measurement[rows], start=self.start[rows])
 
     def fits(self, predicted: Tensor) -> Tensor:
-        """True where the shot is saturated and the prediction lies beyond that end too."""
+        """True where the shot is saturated and the prediction lies beyond that end too: there is
+        no misfit.
+        """
         below = (self.measurement <= self.low) & (predicted <= self.low)
         return below | ((self.measurement >= self.high) & (predicted >= self.high))
 
 
 @dataclass(frozen=True)
 class BlindGDP:
-    """A sampler for a prior's own denoiser: one network call a step. The last exposures are
+    """Blind GDP (Fei et al. 2023), a sampler for a prior's own denoiser: exposures y_i = f_i A x +
+    m_i with f_i and m_i unknown, one for low light and several for HDR, estimated while sampling.
+    With D replaced by
+
+        D + strength A+ [sum_i f_i w_i (y_i - f_i A p - m_i) / sum_i f_i^2 w_i],
+
+    it takes a step of DDPM; w_i = 0 where y_i is saturated and f_i A p + m_i is beyond that end
+    too, else 1. One network call a step. The history is the exposures; the last are
     ``Exposure.fitted`` to A times the sample.
+
+    The paper descends on f and m; here they go a share ``rate`` r^2 towards the fit of least
+    squares through (A D, y) (of maximum likelihood where y saturates), r the correlation of the
+    two: unbiased where D is a posterior mean, of no weight where D says nothing of y, and with no
+    step size. It takes a prior whose mean is not flat: from the scale of the noise alone f is not
+    found.
+
+    Args:
+        shots: the exposures, 1 or more.
+        point: p, ``at_estimate`` or ``at_state``.
+        strength: above 0 and at most 1.
+        rate: share from 0 to 1.
+        operator: A, what was done to the scene before it was exposed: holes
+            (``physics.operators.Points``) or coarse pixels make a joint task.
     """
 
     shots: Sequence[Shot]
@@ -150,31 +202,35 @@ class BlindGDP:
         condition: Condition,
     ) -> tuple[Tensor, History]:
         x0, bridge = denoiser(x_t, t, **condition).mean, Bridge.of(denoiser.process, t, s)
-        now = [
-            self._estimate(shot, x0, before)
-            for shot, before in zip(
+        # f and m, from D.
+        exposures = [
+            self._estimate(shot, x0, previous)
+            for shot, previous in zip(
                 self.shots, history or [s.start for s in self.shots], strict=True
             )
         ]
+        # The guided D, then DDPM's step.
         guided = x0 + self.strength * self._correction(
-            now, self.point(x0, x_t, expand(bridge.alpha_t, x_t))
+            exposures, self.point(x0, x_t, expand(bridge.alpha_t, x_t))
         )
         mean = expand(bridge.x0_gain, x_t) * guided + expand(bridge.xt_gain, x_t) * x_t
-        return mean + expand(bridge.small.sqrt(), x_t) * normal_like(x_t, randomness), tuple(now)
+        noise = expand(bridge.small.sqrt(), x_t) * normal_like(x_t, randomness)
+        return mean + noise, tuple(exposures)
 
-    def _estimate(self, shot: Shot, x0: Tensor, before: Exposure) -> Exposure:
-        found = shot.fit(self.operator(x0), shot.measurement)
-        return before.towards(found.exposure, self.rate * found.share)
+    def _estimate(self, shot: Shot, x0: Tensor, previous: Exposure) -> Exposure:
+        """The shot's exposure, from the previous one a share ``rate`` r^2 towards the fit at D."""
+        fit = shot.fit(self.operator(x0), shot.measurement)
+        return previous.towards(fit.exposure, self.rate * fit.share)
 
     def _correction(self, exposures: Sequence[Exposure], point: Tensor) -> Tensor:
-        """From ``point`` to the least squares of all exposures, value by value of what they
-        measure; 0 where it fits them.
+        """A+ of the least-squares correction of A ``point`` by all exposures, value by value; 0
+        where it fits them.
         """
-        seen = self.operator(point)
-        gradient, curvature = torch.zeros_like(seen), torch.zeros_like(seen)
+        image = self.operator(point)
+        gradient, curvature = torch.zeros_like(image), torch.zeros_like(image)
         for shot, exposure in zip(self.shots, exposures, strict=True):
-            predicted = exposure(seen)
-            factor = expand(exposure.factor, seen) * ~shot.fits(predicted)
+            predicted = exposure(image)
+            factor = expand(exposure.factor, image) * ~shot.fits(predicted)
             gradient = gradient + factor * (shot.measurement - predicted)
             curvature = curvature + factor**2
         return self.operator.pseudo_inverse(

@@ -1,16 +1,5 @@
-r"""Twisted sequential Monte Carlo (Wu et al. 2023; Cardoso et al. 2024): the posterior itself, as
-the number of particles grows.
-
-The particles of one filter follow the guided step q(x_s | x_t, y), the prior's step with PiGDM's
-mean for D, and carry weights that make up for it:
-
-    psi_t(x_t) = N(y; A D(x_t), r_t^2 A A* + sigma_y^2),
-    w <- w p(x_s | x_t) psi_s(x_s) / (q(x_s | x_t, y) psi_t(x_t)),
-
-p the prior's own step; where the effective number 1 / sum w^2 is small they are drawn anew by their
-weights (systematic resampling). At the end psi_0 is the likelihood, and whatever psi was before
-cancels: the law of the particles is that of the prior's sampler on this grid, conditioned on y. A
-step p with calibrated noise is exact for a Gaussian in few steps, DDPM's in many.
+r"""Twisted sequential Monte Carlo (Wu et al. 2023; Cardoso et al. 2024): a particle filter whose
+draws follow the posterior itself, as the number of particles grows.
 """
 
 from __future__ import annotations
@@ -32,15 +21,25 @@ from unfog.posterior.linear import expected_spread
 from unfog.sampling.lanczos import function_times
 from unfog.sampling.loop import Condition, History
 
-# A prior's step about its mean: (bridge, v -> V v, z, A* pull) to noise plus guidance g V pull, and
-# that guidance in deviations.
+# A prior's step about its mean, as ``ancestral``: (bridge, v -> V v, z, pull) to (move, white)
 Kernel = Callable[[Bridge, Product, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def ancestral(
     bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """DDPM's: noise of the bridge alone; without noise, onto sigma = 0, nothing can be guided."""
+    """The step of DDPM, x_s about its guided mean: noise of the bridge alone. Without noise, onto
+    sigma = 0, nothing can be guided.
+
+    Args:
+        bridge: p(x_s | x_t, x_0).
+        covariance: v -> V v, V = Cov(x_0 | x_t).
+        z: standard normal, (batch, channels, *space).
+        pull: A* (r_t^2 A A* + sigma_y^2)^{-1} (y - A D), likewise.
+
+    Returns:
+        Guidance g V pull plus noise, and the guidance in deviations of the noise, both as z.
+    """
     deviation = expand(bridge.small.sqrt(), z)
     if not float(deviation.max()) > 0:
         return torch.zeros_like(z), torch.zeros_like(z)
@@ -49,8 +48,8 @@ def ancestral(
 
 
 def calibrated(products: int = 4) -> Kernel:
-    """That of calibrated draws (``sampling.covariance``): twice ``products`` more products with the
-    Jacobian.
+    """The step of ``sampling.covariance``, whose noise has the posterior's covariance; twice
+    ``products`` more products with the Jacobian.
     """
 
     def kernel(
@@ -58,6 +57,7 @@ def calibrated(products: int = 4) -> Kernel:
     ) -> tuple[Tensor, Tensor]:
         small, gain = float(bridge.small), float(bridge.x0_gain)
         tiny = torch.finfo(torch.float64).tiny
+        # (v + g^2 V)^{1/2} z, and the guidance over it, (v + g^2 V)^{-1/2} g V pull.
         noise = function_times(covariance, z, lambda v: (small + gain**2 * v).sqrt(), products)
         white = function_times(
             covariance,
@@ -72,12 +72,32 @@ def calibrated(products: int = 4) -> Kernel:
 
 @dataclass(frozen=True)
 class ParticleFilter:
-    """A sampler for a prior's own denoiser, on a grid that ends at 0: one network call a step and
-    the kernel's products with its Jacobian, one for DDPM's.
+    """A particle filter (Wu et al. 2023; Cardoso et al. 2024), as a sampler for a prior's own
+    denoiser on a grid that ends at 0. Its particles follow the guided step q(x_s | x_t, y), the
+    prior's step with PiGDM's mean for D, and carry weights that make up for it:
 
-    The batch is ``particles`` for each filter, one filter after the other, and ``measurement`` has
-    a row for each of the batch. The result is equally weighted; within a filter some particles may
-    be the same. A filter depends on its own generators alone.
+        psi_t(x_t) = N(y; A D(x_t), r_t^2 A A* + sigma_y^2),
+        w <- w p(x_s | x_t) psi_s(x_s) / (q(x_s | x_t, y) psi_t(x_t)),
+
+    p the prior's own step; where the effective number 1 / sum w^2 is small they are drawn anew by
+    their weights (systematic resampling). At the end psi_0 is the likelihood, and whatever psi was
+    before cancels: the law of the particles is that of the prior's sampler on this grid,
+    conditioned on y. A step p with calibrated noise is exact for a Gaussian in few steps, DDPM's in
+    many.
+
+    One network call a step and the kernel's products with its Jacobian, one for DDPM's. The batch
+    is ``particles`` for each filter, one filter after the other. The result is equally weighted;
+    within a filter some particles may be the same. A filter depends on its own generators alone.
+    The history is log w - log psi_s, (batch,).
+
+    Args:
+        operator: A.
+        measurement: y, a row for each of the batch.
+        sigma: sigma_y, above 0.
+        particles: of each filter, 2 or more; it divides the batch.
+        kernel: the prior's step, ``ancestral`` or ``calibrated()``.
+        prior_variance: v of r_t^2 = k^2 v / (k^2 + v), k = sigma_t / alpha_t.
+        least: share of ``particles`` below which the effective number leads to resampling.
     """
 
     operator: Operator
@@ -86,7 +106,7 @@ class ParticleFilter:
     particles: int
     kernel: Kernel = ancestral
     prior_variance: float = 1.0
-    least: float = 0.5  # resampled where the effective number is below this share
+    least: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.sigma > 0:
@@ -109,56 +129,63 @@ class ParticleFilter:
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        (carried,) = history or (torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device),)
+        (log_carried,) = history or (torch.zeros(len(x_t), dtype=torch.float64, device=x_t.device),)
         bridge = Bridge.of(denoiser.process, t, s)
         x0, covariance = denoiser.with_covariance(x_t, t, **condition)
+        # psi_t, and the guided step q.
         log_psi, pull = self._twist(x0, denoiser.process.noise_level(t))
         noise = normal_like(x_t, randomness)
-        moved, white = self.kernel(bridge, covariance, noise, pull)
-        x_s = expand(bridge.x0_gain, x_t) * x0 + expand(bridge.xt_gain, x_t) * x_t + moved
-        ratio = (
-            sum_per_sample(noise**2) - sum_per_sample((noise + white) ** 2)
-        ).double() / 2  # log p / q
+        move, white = self.kernel(bridge, covariance, noise, pull)
+        x_s = expand(bridge.x0_gain, x_t) * x0 + expand(bridge.xt_gain, x_t) * x_t + move
+        # log p(x_s | x_t) / q(x_s | x_t, y), of two Gaussians with one covariance.
+        ratio = (sum_per_sample(noise**2) - sum_per_sample((noise + white) ** 2)).double() / 2
         if float(bridge.sigma_s) == 0:
+            # psi_0, the likelihood itself; equally weighted at the end.
             residual = self.measurement - self.operator(x_s)
             likelihood = -sum_per_sample(residual**2).double() / (2 * self.sigma**2)
-            return x_s[self._drawn(carried + ratio + likelihood, randomness, 1.0)[0]], ()
-        chosen, log_weight = self._drawn(carried + log_psi + ratio, randomness, self.least)
-        return x_s[chosen], (log_weight - log_psi[chosen],)
+            return x_s[self._drawn(log_carried + ratio + likelihood, randomness, 1.0)[0]], ()
+        ancestors, log_weight = self._drawn(log_carried + log_psi + ratio, randomness, self.least)
+        return x_s[ancestors], (log_weight - log_psi[ancestors],)
 
     def _twist(self, x0: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """log psi_t up to a number that all particles share, (batch,), and A* (r_t^2 A A* +
+        """log psi_t, (batch,), up to a number that all particles share, and A* (r_t^2 A A* +
         sigma_y^2)^{-1} (y - A D).
         """
         spread = expected_spread(level, self.prior_variance)
         residual = self.measurement - self.operator(x0)
         pull = self.operator.tikhonov(residual, self.sigma**2 / spread) / expand(spread, x0)
-        seen = residual - expand(spread, residual) * self.operator(pull)
-        return -sum_per_sample(residual * seen).double() / (2 * self.sigma**2), pull
+        # sigma_y^2 (r_t^2 A A* + sigma_y^2)^{-1} (y - A D).
+        whitened = residual - expand(spread, residual) * self.operator(pull)
+        return -sum_per_sample(residual * whitened).double() / (2 * self.sigma**2), pull
 
     def _drawn(
         self, log_weight: Tensor, randomness: Randomness, least: float
     ) -> tuple[Tensor, Tensor]:
-        """Which particles go on, as places in the batch, and their log-weights: filters of enough
-        effective particles stay as they are.
+        """Systematic resampling of the filters whose effective number of particles is below
+        ``least`` of them; the others stay as they are. Returns the places in the batch of the
+        particles that go on, and their log-weights, (batch,) both.
         """
         table = log_weight.view(-1, self.particles)
         weight = torch.softmax(table, 1)
         low = 1 / weight.square().sum(1) < least * self.particles
+        # One uniform number a filter, at even distances along the cumulative weights.
         even = (
             torch.arange(self.particles, dtype=torch.float64, device=weight.device)
             + self._uniform(len(table), randomness)
         ) / self.particles
-        found = torch.searchsorted(weight.cumsum(1), even.to(weight)).clamp(max=self.particles - 1)
-        own = torch.arange(self.particles, device=weight.device).expand_as(found)
-        chosen = torch.where(low[:, None], found, own)
+        resampled = torch.searchsorted(weight.cumsum(1), even.to(weight)).clamp(
+            max=self.particles - 1
+        )
+        unchanged = torch.arange(self.particles, device=weight.device).expand_as(resampled)
+        ancestors = torch.where(low[:, None], resampled, unchanged)
+        # Ancestors as places in the batch; weights are 1 after resampling, of mean 1 otherwise.
         start = torch.arange(len(table), device=weight.device)[:, None] * self.particles
-        kept = torch.where(
+        log_kept = torch.where(
             low[:, None],
             torch.zeros_like(table),
             table - torch.logsumexp(table, 1, keepdim=True) + math.log(self.particles),
         )
-        return (start + chosen).flatten(), kept.flatten()
+        return (start + ancestors).flatten(), log_kept.flatten()
 
     def _uniform(self, filters: int, randomness: Randomness) -> Tensor:
         """One number in [0, 1) for each filter, from the generator of its first particle."""

@@ -1,13 +1,4 @@
-r"""Pseudo-inverse guided diffusion, PiGDM (Song, Vahdat, Mardani & Kautz 2023).
-
-p(x_0 | x_t) is taken as N(D, r_t^2 I), whose likelihood is Gaussian in closed form:
-
-    D + V A* (r_t^2 A A* + sigma_y^2)^{-1} (y - A D),
-    r_t^2 = k^2 v / (k^2 + v),  k = sigma_t / alpha_t,
-
-right for a white prior of variance v, the paper's being 1. The paper adds the same guidance,
-weighted, inside a DDIM step.
-"""
+r"""Pseudo-inverse guided diffusion, PiGDM (Song, Vahdat, Mardani & Kautz 2023)."""
 
 from __future__ import annotations
 
@@ -22,7 +13,22 @@ from unfog.posterior.linear import LinearPosterior, expected_spread
 
 
 class PiGDM(LinearPosterior):
-    """One network call and one product with its Jacobian."""
+    """Pseudo-inverse guided diffusion (Song, Vahdat, Mardani & Kautz 2023). p(x_0 | x_t) is taken
+    as N(D, r_t^2 I), whose likelihood is Gaussian in closed form:
+
+        D + V A* (r_t^2 A A* + sigma_y^2)^{-1} (y - A D),
+        r_t^2 = k^2 v / (k^2 + v),  k = sigma_t / alpha_t,
+
+    right for a white prior of variance v, the paper's being 1. The paper adds the same guidance,
+    weighted, inside a DDIM step. One network call and one product with its Jacobian.
+
+    Args:
+        denoiser: D, the prior's.
+        operator: A.
+        measurement: y, as the operator gives it for a batch.
+        sigma: sigma_y, 0 or more.
+        prior_variance: v.
+    """
 
     def __init__(
         self,

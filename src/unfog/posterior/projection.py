@@ -1,13 +1,4 @@
-r"""Projection onto the measurement, as score SDEs inpaint (Song et al. 2021, appendix I; Song,
-Shen, Xing & Ermon 2022 for scans).
-
-After each step the measured part of x_s is replaced by the measurement, noised to the same time:
-
-    x_s <- x_s + lambda A+ (alpha_s y + sigma_s A z - A x_s),     z ~ N(0, I),
-
-for measurements without noise of their own. The draw is not that of the posterior, as the rest of
-x_s does not know of it in time.
-"""
+r"""Projection onto the measurement after each step of a sampler (Song et al. 2021)."""
 
 from __future__ import annotations
 
@@ -25,8 +16,20 @@ from unfog.sampling.loop import Condition, History, Sampler
 
 @dataclass(frozen=True)
 class Projection:
-    """Wraps a sampler, which sees the prior's own denoiser; ``measurement`` for the batch,
-    ``share`` lambda in (0, 1].
+    """Projection onto the measurement, as score SDEs inpaint (Song et al. 2021, appendix I; Song,
+    Shen, Xing & Ermon 2022 for scans). After each step the measured part of x_s is replaced by the
+    measurement, noised to the same time:
+
+        x_s <- x_s + lambda A+ (alpha_s y + sigma_s A z - A x_s),     z ~ N(0, I),
+
+    for measurements without noise of their own. The draw is not that of the posterior, as the rest
+    of x_s does not know of the measurement in time.
+
+    Args:
+        sampler: the sampler it wraps, which sees the prior's own denoiser.
+        operator: A.
+        measurement: y, as the operator gives it for the batch.
+        share: lambda, in (0, 1].
     """
 
     sampler: Sampler
@@ -51,6 +54,7 @@ class Projection:
         condition: Condition,
     ) -> tuple[Tensor, History]:
         x_s, history = self.sampler.step(denoiser, x_t, t, s, history, randomness, condition)
+        # alpha_s y + sigma_s A z - A x_s.
         alpha, sigma = denoiser.scales(s)
         gap = expand(alpha, self.measurement) * self.measurement - self.operator(x_s)
         if float(sigma) > 0:

@@ -1,14 +1,4 @@
-r"""RePaint (Lugmayr et al. 2022): each stretch of the way down is gone several times, so that the
-free part learns of the measured one.
-
-Down from t to s by steps that end in a projection onto the measurement (``projection``), then back
-up by the forward process,
-
-    x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2) z,
-
-``repeats`` times in all, the last time without going back. The paper takes 10 repeats of jumps of
-10 steps out of 250.
-"""
+r"""RePaint: inpainting that goes back and forth (Lugmayr et al. 2022)."""
 
 from __future__ import annotations
 
@@ -30,8 +20,21 @@ from unfog.sampling.loop import Condition, History, Sampler
 
 @dataclass(frozen=True)
 class RePaint:
-    """Wraps a one-step sampler; each interval of the grid is a jump of ``jump`` steps: repeats *
-    jump network calls.
+    """RePaint (Lugmayr et al. 2022): each interval of the grid is gone several times, so that the
+    free part of x learns of the measured one. Down from t to s by steps that end in a projection
+    onto the measurement (``Projection``), then back up by the forward process,
+
+        x_t = (alpha_t / alpha_s) x_s + sqrt(sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2) z,
+
+    ``repeats`` times in all, the last time without going back: repeats * jump network calls an
+    interval. The paper takes 10 repeats of jumps of 10 steps out of 250.
+
+    Args:
+        sampler: a one-step sampler, which sees the prior's own denoiser.
+        operator: A.
+        measurement: y, as the operator gives it for the batch.
+        repeats: times that an interval is gone down, 1 or more.
+        jump: steps an interval is divided into, 1 or more.
     """
 
     sampler: Sampler
@@ -67,6 +70,7 @@ class RePaint:
             ]
         )
         for left in reversed(range(self.repeats)):
+            # Down to s, then up to t again.
             for now, then in pairwise(times):
                 x_t, _ = projected.step(denoiser, x_t, now, then, (), randomness, condition)
             if left:

@@ -1,13 +1,7 @@
 r"""Ancestral samplers: DDPM (Ho et al. 2020) and DDIM (Song, Meng & Ermon 2021).
 
-DDPM draws x_s from the bridge between x_t and x_0 (``core.bridge``) with x_0 replaced by its
-posterior mean,
-
-    x_s = bridge mean + sqrt(v) noise,
-    v: the bridge's own variance, the forward step's, or one that was learned;
-
-DDIM keeps only a share eta of the noise: x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) noise_t +
-eta sqrt(v) noise.
+Both draw x_s from the bridge between x_t and x_0 (``core.bridge``) with x_0 replaced by its
+posterior mean.
 """
 
 from __future__ import annotations
@@ -31,13 +25,32 @@ variances: Registry[Tensor] = Registry("variance")
 
 @variances.register("small")
 def small(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
-    """The bridge's own variance: right when x_0 is known."""
+    """The bridge's own variance: right when x_0 is known.
+
+    Args:
+        bridge: p(x_s | x_t, x_0).
+        posterior: p(x_0 | x_t), with its variance if the model learned one.
+        x_t: (batch, channels, *space).
+
+    Returns:
+        Variance of x_s given x_t, of a shape that broadcasts to x_t.
+    """
     return expand(bridge.small, x_t)
 
 
 @variances.register("large")
 def large(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
-    """The forward step's variance: right when x_0 is standard normal."""
+    """The forward step's variance: right when x_0 is standard normal. Arguments as for
+    ``small``.
+
+    Args:
+        bridge: p(x_s | x_t, x_0).
+        posterior: not used.
+        x_t: (batch, channels, *space).
+
+    Returns:
+        Variance of x_s given x_t, of a shape that broadcasts to x_t.
+    """
     return expand(bridge.large, x_t)
 
 
@@ -45,6 +58,17 @@ def large(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
 def posterior(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
     """small + (d mean / d x_0)^2 Var(x_0 | x_t): right to second order (Bao et al. 2022); learned
     variances come this way.
+
+    Args:
+        bridge: p(x_s | x_t, x_0).
+        posterior: p(x_0 | x_t), with its variance if the model learned one.
+        x_t: (batch, channels, *space).
+
+    Returns:
+        Variance of x_s given x_t, of a shape that broadcasts to x_t.
+
+    Raises:
+        InputError: where the model learned no variance.
     """
     if posterior.variance is None:
         raise InputError(
@@ -56,7 +80,13 @@ def posterior(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DDPM:
-    """Ancestral sampling with a chosen variance of the reverse step."""
+    """DDPM's ancestral sampling (Ho et al. 2020): a draw from the reverse step p(x_s | x_t),
+
+        x_s = bridge mean at E[x_0 | x_t] + sqrt(v) z,     z ~ N(0, I).
+
+    Args:
+        variance: v, one of the registry ``variances``: "small", "large" or "posterior".
+    """
 
     variance: Variance = field(default=small)
 
@@ -71,6 +101,7 @@ class DDPM:
         condition: Condition,
     ) -> tuple[Tensor, History]:
         p, bridge = denoiser(x_t, t, **condition), Bridge.of(denoiser.process, t, s)
+        # Mean of the reverse step.
         mean = expand(bridge.x0_gain, x_t) * p.mean + expand(bridge.xt_gain, x_t) * x_t
         if float(bridge.sigma_s) == 0:
             return p.mean, ()
@@ -79,7 +110,15 @@ class DDPM:
 
 @dataclass(frozen=True)
 class DDIM:
-    """eta = 0 is deterministic, eta = 1 is DDPM with the small variance."""
+    """DDIM (Song, Meng & Ermon 2021), which keeps a share eta of DDPM's fresh noise:
+
+        x_s = alpha_s x_0 + sqrt(sigma_s^2 - eta^2 v) noise_t + eta sqrt(v) z,
+
+    with v the bridge's own variance and noise_t = (x_t - alpha_t x_0) / sigma_t.
+
+    Args:
+        eta: 0 is deterministic, 1 is DDPM with the variance ``small``.
+    """
 
     eta: float = 0.0
 
@@ -95,6 +134,7 @@ class DDIM:
     ) -> tuple[Tensor, History]:
         x0, bridge = denoiser(x_t, t, **condition).mean, Bridge.of(denoiser.process, t, s)
         noise = (x_t - expand(bridge.alpha_t, x_t) * x0) / expand(bridge.sigma_t, x_t)
+        # The old noise makes room for the fresh one.
         fresh = self.eta**2 * bridge.small
         x_s = (
             expand(bridge.alpha_s, x_t) * x0

@@ -1,12 +1,4 @@
-r"""Churn: noise is added before a step of an ODE solver, and the step goes from the higher level
-(Karras et al. 2022, algorithm 2).
-
-    k_hat = k (1 + gamma),     u_hat = u + sqrt(k_hat^2 - k^2) S_noise noise,
-    u = x / alpha, k = sigma / alpha,
-
-for levels k between S_min and S_max. gamma is S_churn / steps of the paper, which stops it at
-sqrt(2) - 1.
-"""
+r"""EDM's stochastic sampler (Karras et al. 2022, algorithm 2)."""
 
 from __future__ import annotations
 
@@ -25,7 +17,21 @@ from unfog.sampling.ode import Heun
 
 @dataclass(frozen=True)
 class Churn:
-    """A one-step solver with churn; the process ends at t = 1, and so does k_hat."""
+    """Churn (Karras et al. 2022, algorithm 2): noise is added before a step of an ODE solver, and
+    the step goes from the higher level,
+
+        k_hat = k (1 + gamma),     u_hat = u + sqrt(k_hat^2 - k^2) S_noise z,
+        u = x / alpha,  k = sigma / alpha,  z ~ N(0, I).
+
+    The process ends at t = 1, and so does k_hat.
+
+    Args:
+        gamma: share by which the level rises, from 0 to sqrt(2) - 1: S_churn / steps of the paper.
+        s_min: lowest level k with churn.
+        s_max: highest level k with churn.
+        s_noise: S_noise, the deviation of the added noise over what it should be.
+        solver: the one-step solver.
+    """
 
     gamma: float = 40 / 256
     s_min: float = 0.05
@@ -50,6 +56,7 @@ class Churn:
         process = denoiser.process
         level = process.noise_level(t)
         if self.s_min <= float(level) <= self.s_max:
+            # Raise the level from k to k_hat.
             above = process.t_of_noise_level(level * (1 + self.gamma)).clamp(max=1.0)
             added = (process.noise_level(above) ** 2 - level**2).clamp(min=0).sqrt()
             scale = process.alpha(above)

@@ -1,19 +1,4 @@
-r"""CovarianceSampler draws: ancestral sampling that keeps the spread of the posterior at few steps.
-
-An ancestral step takes x_0 for its mean, and so drops the spread of x_0 given x_t. Here x_s has the
-covariance that it has where x_0 given x_t is Gaussian,
-
-    x_s = bridge mean at E[x_0 | x_t] + (v I + g^2 Cov(x_0 | x_t))^{1/2} noise,
-    v: the bridge's variance,  g = d mean(x_s) / d x_0,
-
-with Cov(x_0 | x_t) from the denoiser's Jacobian (Tweedie's second formula) and the root by the
-Lanczos process: one network call and ``products`` vector-Jacobian products a step, each about
-another call. The last step, onto sigma = 0, has its noise too.
-
-Exact for a Gaussian in any number of steps, one included. While several modes are in play x_0 given
-x_t is not Gaussian, and only there do steps count: end the grid's levels where one mode is left,
-about the deviation within a mode, and leave the rest to the step onto 0.
-"""
+r"""Ancestral sampling with the posterior's covariance, for draws at few steps."""
 
 from __future__ import annotations
 
@@ -33,7 +18,26 @@ from unfog.sampling.loop import Condition, History
 
 @dataclass(frozen=True)
 class CovarianceSampler:
-    """For posterior draws at 6 to 9 steps."""
+    """Ancestral sampling that keeps the spread of x_0 given x_t; for posterior draws at 6 to 9
+    steps.
+
+    DDPM's step takes x_0 for its mean, and so drops the spread of x_0 given x_t. Here x_s has the
+    covariance that it has where x_0 given x_t is Gaussian,
+
+        x_s = bridge mean at E[x_0 | x_t] + (v I + g^2 Cov(x_0 | x_t))^{1/2} z,
+        v: the bridge's variance,  g = d mean(x_s) / d x_0,  z ~ N(0, I),
+
+    with Cov(x_0 | x_t) from the denoiser's Jacobian (Tweedie's second formula) and the root by the
+    Lanczos process: one network call and ``products`` vector-Jacobian products a step, each about
+    another call. The last step, onto sigma = 0, has its noise too.
+
+    It is exact for a Gaussian in any number of steps, one included. While several modes are in play
+    x_0 given x_t is not Gaussian, and only there do steps count: end the grid's levels where one
+    mode is left, about the deviation within a mode, and leave the rest to the step onto 0.
+
+    Args:
+        products: products with the Jacobian a step, 1 or more.
+    """
 
     products: int = 4
 
@@ -56,8 +60,10 @@ class CovarianceSampler:
     ) -> tuple[Tensor, History]:
         require_signal(denoiser.process, t, "The sampler of calibrated draws")
         bridge = Bridge.of(denoiser.process, t, s)
+        # Tweedie's first and second formulas.
         x0, covariance = denoiser.with_covariance(x_t, t, **condition)
 
+        # (v I + g^2 Cov)^{1/2} z, by Lanczos.
         def deviation(variance: Tensor) -> Tensor:
             root: Tensor = (
                 bridge.small.to(variance) + bridge.x0_gain.to(variance) ** 2 * variance

@@ -3,11 +3,12 @@ r"""The probability-flow ODE with adaptive steps, and the change of density alon
 
 With u = x / alpha and l = log(sigma / alpha) it is the same for every process,
 
-    du / dl = u - D(alpha u),      d log p / dl = -div = tr dD/du - d,
-    d: the numbers in a sample,
+    du / dl = u - D(alpha u),
+    d log p / dl = -div,     div = d - tr dD/du,     d: the numbers in a sample,
 
-so the log-SNR is the clock and nothing is stiff at the clean end. The steps are torchdiffeq's
-``dopri5``; they are shared by a batch, and every sample of it meets the tolerance.
+so l, half the log-SNR with its sign turned, is the clock, and nothing is stiff at the clean end.
+The steps are torchdiffeq's ``dopri5``; they are shared by a batch, and every sample of it meets the
+tolerance.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Trace = Callable[[Tensor, Tensor], Tensor]  # (D, u), D a function of u -> tr dD
 
 
 def full_trace(x0: Tensor, u: Tensor) -> Tensor:
-    """Every diagonal element: as many products as a sample has numbers."""
+    """tr dD/du exactly, (batch,): one product with the Jacobian for each number in a sample."""
     flat = x0.flatten(1)
     rows = [
         torch.autograd.grad(flat[:, i].sum(), u, retain_graph=True)[0].flatten(1)[:, i]
@@ -39,8 +40,8 @@ def full_trace(x0: Tensor, u: Tensor) -> Tensor:
 
 
 def hutchinson(x: Tensor, randomness: Randomness) -> Trace:
-    """probe^T J probe for a probe of random signs, drawn here, once for a whole trajectory
-    (Hutchinson 1990).
+    """Hutchinson's estimator of tr dD/du (1990), probe^T J probe for a probe of random signs,
+    which is drawn here, once for a whole trajectory.
     """
     probe = normal_like(x, randomness).sign()
 
@@ -58,7 +59,9 @@ def _denoised(denoiser: Denoiser, u: Tensor, log_level: Tensor, condition: Condi
 
 
 def _worst(state: tuple[Tensor, ...]) -> Tensor:
-    """The largest root mean square of any sample: no sample hides behind the rest of its batch."""
+    """The norm of ``dopri5``'s error, the largest root mean square of any sample: no sample hides
+    behind the rest of its batch.
+    """
     return torch.stack([v.reshape(len(v), -1).square().mean(1).max().sqrt() for v in state]).max()
 
 
@@ -91,8 +94,22 @@ def probability_flow(
     tolerance: float = 1e-5,
     condition: Condition | None = None,
 ) -> Tensor:
-    """x_t (batch, channels, *space) to x_s along the ODE, in either direction; both times have 0 <
-    sigma and 0 < alpha.
+    """Solves the probability-flow ODE from t to s, in either direction.
+
+    Args:
+        denoiser: D.
+        x_t: (batch, channels, *space).
+        t: time of x_t, a scalar with sigma and alpha above zero.
+        s: time to arrive at, likewise.
+        tolerance: absolute and relative, of each step.
+        condition: of the denoiser.
+
+    Returns:
+        x_s, (batch, channels, *space).
+
+    Raises:
+        InputError: where x is noise alone at t or s.
+        MissingExtra: without torchdiffeq.
     """
     process = denoiser.process
     for time in (t, s):
@@ -115,8 +132,19 @@ def with_density(
     tolerance: float = 1e-5,
     condition: Condition | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """u at noise level levels[0] to u at levels[1], and the integral of the divergence over l,
-    (batch,).
+    """Solves the probability-flow ODE together with its divergence, from which log p follows.
+
+    Args:
+        denoiser: D.
+        u: x / alpha at the first level, (batch, channels, *space).
+        levels: noise levels sigma / alpha to go from and to, (2,).
+        trace: tr dD/du, ``full_trace`` or that of ``hutchinson``.
+        tolerance: absolute and relative, of each step.
+        condition: of the denoiser.
+
+    Returns:
+        u at the second level, and the integral of div over l from the first to the second,
+        (batch,).
     """
 
     def field(log_level: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -126,7 +154,7 @@ def with_density(
             divergence = u[0].numel() - trace(x0, u)
         return (u - x0).detach(), divergence.detach()
 
-    moved, gained = _solve(
+    arrival, divergences = _solve(
         field, (u, torch.zeros(len(u), dtype=u.dtype, device=u.device)), levels, tolerance
     )
-    return moved, gained
+    return arrival, divergences

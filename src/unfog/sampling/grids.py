@@ -1,9 +1,9 @@
-r"""Grids: the explicit list of times a sampler visits, from noise to clean data, its end included.
+r"""Grids: the explicit list of times a sampler visits, from noise to clean data, its end
+included.
 
 A grid of ``steps`` steps is a decreasing float64 tensor of steps + 1 times; the next point is
 always the next entry. For a discrete table of T betas the knots are k / T; ``leading``,
 ``linspace`` and ``trailing`` are the three spacings of Lin et al. 2024 (table 2), written as times.
-Karras et al. 2022 (eq. 5) space sigma^(1/rho) evenly.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def _noisiest(process: Process, sigma_max: float | None) -> Tensor:
 
 @grids.register("trailing")
 def trailing(knots: int = 1000) -> Grid:
-    """From t = 1 in equal strides, each rounded to a knot k / ``knots``: starts at the noisiest
-    knot.
+    """Lin et al. 2024's "trailing": from t = 1 in equal strides, each rounded to a knot k /
+    ``knots``; it starts at the noisiest knot.
     """
 
     def times(process: Process, steps: int) -> Tensor:
@@ -60,8 +60,8 @@ def trailing(knots: int = 1000) -> Grid:
 
 @grids.register("leading")
 def leading(knots: int = 1000, offset: int = 0) -> Grid:
-    """Strides of floor(knots / steps) counted from the cleanest knot: DDPM's and DDIM's original
-    spacing.
+    """DDPM's and DDIM's original spacing, "leading" in Lin et al. 2024: strides of floor(knots /
+    steps) counted from the cleanest knot.
     """
 
     def times(process: Process, steps: int) -> Tensor:
@@ -74,7 +74,9 @@ def leading(knots: int = 1000, offset: int = 0) -> Grid:
 
 @grids.register("linspace")
 def linspace(knots: int = 1000) -> Grid:
-    """``steps`` knots evenly from the noisiest to the cleanest, then t = 0."""
+    """Lin et al. 2024's "linspace": ``steps`` knots evenly from the noisiest to the cleanest, then
+    t = 0.
+    """
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
@@ -97,8 +99,15 @@ def uniform(start: float = 1.0) -> Grid:
 
 @grids.register("karras")
 def karras(sigma_max: float | None = None, sigma_min: float = 0.002, rho: float = 7.0) -> Grid:
-    """sigma / alpha spaced evenly in its rho-th root from ``sigma_max`` (the process's own by
-    default) to ``sigma_min``, then 0.
+    """sigma / alpha spaced evenly in its rho-th root, then 0 (Karras et al. 2022, eq. 5).
+
+    Args:
+        sigma_max: highest level sigma / alpha; None for the process's own last one.
+        sigma_min: lowest level ahead of 0.
+        rho: 1 spaces the levels evenly; the larger, the more steps at low levels.
+
+    Returns:
+        The grid.
     """
 
     def times(process: Process, steps: int) -> Tensor:
@@ -149,7 +158,7 @@ def angle(scale: float = 0.5) -> Grid:
 
 
 def check_grid(grid: Tensor) -> Tensor:
-    """The grid itself, or ``InputError``: at least two float64 times in [0, 1], strictly
+    """The grid itself in float64, or ``InputError``: at least two times in [0, 1], strictly
     decreasing.
     """
     times = torch.as_tensor(grid, dtype=torch.float64)
@@ -168,7 +177,16 @@ def check_grid(grid: Tensor) -> Tensor:
 
 
 def require_signal(process: Process, t: Tensor, method: str) -> None:
-    """``InputError`` where x_t is noise alone, for methods that divide by alpha."""
+    """Refuses a time at which x_t is noise alone, for methods that divide by alpha.
+
+    Args:
+        process: the forward process.
+        t: the time, a scalar.
+        method: its name in the message.
+
+    Raises:
+        InputError: where alpha(t) is 0.
+    """
     if not float(process.alpha(t)) > 0:
         raise InputError(
             f"{method} cannot start from noise alone (alpha = 0); start its grid just below t = "

@@ -1,12 +1,5 @@
-r"""Langevin dynamics: x <- x + e score + sqrt(2 e) noise leaves p_t as it is, for small steps e.
-
-As a corrector (Song et al. 2021, algorithms 4 and 5) it repairs what a predictor left wrong, with e
-= 2 (snr |noise| / |score|)^2, here of each sample by its own norms. Annealed (Song & Ermon 2019,
-algorithm 1) it is the whole sampler: ``repeats`` steps at each noise level k = sigma / alpha with e
-= k^2 step / 2, and at the end the denoised x_0 (Jolicoeur-Martineau et al. 2021). With u = x /
-alpha that is
-
-    u <- u + (step / 2) (D - u) + sqrt(step) k noise.
+r"""Langevin dynamics: x <- x + e score + sqrt(2 e) z, z ~ N(0, I), leaves p_t as it is, for small
+steps e.
 """
 
 from __future__ import annotations
@@ -26,7 +19,16 @@ from unfog.sampling.sde import ReverseDiffusion
 
 @dataclass(frozen=True)
 class Langevin:
-    """One step of the corrector at a fixed time."""
+    """One step of the Langevin corrector at a fixed time (Song et al. 2021, algorithms 4 and 5),
+    which repairs what a predictor left wrong:
+
+        x <- x + e score + sqrt(2 e) z,     e = 2 (snr |z| / |score|)^2,
+
+    here of each sample by its own norms.
+
+    Args:
+        snr: signal-to-noise ratio of the step.
+    """
 
     snr: float = 0.16
 
@@ -40,8 +42,13 @@ class Langevin:
 
 @dataclass(frozen=True)
 class PredictorCorrector:
-    """A predictor's step, then ``corrections`` of the corrector at the time it arrives at; one
-    network call for each.
+    """Predictor-corrector sampling (Song et al. 2021, algorithm 1): a predictor's step, then
+    Langevin steps at the time it arrives at; one network call for each.
+
+    Args:
+        predictor: a one-step sampler.
+        corrector: the Langevin step.
+        corrections: Langevin steps after each of the predictor's; none after the last.
     """
 
     predictor: Sampler = field(default_factory=ReverseDiffusion)
@@ -67,8 +74,17 @@ class PredictorCorrector:
 
 @dataclass(frozen=True)
 class AnnealedLangevin:
-    """``repeats`` network calls at each time of the grid; a Gaussian's variance comes out larger,
-    by at most 1 / (1 - step_size / 4).
+    """Annealed Langevin dynamics (Song & Ermon 2019, algorithm 1), a whole sampler: at each noise
+    level k = sigma / alpha, with u = x / alpha and e = k^2 step_size / 2,
+
+        u <- u + (step_size / 2) (D - u) + sqrt(step_size) k z,
+
+    and at the end the denoised x_0 (Jolicoeur-Martineau et al. 2021). A Gaussian's variance comes
+    out larger, by at most 1 / (1 - step_size / 4).
+
+    Args:
+        step_size: above 0 and below 2.
+        repeats: steps, and network calls, at each time of the grid.
     """
 
     step_size: float = 0.2
@@ -102,6 +118,7 @@ class AnnealedLangevin:
                 + 0.5 * self.step_size * (x0 - u)
                 + self.step_size**0.5 * level * normal_like(u, randomness)
             )
+        # The last step ends with the denoised x_0.
         if float(process.sigma(s)) == 0:
             u = denoiser(alpha * u, t, **condition).mean
         return expand(process.alpha(s), u) * u, ()

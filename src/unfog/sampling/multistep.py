@@ -1,22 +1,48 @@
-r"""Exponential multistep solvers: DPM-Solver++ (Lu et al. 2022), DEIS (Zhang & Chen 2023), UniPC
-(Zhao et al. 2023), exponential Adams.
+r"""Exponential multistep solvers of the probability-flow ODE: DPM-Solver++ (Lu et al. 2022), UniPC
+(Zhao et al. 2023), DEIS (Zhang & Chen 2023) and exponential Adams.
 
-With lambda = log(alpha / sigma), h = lambda_s - lambda_t and D the denoised estimate at the share
-theta of the step,
+The sampler most in use is DPM-Solver++(2M), here ``Multistep(2, midpoint)``. With lam = log(alpha /
+sigma), D_t the denoised estimate at x_t, D_last that of the step before, h = lam_s - lam_t and r =
+h_last / h, a step from t to s is two lines (Lu et al. 2022, algorithm 2; k-diffusion's
+``sample_dpmpp_2m``), with D = D_t in the first step:
+
+    D   = (1 + 1 / (2 r)) D_t - 1 / (2 r) D_last
+    x_s = (sigma_s / sigma_t) x_t - alpha_s (e^{-h} - 1) D
+
+The general implementation of this file takes the same steps:
+
+    >>> from unfog.core.oracle import MixtureDenoiser
+    >>> from unfog.core.process import VPCosine
+    >>> from unfog.sampling.loop import trajectory
+    >>> process, times = VPCosine(), torch.tensor([0.9, 0.7, 0.4, 0.3, 0.1], dtype=torch.float64)
+    >>> alpha, sigma = process.alpha(times), process.sigma(times)
+    >>> lam = torch.log(alpha / sigma)
+    >>> start = torch.tensor([[1.0, -0.5, 0.2]], dtype=torch.float64)
+    >>> denoiser = MixtureDenoiser(process, torch.ones(1), 0.5 * start, start**2)
+    >>> path = trajectory(denoiser, start, times, Multistep(2, midpoint), randomness=[])
+    >>> x = [state.x for state in path]
+    >>> for i in range(4):  # from t = times[i] to s = times[i + 1]
+    ...     D = D_t = denoiser(x[i], times[i]).mean
+    ...     h = lam[i + 1] - lam[i]
+    ...     if i > 0:
+    ...         r = (lam[i] - lam[i - 1]) / h
+    ...         D = (1 + 1 / (2 * r)) * D_t - 1 / (2 * r) * D_last
+    ...     x_s = sigma[i + 1] / sigma[i] * x[i] - alpha[i + 1] * (torch.exp(-h) - 1) * D
+    ...     torch.testing.assert_close(x_s, x[i + 1], rtol=1e-12, atol=1e-14)
+    ...     D_last = D_t
+
+In general, with D the denoised estimate at the share theta of the step, the exact solution is
 
     x_s = (sigma_s / sigma_t) x_t + alpha_s h int_0^1 e^{-h (1 - theta)} D(theta) dtheta.
 
-D is replaced by the polynomial through the estimates at the last few times, at theta_j <= 0, so the
-integral is a sum w_j D_j with
+D is replaced by the polynomial through the estimates D_j at the last few times, at theta_j =
+(lam_j - lam_t) / h <= 0, so the integral is a sum of w_j D_j, whose weights give every power of
+theta the integral it has (``_combine``):
 
     sum_j w_j theta_j^k = M_k,     M_k = h int_0^1 e^{-h (1 - theta)} theta^k dtheta.
 
-Solved as it stands this is the exponential Adams method, of order 2 DPM-Solver++(2M) in its
-``heun`` form. The published variants change one moment: ``midpoint`` has M_1 = M_0 / 2 where there
-are two points, and DPM-Solver++(3M) has M_2 / 2 for M_2 where there are three. A corrector repeats
-the step with the new estimate, at theta = 1, among the points; it costs no call. With eta > 0 noise
-is replaced at that rate (DPM-Solver++ SDE), and h becomes (1 + eta^2) h in the moments. The step
-onto sigma = 0 is D itself.
+Solved as it stands (``exact``) this is the exponential Adams method. The published solvers change
+one moment; each of these changes is a ``Rule``. A step onto sigma = 0 gives D_t itself.
 """
 
 from __future__ import annotations
@@ -34,27 +60,29 @@ from unfog.core.random import Randomness, normal_like
 from unfog.core.shapes import expand
 from unfog.sampling.loop import Condition, History
 
-Rule = Callable[[Tensor], Tensor]  # moments (n,) as they are to those a method uses
+Rule = Callable[[Tensor], Tensor]  # the exact moments M (n,) to those that a method uses
 
 
 def exact(moments: Tensor) -> Tensor:
-    """The moments themselves: order n with n points."""
+    """Exponential Adams, of order n with n points; with two DPM-Solver++(2M), ``heun`` form."""
     return moments
 
 
 def midpoint(moments: Tensor) -> Tensor:
-    """With two points, M_1 = M_0 / 2: still of order 2, and several percent away at few steps."""
+    """DPM-Solver++(2M) in its ``midpoint`` form, and UniPC: M_1 = M_0 / 2 where there are two
+    points. It is still of order 2, but several percent away from ``exact`` at few steps.
+    """
     return torch.stack([moments[0], moments[0] / 2]) if len(moments) == 2 else moments
 
 
 def halved(moments: Tensor) -> Tensor:
-    """Half the second moment, which leaves order 2: k-diffusion's DPM-Solver++(3M) SDE."""
+    """k-diffusion's DPM-Solver++(3M) SDE: half of M_2, which leaves it of order 2."""
     return torch.cat([moments[:2], moments[2:] / 2])
 
 
 def dpmpp_3m_rule(moments: Tensor) -> Tensor:
-    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): the same but for its
-    second step, which is ``midpoint``.
+    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): ``halved`` with three
+    points, ``midpoint`` in its second step, where there are two.
     """
     return halved(moments) if len(moments) == 3 else midpoint(moments)
 
@@ -63,7 +91,8 @@ _ABSCISSAE, _WEIGHTS = (torch.from_numpy(v) for v in np.polynomial.legendre.legg
 
 
 def moments(h: Tensor, count: int) -> Tensor:
-    """M_0 .. M_{count-1}: by quadrature, since the closed form loses its digits at small h."""
+    """M_0 .. M_{count-1}, (count,), by quadrature: the closed form loses its digits at small h."""
+    # Gauss-Legendre on [0, 1]; M_0 = 1 - e^{-h} is closed.
     theta = (1 + _ABSCISSAE) / 2
     kernel = h * torch.exp(-h * (1 - theta)) * _WEIGHTS / 2
     higher = [(kernel * theta**k).sum() for k in range(1, count)]
@@ -72,22 +101,29 @@ def moments(h: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate and its lambda."""
+    """What the polynomial goes through: an estimate (batch, channels, *space), of x_0 or of the
+    noise, and its lam = log(alpha / sigma), a scalar.
+    """
 
     lam: Tensor
     value: Tensor
 
 
-def combine(
+def _combine(
     estimates: Sequence[Estimate], origin: Tensor, h: Tensor, rate: float, rule: Rule
 ) -> Tensor:
-    """sum_j w_j D_j over a step of h from ``origin``, with ``rate`` h in the moments."""
-    wanted = rule(moments(rate * h, len(estimates)))
+    """sum_j w_j D_j for a step of ``h`` in lam from lam_t = ``origin``, (batch, channels, *space).
+
+    The moments are those of ``rate`` h, 1 for an ODE in D, 1 + eta^2 for an SDE, -1 for an ODE in
+    the noise; ``rule`` takes them to those of the method.
+    """
+    integrals = rule(moments(rate * h, len(estimates)))
     if len(estimates) == 1:
-        return expand(wanted[0], estimates[0].value) * estimates[0].value
-    nodes = (torch.stack([point.lam for point in estimates]) - origin) / h
+        return expand(integrals[0], estimates[0].value) * estimates[0].value
+    # sum_j w_j theta_j^k = M_k, a Vandermonde system in the powers of theta.
+    theta = (torch.stack([point.lam for point in estimates]) - origin) / h
     weights = torch.linalg.solve(
-        nodes ** torch.arange(len(estimates), dtype=torch.float64)[:, None], wanted
+        theta ** torch.arange(len(estimates), dtype=torch.float64)[:, None], integrals
     )
     return sum(
         (expand(w, point.value) * point.value for w, point in zip(weights, estimates, strict=True)),
@@ -95,11 +131,11 @@ def combine(
     )
 
 
-def remember(
+def _remember(
     lam: Tensor, value: Tensor, estimates: Sequence[Estimate], order: int
 ) -> tuple[Estimate, ...]:
-    """The last ``order`` estimates, newest first; one made of noise alone (lambda = -inf) has no
-    place on the axis.
+    """At most ``order`` estimates, newest first, for the polynomial of the next step. One made of
+    noise alone (lam = -inf) has no place on the axis: it is used once and then left out.
     """
     return tuple(
         point
@@ -108,7 +144,7 @@ def remember(
     )[:order]
 
 
-def advance(
+def _advance(
     process: Process,
     x: Tensor,
     t: Tensor,
@@ -117,19 +153,32 @@ def advance(
     rule: Rule,
     eta: float = 0.0,
 ) -> Tensor:
-    """x_t to the mean of x_s by the estimates ``estimates``."""
+    """x_t at t to the mean of x_s at s, (sigma_s / sigma_t) e^{-eta^2 h} x_t + alpha_s sum_j w_j
+    D_j, by the estimates D_j.
+    """
     origin = 0.5 * process.log_snr(t)
     h = 0.5 * process.log_snr(s) - origin
     decay = process.sigma(s) / process.sigma(t) * (torch.exp(-(eta**2) * h) if eta else 1.0)
-    return expand(decay, x) * x + expand(process.alpha(s), x) * combine(
+    return expand(decay, x) * x + expand(process.alpha(s), x) * _combine(
         estimates, origin, h, 1 + eta**2, rule
     )
 
 
 @dataclass(frozen=True)
 class Multistep:
-    """Exponential Adams-Bashforth of this order under a rule, one call a step: DPM-Solver++ and its
-    SDE variant.
+    """DPM-Solver++ (Lu et al. 2022) and its SDE variant, in general exponential Adams-Bashforth:
+    explicit, one network call a step.
+
+        x_s = (sigma_s / sigma_t) e^{-eta^2 h} x_t + alpha_s sum_j w_j D_j
+              + sigma_s sqrt(1 - e^{-2 eta^2 h}) z,     z ~ N(0, I),
+
+    with the w_j of a step of (1 + eta^2) h. The history is the last ``order`` estimates.
+
+    Args:
+        order: number of estimates in use, this step's included.
+        rule: ``midpoint`` with order 2 is DPM-Solver++(2M), ``exact`` its ``heun`` form,
+            ``dpmpp_3m_rule`` with order 3 DPM-Solver++(3M).
+        eta: rate at which noise is replaced: 0 is the ODE, 1 DPM-Solver++ SDE.
     """
 
     order: int = 2
@@ -149,9 +198,10 @@ class Multistep:
         process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
         if float(process.sigma(s)) == 0:
             return expand(process.alpha(s), x0) * x0, ()
-        estimates = remember(0.5 * process.log_snr(t), x0, history, self.order)
-        x_s = advance(process, x_t, t, s, estimates, self.rule, self.eta)
+        estimates = _remember(0.5 * process.log_snr(t), x0, history, self.order)
+        x_s = _advance(process, x_t, t, s, estimates, self.rule, self.eta)
         if self.eta > 0:
+            # Fresh noise of variance sigma_s^2 (1 - e^{-2 eta^2 h}).
             share = -torch.expm1(self.eta**2 * (process.log_snr(t) - process.log_snr(s)))
             x_s = x_s + expand(process.sigma(s) * share.sqrt(), x_t) * normal_like(x_t, randomness)
         return x_s, estimates
@@ -159,8 +209,18 @@ class Multistep:
 
 @dataclass(frozen=True)
 class ExponentialAdamsMoulton:
-    """Exponential Adams-Bashforth-Moulton, one call a step: UniPC under ``midpoint``. History is
-    (x, t, estimates) of the step before.
+    """Exponential Adams-Bashforth-Moulton, a predictor and corrector of one network call a step:
+    UniPC with B(h) = e^h - 1 (Zhao et al. 2023) under ``midpoint``.
+
+        corrector:  x_t <- the step from r to t again, D_t now among its estimates, at theta = 1,
+        predictor:  x_s = (sigma_s / sigma_t) x_t + alpha_s sum_j w_j D_j,
+
+    with r the time before t and D_t the estimate at the x_t that was predicted, which is not made
+    again at the corrected one. The history is (x_r, r, the estimates up to r).
+
+    Args:
+        order: number of estimates in use in the predictor; the corrector has one more.
+        rule: ``midpoint`` for UniPC, ``exact`` for exponential Adams.
     """
 
     order: int = 3
@@ -181,20 +241,31 @@ class ExponentialAdamsMoulton:
             return expand(process.alpha(s), x0) * x0, ()
         lam = 0.5 * process.log_snr(t)
         estimates: tuple[Estimate, ...] = ()
+        # Corrector (Adams-Moulton) of the step before.
         if history:
             x_before, t_before, estimates = history
             if bool(estimates[0].lam.isfinite()):
-                x_t = advance(
+                x_t = _advance(
                     process, x_before, t_before, t, (*estimates, Estimate(lam, x0)), self.rule
                 )
-        estimates = remember(lam, x0, estimates, self.order)
-        return advance(process, x_t, t, s, estimates, self.rule), (x_t, t, estimates)
+        # Predictor (Adams-Bashforth) of this one.
+        estimates = _remember(lam, x0, estimates, self.order)
+        return _advance(process, x_t, t, s, estimates, self.rule), (x_t, t, estimates)
 
 
 @dataclass(frozen=True)
 class DEIS:
-    """The same polynomial through estimates of the noise: with k = sigma / alpha, x_s / alpha_s =
-    x_t / alpha_t + int noise dk.
+    """Diffusion exponential integrator, DEIS (Zhang & Chen 2023), with the polynomial in lam: it
+    goes through estimates of the noise instead of x_0.
+
+        x_s / alpha_s = x_t / alpha_t + int noise dk,     k = sigma / alpha from k_t to k_s,
+        x_s = (alpha_s / alpha_t) x_t + sigma_s sum_j w_j noise_j,
+
+    with the w_j of a step of -h. One network call a step. The history is the last ``order``
+    estimates.
+
+    Args:
+        order: number of estimates in use, this step's included.
     """
 
     order: int = 3
@@ -215,12 +286,12 @@ class DEIS:
         alpha, sigma = denoiser.scales(t)
         origin = 0.5 * process.log_snr(t)
         noise = (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t)
-        estimates = remember(origin, noise, history, self.order)
-        if not bool(origin.isfinite()):  # from noise alone: x_s = alpha_s x_0 + sigma_s noise
-            return expand(process.alpha(s), x0) * x0 + expand(
-                process.sigma(s), x0
-            ) * noise, estimates
-        change = combine(estimates, origin, 0.5 * process.log_snr(s) - origin, -1.0, exact)
-        return expand(process.alpha(s) / alpha, x_t) * x_t + expand(
-            process.sigma(s), x_t
-        ) * change, estimates
+        estimates = _remember(origin, noise, history, self.order)
+        # From noise alone (lam = -inf): x_s = alpha_s x_0 + sigma_s noise.
+        if not bool(origin.isfinite()):
+            data = expand(process.alpha(s), x0) * x0
+            return data + expand(process.sigma(s), x0) * noise, estimates
+        # The integral over lam.
+        change = _combine(estimates, origin, 0.5 * process.log_snr(s) - origin, -1.0, exact)
+        data = expand(process.alpha(s) / alpha, x_t) * x_t
+        return data + expand(process.sigma(s), x_t) * change, estimates

@@ -1,7 +1,7 @@
-r"""One-step solvers of the probability-flow ODE in the noise level (Karras et al. 2022).
+r"""One-step solvers of the probability-flow ODE in the noise level (Karras et al. 2022): with u = x
+/ alpha and k = sigma / alpha,
 
-With u = x / alpha and k = sigma / alpha the ODE is   du/dk = (u - x_0(x)) / k.
-Euler here is DDIM with eta = 0, by algebra; Heun corrects it with a second call and is of order 2.
+    du / dk = (u - x_0(x)) / k.
 """
 
 from __future__ import annotations
@@ -18,14 +18,27 @@ from unfog.sampling.loop import Condition, History
 
 
 def _slope(denoiser: Denoiser, u: Tensor, t: Tensor, condition: Condition) -> Tensor:
+    """du / dk = (u - x_0) / k."""
     alpha, level = denoiser.process.alpha(t), denoiser.process.noise_level(t)
     x0: Tensor = denoiser(expand(alpha, u) * u, t, **condition).mean
     return (u - x0) / expand(level, u)
 
 
 def straight(process: Process, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
-    """x_s on the line from x_t through x_0, that is Euler's step, written so that alpha_t may be
-    0.
+    """Euler's step of the ODE, x_s on the line from x_t through x_0, written so that alpha_t may
+    be 0:
+
+        x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) x_0.
+
+    Args:
+        process: the forward process.
+        x_t: (batch, channels, *space).
+        x0: estimate of x_0, likewise.
+        t: time of x_t, a scalar or (batch,).
+        s: time to arrive at, likewise.
+
+    Returns:
+        x_s, (batch, channels, *space).
     """
     ratio = process.sigma(s) / process.sigma(t)
     return expand(ratio, x_t) * x_t + expand(process.alpha(s) - ratio * process.alpha(t), x_t) * x0
@@ -34,11 +47,20 @@ def straight(process: Process, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) ->
 def midpoint(
     denoiser: Denoiser, x_t: Tensor, t: Tensor, between: Tensor, s: Tensor, condition: Condition
 ) -> Tensor:
-    """x_s along the line from x_t through the x_0 that is seen at ``between``: order 2, two calls;
-    times scalar or (batch,).
+    """The exponential midpoint method, DPM-Solver-2 of Lu et al. 2022: x_s along the line from x_t
+    through the x_0 that is seen at ``between``. Of order 2, two network calls; it also starts from
+    noise alone and ends on sigma = 0.
 
-    The exponential midpoint method (DPM-Solver-2 of Lu et al. 2022), which also starts from noise
-    alone and ends on sigma = 0.
+    Args:
+        denoiser: the model.
+        x_t: (batch, channels, *space).
+        t: time of x_t, a scalar or (batch,).
+        between: a time between t and s, likewise.
+        s: time to arrive at, likewise.
+        condition: of the denoiser.
+
+    Returns:
+        x_s, (batch, channels, *space).
     """
     process = denoiser.process
     half = straight(process, x_t, denoiser(x_t, t, **condition).mean, t, between)
@@ -47,7 +69,9 @@ def midpoint(
 
 @dataclass(frozen=True)
 class Euler:
-    """Order 1, one call a step."""
+    """Euler's method (``straight``), of order 1: one network call a step. It is DDIM with eta = 0,
+    by algebra.
+    """
 
     def step(
         self,
@@ -64,7 +88,13 @@ class Euler:
 
 @dataclass(frozen=True)
 class Heun:
-    """Order 2, two calls a step; a step from noise alone or onto sigma = 0 is Euler's."""
+    """Heun's method (Karras et al. 2022, algorithm 1), of order 2: Euler's step, then again with
+    the mean of the slopes at its two ends,
+
+        u_s = u_t + (k_s - k_t) (slope(u_t, t) + slope(u_s of Euler, s)) / 2.
+
+    Two network calls a step; a step from noise alone or onto sigma = 0 is Euler's.
+    """
 
     def step(
         self,
@@ -81,6 +111,7 @@ class Heun:
             return Euler().step(denoiser, x_t, t, s, history, randomness, condition)
         u = x_t / expand(process.alpha(t), x_t)
         stride = expand(process.noise_level(s) - process.noise_level(t), u)
+        # Euler's step, then the trapezoidal one.
         slope = _slope(denoiser, u, t, condition)
         ahead = u + stride * slope
         ahead = u + stride * 0.5 * (slope + _slope(denoiser, ahead, s, condition))

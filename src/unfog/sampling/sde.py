@@ -1,11 +1,6 @@
-r"""Predictors of the reverse-time SDE (Song et al. 2021, section 4 and appendix E).
+r"""Predictors of the reverse-time SDE (Song et al. 2021, section 4 and appendix E),
 
     dx = (f x - g^2 score) dt + g dW,   backwards in time.
-
-Euler-Maruyama discretises it as it stands. Reverse diffusion discretises it as the forward process
-is: that is x_t = a x_s + b noise with a = alpha_t / alpha_s and b^2 = sigma_t^2 - a^2 sigma_s^2, so
-
-    x_s = (2 - a) x_t + b^2 score + b noise.
 
 Their third predictor, ancestral, is ``DDPM``. The last step, onto sigma = 0, adds no noise.
 """
@@ -30,7 +25,11 @@ def _noised(mean: Tensor, variance: Tensor, last: bool, randomness: Randomness) 
 
 @dataclass(frozen=True)
 class EulerMaruyama:
-    """Order 1 in law."""
+    """Euler-Maruyama, the reverse-time SDE discretised as it stands; of order 1 in law, one
+    network call a step:
+
+        x_s = (1 - f (t - s)) x_t + g^2 (t - s) score + sqrt(g^2 (t - s)) z,     z ~ N(0, I).
+    """
 
     def step(
         self,
@@ -52,7 +51,14 @@ class EulerMaruyama:
 
 @dataclass(frozen=True)
 class ReverseDiffusion:
-    """The reverse of the forward process's own step."""
+    """The reverse-diffusion predictor, which discretises the reverse SDE as the forward process
+    is: that is x_t = a x_s + b noise with a = alpha_t / alpha_s and b^2 = sigma_t^2 - a^2
+    sigma_s^2, so
+
+        x_s = (2 - a) x_t + b^2 score + b z,     z ~ N(0, I).
+
+    One network call a step.
+    """
 
     def step(
         self,

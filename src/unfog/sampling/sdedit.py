@@ -1,12 +1,4 @@
-r"""SDEdit (Meng et al. 2022): a picture is noised part of the way, and what is likely there is
-drawn on the way back,
-
-    x_t = alpha(t) x + sigma(t) z,     x' ~ p(x_0 | x_t).
-
-So x' is a draw from the posterior given x with white noise of deviation sigma / alpha. ``strength``
-is the share of a grid's steps that are gone: at 0 the picture comes back as it is, at 1 only
-alpha(t_max) x is left of it, and x' is drawn from the prior.
-"""
+r"""SDEdit: edits by noising part of the way and denoising (Meng et al. 2022)."""
 
 from __future__ import annotations
 
@@ -40,7 +32,30 @@ def sdedit(
     condition: Condition | None = None,
     report: Report | None = None,
 ) -> Tensor:
-    """x (batch, channels, *space) edited; ``condition`` is what it is edited into."""
+    """SDEdit (Meng et al. 2022): a picture is noised part of the way, and what is likely there is
+    drawn on the way back,
+
+        x_t = alpha(t) x + sigma(t) z,     x' ~ p(x_0 | x_t).
+
+    So x' is a draw from the posterior given x with white noise of deviation sigma / alpha.
+
+    Args:
+        denoiser: the model.
+        x: the picture, (batch, channels, *space).
+        grid: times from noise to clean data, (steps + 1,).
+        sampler: of the way back.
+        strength: share of the grid's steps that are gone: at 0 the picture comes back as it is, at
+            1 only alpha(t_max) x is left of it, and x' is drawn from the prior.
+        randomness: a generator, or one a sample.
+        condition: what the picture is edited into.
+        report: called with every step.
+
+    Returns:
+        x', (batch, channels, *space).
+
+    Raises:
+        InputError: for a strength outside [0, 1].
+    """
     times = last_share(grid, strength)
     if len(times) < 2:
         return x

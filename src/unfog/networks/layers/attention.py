@@ -1,6 +1,4 @@
-r"""Attention over the positions of a feature map (Vaswani et al. 2017):
-
-    out = V softmax(K^T Q / sqrt(d)),   with columns as positions.
+r"""Attention over the positions of a feature map (Vaswani et al. 2017).
 
 Channels stay first throughout, so nothing is transposed on the way in or out. Plain batched
 products are twice as fast in bfloat16 on a CPU, at the few heads used here, as the fused kernel.
@@ -17,11 +15,20 @@ from unfog.networks.layers.normalisation import GroupNorm
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
-    """Queries (batch, channels, n), keys and values (batch, channels, m), mask (batch, m) True
-    where a key counts.
+    """Multi-head scaled dot-product attention, out = V softmax(K^T Q / sqrt(d)), with columns as
+    positions and d the channels of a head.
 
-    Where no key counts the answer is zero.
+    Args:
+        q: queries, (batch, channels, n).
+        k: keys, (batch, channels, m).
+        v: values, (batch, channels, m).
+        heads: number of heads; it divides the channels.
+        mask: (batch, m), True where a key counts; None where all do.
+
+    Returns:
+        (batch, channels, n); zero where no key counts.
     """
+    # Heads into the batch.
     q, k, v = (p.reshape(len(p) * heads, -1, p.shape[-1]) for p in (q, k, v))
     scores = torch.bmm(q.transpose(1, 2) * q.shape[1] ** -0.5, k)
     if mask is None:
@@ -35,8 +42,14 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
 
 
 class Attention(nn.Module):
-    """What self- and cross-attention share: a residual branch on (batch, channels, *space), in
-    heads of ``head_dim`` (None: one head).
+    """A residual branch of attention on (batch, channels, *space): the base of self- and
+    cross-attention.
+
+    Args:
+        channels: channels of the map.
+        head_dim: channels of a head; None for one head.
+        groups: groups of the normalisation ahead of the branch.
+        eps: added to the variance there.
     """
 
     def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float) -> None:
@@ -57,7 +70,9 @@ class Attention(nn.Module):
 
 
 class SelfAttention(Attention):
-    """Every position looks at every other."""
+    """Self-attention, x + W attend(Q, K, V), all three from norm(x): every position looks at every
+    other. Arguments as for ``Attention``.
+    """
 
     def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float) -> None:
         super().__init__(channels, head_dim, groups, eps)
@@ -69,7 +84,10 @@ class SelfAttention(Attention):
 
 
 class CrossAttention(Attention):
-    """Every position looks at the tokens of the context, (batch, length, token_width)."""
+    """Cross-attention, x + W attend(Q, K, V), with Q from norm(x) and K, V from the context's
+    tokens (batch, length, token_width): every position looks at every token. Arguments as for
+    ``Attention``, and ``token_width``.
+    """
 
     def __init__(
         self, channels: int, head_dim: int | None, groups: int, eps: float, token_width: int

@@ -1,10 +1,4 @@
-r"""The residual blocks of a U-Net, and the steps between its levels, in 1, 2 or 3 dimensions.
-
-    h = conv(silu(norm(x))),    out = skip(x) + conv(silu(modulate(h, e)))
-
-where the embedding e enters either as ``add``, norm(h + e) (Ho et al. 2020), or as ``scale-shift``,
-(1 + scale(e)) norm(h) + shift(e) (Dhariwal & Nichol 2021).
-"""
+r"""The residual blocks of a U-Net, and the steps between its levels, in 1, 2 or 3 dimensions."""
 
 from __future__ import annotations
 
@@ -12,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
@@ -35,6 +28,19 @@ def convolution(
 ) -> nn.Module:
     """A convolution in ``dims`` dimensions that keeps the size, unless ``options`` say
     otherwise.
+
+    Args:
+        dims: spatial axes, 1 to 3.
+        in_channels: channels of its input.
+        out_channels: channels of its output.
+        size: side of the kernel, odd.
+        options: of torch's convolution, such as ``stride``.
+
+    Returns:
+        The module.
+
+    Raises:
+        InputError: for other ``dims``.
     """
     if dims not in _CONVOLUTIONS:
         raise InputError(f"A network has dims 1, 2 or 3, not {dims}.")
@@ -42,9 +48,24 @@ def convolution(
 
 
 class ResidualBlock(nn.Module):
-    """x (batch, in_channels, *space), e (batch, width) -> (batch, out_channels, *space)."""
+    """A residual block (He et al. 2016), x (batch, in_channels, *space) and embedding e (batch,
+    width) to (batch, out_channels, *space):
 
-    signals: int  # numbers per channel taken from the embedding
+        h = conv(silu(norm(x))),    out = skip(x) + conv(silu(modulate(h, e))).
+
+    How the embedding enters is the subclass's: ``AddBlock`` or ``ScaleShiftBlock``.
+
+    Args:
+        in_channels: channels of x.
+        out_channels: channels of the output; where they differ the skip is a 1 x 1 convolution.
+        width: width of the embedding.
+        dims: spatial axes, 1 to 3.
+        groups: groups of the normalisation; they divide both channels.
+        eps: added to the variance there.
+        dropout: share of values dropped ahead of the second convolution.
+    """
+
+    signals: int  # numbers a channel taken from the embedding
 
     def __init__(
         self,
@@ -71,7 +92,9 @@ class ResidualBlock(nn.Module):
 
     @abstractmethod
     def modulate(self, h: Tensor, signal: Tensor) -> Tensor:
-        """Normalise h and let the signal (batch, signals * channels) in."""
+        """norm(h) with the embedding let in, (batch, channels, *space), by the signal (batch,
+        signals * channels) projected from it.
+        """
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         h = self.conv1(silu(self.norm1(x)))
@@ -82,7 +105,7 @@ class ResidualBlock(nn.Module):
 
 @modulations.register("add")
 class AddBlock(ResidualBlock):
-    """norm(h + e): DDPM."""
+    """norm(h + e): the embedding is added to each channel, as in DDPM (Ho et al. 2020)."""
 
     signals = 1
 
@@ -93,7 +116,9 @@ class AddBlock(ResidualBlock):
 
 @modulations.register("scale-shift")
 class ScaleShiftBlock(ResidualBlock):
-    """(1 + scale) norm(h) + shift: ADM."""
+    """(1 + scale(e)) norm(h) + shift(e): adaptive group normalisation, as in ADM (Dhariwal &
+    Nichol 2021).
+    """
 
     signals = 2
 
@@ -103,7 +128,7 @@ class ScaleShiftBlock(ResidualBlock):
 
 
 class Stage(nn.Module):
-    """A residual block, then attentions in turn."""
+    """A residual block, then attentions in turn: one step of a level."""
 
     def __init__(self, block: nn.Module, attentions: Sequence[nn.Module] = ()) -> None:
         super().__init__()
@@ -117,8 +142,13 @@ class Stage(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Half the size by a strided convolution; ``padding`` 1, or 0 for one row after each axis and
-    none before, as DDPM's authors pad.
+    """Half the size, by a convolution of stride 2.
+
+    Args:
+        channels: channels of the map.
+        dims: spatial axes, 1 to 3.
+        padding: 1 pads each axis by one on either side, 0 by one after it and none before, as
+            DDPM's authors pad.
     """
 
     def __init__(self, channels: int, dims: int, padding: int = 1) -> None:
@@ -134,7 +164,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbours to the given size, then a convolution."""
+    """Nearest-neighbour interpolation to a given size, then a convolution."""
 
     def __init__(self, channels: int, dims: int) -> None:
         super().__init__()
@@ -146,30 +176,24 @@ class Upsample(nn.Module):
 
 
 class Descent(nn.Module):
-    """One level on the way down; returns every map that the way up will see again, the last being
-    the level's output.
+    """One level on the way down: its residual blocks, and the downsampling to the next level.
+
+    `unfog.networks.unet.UNet.forward` runs them, and keeps every map for the way up. The lowest
+    level has no downsampling.
     """
 
     def __init__(self, stages: Sequence[Stage], down: Downsample | None) -> None:
         super().__init__()
         self.stages, self.down = nn.ModuleList(stages), down
 
-    def forward(self, x: Tensor, e: Tensor, context: Context) -> list[Tensor]:
-        maps = []
-        for stage in self.stages:
-            x = stage(x, e, context)
-            maps.append(x)
-        return maps if self.down is None else [*maps, self.down(x)]
-
 
 class Ascent(nn.Module):
-    """One level on the way up; takes its maps off the end of ``maps``."""
+    """One level on the way up: its residual blocks, and the upsampling to the next level.
+
+    `unfog.networks.unet.UNet.forward` runs them, each on the map so far and one of the way down,
+    concatenated. The top level has no upsampling.
+    """
 
     def __init__(self, stages: Sequence[Stage], up: Upsample | None) -> None:
         super().__init__()
         self.stages, self.up = nn.ModuleList(stages), up
-
-    def forward(self, x: Tensor, maps: list[Tensor], e: Tensor, context: Context) -> Tensor:
-        for stage in self.stages:
-            x = stage(torch.cat([x, maps.pop()], 1), e, context)
-        return x if self.up is None else self.up(x, maps[-1].shape[2:])

@@ -1,10 +1,5 @@
-r"""Detail in units of the noise, for measurements whose noise is a small part of them.
-
-    d = arsinh((x - mean of x over the 3^d neighbourhood) / s),     s the deviation of the noise.
-
-What is a hundredth of x would be lost to rounding in bfloat16, and must be seen to be removed. The
-inverse hyperbolic sine is linear in noise and logarithmic at edges, which stand out from noise by
-orders of magnitude.
+r"""Detail in units of the noise: a network's extra input where noise is a small part of
+the data.
 """
 
 from __future__ import annotations
@@ -19,11 +14,20 @@ _POOLS = {1: avg_pool1d, 2: avg_pool2d, 3: avg_pool3d}
 
 
 class Detail(nn.Module):
-    """d of a network's input (batch, channels, *space), under an EDM process, the prediction
+    """What stands out of its neighbourhood in x, in units of the noise, (batch,
+    channels, *space):
+
+        d = arsinh((x - mean of x over the 3^d neighbourhood) / s),     s the noise's deviation.
+
+    What is a hundredth of x would be lost to rounding in bfloat16, and must be seen to be removed.
+    The inverse hyperbolic sine is linear in noise and logarithmic at edges, which stand out from
+    noise by orders of magnitude. x is the input of a network under an EDM process, the prediction
     ``edm`` and the label ``log-sigma``.
 
-    ``sigma_data`` is that of the prediction, one number or one for each channel: with the label it
-    says what s is on the scale of x.
+    Args:
+        sigma_data: that of the prediction, one number or one for each channel; with the label it
+            says what s is on the scale of x.
+        dims: spatial axes, 1 to 3.
     """
 
     data: Tensor
@@ -36,7 +40,8 @@ class Detail(nn.Module):
         )
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        # The label is log(s) / 4, and EDM divides its input by sqrt(sigma_data^2 + s^2).
         s = torch.exp(4 * label.float())[:, None]
         noise = s * (self.data**2 + s**2).rsqrt()
-        around = self.pool(pad(x, (1, 1) * (x.ndim - 2), mode="replicate"), 3, 1)
-        return torch.asinh((x - around) / noise.view(*noise.shape, *(1,) * (x.ndim - 2)))
+        local_mean = self.pool(pad(x, (1, 1) * (x.ndim - 2), mode="replicate"), 3, 1)
+        return torch.asinh((x - local_mean) / noise.view(*noise.shape, *(1,) * (x.ndim - 2)))

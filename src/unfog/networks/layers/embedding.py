@@ -1,9 +1,4 @@
-r"""The noise label as a vector (Ho et al. 2020, after Vaswani et al. 2017):
-
-    e(n) = [sin(n w_k), cos(n w_k)],   w_k = 10000^(-k / (K - shift)),   k = 0 .. K - 1.
-
-The shift is 1 in DDPM's code and 0 in later ones.
-"""
+r"""The noise label as a vector (Ho et al. 2020, after Vaswani et al. 2017)."""
 
 from __future__ import annotations
 
@@ -16,8 +11,17 @@ from unfog.errors import InputError
 
 
 def sinusoids(label: Tensor, width: int, shift: float = 1.0) -> Tensor:
-    """Sines, then cosines, of ``label`` (batch,) at ``width / 2`` geometric frequencies: (batch,
-    width) in float32.
+    """The sinusoidal embedding of a noise label n,
+
+        e(n) = [sin(n w_k), cos(n w_k)],   w_k = 10000^(-k / (K - shift)),   k = 0 .. K - 1.
+
+    Args:
+        label: (batch,).
+        width: 2 K, even.
+        shift: 1 in DDPM's code, 0 in later ones.
+
+    Returns:
+        (batch, width), float32, the sines first.
     """
     half = width // 2
     exponent = torch.arange(half, dtype=torch.float32, device=label.device) * (
@@ -29,7 +33,7 @@ def sinusoids(label: Tensor, width: int, shift: float = 1.0) -> Tensor:
 
 class LabelEmbedding(nn.Module):
     """A noise label (batch,) to a vector (batch, 4 ``width``): sinusoids and a perceptron of one
-    hidden layer.
+    hidden layer, with ``width`` and ``shift`` as for ``sinusoids``.
     """
 
     def __init__(self, width: int, shift: float = 1.0) -> None:

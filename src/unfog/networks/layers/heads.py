@@ -1,5 +1,5 @@
-"""A discriminator that sees a picture through another network's features (projected GAN: Sauer et
-al. 2021): small heads, one a map.
+"""The heads of a discriminator on another network's features (projected GAN: Sauer et
+al. 2021).
 """
 
 from __future__ import annotations
@@ -15,8 +15,13 @@ NORM_GROUPS = 8
 
 
 class Heads(nn.Module):
-    """Maps (batch, channels_k, *space_k), k = 1 .. K, to logits (batch, K), each the mean over its
-    map's places.
+    """One small convolutional head a feature map: maps (batch, channels_k, *space_k), k = 1 .. K,
+    to logits (batch, K), each the mean over its map's places.
+
+    Args:
+        channels: channels_k of each map.
+        dims: spatial axes, 1 to 3.
+        width: channels within a head.
     """
 
     def __init__(self, channels: Sequence[int], dims: int, width: int = 64) -> None:

@@ -9,8 +9,13 @@ from unfog.errors import InputError
 
 
 class GroupNorm(nn.GroupNorm):
-    """As torch's, but autocast does not widen it: a bfloat16 map stays bfloat16, its statistics are
-    float32 all the same.
+    """torch's group normalisation, except that autocast does not widen it: a bfloat16 map stays
+    bfloat16, and its statistics are float32 all the same.
+
+    Args:
+        groups: number of groups; it divides the channels.
+        channels: channels of the map.
+        eps: added to the variance.
     """
 
     def __init__(self, groups: int, channels: int, eps: float = 1e-6) -> None:
@@ -25,11 +30,18 @@ class GroupNorm(nn.GroupNorm):
         return _group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def modulated(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """(1 + scale) norm(x) + shift, for scale and shift (batch, channels), in the one pass that
-        the norm takes alone.
+        """(1 + scale) norm(x) + shift, in the one pass that the norm takes alone.
+
+        Args:
+            x: (batch, channels, *space).
+            scale: (batch, channels).
+            shift: (batch, channels).
+
+        Returns:
+            (batch, channels, *space).
         """
         weight, bias = self.weight * (1 + scale), self.bias * (1 + scale) + shift
-        # Samples become groups of one sample, and so each has an affine map of its own.
+        # The batch goes into the channels, so that each sample has an affine map of its own.
         joined = x.reshape(1, -1, *x.shape[2:])
         return _group_norm(
             joined, len(x) * self.num_groups, weight.flatten(), bias.flatten(), self.eps

@@ -1,5 +1,5 @@
-"""Moving small patches into channels and back (Shi et al. 2016), in any number of dimensions, and
-where a pixel is.
+"""Patches into channels and back, (un)shuffling of pixels in any number of dimensions (Shi et al.
+2016), and the position of each pixel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def crop(x: Tensor, space: Sequence[int]) -> Tensor:
 
 
 def unshuffle(x: Tensor, patch: int) -> Tensor:
-    """(batch, channels, *space) -> (batch, channels patch^d, *space / patch)."""
+    """Pixel unshuffle: (batch, channels, *space) -> (batch, channels patch^d, *space / patch)."""
     batch, channels, *space = x.shape
     d = len(space)
     split = x.reshape(batch, channels, *(n for size in space for n in (size // patch, patch)))
@@ -38,7 +38,7 @@ def unshuffle(x: Tensor, patch: int) -> Tensor:
 
 
 def shuffle(x: Tensor, patch: int) -> Tensor:
-    """The inverse of ``unshuffle``."""
+    """Pixel shuffle, the inverse of ``unshuffle``."""
     batch, channels, *space = x.shape
     d = len(space)
     split = x.reshape(batch, channels // patch**d, *(patch,) * d, *space)
@@ -49,8 +49,16 @@ def shuffle(x: Tensor, patch: int) -> Tensor:
 
 
 def positions(space: Sequence[int], like: Tensor, octaves: int = 0) -> Tensor:
-    """(d (1 + 2 octaves), *space): along each axis a line from -1 to 1, and its sines and cosines
+    """The position of each pixel: along each axis a line from -1 to 1, and its sines and cosines
     at 1, 2, 4, ... half waves.
+
+    Args:
+        space: sizes of the d axes.
+        like: a tensor of the type and device asked for.
+        octaves: number of frequencies.
+
+    Returns:
+        (d (1 + 2 octaves), *space).
     """
     lines = [torch.linspace(-1, 1, size, dtype=like.dtype, device=like.device) for size in space]
     line = torch.stack(torch.meshgrid(*lines, indexing="ij"))

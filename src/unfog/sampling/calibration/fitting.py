@@ -7,9 +7,12 @@ x_start - alpha_0 D_i and u_j = D_{j-1} - D_i, linear:
     x_{i+1} = alpha_{i+1} D_i + sum_{j <= i} c_j u_j,
     s_i = c_0,  B_ij = c_{j+1} / (alpha_{i+1} - alpha_0 s_i) for j < i,
 
-so the c nearest to x* is that of the normal equations over all values of all trajectories, U U^T c
-= U (x* - alpha_{i+1} D_i). A solver costs one call a step and trajectory, and no gradient. With U
-U^T = L L^T, the columns of L^-T are independent directions.
+so the c nearest to the true state x* is that of the normal equations over all values of all
+trajectories,
+
+    U U^T c = U (x* - alpha_{i+1} D_i).
+
+With U U^T = L L^T, the columns of L^-T are independent directions.
 """
 
 from __future__ import annotations
@@ -23,11 +26,21 @@ from unfog.core.process import Process
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.calibration.trajectories import Trajectories
 
-RIDGE = 1e-5  # of each direction's own size: keeps those that hardly matter from growing
+RIDGE = 1e-5  # over each direction's own size: keeps those that hardly matter from growing
 
 
 def directions(process: Process, first: Tensor, start: Tensor, seen: Sequence[Tensor]) -> Tensor:
-    """The directions u (steps so far, values) in which the next state can be moved."""
+    """The directions u in which the next state of a linear solver can be moved.
+
+    Args:
+        process: the forward process.
+        first: the time of ``start``, a scalar.
+        start: x_start, (n, channels, *space).
+        seen: the estimates D_0 .. D_i, likewise.
+
+    Returns:
+        (i + 1, values of all n), float64.
+    """
     *before, last = seen
     moves = [
         start - process.alpha(first).to(start) * last,
@@ -37,15 +50,25 @@ def directions(process: Process, first: Tensor, start: Tensor, seen: Sequence[Te
 
 
 def root(gram: Tensor) -> Tensor:
-    """L^-T of a Gram matrix, its ridge included; independent directions are its columns."""
+    """L^-T of a Gram matrix L L^T (m, m) with its ridge added; its columns are independent
+    directions.
+    """
     ridge = torch.diag(RIDGE * gram.diagonal().clamp(min=1e-12 * gram.diagonal().max()))
     inverse: Tensor = torch.linalg.inv(torch.linalg.cholesky(gram + ridge))
     return inverse.mT
 
 
 def fit(sets: Sequence[Trajectories], times: Tensor, mean: Tensor | None = None) -> LinearSolver:
-    """The solver on these times (steps + 1,) whose every state is nearest the true one, given the
-    steps before.
+    """The solver on these times whose every state is nearest the true one in least squares, given
+    the steps before. It costs one network call a step and trajectory, and no gradient.
+
+    Args:
+        sets: the true trajectories.
+        times: (steps + 1,).
+        mean: the data's mean (channels, *space), for a solver whose first step makes no call.
+
+    Returns:
+        The solver.
     """
     process, steps = sets[0].denoiser.process, len(times) - 1
     solver = LinearSolver(
@@ -54,19 +77,24 @@ def fit(sets: Sequence[Trajectories], times: Tensor, mean: Tensor | None = None)
         process.sigma(times[1:]) / process.sigma(times[0]),
         mean,
     )
-    states, seen = [part.start for part in sets], [list[Tensor]() for _ in sets]
+    states, estimates = [part.start for part in sets], [list[Tensor]() for _ in sets]
     for step in range(steps):
+        # Normal equations over all sets.
         gram, toward = (
             torch.zeros(step + 1, step + 1, dtype=torch.float64),
             torch.zeros(step + 1, dtype=torch.float64),
         )
         alpha = process.alpha(times[step + 1])
-        for part, x, known in zip(sets, states, seen, strict=True):
+        for part, x, estimates_of_part in zip(sets, states, estimates, strict=True):
             with torch.no_grad():
-                known.append(solver.estimate(part.denoiser, x, step, {}))
-            u, count = directions(process, times[0], part.start, known), x.numel() * len(sets)
-            wanted = part.state(times[step + 1]) - alpha.to(x) * known[-1]
-            gram, toward = gram + u @ u.mT / count, toward + u @ wanted.flatten().double() / count
+                estimates_of_part.append(solver.estimate(part.denoiser, x, step, {}))
+            u, count = (
+                directions(process, times[0], part.start, estimates_of_part),
+                x.numel() * len(sets),
+            )
+            target = part.state(times[step + 1]) - alpha.to(x) * estimates_of_part[-1]
+            gram, toward = gram + u @ u.mT / count, toward + u @ target.flatten().double() / count
+        # c = (U U^T)^{-1} U (x* - alpha D), then s and the row of B.
         inverse = root(gram)
         share, *moves = inverse @ (inverse.mT @ toward)
         solver.shares[step] = share
@@ -76,6 +104,7 @@ def fit(sets: Sequence[Trajectories], times: Tensor, mean: Tensor | None = None)
             )
             solver.weights[step, step] = 1 - solver.weights[step, :step].sum()
         states = [
-            solver.state(process, part.start, known) for part, known in zip(sets, seen, strict=True)
+            solver.state(process, part.start, estimates_of_part)
+            for part, estimates_of_part in zip(sets, estimates, strict=True)
         ]
     return solver

@@ -1,11 +1,9 @@
-r"""Trajectories of the probability-flow ODE in many small steps: what a solver of few calls is held
-to, at its end and on its way.
+r"""Trajectories of the probability-flow ODE in many small steps, the reference of solvers of few
+calls: a solver's errors are those of its ends and of its denoised estimates D on the way.
 
-On the way it is held to the denoised estimates D. Where trajectories part, a solver's error is seen
-at the end only once one of them has ended in another mode, and then it is all there at once; D
-leans towards that mode long before, and by degrees. Between knots D is a cubic in the angle phi =
-atan(sigma / alpha), in which trajectories are smooth from pure noise to clean data (Lu & Song 2024,
-"TrigFlow").
+Where trajectories part, a solver's error is seen at the end only once one of them has ended in
+another mode, and then it is all there at once; D leans towards that mode long before, and by
+degrees.
 """
 
 from __future__ import annotations
@@ -32,8 +30,14 @@ TINY = 1e-18
 
 @dataclass(frozen=True)
 class Way:
-    """States over sqrt(alpha^2 + sigma^2) and denoised estimates, each (knots, n, channels,
-    *space), at falling ``angles`` (knots,).
+    """States and denoised estimates at some knots of trajectories. Between knots both are cubics
+    in the angle phi = atan(sigma / alpha), in which trajectories are smooth from pure noise to
+    clean data (Lu & Song 2024, "TrigFlow").
+
+    Args:
+        angles: phi of the knots, (knots,), falling.
+        states: x_t / sqrt(alpha^2 + sigma^2), (knots, n, channels, *space).
+        estimates: D, likewise.
     """
 
     angles: Tensor
@@ -41,18 +45,19 @@ class Way:
     estimates: Tensor
 
     def state(self, process: Process, t: Tensor) -> Tensor:
-        """x_t at one time."""
+        """x_t at one time, (n, channels, *space)."""
         return self._between(self.states, process, t) * torch.hypot(
             process.alpha(t), process.sigma(t)
         ).to(self.states)
 
     def estimate(self, process: Process, t: Tensor) -> Tensor:
-        """The denoised estimate at one time, differentiable in it."""
+        """D at one time, (n, channels, *space), differentiable in it."""
         return self._between(self.estimates, process, t)
 
     def _between(self, values: Tensor, process: Process, t: Tensor) -> Tensor:
         """Lagrange's cubic through the four knots about a time."""
         phi = torch.atan2(process.sigma(t), process.alpha(t))
+        # The four knots about phi.
         above = int((self.angles > phi.detach()).sum())
         first = min(max(above - 2, 0), len(self.angles) - 4)
         knots, near = self.angles[first : first + 4], values[first : first + 4]
@@ -64,7 +69,7 @@ class Way:
 
 
 class _Watched(Denoiser):
-    """A denoiser that keeps what it was asked and what it answered at some of its calls."""
+    """A denoiser that keeps the times, states and estimates of some of its calls."""
 
     def __init__(self, inner: Denoiser, kept: set[int]) -> None:
         super().__init__()
@@ -89,7 +94,7 @@ class _Watched(Denoiser):
         return posterior
 
     def way(self) -> Way:
-        """What was kept."""
+        """The states and estimates that were kept."""
         times = torch.stack(self.times)
         alpha, sigma = self.scales(times)
         states = torch.stack(self.states)
@@ -102,8 +107,13 @@ class _Watched(Denoiser):
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Starts x_T and ends x_0 of the probability-flow ODE of one denoiser, (n, channels, *space),
-    and their way.
+    """Trajectories of the probability-flow ODE of one denoiser.
+
+    Args:
+        denoiser: the model.
+        start: x_T, (n, channels, *space).
+        end: x_0, likewise.
+        way: states and estimates between them.
     """
 
     denoiser: Denoiser
@@ -113,8 +123,15 @@ class Trajectories:
 
     @classmethod
     def fine(cls, denoiser: Denoiser, noise: Tensor, times: Tensor) -> Trajectories:
-        """By third-order Adams through many ``times``, falling to 0; ``noise`` is standard
-        normal.
+        """Trajectories solved by third-order exponential Adams in many steps.
+
+        Args:
+            denoiser: the model.
+            noise: standard normal, (n, channels, *space).
+            times: (steps + 1,), falling to 0.
+
+        Returns:
+            The trajectories.
         """
         start, last = noise * denoiser.process.sigma(times[0]).to(noise), len(times) - 2
         watched = _Watched(denoiser, {*range(0, last, max(1, len(times) // KNOTS)), last})
@@ -129,11 +146,13 @@ class Trajectories:
         return self.end if float(process.sigma(t)) == 0 else self.way.state(process, t)
 
     def split(self) -> tuple[Trajectories, Trajectories]:
-        """Training and validation: those to learn from, and those to choose by."""
-        kept = max(1, round(VALIDATION * len(self.start)))
-        if len(self.start) - kept < 1:
+        """Training and validation trajectories: those to learn from, and a quarter to
+        choose by.
+        """
+        validation = max(1, round(VALIDATION * len(self.start)))
+        if len(self.start) - validation < 1:
             raise InputError(f"A calibration needs at least 2 trajectories, got {len(self.start)}.")
-        return self.part(slice(kept, None)), self.part(slice(kept))
+        return self.part(slice(validation, None)), self.part(slice(validation))
 
     def part(self, samples: slice) -> Trajectories:
         """Some of the trajectories."""
@@ -141,28 +160,27 @@ class Trajectories:
         return Trajectories(self.denoiser, self.start[samples], self.end[samples], way)
 
     def solve(self, solver: LinearSolver) -> tuple[Tensor, list[Tensor]]:
-        """The linear solver's ends (n, channels, *space), and its denoised estimates;
-        differentiable.
+        """The linear solver's ends (n, channels, *space), and its denoised estimates, one a call;
+        both differentiable.
         """
-        x, seen = self.start, list[Tensor]()
+        x, estimates = self.start, list[Tensor]()
         for call in range(len(solver.weights)):
-            seen.append(solver.estimate(self.denoiser, x, call, {}))
-            x = solver.state(self.denoiser.process, self.start, seen)
-        return x, seen
+            estimates.append(solver.estimate(self.denoiser, x, call, {}))
+            x = solver.state(self.denoiser.process, self.start, estimates)
+        return x, estimates
 
     def errors(self, solver: LinearSolver) -> tuple[Tensor, Tensor]:
         """Mean squared errors (n,) of the linear solver: of its ends, and of its estimates on the
-        way, mean over the angle.
-
-        A mean over the calls would make a grid worse for looking where estimates differ most.
+        way, as a mean over the angle. A mean over the calls would make a grid worse for looking
+        where estimates differ most.
         """
-        end, seen = self.solve(solver)
+        end, estimates = self.solve(solver)
         last, process, times = (
             mean_per_sample((end - self.end).square()),
             self.denoiser.process,
             solver.times,
         )
-        inner = zip(times[1:-1], seen[1:], strict=True)
+        inner = zip(times[1:-1], estimates[1:], strict=True)
         way = [mean_per_sample((d - self.way.estimate(process, t)).square()) for t, d in inner]
         if not way:
             return last, last
@@ -171,16 +189,14 @@ class Trajectories:
         return last, torch.einsum("i,in->n", (spans / spans.sum()).to(last), torch.stack(way))
 
     def standing(self, solver: LinearSolver) -> Tensor:
-        """Logs (2,) of the linear solver's squared errors: their mean, that of the way included,
-        and the middle half of the ends'.
-
-        An end in another mode says nothing of how near the right one was, so it counts as no more
-        than ``PARTED``.
+        """How a linear solver stands: logs (2,) of its squared errors, of their mean, the way's
+        included, and of the middle half of the ends'. An end in another mode says nothing of how
+        near the right one was, so it counts as no more than ``PARTED``.
         """
         last, way = self.errors(solver)
         spread = (self.end - self.end.mean(0)).square().mean()
         quarter = len(last) // 4
-        middle = (last + TINY).log().sort().values[quarter : len(last) - quarter]
+        middle_half = (last + TINY).log().sort().values[quarter : len(last) - quarter]
         return torch.stack(
-            [(last.clamp(max=PARTED * spread).mean() + way.mean()).log(), middle.mean()]
+            [(last.clamp(max=PARTED * spread).mean() + way.mean()).log(), middle_half.mean()]
         )

@@ -1,0 +1,109 @@
+"""Builders of a U-Net's levels, top first on the way down and bottom first on the way up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from unfog.networks.layers.attention import Attention, CrossAttention, SelfAttention
+from unfog.networks.layers.blocks import Ascent, Descent, Downsample, Stage, Upsample
+
+
+@dataclass(frozen=True)
+class StageFactory:
+    """Makes a residual block with the attentions that follow it.
+
+    Args:
+        block: (channels in, channels out) to a residual block.
+        head_dim: channels of an attention head; None for one head.
+        groups: groups of the attention's normalisation.
+        eps: added to the variance there.
+        token_width: width of the tokens that cross-attention sees; None without it.
+    """
+
+    block: Callable[[int, int], nn.Module]
+    head_dim: int | None
+    groups: int
+    eps: float
+    token_width: int | None
+
+    def __call__(self, size: int, out: int, attentive: bool) -> Stage:
+        """A residual block from ``size`` to ``out`` channels, with attention if ``attentive``."""
+        block, attentions = self.block(size, out), list[Attention]()
+        if attentive:
+            attentions.append(SelfAttention(out, self.head_dim, self.groups, self.eps))
+            if self.token_width is not None:
+                attentions.append(
+                    CrossAttention(out, self.head_dim, self.groups, self.eps, self.token_width)
+                )
+        return Stage(block, attentions)
+
+
+Levels = Sequence[
+    tuple[int, bool]
+]  # per level, the top first: its width, and with attention or not
+
+
+def levels_down(
+    stage: StageFactory,
+    downsample: Callable[[int], Downsample],
+    channels: int,
+    levels: Levels,
+    blocks: int,
+) -> tuple[list[Descent], list[int]]:
+    """The levels on the way down.
+
+    Args:
+        stage: makes their blocks.
+        downsample: channels to the step to the next level.
+        channels: width of the first map.
+        levels: each level's width, and whether it has attention.
+        blocks: residual blocks a level.
+
+    Returns:
+        The levels, the top first, and the widths of all maps kept for the way up: the first, each
+        block's and each downsampling's.
+    """
+    down, skips, size = list[Descent](), [channels], channels
+    for level, (out, attentive) in enumerate(levels):
+        stages = []
+        for _ in range(blocks):
+            stages.append(stage(size, out, attentive))
+            skips.append(out)
+            size = out
+        last = level + 1 == len(levels)
+        down.append(Descent(stages, None if last else downsample(out)))
+        if not last:
+            skips.append(out)
+    return down, skips
+
+
+def levels_up(
+    stage: StageFactory,
+    upsample: Callable[[int], Upsample],
+    skips: Sequence[int],
+    levels: Levels,
+    blocks: int,
+) -> list[Ascent]:
+    """The levels on the way up; each block takes one map of the way down, the last first.
+
+    Args:
+        stage: makes their blocks.
+        upsample: channels to the step to the level above.
+        skips: widths of the maps of the way down, as ``levels_down`` gives them.
+        levels: each level's width, and whether it has attention, the top first.
+        blocks: residual blocks a level on the way down; on the way up it has one more.
+
+    Returns:
+        The levels, the bottom first.
+    """
+    up, size, skips = list[Ascent](), levels[-1][0], list(skips)
+    for level, (out, attentive) in reversed(list(enumerate(levels))):
+        stages = []
+        for _ in range(blocks + 1):
+            stages.append(stage(size + skips.pop(), out, attentive))
+            size = out
+        up.append(Ascent(stages, upsample(out) if level else None))
+    return up
