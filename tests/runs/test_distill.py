@@ -77,7 +77,7 @@ def test_the_student_starts_as_its_teacher(teachers, tmp_path, monkeypatch):
         seen["student"] = denoiser
         raise Stop
 
-    monkeypatch.setattr("unfog.runs.train.train", watch)
+    monkeypatch.setattr("unfog.training.loop.train", watch)
     with pytest.raises(Stop):
         distill_run(teachers / "edm", 2, tmp_path / "new", BRIEF)
     teacher = Run.open(teachers / "edm").denoiser
@@ -105,7 +105,7 @@ def test_a_resumed_distillation_is_the_unbroken_one_bit_for_bit(
                 **options,
             )
 
-        patched.setattr("unfog.runs.train.train", train)
+        patched.setattr("unfog.training.loop.train", train)
         with pytest.raises(Interrupted):
             distill_run(teachers / "ddpm", 2, tmp_path / "broken", SHORT[method], method=method)
     copy = export(

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from unfog import __version__
 from unfog.cli.calibrate import calibrate
 from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
 from unfog.cli.data import data
@@ -27,6 +26,7 @@ from unfog.cli.sample import sample
 from unfog.cli.systems import systems
 from unfog.cli.train import train
 from unfog.errors import InputError
+from unfog.version import __version__
 
 BAD_INPUT, INTERRUPTED = 2, 130
 

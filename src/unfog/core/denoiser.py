@@ -116,11 +116,19 @@ def log_sigma_label(scale: float = 0.25, sigma_min: float = 1e-5) -> Label:
 
 
 class NetworkDenoiser(Denoiser):
-    """A network with what it needs to be one: a process, what its output means, the noise label,
-    its conditions.
+    """A network as a denoiser: x_0 = a(t) out + b(t) x_t, out = network(c_in(t) x_t, label, ...).
 
-    With ``variance`` the network has twice the channels, and the second half is its learned
-    variance.
+    Args:
+        network: Called as network(x, label, context), x (batch, channels, *space), label (batch,).
+        process: Makes x_t of x_0 and noise.
+        prediction: What the output means: its a, b and c_in.
+        label: How the network is told the time.
+        conditioner: Its conditions, if any.
+        variance: How the second half of twice the channels is read as a learned variance, if it
+            is.
+
+    Raises:
+        InputError: The prediction does not determine x_0 at t = 1.
     """
 
     def __init__(
@@ -134,25 +142,39 @@ class NetworkDenoiser(Denoiser):
     ) -> None:
         super().__init__()
         self.network, self.conditioner = network, conditioner or Conditioner()
-        self.process, self.prediction, self.label, self.variance = (
-            process,
-            prediction,
-            label,
-            variance,
-        )
-        if not all(
-            bool(c.isfinite().all())
-            for c in prediction.rule(*self.scales(torch.ones((), dtype=torch.float64)))
-        ):
+        self.process, self.prediction = process, prediction
+        self.label, self.variance = label, variance
+        noisiest = self.scales(torch.ones((), dtype=torch.float64))
+        if not all(bool(c.isfinite().all()) for c in prediction.rule(*noisiest)):
             raise InputError(
                 f"{type(prediction).__name__} prediction needs some signal at t = 1, where this "
-                "process has none (alpha = 0), so x_0 "
-                "could not be found from it; predict v, x0 or flow."
+                "process has none (alpha = 0), so x_0 could not be found from it; predict v, x0 or "
+                "flow."
             )
 
+    @property
+    def network_name(self) -> str:
+        """What the network is called in messages."""
+        return type(self.network).__name__
+
     def output(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:
-        """The network's raw output: the thing that training holds to its target."""
+        """The network's raw output: the thing that training holds to its target.
+
+        Args:
+            x_t: The state, (batch, channels, *space).
+            t: Its time, a scalar or (batch,), float64.
+            context: What the network is told besides.
+
+        Returns:
+            (batch, channels, *space), or twice the channels where the variance is learned.
+        """
         out: Tensor = self.network(*self._inputs(x_t, t), context)
+        channels = x_t.shape[1] * (1 if self.variance is None else 2)
+        if out.shape != (len(x_t), channels, *x_t.shape[2:]):
+            raise InputError(
+                f"The network {self.network_name} gives {tuple(out.shape)} for an input "
+                f"of {tuple(x_t.shape)}; let it give {channels} channels on the same grid."
+            )
         return out
 
     def features(self, x_t: Tensor, t: Tensor, context: Context) -> list[Tensor]:
@@ -162,8 +184,8 @@ class NetworkDenoiser(Denoiser):
             raise InputError(
                 f"The network {type(self.network).__name__} has no features to show; a U-Net has."
             )
-        found: list[Tensor] = features(*self._inputs(x_t, t), context)
-        return found
+        maps: list[Tensor] = features(*self._inputs(x_t, t), context)
+        return maps
 
     def _inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """x_t on the network's scale, and the noise label."""

@@ -2,6 +2,6 @@
 scan.
 """
 
-from unfog.dmri.arrays import complete, denoise, fod
+from unfog.dmri.arrays import complete, denoise, fod, gradients
 
-__all__ = ["complete", "denoise", "fod"]
+__all__ = ["complete", "denoise", "fod", "gradients"]

@@ -10,15 +10,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from unfog.core.denoiser import Denoiser, InBfloat16
 from unfog.dmri.denoising import blind, classical
 from unfog.dmri.denoising import complete as completion
 from unfog.dmri.fibres import fod as orientations
+from unfog.dmri.gradients import GradientTable, fsl_to_world
+from unfog.errors import InputError
 from unfog.progress import Report
+from unfog.runs.run import Run
 
 Prior = Denoiser | str  # a denoiser, or the name of a run
+
+
+def gradients(bvals: ArrayLike, bvecs: ArrayLike, affine: ArrayLike | None = None) -> GradientTable:
+    """A gradient table from arrays in FSL's convention (``dmri.gradients.read_fsl`` reads files).
+
+    Args:
+        bvals: b-values, (volumes,), in s/mm^2.
+        bvecs: Directions, (volumes, 3) or FSL's own (3, volumes).
+        affine: Of the scan, (4, 4): the directions are then in world axes. Without it they are
+            taken as they are, along the voxel axes.
+
+    Returns:
+        The table.
+    """
+    values = np.atleast_1d(np.asarray(bvals, np.float64)).ravel()
+    vectors = np.asarray(bvecs, np.float64)
+    if vectors.shape == (3, len(values)) and len(values) != 3:
+        vectors = vectors.T
+    along = GradientTable(values, vectors)
+    if affine is None:
+        return along
+    matrix = np.asarray(affine, np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        raise InputError(f"The affine of a scan is 4 x 4 finite numbers, not {matrix.shape}.")
+    return GradientTable(values, along.directions @ fsl_to_world(matrix).T)
 
 
 def denoise(
@@ -30,8 +59,19 @@ def denoise(
     prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> classical.Denoised:
-    """``signal``, ``sigma`` and ``expected_error``, by low rank and the prior; by low rank alone
-    where a shell has under 15 directions.
+    """A scan denoised by low rank and the prior; by low rank alone where a shell has fewer than 15
+    directions.
+
+    Args:
+        data: Magnitudes (X, Y, Z, volumes).
+        gradients: Its table, unfog's or DIPY's.
+        mask: Above 0 where to work, (X, Y, Z); everywhere without.
+        coils: Channels combined by sum of squares.
+        prior: A denoiser, or the name of a run.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        ``signal`` (X, Y, Z, volumes), ``sigma`` (X, Y, Z) and ``expected_error``, in data's units.
     """
     return blind.denoise_blind(_denoiser(prior), data, gradients, mask, coils=coils, report=report)
 
@@ -46,7 +86,20 @@ def complete(
     prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> completion.Completed:
-    """``signal`` and ``std`` of the volumes of a table ``target``."""
+    """The volumes of another gradient table, those measured denoised and the others predicted.
+
+    Args:
+        data: Magnitudes (X, Y, Z, volumes).
+        gradients: Its table.
+        target: The table of the volumes that are wanted.
+        mask: Above 0 where to work, (X, Y, Z); everywhere without.
+        coils: Channels combined by sum of squares.
+        prior: A denoiser, or the name of a run.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        ``signal`` and ``std`` (X, Y, Z, target volumes), in data's units.
+    """
     return completion.complete(
         _denoiser(prior), data, gradients, target, mask, coils=coils, report=report
     )
@@ -64,10 +117,23 @@ def fod(
     seed: int = 0,
     report: Report | None = None,
 ) -> orientations.Fod:
-    """``maps`` of directions, cones, FA and MD, and ``kept`` of the ``draws`` as orientation
-    densities.
+    """Fibre orientations with their uncertainty, by draws of the posterior.
+
+    Args:
+        data: Magnitudes (X, Y, Z, volumes).
+        gradients: Its table.
+        mask: Above 0 where to work, (X, Y, Z); everywhere without.
+        coils: Channels combined by sum of squares.
+        draws: How many draws the maps sum up.
+        kept: How many of them are returned as orientation densities.
+        prior: A denoiser, or the name of a run.
+        seed: Of the draws.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        ``maps`` of directions, cones (degrees), FA and MD, and ``samples`` of densities.
     """
-    scales = _scales(prior)
+    scales = {} if isinstance(prior, Denoiser) else orientations.fod_scales(Run.open(prior))
     return orientations.fod(
         _denoiser(prior),
         data,
@@ -83,15 +149,4 @@ def fod(
 
 
 def _denoiser(prior: Prior) -> Denoiser:
-    from unfog.runs.run import (
-        Run,
-    )  # the one place where this floor asks the one above: for a network by its name
-
     return prior if isinstance(prior, Denoiser) else InBfloat16(Run.open(prior).denoiser)
-
-
-def _scales(prior: Prior) -> dict[str, float]:
-    from unfog.dmri.fibres.fod import fod_scales
-    from unfog.runs.run import Run
-
-    return {} if isinstance(prior, Denoiser) else fod_scales(Run.open(prior))

@@ -21,6 +21,7 @@ from unfog.core.process import VariancePreserving
 from unfog.core.registry import Registry
 from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
+from unfog.progress import training_progress
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
 from unfog.runs.train import rate, train_config
@@ -126,8 +127,6 @@ def distill_run(
     """``unfog distill``: the new run's folder, its teacher, its last step and loss, and the time it
     took.
     """
-    from unfog.progress import training_progress
-
     if resume and minutes is not None:
         raise InputError("A resumed run has its number of steps already; leave out --minutes.")
     if resume and start is not None:

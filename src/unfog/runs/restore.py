@@ -17,13 +17,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
+from unfog.data.memory import as_numbers
 from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL
+from unfog.physics.function import FunctionOperator, as_operator, require_takes
 from unfog.physics.linear import Operator
 from unfog.physics.measurement import Measurement
 from unfog.physics.noise import expected_real_part, rician_to_gaussian
@@ -122,6 +126,45 @@ def restore(
     exact = method == AUTO and isinstance(operator, Identity)
     mean = posterior_mean(run, measurement, sigma, batch) if exact else stack.mean(1)
     return Restored(mean, stack.std(1), stack)
+
+
+def measured(
+    run: Run, y: Tensor | NDArray[Any], a: Any, method: str | None
+) -> tuple[Tensor, Operator | Measurement]:
+    """What a caller in Python hands over, checked.
+
+    Args:
+        run: The prior.
+        y: Measurements (images, ...).
+        a: What ``physics.function.as_operator`` takes; None is the identity.
+        method: The method's name; "dps" alone takes a function that is not linear.
+
+    Returns:
+        y in float32, and A.
+
+    Raises:
+        InputError: y is not of finite numbers or not what A makes of the run's images; A is not
+            linear where the method needs it.
+    """
+    values = torch.from_numpy(as_numbers(y, "The measurement").astype(np.float32))
+    if a is None:
+        operator: Operator | Measurement = Identity()
+    elif method == "dps" and not isinstance(a, Operator) and not hasattr(a, "A_adjoint"):
+        require_takes(a, run.shape)
+        operator = a
+    else:
+        operator = as_operator(a, run.shape)
+    if values.ndim < 2:
+        raise InputError(f"The measurement is (images, ...), one for each image, not {y.shape}.")
+    if not isinstance(operator, Identity):
+        expected = tuple(operator(torch.zeros(1, *run.shape)).shape[1:])
+        exact = not isinstance(operator, Operator) or isinstance(operator, FunctionOperator)
+        if exact and tuple(values.shape[1:]) != expected:
+            raise InputError(
+                f"A makes {expected} of an image of {run.name} and the measurement has "
+                f"{tuple(values.shape[1:])}; give one such measurement an image."
+            )
+    return values, operator
 
 
 # For images by number, within a budget of memory.

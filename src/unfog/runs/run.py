@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.core.codec import Codec
@@ -30,6 +31,9 @@ from unfog.runs.build import build
 from unfog.runs.config import load_config, save_config
 from unfog.systems.registry import Config
 from unfog.training.checkpoint import load_ema
+
+if TYPE_CHECKING:
+    from unfog.runs.restore import Restored
 
 WEIGHTS, CONFIG, MANIFEST, CARD = "weights.safetensors", "config.yaml", "manifest.json", "card.json"
 
@@ -75,7 +79,70 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The last part of its path, or the name of the shipped prior."""
         return self.path.name
+
+    def sample(
+        self,
+        count: int,
+        *,
+        sampler: str | Mapping[str, Any] | None = None,
+        steps: int | None = None,
+        grid: str | Mapping[str, Any] | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> Tensor:
+        """Samples in natural units (``runs.sample.draw``).
+
+        Args:
+            count: How many.
+            sampler: A sampler by name; the run's own by default.
+            steps: Sampler steps; the run's own number by default.
+            grid: A grid of times by name; the run's own by default.
+            seed: Sample k depends on (seed, k) alone.
+            **options: Others of ``draw``: condition, guidance, seamless, batch, shape, report.
+
+        Returns:
+            (count, channels, *space).
+        """
+        from unfog.runs.sample import Plan, draw
+
+        return draw(self, Plan.of(self, sampler, steps, grid), range(count), seed, **options)
+
+    def restore(
+        self,
+        y: Tensor | NDArray[Any],
+        operator: Any = None,
+        *,
+        sigma: float,
+        samples: int = 8,
+        sampler: str | Mapping[str, Any] | None = None,
+        steps: int | None = None,
+        **options: Any,
+    ) -> Restored:
+        """Draws of x given y = A x + noise, natural units (``runs.restore.restore``).
+
+        Args:
+            y: Measurements (images, ...), a tensor or an array.
+            operator: A: an ``Operator``, an operator of deepinv, or a function of x that torch can
+                differentiate; its adjoint is found, and checked where the method needs it. None is
+                the identity.
+            sigma: The noise's standard deviation, in the units of y.
+            samples: Draws of each image, at least 2.
+            sampler: A sampler by name; the run's own by default.
+            steps: Sampler steps; the run's own number by default.
+            **options: Others of ``restore``: method, seed, batch, report.
+
+        Returns:
+            ``mean``, ``std``, ``samples`` and ``interval(level)``.
+        """
+        from unfog.runs.restore import GRID, measured, restore
+        from unfog.runs.sample import Plan
+
+        require_posterior_mean(self)
+        plan = Plan.of(self, sampler, steps, GRID)
+        values, a = measured(self, y, operator, options.get("method"))
+        return restore(self, values, a, sigma, samples=samples, plan=plan, **options)
 
     @property
     def weights_sha256(self) -> str:

@@ -18,6 +18,7 @@ from unfog.guidance.classifier_free import ClassifierFree
 from unfog.progress import Report
 from unfog.runs import calibrate as solvers
 from unfog.runs.build import drops
+from unfog.runs.conventions import conventions
 from unfog.runs.run import Run
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, solve
@@ -40,8 +41,17 @@ class Plan:
         steps: int | None = None,
         grid: str | Mapping[str, Any] | None = None,
     ) -> Plan:
-        """The run's own sampling section, with what is given in its place; ``auto`` and
-        ``calibrated`` as in ``runs.calibrate``.
+        """The run's own sampling section, with what is given in its place.
+
+        Args:
+            run: The model.
+            sampler: A sampler by name; "calibrated" is the run's own solver of so many calls, and
+                "auto" that one where there is one (``runs.calibrate``).
+            steps: Sampler steps.
+            grid: A grid of times by name.
+
+        Returns:
+            The plan, with the names it was made of.
         """
         section = run.config["sampling"]
         if sampler == "auto":
@@ -175,3 +185,55 @@ def run_plan(
         space=space,
         report=report,
     )
+
+
+def sample(
+    denoiser: Denoiser,
+    shape: Sequence[int],
+    *,
+    sampler: str | Mapping[str, Any] = "heun",
+    steps: int = 18,
+    grid: str | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    condition: Mapping[str, Tensor] | None = None,
+    space: Space = PLAIN,
+    report: Report | None = None,
+) -> Tensor:
+    """Samples of any denoiser: ``unfog.sample``.
+
+    Args:
+        denoiser: Gives E[x_0 | x_t]: ``unfog.Denoiser``, guidance or a posterior method on one.
+        shape: (samples, channels, *space).
+        sampler: A sampler by name, or {"name": ..., **parameters}.
+        steps: Sampler steps.
+        grid: A grid of times, likewise; by convention of the process.
+        seed: Sample k depends on (seed, k) alone.
+        condition: What the samples show, by name.
+        space: Where states live.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        Samples of that shape, on the model's scale.
+    """
+    if not isinstance(denoiser, Denoiser):
+        raise InputError(
+            f"unfog.sample draws from a denoiser, not from a {type(denoiser).__name__}; a run "
+            "draws by itself: unfog.load(NAME).sample(16)."
+        )
+    named = conventions(denoiser.process).grid if grid is None else grid
+    times = grids.build(named)(denoiser.process, steps)
+    plan = Plan(samplers.build(sampler), times, {})
+    training = denoiser.training
+    denoiser.eval()  # a sample is of the network without dropout
+    try:
+        return run_plan(
+            denoiser,
+            plan,
+            generators(seed, range(shape[0])),
+            shape[1:],
+            condition=condition,
+            space=space,
+            report=report,
+        )
+    finally:
+        denoiser.train(training)

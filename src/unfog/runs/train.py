@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.process import processes
 from unfog.core.space import PLAIN, spaces
 from unfog.data.augment import augmentations
-from unfog.data.dataset import Dataset, open_dataset
+from unfog.data.dataset import Dataset, datasets, kind_of, open_dataset
+from unfog.data.memory import Memory
 from unfog.errors import InputError
+from unfog.progress import training_progress
 from unfog.runs.build import build, drops
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
 from unfog.systems import registry
 from unfog.systems.registry import Config
+from unfog.training import loop
 from unfog.training.feed import Feed
 from unfog.training.learner import Learner
-from unfog.training.loop import Callback, TrainResult, train
+from unfog.training.loop import Callback, TrainResult
 from unfog.training.objectives.denoising import Objective, objectives
 from unfog.training.settings import TrainSettings
 
@@ -60,7 +66,7 @@ def train_config(
                 "The run to start from has another network or other conditions; set this one's "
                 "alike."
             ) from error
-    return train(
+    return loop.train(
         parts.denoiser,
         objective,
         dataset,
@@ -96,6 +102,67 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
     )
 
 
+def train(
+    system: str,
+    data: str | Path | Dataset | Tensor | NDArray[Any],
+    out: str | Path,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    labels: Tensor | NDArray[Any] | None = None,
+    dims: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    start: str | Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train a system on an array, a data set or files: ``unfog.train``.
+
+    Args:
+        system: One of ``unfog.systems.names()``.
+        data: An array or tensor (n, *space) or (n, channels, *space); or a ``Dataset``, the name of
+            one, or a file or folder.
+        out: The run's folder, which is new unless the run is resumed.
+        steps: Training steps; the recipe's by default.
+        minutes: Sets the steps by a short measurement.
+        seed: The seed of weights, order and noise; 0 by default.
+        labels: Class numbers from 0 for each sample of an array.
+        dims: Axes of space of an array: by default 1 for two axes in all, 3 for five, else 2.
+        value_range: Smallest and largest value of an array; measured by default, and kept as the
+            run's codec either way.
+        settings: Other settings by dotted key, such as {"training.batch": 32}.
+        start: A run whose weights are trained on.
+        resume: Whether to go on from the newest checkpoint in ``out``.
+
+    Returns:
+        The trained run.
+
+    Raises:
+        InputError: The data hold NaN, a name or setting is unknown, or the folder is not empty.
+    """
+    own = {"training.steps": steps, "training.seed": seed}
+    pairs = {**(settings or {}), **{key: value for key, value in own.items() if value is not None}}
+    overrides = [f"{key}={json.dumps(value)}" for key, value in pairs.items()]
+    if isinstance(data, str | Path):
+        if labels is not None or dims is not None or value_range is not None:
+            raise InputError(
+                "labels, dims and value_range describe an array; for data in files set data.dims "
+                "and others in settings."
+            )
+        train_system(
+            system, str(data), Path(out), overrides, start=start, resume=resume, minutes=minutes
+        )
+        return Run.open(out)
+    dataset = data if isinstance(data, Dataset) else Memory(data, labels, dims, value_range)
+    if resume:
+        config = _resumed(system, Path(out), overrides)
+    else:
+        config = configure(system, dataset, {"name": dataset.name}, overrides)
+    _train(config, dataset, Path(out), start=start, resume=resume, minutes=minutes)
+    return Run.open(out)
+
+
 def train_system(
     system: str,
     data: str,
@@ -106,33 +173,67 @@ def train_system(
     resume: bool = False,
     minutes: float | None = None,
 ) -> dict[str, Any]:
-    """``unfog train``: the run folder, its last step and loss, parameters and time.
+    """``unfog train``: train a system on a data set or on files.
 
-    With ``start`` the averaged weights of another run are trained on, and its name and their
-    SHA-256 stand in the config. With ``minutes`` the number of steps is set from a short
-    measurement of the rate, and stands there too: the learning rate then ends its decay on time.
+    Args:
+        system: A system by name.
+        data: A data set by name, or a file or folder.
+        out: The run's folder.
+        overrides: Settings, each "key=value".
+        start: A run whose averaged weights are trained on; its name and their SHA-256 stand in the
+            config.
+        resume: Whether to go on from the newest checkpoint in ``out``.
+        minutes: Sets the steps by a short measurement of the rate, so that the learning rate ends
+            its decay on time.
+
+    Returns:
+        The folder, last step and loss, parameters and time.
     """
-    from unfog.progress import training_progress
+    _check_resume(start, resume, minutes)
+    if resume:
+        config = _resumed(system, out, overrides)
+        dataset = open_dataset(config["data"])
+    else:
+        config, dataset = _configured(system, data, overrides)
+    begun = time.perf_counter()
+    result = _train(config, dataset, out, start=start, resume=resume, minutes=minutes)
+    return {
+        "run": str(out),
+        "system": system,
+        "step": result.step,
+        "loss": result.loss,
+        "parameters": sum(p.numel() for p in build(config).denoiser.parameters()),
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
 
+
+def _check_resume(start: str | Path | None, resume: bool, minutes: float | None) -> None:
     if resume and minutes is not None:
         raise InputError(
             "A resumed run has its number of steps already; leave out --minutes, or give --steps."
         )
     if resume and start is not None:
         raise InputError("A resumed run goes on from its own weights; leave out --start.")
+
+
+def _train(
+    config: Config,
+    dataset: Dataset,
+    out: Path,
+    *,
+    start: str | Path | None,
+    resume: bool,
+    minutes: float | None,
+) -> TrainResult:
+    """Train what a config describes, its number of steps and its start settled first."""
+    _check_resume(start, resume, minutes)
     begin = None if start is None else Run.open(start)
-    if resume:
-        config = _resumed(system, out, overrides)
-        dataset = open_dataset(config["data"])
-    else:
-        config, dataset = _configured(system, data, overrides)
-        if begin is not None:
-            config["start"] = {"run": begin.name, "sha256": begin.weights_sha256}
-        if minutes is not None:
-            config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
-    begun = time.perf_counter()
+    if begin is not None:
+        config["start"] = {"run": begin.name, "sha256": begin.weights_sha256}
+    if minutes is not None:
+        config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
     with training_progress(config["training"]["steps"]) as callback:
-        result = train_config(
+        return train_config(
             config,
             dataset,
             out,
@@ -140,16 +241,6 @@ def train_system(
             resume=resume,
             callback=callback,
         )
-    parameters = sum(p.numel() for p in build(config).denoiser.parameters())
-    seconds = round(time.perf_counter() - begun, 1)
-    return {
-        "run": str(out),
-        "system": system,
-        "step": result.step,
-        "loss": result.loss,
-        "parameters": parameters,
-        "seconds": seconds,
-    }
 
 
 def rate(
@@ -187,13 +278,11 @@ def _configured(system: str, data: str, overrides: Sequence[str]) -> tuple[Confi
     config = configure(system, dataset, section, overrides)
     if config["data"] == section:
         return config, dataset
-    section = config[
-        "data"
-    ]  # a setting chose other data, whose shape or conditions the recipe must see
+    # A setting chose other data, whose shape or conditions the recipe must see.
+    section = config["data"]
     dataset = open_dataset(section)
-    return configure(
-        system, dataset, section, [pair for pair in overrides if not pair.startswith("data.")]
-    ), dataset
+    others = [pair for pair in overrides if not pair.startswith("data.")]
+    return configure(system, dataset, section, others), dataset
 
 
 def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
@@ -207,8 +296,6 @@ def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
 
 def _data_section(data: str) -> Config:
     """A registered name, or a path as an absolute one under its reader's name."""
-    from unfog.data.dataset import datasets, kind_of
-
     if data in datasets.names():
         return {"name": data}
     path = Path(data)

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unfog import __version__
 from unfog.dmri.workflows.scan import Tables
 from unfog.errors import InputError
 from unfog.files.bids import DESCRIPTION, DataSet, Scan, read_bids
 from unfog.files.folder import job
 from unfog.files.output import write_bytes, write_json
 from unfog.progress import progress
+from unfog.version import __version__
 
 T = TypeVar("T")
 # A scan, its tables and a new folder -> the summary of what was written there

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog import __version__
 from unfog.dmri.checks.warnings import warnings_of
 from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
@@ -18,6 +17,7 @@ from unfog.dmri.masks import brain_mask
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti, write_nifti
 from unfog.files.orientation import as_stored, standing
+from unfog.version import __version__
 
 REFINER = "dmri-refiner"  # the prior for scans after low rank
 PRIOR = "dmri"  # the prior for raw signals, whose noise is white

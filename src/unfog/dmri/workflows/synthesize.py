@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from unfog import __version__
 from unfog.core.random import generator
 from unfog.dmri.gradients import GradientTable, write_fsl
 from unfog.dmri.masks import brain_mask
@@ -21,6 +20,7 @@ from unfog.dmri.workflows.scan import Tables, read_series
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
+from unfog.version import __version__
 
 WHITE = 1000.0  # what white matter's signal without weighting is written as
 FRACTIONS = ["callosal", "corticospinal", "association", "grey matter", "fluid", "lesion"]

@@ -1,0 +1,98 @@
+"""``memory``: samples that were handed over as an array, and lie in no file."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unfog.data.dataset import ArrayDataset, choose, datasets
+from unfog.errors import InputError
+
+NAME = "memory"
+
+
+class Memory(ArrayDataset):
+    """An array of samples as a data set.
+
+    Args:
+        x: (n, *space) or (n, channels, *space), real and finite.
+        labels: Class numbers from 0, (n,), or None.
+        dims: Axes of space; by default 1 for two axes in all, 3 for five, and else 2.
+        value_range: The smallest and largest value of the data, which become -1 and 1 for the
+            model; by default that of the type for bytes and 16-bit words, else measured.
+
+    Raises:
+        InputError: Values are not real numbers or not finite, or shapes do not match.
+    """
+
+    def __init__(
+        self,
+        x: NDArray[Any] | Tensor,
+        labels: NDArray[Any] | Tensor | None = None,
+        dims: int | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        samples = as_samples(as_numbers(x, "The training data"), dims)
+        low, high = measured_range(samples) if value_range is None else value_range
+        if not high > low:
+            raise InputError(f"The range of the data needs low < high, got {low} and {high}.")
+        values, conditions = {}, {}
+        if labels is not None:
+            numbers = as_numbers(labels, "The labels")
+            if numbers.shape != samples.shape[:1] or numbers.dtype.kind not in "iu":
+                raise InputError(
+                    f"The labels are {numbers.shape} {numbers.dtype}; give one whole number from 0 "
+                    f"for each of {len(samples)} samples."
+                )
+            values["label"] = numbers
+            conditions["label"] = {"name": "class", "count": int(numbers.max()) + 1}
+        codec = {"name": "range", "low": float(low), "high": float(high)}
+        super().__init__(NAME, samples, codec, conditions, values, {"low": low, "high": high})
+
+
+@datasets.register(NAME)
+def memory() -> NoReturn:
+    """Refused: an array handed over in memory is gone with its process."""
+    raise InputError(
+        "This run was trained on an array in memory; hand it over again with unfog.train, or save "
+        "it as a .npy and name that."
+    )
+
+
+def as_numbers(x: NDArray[Any] | Tensor, what: str) -> NDArray[Any]:
+    """A tensor or an array as NumPy's, of real, finite numbers; ``what`` names it in errors."""
+    array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+    if array.dtype.kind not in "biuf" or array.size == 0:
+        raise InputError(
+            f"{what} must be real numbers, at least one, not {array.shape} {array.dtype}."
+        )
+    bad = int((~np.isfinite(array)).sum()) if array.dtype.kind == "f" else 0
+    if bad:
+        raise InputError(f"{what} has {bad} values of {array.size} that are not finite; mend them.")
+    return array
+
+
+def as_samples(x: NDArray[Any], dims: int | None) -> NDArray[Any]:
+    """(n, *space) or (n, channels, *space) as the latter; ``InputError`` for another number of
+    axes.
+    """
+    dims = {2: 1, 5: 3}.get(x.ndim, 2) if dims is None else dims
+    choose("dims", dims, (1, 2, 3))
+    x = x[:, None] if x.ndim == dims + 1 else x
+    if x.ndim != dims + 2:
+        raise InputError(
+            f"The training data has shape {x.shape}; samples are (n, *space) or (n, channels, "
+            f"*space) with dims={dims} axes of space."
+        )
+    return x
+
+
+def measured_range(x: NDArray[Any]) -> tuple[float, float]:
+    """The range of a type of bytes or 16-bit words, else of the values; never empty."""
+    if x.dtype in (np.uint8, np.uint16):
+        return 0, np.iinfo(x.dtype).max
+    low, high = float(x.min()), float(x.max())
+    return low, high if high > low else low + 1
