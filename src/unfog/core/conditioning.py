@@ -118,8 +118,12 @@ class _WithNull(Condition):
 
 @conditions.register("class")
 class ClassCondition(_WithNull):
-    """A class label, (batch,) integers from 0 to ``count`` - 1, embedded as a vector of ``width``
-    numbers.
+    """A class label, (batch,) integers, embedded as a vector that is added to the time embedding.
+
+    Args:
+        count: The number of classes; labels are 0 to ``count`` - 1.
+        width: The size of the embedding.
+        null: ``learned``, or ``zero`` for zeros.
     """
 
     def __init__(self, count: int, width: int, null: str = "learned") -> None:
@@ -142,8 +146,12 @@ class ClassCondition(_WithNull):
 
 @conditions.register("vector")
 class VectorCondition(_WithNull):
-    """A vector (batch, size), embedded by a two-layer perceptron as a vector of ``width``
-    numbers.
+    """A vector (batch, size), embedded by a two-layer perceptron.
+
+    Args:
+        size: The numbers of the vector.
+        width: The size of the embedding.
+        null: ``learned``, or ``zero`` for zeros.
     """
 
     def __init__(self, size: int, width: int, null: str = "learned") -> None:
@@ -179,8 +187,13 @@ class SpatialCondition(_WithNull):
 
 @conditions.register("tokens")
 class TokenCondition(_WithNull):
-    """A token sequence (batch, length, size) for cross-attention, projected to ``width``, with an
-    optional mask; its null is a single token.
+    """A token sequence (batch, length, size) for cross-attention, with an optional mask; its null
+    is a single token.
+
+    Args:
+        size: The numbers of a token.
+        width: The size that tokens are projected to.
+        null: ``learned``, or ``zero`` for zeros.
     """
 
     def __init__(self, size: int, width: int, null: str = "learned") -> None:
@@ -246,6 +259,7 @@ class Conditioner(nn.Module):
                 raise InputError(f"This model takes no condition {name!r}; it takes: {names}.")
         context = Context()
         for name, part in self.parts.items():
+            # Embed the condition; its own mask then hides padded tokens.
             value, mask = values.get(name), values.get(f"{name}_mask")
             piece = part(value, (keep or {}).get(name), x_t)
             if mask is not None and piece.token_mask is not None:

@@ -32,6 +32,7 @@ class Seamless(Denoiser):
         space, axes = x_t.shape[2:], tuple(range(2, x_t.ndim))
         weight = window(space).to(x_t).expand(1, 1, *space)
         total, weights = torch.zeros_like(x_t), torch.zeros_like(weight)
+        # Every combination of shifts by half the size.
         for shift in product(*((0, n // 2) for n in space)):
             # Denoise the shifted view.
             back = tuple(-k for k in shift)

@@ -30,6 +30,7 @@ def places(space: Sequence[int], side: int, overlap: int) -> list[Place]:
     """
     starts = []
     for size in space:
+        # The fewest tiles with this overlap, spread evenly from one face to the other.
         count = 1 if size <= side else -(-(size - overlap) // (side - overlap))
         starts.append(
             [round(k * (size - side) / (count - 1)) if count > 1 else 0 for k in range(count)]
@@ -143,6 +144,7 @@ class Tiled(Denoiser):
             name: _one_each(name, value).repeat(len(where)) for name, value in condition.items()
         }
         # Denoise them, ``batch`` at a time.
+        # With a gradient each call is recomputed in the backward pass.
         differentiated = tiles.requires_grad and torch.is_grad_enabled()
         compute: Callable[..., Tensor] = (
             partial(checkpoint, self._mean, use_reentrant=False) if differentiated else self._mean

@@ -68,6 +68,7 @@ class Torus(Augmentation):
                 "The augmentation 'torus' needs square fields (batch, channels, n, n), not "
                 f"{tuple(x.shape)}."
             )
+        # Shifts of 0 .. n - 1 pixels down and across, and 0 .. 3 quarter turns.
         moves = (
             ((_uniform(3, x, generators) + 1) / 2 * torch.tensor([x.shape[2], x.shape[3], 4]))
             .long()

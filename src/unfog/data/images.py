@@ -50,6 +50,7 @@ class Images(ArrayDataset):
                 "does."
             )
         x = _stack(files, size)
+        # The first level of folders as classes, numbered in the order of their names.
         self.classes = tuple(sorted({_class(folder, file) for file in files})) if label else ()
         conditions = {"label": {"name": "class", "count": len(self.classes)}} if label else {}
         values = (
@@ -71,6 +72,7 @@ def _stack(files: list[Path], size: int | None) -> NDArray[Any]:
             f"{len(files)} pictures like {files[0].name} need more than {MEMORY_CAP >> 30} GB; "
             "give a smaller size."
         )
+    # One picture at a time into the array; all have the shape and depth of the first.
     x = np.empty((len(files), *first.shape), first.dtype)
     for place, file in enumerate(files):
         picture = read_image(file, size)

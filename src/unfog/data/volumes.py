@@ -137,6 +137,7 @@ def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.f
     data = scaled(upright(volume))
     if dims == 3:
         return data[None, None]
+    # Slices with a share ``least`` of their pixels above a tenth of the range.
     slices: NDArray[np.float32] = to_slices(data, axis)
     return np.asarray(slices[(slices > 0.1).mean((1, 2, 3)) >= least])
 
@@ -162,6 +163,7 @@ def _fitted(x: NDArray[np.float32], size: int | list[int] | None) -> NDArray[np.
     if len(sizes) != x.ndim - 2 or min(sizes) < 1:
         raise InputError(f"size must be one positive number, or {x.ndim - 2} of them, not {size}.")
     for axis, side in enumerate(sizes, 2):
+        # Crop about the centre, or pad with 0 about it.
         spare = x.shape[axis] - side
         if spare > 0:
             x = np.take(x, range(spare // 2, spare // 2 + side), axis)

@@ -13,6 +13,16 @@ from unfog.systems.common import conditions, training, unet
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 
+ANATOMY: Config = {
+    "name": "anatomy",
+    "rotation": 12.0,
+    "scale": 0.15,
+    "shift": 4.0,
+    "elastic": 2.5,
+    "gamma": 0.3,
+    "knots": 7,
+}
+
 
 @system(
     "t1-prior",
@@ -47,15 +57,7 @@ def t1_prior(dataset: Dataset) -> Config:
             "times": {"name": "log-normal", "mean": -0.8, "std": 1.6},
             "weight": {"name": "simple"},
         },
-        "augment": {
-            "name": "anatomy",
-            "rotation": 12.0,
-            "scale": 0.15,
-            "shift": 4.0,
-            "elastic": 2.5,
-            "gamma": 0.3,
-            "knots": 7,
-        },
+        "augment": dict(ANATOMY),
         "training": training(
             steps=18_000,
             batch=4,
@@ -80,19 +82,10 @@ def ct_prior(dataset: Dataset) -> Config:
     """``t1-prior`` for head CT: sigma_data = 0.5, and grey levels augmented by 5 % only, because
     they are physical attenuations.
     """
-    anatomy = {
-        "name": "anatomy",
-        "rotation": 12.0,
-        "scale": 0.15,
-        "shift": 4.0,
-        "elastic": 2.5,
-        "gamma": 0.05,
-        "knots": 7,
-    }
     return {
         **t1_prior(dataset),
         "prediction": {"name": "edm", "sigma_data": 0.5},
-        "augment": anatomy,
+        "augment": {**ANATOMY, "gamma": 0.05},
     }
 
 

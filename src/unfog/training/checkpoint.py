@@ -152,6 +152,7 @@ def fault(folder: Path, names: Sequence[str] = FILES) -> str | None:
     words for a message; None if every byte is as it was written.
     """
     try:
+        # The manifest lists exactly these files, and each has the SHA-256 that it lists.
         manifest = json.loads((folder / "manifest.json").read_bytes())
         if not isinstance(manifest, dict) or manifest.keys() != set(names):
             return "manifest.json does not list the files that belong here"

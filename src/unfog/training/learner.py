@@ -61,6 +61,7 @@ class Learner:
         weights = {name: p for name, p in denoiser.named_parameters() if p.requires_grad}
         heads = {HEAD + name: p for name, p in self.head.named_parameters()}
         self.named = {**weights, **heads}
+        # The head has a learning rate of its own, and no weight decay.
         groups: list[dict[str, Any]] = [{"params": list(weights.values())}]
         if heads:
             groups.append(
@@ -70,6 +71,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             groups, lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, fused=True
         )
+        # The average of the weights, and those of the post-hoc snapshots.
         self.ema = EMA(
             denoiser,
             warm_up(settings.ema)
@@ -93,6 +95,7 @@ class Learner:
         Returns:
             The figures of the last loss.
         """
+        # A forward pass may change buffers: these are put back if the update is given up.
         buffers = [buffer.clone() for buffer in self.denoiser.buffers()]
         for losses in self._turns(objective):
             step = self._descend(losses, lr)
@@ -195,6 +198,7 @@ class Learner:
                 "The checkpoint belongs to another network; resume with the network it was "
                 "trained with."
             ) from error
+        # The averages.
         self.ema.load(ema, updates)
         for length, average in self.profiles.items():
             start = _profile(length)
@@ -206,6 +210,7 @@ class Learner:
                 },
                 updates,
             )
+        # The optimiser's moments; a parameter that has had no gradient yet has none.
         for name, p in self.named.items():
             if f"{name}.step" in state:
                 self.optimizer.state[p] = {

@@ -135,6 +135,7 @@ def reconstruct(
                 )
             else:
                 sums[name] = value
+    # In the types they were stored in.
     weights = {name: value.to(kinds[name]) for name, value in sums.items()}
     return weights, {
         "length": length,

@@ -102,6 +102,7 @@ class TrainSettings:
         schedules.get(self.decay)
 
     def _check_numbers(self) -> None:
+        # Whole numbers, of which True and False are none.
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if (
@@ -113,6 +114,7 @@ class TrainSettings:
                 raise InputError(
                     f"The training setting {name!r} must be a whole number{bound}, got {value!r}."
                 )
+        # Real numbers; YAML reads 2e-4 as text, hence the hint.
         for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             optional = value is None and name in ("clip", "ema_power")

@@ -64,6 +64,7 @@ def stored(run: Path) -> list[Stored]:
     """
     averages = []
     for folder in sorted((run / "snapshots").glob("step-*")):
+        # Every file as it was written.
         try:
             state = json.loads((folder / STATE).read_bytes())
             names = [_file(length) for length in state["lengths"]]
@@ -79,6 +80,7 @@ def stored(run: Path) -> list[Stored]:
             Stored(folder / name, length, state["updates"])
             for name, length in zip(names, state["lengths"], strict=True)
         ]
+    # Before the first update there is no profile.
     averages = [one for one in averages if one.updates > 0]
     if not averages:
         raise InputError(

@@ -71,6 +71,7 @@ def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
         tarfile.open(fileobj=raw, mode="r|*") as bundle,
     ):
         for info in bundle:
+            # A bound on what is decompressed, whatever the archive's own size.
             total += info.size
             if total > TOTAL_CAP:
                 raise InputError(
@@ -88,6 +89,7 @@ def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
                     folder,
                 )
                 extracted.add(name)
+                # The rest of the archive need not be read.
                 if extracted == members:
                     break
     return extracted
@@ -98,6 +100,7 @@ def _write(
 ) -> None:
     """Write one member, or refuse it."""
     path = PurePosixPath(name)
+    # Refuse what could write outside the folder or fill the disk.
     if (
         stream is None
         or not regular
@@ -120,6 +123,7 @@ def _deb_data(archive: Path) -> IO[bytes]:
         raise InputError(f"{archive.name} is not a Debian package; get it again.")
     place = 8
     while place + 60 <= len(raw):
+        # Of a header: the name in bytes 0 to 15, the size in decimal digits in 48 to 57.
         name, size = (
             raw[place : place + 16].decode("ascii", "replace").strip().rstrip("/"),
             raw[place + 48 : place + 58].strip(),
@@ -129,6 +133,7 @@ def _deb_data(archive: Path) -> IO[bytes]:
         body = raw[place + 60 : place + 60 + int(size)]
         if name.startswith("data.tar"):
             return io.BytesIO(_unzstd(archive, body) if name.endswith(".zst") else body)
+        # Members are padded to an even length.
         place += 60 + int(size) + int(size) % 2
     raise InputError(f"{archive.name} holds no data.tar; get it again.")
 

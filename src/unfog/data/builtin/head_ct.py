@@ -58,9 +58,11 @@ class HeadCT(ArrayDataset):
         if oblique < 0:
             raise InputError(f"head-ct takes oblique planes, 0 or more, not {oblique}.")
         volume = _volume()
+        # Heights in mm; the splits, and the slices with enough head.
         heights = SPACING * np.arange(volume.shape[2], dtype=np.float32)
         volumes = {"ct": volume, "mask": (volume > MATTER).astype(np.float32)}
         enough, inside = volumes["mask"].mean((0, 1)) >= LEAST_HEAD, SLABS.inside(heights, split)
+        # Oblique planes want 1 unit between slices, so lengths are in units of the spacing.
         rise = np.asarray((np.arange(CELLS) - (CELLS - 1) / 2) * CELL / SPACING, dtype=np.float32)
         stack, z = axial_slices(
             volumes, heights / SPACING, inside, enough, rise, Tilted(oblique, tilt, LEAST_OBLIQUE)

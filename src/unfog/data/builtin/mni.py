@@ -196,6 +196,7 @@ def _cubes(
             f"No cube of {patch} voxels lies within the split {split!r} of mni-t1; choose a "
             "smaller patch."
         )
+    # The cubes of every map, and the heights of their centres.
     cut = {
         part: np.stack([v[i : i + patch, j : j + patch, k : k + patch] for i, j, k in corners])[
             :, None

@@ -68,6 +68,7 @@ def planes(
             f"Only {len(accepted)} of {count} oblique planes lie within the split; ask for fewer "
             "or a smaller tilt."
         )
+    # The accepted planes through every map.
     cut = {
         part: np.stack([_cut(v, below, share) for below, share, _ in accepted], 2)
         for part, v in volumes.items()

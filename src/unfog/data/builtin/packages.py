@@ -161,6 +161,7 @@ def fetch(name: str, source: str | Path | None = None) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as scratch:
+            # Prepare it in a scratch folder beside the cache's, then rename that into place.
             file = Path(source) if source is not None else _download(package, Path(scratch))
             _verify(package, file)
             ready = Path(scratch) / "ready"

@@ -81,6 +81,7 @@ def axial_slices(
         {part: volume[:, :, enough & inside] for part, volume in volumes.items()},
         heights[enough & inside],
     )
+    # Oblique planes come after the axial slices.
     if tilted.count:
         more, z_more = planes(
             volumes, heights, inside, tilted.count, tilted.tilt, rise, tilted.least

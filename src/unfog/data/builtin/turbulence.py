@@ -60,6 +60,7 @@ class Turbulence(ArrayDataset):
         choose("The split of turbulence", split, SPLITS)
         if runs < CYCLE:
             raise InputError(f"The splits of turbulence need {CYCLE} runs or more, got {runs}.")
+        # The runs of this split, and all times of each.
         mine = torch.tensor([run for run in range(runs) if split_of(run) == split])
         self.run = mine.repeat_interleave(len(TIMES))
         x = cached(size, runs, seed)[mine].flatten(0, 1)[:, None]
@@ -100,6 +101,7 @@ def cached(size: int, runs: int, seed: int) -> Tensor:
         InputError: The cache cannot be written, or its file is damaged.
     """
     file = cache_file(size, runs, seed)
+    # Simulate ``TOGETHER`` runs at once, and keep them.
     if not file.is_file():
         parts = []
         for first in range(0, runs, TOGETHER):

@@ -143,6 +143,7 @@ def calibrate(
     )
     if not rounds:
         return result
+    # It races with the best fitted ones, fitted again to all sets.
     runners = [classical[0], *refitted(training, fitted[:FITTED])[: STARTS - 1]]
     return _race(
         training, validation, runners, best, result, rounds, report or (lambda done, total: None)
@@ -170,6 +171,7 @@ def _race(
         for start, descent in race:
             solver = start.solver
             for solver in islice(descent, length):
+                # Keep the solver if it is the best in validation so far.
                 now, done = stand(validation, solver), done + 1
                 if _score(now, best) < _score(result.after, best):
                     result = CalibratedSolver(solver, start.sampler, start.grid, result.before, now)

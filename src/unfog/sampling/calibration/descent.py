@@ -42,16 +42,16 @@ def descend(
     change = torch.zeros_like(start.weights).requires_grad_()
 
     def solver() -> LinearSolver:
-        """The solver of the present variables, differentiable in them."""
+        # Times from the gaps of log t; the ends stay.
         inner = (origin - (gaps + STRETCH * stretch).exp().cumsum(0)).exp()
         now = torch.cat([times[:1], inner, times[-1:]])
+        # Changes of the share (column 0) and of the coefficients under the diagonal (the rest).
         moved = torch.einsum("ijk,ik->ij", scales, change)
         under = torch.tril(start.weights, -1) + torch.nn.functional.pad(moved[:, 1:], (0, 1))
         shares = process.sigma(now[1:]) / process.sigma(now[0]) + extra + moved[:, 0]
         return LinearSolver(now, under + torch.diag(1 - under.sum(1)), shares, mean)
 
     def closure() -> float:
-        """The loss, with its gradient accumulated in the variables."""
         optimizer.zero_grad()
         total = 0.0
         # One graph at a time, so that memory is that of one set.
@@ -86,11 +86,12 @@ def _scales(sets: Sequence[Trajectories], solver: LinearSolver) -> Tensor:
     # Gram matrices of the directions at each step, and the solver's mean squared error.
     with torch.no_grad():
         for part in sets:
-            end, seen = part.solve(solver)
+            end, estimates = part.solve(solver)
             for i in range(steps):
-                u = directions(process, solver.times[0], part.start, seen[: i + 1])
+                u = directions(process, solver.times[0], part.start, estimates[: i + 1])
                 grams[i] += u @ u.mT / (u.shape[1] * len(sets))
             error += float((end - part.end).square().mean()) / len(sets)
+    # Independent directions of unit norm, times the error.
     scales = torch.zeros(steps, steps, steps, dtype=torch.float64)
     for i in range(steps):
         scales[i, : i + 1, : i + 1] = error**0.5 * root(grams[i])

@@ -92,8 +92,8 @@ def fit(sets: Sequence[Trajectories], times: Tensor, mean: Tensor | None = None)
         # c = (U U^T)^-1 U (x* - alpha D_i), by the Cholesky factor.
         inverse = root(gram)
         share, *moves = inverse @ (inverse.mT @ right)
-        # s_i = c_0 and the row i of B.
         solver.shares[step] = share
+        # s_i = c_0, and B_ij = c_{j+1} / (alpha_{i+1} - alpha_0 s_i); the diagonal makes the row sum to 1.
         if moves:
             solver.weights[step, :step] = torch.stack(moves) / (
                 alpha - process.alpha(times[0]) * share

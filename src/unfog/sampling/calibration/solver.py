@@ -85,9 +85,9 @@ class LinearSolver:
             raise InputError(
                 f"This solver has its own grid of {len(self.weights)} steps; take its times."
             )
-        start, *seen = history or (x_t,)
-        seen = [*seen, self.estimate(denoiser, x_t, call, condition)]
-        return self.state(denoiser.process, start, seen), (start, *seen)
+        start, *estimates = history or (x_t,)
+        estimates = [*estimates, self.estimate(denoiser, x_t, call, condition)]
+        return self.state(denoiser.process, start, estimates), (start, *estimates)
 
     def estimate(self, denoiser: Denoiser, x_t: Tensor, call: int, condition: Condition) -> Tensor:
         """The denoised estimate D of one call: the denoiser's, or the data's mean for the first

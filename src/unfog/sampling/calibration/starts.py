@@ -50,6 +50,7 @@ def classical_grids(denoiser: Denoiser, first: Tensor, steps: int) -> list[tuple
     process = denoiser.process
     level = float(process.noise_level(first))
     candidates: list[tuple[Named, Tensor]] = []
+    # Karras' and log-SNR grids, with several values of their least noise.
     if level < float("inf"):
         names = [{"name": "karras", "rho": 7.0, "sigma_min": low} for low in (0.002, 0.01, 0.03)]
         names += [{"name": "log-snr", "sigma_min": low} for low in (0.002, 0.01, 0.03, 0.06)]
@@ -144,6 +145,7 @@ def starts(
     plain = starting_grids(sets[0].denoiser, first, calls)
     fitted = [start("least-squares", grid, fit(part, times)) for grid, times in plain]
     order = sorted(range(len(plain)), key=lambda index: float(fitted[index].standing[1]))
+    # The best grids, by the middle of the errors.
     ahead = [plain[index] for index in order[:GRIDS]]
     # On the best of these grids with one step more: the first, from the mean, costs no call.
     longer = [

@@ -157,11 +157,11 @@ class Trajectories:
         """A linear solver run from the same starts: its ends (n, channels, *space), and its
         denoised estimates at each call; differentiable in the solver.
         """
-        x, seen = self.start, list[Tensor]()
+        x, estimates = self.start, list[Tensor]()
         for call in range(len(solver.weights)):
-            seen.append(solver.estimate(self.denoiser, x, call, {}))
-            x = solver.state(self.denoiser.process, self.start, seen)
-        return x, seen
+            estimates.append(solver.estimate(self.denoiser, x, call, {}))
+            x = solver.state(self.denoiser.process, self.start, estimates)
+        return x, estimates
 
     def errors(self, solver: LinearSolver) -> tuple[Tensor, Tensor]:
         """A linear solver's mean squared errors (n,): of its ends, and of its denoised estimates on
@@ -170,14 +170,14 @@ class Trajectories:
         An average over the calls would count it against a grid that it has many calls where
         estimates change most.
         """
-        end, seen = self.solve(solver)
+        end, estimates = self.solve(solver)
         last, process, times = (
             mean_per_sample((end - self.end).square()),
             self.denoiser.process,
             solver.times,
         )
         # At each call after the first: how far D is from the reference trajectory's.
-        inner = zip(times[1:-1], seen[1:], strict=True)
+        inner = zip(times[1:-1], estimates[1:], strict=True)
         way = [mean_per_sample((d - self.way.estimate(process, t)).square()) for t, d in inner]
         if not way:
             return last, last
