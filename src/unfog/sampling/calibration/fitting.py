@@ -93,7 +93,7 @@ def fit(sets: Sequence[Trajectories], times: Tensor, mean: Tensor | None = None)
         inverse = root(gram)
         share, *moves = inverse @ (inverse.mT @ right)
         solver.shares[step] = share
-        # s_i = c_0, and B_ij = c_{j+1} / (alpha_{i+1} - alpha_0 s_i); the diagonal makes the row sum to 1.
+        # B_ij = c_{j+1} / (alpha_{i+1} - alpha_0 s_i); the diagonal makes the row sum to 1.
         if moves:
             solver.weights[step, :step] = torch.stack(moves) / (
                 alpha - process.alpha(times[0]) * share

@@ -37,8 +37,8 @@ class AdversarialObjective:
         student:  - mean D(alpha G(z) + sigma n').
 
     The teacher's trajectories are not used, so the student can become better than the teacher. The
-    heads take the first turn of a step, and the student's loss is by the updated heads: updated
-    together the two oscillated, and the samples collapsed into one.
+    heads take the first turn of a step, and the student's loss is by the updated heads: updating
+    both at once makes them oscillate, until all samples are alike.
 
     Args:
         teacher: The trained model, frozen; its network is a ``UNet``.
