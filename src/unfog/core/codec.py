@@ -1,8 +1,4 @@
-"""Codecs: the range of the data is an object, never a flag inside an algorithm.
-
-``encode`` takes data in its natural units to the model's scale, ``decode`` takes it back; both are
-exact inverses.
-"""
+"""Codecs: the maps between a data set's natural units and the model's scale, chosen by name."""
 
 from __future__ import annotations
 
@@ -18,7 +14,11 @@ codecs: Registry[Codec] = Registry("codec")
 
 
 class Codec(ABC):
-    """An affine map between natural units and the model's scale."""
+    """An affine map between natural units and the model's scale.
+
+    ``encode`` and ``decode`` are inverse to each other and keep the shape. Training encodes what a
+    data set gives, sampling decodes what a sampler gives.
+    """
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class Codec(ABC):
 @codecs.register("identity")
 @dataclass(frozen=True)
 class Identity(Codec):
-    """Data is used as it is."""
+    """The identity, for data that is on the model's scale already."""
 
     def encode(self, x: Tensor) -> Tensor:
         return x
@@ -44,7 +44,7 @@ class Identity(Codec):
 @codecs.register("range")
 @dataclass(frozen=True)
 class Range(Codec):
-    """[low, high] in natural units is [-1, 1] for the model.
+    """Scales [low, high] in natural units to [-1, 1]: 2 (x - low) / (high - low) - 1.
 
     >>> import torch
     >>> Range(0, 255).encode(torch.tensor([0.0, 255.0]))

@@ -1,8 +1,8 @@
-"""Conditioning: named conditions become the four inputs a network understands.
+"""Conditioning: the embeddings of named conditions, with the null of classifier-free guidance.
 
 A condition is a class, a vector, an image (spatial) or a token sequence. Each has a null, what the
-network sees when the condition is absent: a learned embedding, or true zeros. Training drops a
-condition per sample at random (Ho & Salimans 2022), so the same network serves with and without it.
+network gets when the condition is absent: a learned embedding, or zeros. Training drops a condition
+per sample at random (Ho & Salimans 2022), so the same network serves with and without it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from unfog.errors import InputError
 
 @dataclass(frozen=True)
 class Context:
-    """What a network is told besides x_t and the noise label."""
+    """A network's inputs besides x_t and the noise label; None where it has none of a kind."""
 
     vector: Tensor | None = None  # (batch, width): added to the time embedding
     spatial: Tensor | None = None  # (batch, channels, *space): concatenated to x_t
@@ -29,7 +29,7 @@ class Context:
     token_mask: Tensor | None = None  # (batch, length), True where a token counts
 
     def merge(self, other: Context) -> Context:
-        """Vectors add, images and tokens concatenate."""
+        """The context of both conditions: vectors are added, images and tokens concatenated."""
         vector = other.vector if self.vector is None else self.vector
         if self.vector is not None and other.vector is not None:
             vector = self.vector + other.vector
@@ -50,7 +50,10 @@ conditions: Registry[Condition] = Registry("condition")
 
 
 class Condition(nn.Module):
-    """Embeds one condition; ``keep`` (batch,) is False where the null takes its place."""
+    """The embedding of one condition, and the null that takes its place where it is absent.
+
+    ``Conditioner`` calls it. A subclass embeds a value (``embed``) and gives the null (``null``).
+    """
 
     @abstractmethod
     def embed(self, value: Tensor) -> Context:
@@ -61,6 +64,16 @@ class Condition(nn.Module):
         """The context of an absent condition, for the batch of ``x_t``."""
 
     def forward(self, value: Tensor | None, keep: Tensor | None, x_t: Tensor) -> Context:
+        """The context of the condition, or of its null.
+
+        Args:
+            value: The condition's values (batch, ...); None for the null in every sample.
+            keep: (batch,) bool, False where the null takes the value's place; None keeps all.
+            x_t: The noisy batch (batch, channels, *space), for the shape and place of the null.
+
+        Returns:
+            The context, its tensors (batch, ...).
+        """
         absent = self.null(x_t)
         if value is None:
             return absent
@@ -70,6 +83,7 @@ class Condition(nn.Module):
         return self._choose(present, absent, keep)
 
     def _choose(self, present: Context, absent: Context, keep: Tensor) -> Context:
+        """The embedding where ``keep`` (batch,) is True, the null elsewhere."""
         return Context(
             _where(keep, present.vector, absent.vector),
             _where(keep, present.spatial, absent.spatial),
@@ -90,6 +104,8 @@ def _null_parameter(size: int, null: str) -> Tensor:
 
 
 class _WithNull(Condition):
+    """A condition whose null is one embedding, a parameter or a buffer of zeros."""
+
     absent: Tensor
 
     def _set_null(self, size: int, null: str) -> None:
@@ -102,7 +118,13 @@ class _WithNull(Condition):
 
 @conditions.register("class")
 class ClassCondition(_WithNull):
-    """One of ``count`` classes, (batch,) of integers, embedded as a vector."""
+    """A class label, (batch,) integers, embedded as a vector that is added to the time embedding.
+
+    Args:
+        count: The number of classes; labels are 0 to ``count`` - 1.
+        width: The size of the embedding.
+        null: ``learned``, or ``zero`` for zeros.
+    """
 
     def __init__(self, count: int, width: int, null: str = "learned") -> None:
         super().__init__()
@@ -124,7 +146,13 @@ class ClassCondition(_WithNull):
 
 @conditions.register("vector")
 class VectorCondition(_WithNull):
-    """A vector of ``size`` numbers, (batch, size), through a small perceptron."""
+    """A vector (batch, size), embedded by a two-layer perceptron.
+
+    Args:
+        size: The numbers of the vector.
+        width: The size of the embedding.
+        null: ``learned``, or ``zero`` for zeros.
+    """
 
     def __init__(self, size: int, width: int, null: str = "learned") -> None:
         super().__init__()
@@ -140,8 +168,8 @@ class VectorCondition(_WithNull):
 
 @conditions.register("spatial")
 class SpatialCondition(_WithNull):
-    """An image of ``channels`` on the grid of x_t, with one channel more that is 1 where the image
-    is present.
+    """An image (batch, channels, *space) on the grid of x_t, concatenated to x_t with one channel
+    more, which is 1 where the image is present and 0 where the null stands.
     """
 
     def __init__(self, channels: int, null: str = "learned") -> None:
@@ -159,7 +187,14 @@ class SpatialCondition(_WithNull):
 
 @conditions.register("tokens")
 class TokenCondition(_WithNull):
-    """A sequence (batch, length, size) with an optional mask; its null is a single token."""
+    """A token sequence (batch, length, size) for cross-attention, with an optional mask; its null
+    is a single token.
+
+    Args:
+        size: The numbers of a token.
+        width: The size that tokens are projected to.
+        null: ``learned``, or ``zero`` for zeros.
+    """
 
     def __init__(self, size: int, width: int, null: str = "learned") -> None:
         super().__init__()
@@ -167,12 +202,12 @@ class TokenCondition(_WithNull):
         self._set_null(width, null)
 
     def embed(self, value: Tensor, mask: Tensor | None = None) -> Context:
-        counted = (
+        token_mask = (
             torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
             if mask is None
             else mask
         )
-        return Context(tokens=self.project(value), token_mask=counted)
+        return Context(tokens=self.project(value), token_mask=token_mask)
 
     def null(self, x_t: Tensor) -> Context:
         tokens = self.absent.expand(len(x_t), 1, -1)
@@ -181,7 +216,8 @@ class TokenCondition(_WithNull):
         )
 
     def _choose(self, present: Context, absent: Context, keep: Tensor) -> Context:
-        # Both sequences stand side by side and the mask says which counts: lengths differ.
+        # The sequences differ in length, so both are kept end to end, and the mask says which
+        # of them attention sees.
         joined = present.merge(absent)
         assert present.token_mask is not None
         assert absent.token_mask is not None
@@ -194,7 +230,7 @@ class TokenCondition(_WithNull):
 
 
 class Conditioner(nn.Module):
-    """All conditions of a model, by name."""
+    """All conditions of a model by name, embedded into one ``Context``."""
 
     def __init__(self, parts: Mapping[str, Condition] | None = None) -> None:
         super().__init__()
@@ -203,15 +239,27 @@ class Conditioner(nn.Module):
     def forward(
         self, x_t: Tensor, values: Mapping[str, Any], keep: Mapping[str, Tensor] | None = None
     ) -> Context:
-        """The context for the batch; a condition that is not given is null. A ``name_mask`` goes
-        with tokens.
+        """The context of a batch; a condition without a value gets its null.
+
+        Args:
+            x_t: The noisy batch (batch, channels, *space).
+            values: The condition's values (batch, ...) by name; ``NAME_mask`` (batch, length) is
+                the mask of the token condition NAME.
+            keep: (batch,) bool by name, False where training hides the condition.
+
+        Returns:
+            The merged context of all conditions.
+
+        Raises:
+            InputError: The model takes no condition of this name.
         """
         for name in values:
             if name not in self.parts and name.removesuffix("_mask") not in self.parts:
-                known = ", ".join(self.parts) or "none"
-                raise InputError(f"This model takes no condition {name!r}; it takes: {known}.")
+                names = ", ".join(self.parts) or "none"
+                raise InputError(f"This model takes no condition {name!r}; it takes: {names}.")
         context = Context()
         for name, part in self.parts.items():
+            # Embed the condition; its own mask then hides padded tokens.
             value, mask = values.get(name), values.get(f"{name}_mask")
             piece = part(value, (keep or {}).get(name), x_t)
             if mask is not None and piece.token_mask is not None:

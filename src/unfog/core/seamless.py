@@ -1,13 +1,4 @@
-r"""Samples that tile a plane without a seam: the denoiser on a torus, by the mean over views of it
-that are cut elsewhere.
-
-    D(x_t) = sum_s w_s S_s^-1 D(S_s x_t) / sum_s w_s,
-    S_s: a shift by half the size along some of the axes, around the borders,
-
-where w falls linearly to a view's border, as in ``guidance.tiles`` (Bar-Tal et al. 2023 fuse views
-so): every pixel is far from the border of some view, and none of them knows where the sample
-begins. 2^d calls for d axes.
-"""
+"""Samples that tile the plane without a seam: a denoiser with periodic borders."""
 
 from __future__ import annotations
 
@@ -22,8 +13,15 @@ from unfog.core.tiles import window
 
 
 class Seamless(Denoiser):
-    """Another denoiser whose samples go on at the opposite border, for textures; conditions that
-    are images are shifted along.
+    r"""Another denoiser made periodic, so that its samples continue at the opposite border, for
+    textures: the weighted mean over cyclically shifted views.
+
+        D(x_t) = sum_s S_s^-1 [w D(S_s x_t)] / sum_s S_s^-1 w,
+
+    S_s a cyclic shift by half the size along some of the axes, w a window that falls linearly to a
+    view's border (``core.tiles.window``; Bar-Tal et al. 2023 fuse views so). Every pixel is far
+    from the border of some view. 2^d calls of the inner denoiser for d axes of space; conditions
+    that are images are shifted along with x_t.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
@@ -34,13 +32,16 @@ class Seamless(Denoiser):
         space, axes = x_t.shape[2:], tuple(range(2, x_t.ndim))
         weight = window(space).to(x_t).expand(1, 1, *space)
         total, weights = torch.zeros_like(x_t), torch.zeros_like(weight)
+        # Every combination of shifts by half the size.
         for shift in product(*((0, n // 2) for n in space)):
+            # Denoise the shifted view.
             back = tuple(-k for k in shift)
-            seen = {
+            shifted = {
                 name: value.roll(shift, axes) if value.ndim == x_t.ndim else value
                 for name, value in condition.items()
             }
-            mean: Tensor = self.denoiser(x_t.roll(shift, axes), t, **seen).mean
+            mean: Tensor = self.denoiser(x_t.roll(shift, axes), t, **shifted).mean
+            # Shift it back, weighted by its window.
             total, weights = (
                 total + (weight * mean).roll(back, axes),
                 weights + weight.roll(back, axes),

@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 def expand(value: Tensor, like: Tensor) -> Tensor:
-    """Numbers per sample (batch,) or per channel (batch, channels), or a scalar, shaped to multiply
-    ``like`` (batch, channels, ...) and in its type and device.
+    """A number per sample (batch,) or per channel (batch, channels), or a scalar, shaped to
+    broadcast over ``like`` (batch, channels, ...), in its type and on its device.
     """
     value = value.to(device=like.device, dtype=like.dtype)
     return value.reshape(*value.shape, *(1,) * (like.ndim - value.ndim)) if value.ndim else value

@@ -1,4 +1,4 @@
-"""A volume in overlapping tiles, so that memory and the sight of a network stay those of a tile."""
+"""Images and volumes in overlapping tiles, so that a network's memory is that of one tile."""
 
 from __future__ import annotations
 
@@ -18,11 +18,19 @@ Place = tuple[slice, ...]
 
 
 def places(space: Sequence[int], side: int, overlap: int) -> list[Place]:
-    """Where tiles of ``side`` voxels lie that cover ``space`` and share ``overlap`` voxels or more
-    with their neighbours.
+    """The places of overlapping tiles that cover a volume, spread evenly along each axis.
+
+    Args:
+        space: The sides of the volume, in voxels.
+        side: The side of a tile, in voxels; a shorter side of the volume is covered by one tile.
+        overlap: What neighbouring tiles share at least, in voxels.
+
+    Returns:
+        One tuple of slices over ``space`` for each tile.
     """
     starts = []
     for size in space:
+        # The fewest tiles with this overlap, spread evenly from one face to the other.
         count = 1 if size <= side else -(-(size - overlap) // (side - overlap))
         starts.append(
             [round(k * (size - side) / (count - 1)) if count > 1 else 0 for k in range(count)]
@@ -34,8 +42,8 @@ def places(space: Sequence[int], side: int, overlap: int) -> list[Place]:
 
 
 def blended(parts: Iterator[tuple[Place, Tensor]], space: Sequence[int]) -> Tensor:
-    """Tiles (channels, *size) at their places as one volume (channels, *space), each fading towards
-    its faces.
+    """One volume (channels, *space) of tiles (channels, *size) at their places: where they overlap,
+    their mean weighted by a ``window`` that falls towards a tile's faces.
     """
     total, weight = None, torch.zeros(*space)
     for place, part in parts:
@@ -49,7 +57,9 @@ def blended(parts: Iterator[tuple[Place, Tensor]], space: Sequence[int]) -> Tens
 
 
 def window(size: Sequence[int]) -> Tensor:
-    """Weights (*size) that rise linearly from each face inwards."""
+    """The weights (*size) of a tile in a mean of overlapping ones: they rise linearly from each
+    face inwards, to at most 1.
+    """
     weight = torch.ones(())
     for n in size:
         at = torch.arange(n, dtype=torch.float32)
@@ -58,8 +68,15 @@ def window(size: Sequence[int]) -> Tensor:
 
 
 def cores(space: Sequence[int], side: int, overlap: int) -> Iterator[tuple[Place, Place, Place]]:
-    """Tiles with the part of each that is its own: (the tile, its core in the volume, its core in
-    the tile); cores part the volume.
+    """Overlapping tiles, each with its core: the cores are disjoint and cover the volume.
+
+    Args:
+        space: The sides of the volume, in voxels.
+        side: The side of a tile, in voxels.
+        overlap: What neighbouring tiles share at least, in voxels.
+
+    Returns:
+        For each tile: the tile in the volume, its core in the volume, its core in the tile.
     """
     for tile in places(space, side, overlap):
         inner = tuple(_core(s, n, side, overlap) for s, n in zip(tile, space, strict=True))
@@ -73,7 +90,9 @@ def cores(space: Sequence[int], side: int, overlap: int) -> Iterator[tuple[Place
 
 
 def _core(tile: slice, size: int, side: int, overlap: int) -> slice:
-    """Half of what a tile shares with each neighbour along one axis is the neighbour's."""
+    """A tile's core along one axis of ``size`` voxels: the overlap with each neighbour is halved
+    between the two.
+    """
     edges = sorted({(p[0].start, p[0].stop) for p in places([size], side, overlap)})
     k = edges.index((tile.start, tile.stop))
     low = 0 if k == 0 else (edges[k - 1][1] + tile.start + 1) // 2
@@ -82,17 +101,28 @@ def _core(tile: slice, size: int, side: int, overlap: int) -> slice:
 
 
 class Tiled(Denoiser):
-    """A denoiser of whole images made of one of tiles ``size`` wide; all tiles of a step are one
-    batch, or several of ``batch``.
+    """A denoiser of whole images, from a denoiser of tiles: the weighted mean of overlapping tiles
+    (Bar-Tal et al. 2023).
 
-    Where it is differentiated each batch is computed once more then, so that memory holds what one
-    of them needs.
+        D(x_t) = sum_i w_i D_i(x_t) / sum_i w_i,      w_i the ``window`` of tile i.
+
+    All tiles of a step are one batch, or several of ``batch``. Where a gradient is taken, each of
+    these is recomputed in the backward pass (gradient checkpointing), so that memory is that of
+    one.
+
+    Args:
+        denoiser: The denoiser of tiles.
+        size: The side of a tile, in pixels.
+        overlap: What neighbouring tiles share at least, in pixels; by default half a tile.
+        batch: The most tiles in one call of ``denoiser``.
+
+    Raises:
+        InputError: The overlap is negative, or not less than ``size``.
     """
 
     def __init__(
         self, denoiser: Denoiser, size: int, overlap: int | None = None, batch: int = 64
     ) -> None:
-        """``overlap`` in pixels, by default half a tile."""
         super().__init__()
         overlap = size // 2 if overlap is None else overlap
         if not 0 <= overlap < size:
@@ -103,6 +133,7 @@ class Tiled(Denoiser):
         self.size, self.overlap, self.batch = size, overlap, batch
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        # All tiles of all samples as one batch, with their times and conditions.
         where = [
             (slice(None), slice(None), *place)
             for place in places(x_t.shape[2:], self.size, self.overlap)
@@ -112,6 +143,8 @@ class Tiled(Denoiser):
         repeated = {
             name: _one_each(name, value).repeat(len(where)) for name, value in condition.items()
         }
+        # Denoise them, ``batch`` at a time.
+        # With a gradient each call is recomputed in the backward pass.
         differentiated = tiles.requires_grad and torch.is_grad_enabled()
         compute: Callable[..., Tensor] = (
             partial(checkpoint, self._mean, use_reentrant=False) if differentiated else self._mean
@@ -125,6 +158,7 @@ class Tiled(Denoiser):
                     {name: value[rows] for name, value in repeated.items()},
                 )
             )
+        # Blend them: the mean weighted by each tile's window.
         total, weights = torch.zeros_like(x_t), torch.zeros_like(x_t[:1, :1])
         for place, mean in zip(where, torch.cat(means).chunk(len(where)), strict=True):
             weight = window(mean.shape[2:]).to(mean)
@@ -138,6 +172,7 @@ class Tiled(Denoiser):
 
 
 def _one_each(name: str, value: Tensor) -> Tensor:
+    """The condition, where it is one value a sample: only such are the same for every tile."""
     if value.ndim > 1:
         raise InputError(
             f"Tiles share conditions that are one value a sample; {name} is {tuple(value.shape)}."

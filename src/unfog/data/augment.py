@@ -1,9 +1,4 @@
-"""Augmentations: pure functions of a batch in natural units and one generator per sample.
-
-``augmentation(x, generators)`` moves the image and then changes its tones. ``augmentation.warp``
-alone, with generators seeded the same, moves a companion (a tissue map, a mask) exactly as the
-image was moved.
-"""
+"""Data augmentations, chosen by name: pure functions of a batch and one generator per sample."""
 
 from __future__ import annotations
 
@@ -24,19 +19,22 @@ augmentations: Registry[Augmentation] = Registry("augmentation")
 @augmentations.register("none")
 @dataclass(frozen=True)
 class Augmentation:
-    """No augmentation, and what the others are made of; ``x`` is (batch, channels, *space), natural
-    units.
+    """No augmentation, and the base of the others: a geometric ``warp``, then a change of ``tone``.
+
+    ``x`` is (batch, channels, *space) in natural units. Training calls the augmentation; ``warp``
+    alone, with generators seeded the same, moves a companion (a tissue map, a mask) exactly as the
+    image was moved.
     """
 
     def __call__(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         return self.tone(self.warp(x, generators), generators)
 
     def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
-        """The image moved; draws from the generators first."""
+        """The geometric part; it draws from the generators first."""
         return x
 
     def tone(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
-        """The grey levels changed; draws from the generators last."""
+        """The change of grey levels; it draws from the generators last."""
         return x
 
 
@@ -50,7 +48,7 @@ def _uniform(count: int, x: Tensor, generators: Sequence[Generator]) -> Tensor:
 @augmentations.register("flip")
 @dataclass(frozen=True)
 class Flip(Augmentation):
-    """Mirrors every other sample, on average, along the last axis."""
+    """Random horizontal flip: mirrors along the last axis with probability 1/2."""
 
     def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         mirror = _uniform(1, x, generators).view(-1, *(1,) * (x.ndim - 1)) < 0
@@ -60,8 +58,8 @@ class Flip(Augmentation):
 @augmentations.register("torus")
 @dataclass(frozen=True)
 class Torus(Augmentation):
-    """For homogeneous, isotropic fields (batch, channels, n, n) on a periodic square: any shift,
-    and any number of quarter turns.
+    """Random cyclic shifts and quarter turns, for homogeneous isotropic fields (batch, channels, n,
+    n) on a periodic square, whose law these keep.
     """
 
     def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
@@ -70,7 +68,8 @@ class Torus(Augmentation):
                 "The augmentation 'torus' needs square fields (batch, channels, n, n), not "
                 f"{tuple(x.shape)}."
             )
-        chosen = (
+        # Shifts of 0 .. n - 1 pixels down and across, and 0 .. 3 quarter turns.
+        moves = (
             ((_uniform(3, x, generators) + 1) / 2 * torch.tensor([x.shape[2], x.shape[3], 4]))
             .long()
             .tolist()
@@ -78,7 +77,7 @@ class Torus(Augmentation):
         return torch.stack(
             [
                 torch.rot90(field.roll((down, across), (1, 2)), turns, (1, 2))
-                for field, (down, across, turns) in zip(x, chosen, strict=True)
+                for field, (down, across, turns) in zip(x, moves, strict=True)
             ]
         )
 
@@ -86,12 +85,19 @@ class Torus(Augmentation):
 @augmentations.register("anatomy")
 @dataclass(frozen=True)
 class Anatomy(Augmentation):
-    """Small differences between heads, for slices (batch, channels, rows, columns).
+    """Random affine and elastic deformations and a gamma curve, for the slices of heads (batch,
+    channels, rows, columns).
 
-    ``rotation`` +- degrees, ``scale`` +- fraction, ``shift`` +- pixels, ``elastic`` standard
-    deviation in pixels of a smooth displacement (``knots`` control points a side), ``gamma`` +-
-    fraction on each sample's own range. Interpolated once, bicubic, and kept within the sample's
-    range; edge values reach outwards.
+    Interpolated once, bicubic, and clamped to each sample's own range; values at the edge are
+    extended outwards.
+
+    Args:
+        rotation: The largest rotation, in degrees to either side.
+        scale: The largest change of scale, as a fraction.
+        shift: The largest shift along each axis, in pixels.
+        elastic: The standard deviation of a smooth random displacement, in pixels.
+        gamma: The largest change of the gamma curve's exponent from 1, on the sample's own range.
+        knots: The control points of the displacement along each side.
     """
 
     rotation: float = 6.0
@@ -119,24 +125,29 @@ class Anatomy(Augmentation):
         return low + span * ((x - low) / span).pow(power)
 
     def _grid(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
-        """Where each pixel comes from, (batch, rows, columns, 2) in [-1, 1]."""
+        """The sampling grid of ``grid_sample``, (batch, rows, columns, 2) in [-1, 1]: the place
+        that each pixel's value is taken from.
+        """
         turn, zoom, *shift = (part.view(-1, 1, 1) for part in _uniform(4, x, generators).unbind(1))
         angle, zoom = turn.double() * math.radians(self.rotation), 1 + self.scale * zoom
-        # In pixels from the centre, so that a rotation stays one on a picture that is not square;
-        # plain products, because a matrix product rounds differently in batches of different size.
+        # In pixels from the centre, so that a rotation stays one on a picture that is not square.
+        # Elementwise products: a matrix product would round differently in other batch sizes.
         column, row = (
             torch.arange(n, dtype=x.dtype, device=x.device) - (n - 1) / 2
             for n in (x.shape[3], x.shape[2])
         )
         column, row = column[None, None, :], row[None, :, None]
         cos, sin = angle.cos().to(x) / zoom, angle.sin().to(x) / zoom
+        # Rotation and scaling, then the shift, then the elastic displacement.
         bend = self._bend(x, generators)
         across = cos * column - sin * row + self.shift * shift[0] + bend[:, 0]
         down = sin * column + cos * row + self.shift * shift[1] + bend[:, 1]
         return torch.stack([across * (2 / x.shape[3]), down * (2 / x.shape[2])], -1)
 
     def _bend(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
-        """A smooth random displacement (batch, 2, rows, columns) in pixels."""
+        """A smooth random displacement (batch, 2, rows, columns) in pixels: white noise on a coarse
+        grid, interpolated.
+        """
         coarse = (
             torch.stack(
                 [torch.randn(2, self.knots, self.knots, generator=g) for g in generators]

@@ -1,9 +1,4 @@
-"""``images``: a folder of pictures, 8- or 16-bit grey or 8-bit RGB, of one size; PNG, JPEG and
-TIFF.
-
-16-bit values are kept exactly. What Pillow would quietly lose (16-bit colour, transparency, CMYK,
-further pages) or read in part (a truncated file) is refused with the file's name.
-"""
+"""The data set ``images``: a folder of pictures."""
 
 from __future__ import annotations
 
@@ -23,11 +18,21 @@ MEMORY_CAP = 8 << 30  # bytes of a whole folder
 
 @datasets.register("images")
 class Images(ArrayDataset):
-    """The pictures under ``path`` in the order of their names, held in memory in their own depth.
+    """The pictures under a folder, PNG, JPEG and TIFF, in the order of their names: 8- or 16-bit
+    grey or 8-bit RGB, (channels, rows, columns), held in memory in their own depth.
 
-    ``size`` cuts the central square of each and resizes it (Lanczos); without it all must be of one
-    size. ``label`` makes the first level of folders the condition ``label``; ``classes`` names
-    them. The codec's range is the depth's, 0 to 255 or 65535.
+    16-bit values are kept exactly. What Pillow would quietly lose (16-bit colour, transparency,
+    CMYK, further pages) or read in part (a truncated file) is refused with the file's name. The
+    codec's range is the depth's, 0 to 255 or 65535; ``classes`` names the labels.
+
+    Args:
+        path: The folder, or one picture.
+        size: The side in pixels to which the central square of each is resized (Lanczos); without
+            it all must be of one size.
+        label: Whether the first level of folders is the condition ``label``.
+
+    Raises:
+        InputError: There are no pictures, one cannot be read, or they differ in size or depth.
     """
 
     def __init__(self, path: str, size: int | None = None, label: bool = False) -> None:
@@ -45,6 +50,7 @@ class Images(ArrayDataset):
                 "does."
             )
         x = _stack(files, size)
+        # The first level of folders as classes, numbered in the order of their names.
         self.classes = tuple(sorted({_class(folder, file) for file in files})) if label else ()
         conditions = {"label": {"name": "class", "count": len(self.classes)}} if label else {}
         values = (
@@ -66,6 +72,7 @@ def _stack(files: list[Path], size: int | None) -> NDArray[Any]:
             f"{len(files)} pictures like {files[0].name} need more than {MEMORY_CAP >> 30} GB; "
             "give a smaller size."
         )
+    # One picture at a time into the array; all have the shape and depth of the first.
     x = np.empty((len(files), *first.shape), first.dtype)
     for place, file in enumerate(files):
         picture = read_image(file, size)
@@ -83,6 +90,7 @@ def _stack(files: list[Path], size: int | None) -> NDArray[Any]:
 
 
 def _class(folder: Path, file: Path) -> str:
+    """The name of a picture's class: the subfolder that it lies in."""
     parts = file.relative_to(folder).parts if folder.is_dir() else ()
     if len(parts) < 2:
         raise InputError(

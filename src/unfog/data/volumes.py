@@ -1,9 +1,4 @@
-"""``nifti`` and ``dicom``: the volumes of a folder, or one, as slices or whole.
-
-Each volume is turned to the nearest RAS+ axes and scaled by itself: its smallest value becomes 0,
-its 99.5th percentile 1, and what lies above is cut, so that one bright vessel doesn't darken a
-head. A constant volume is 0.
-"""
+"""The data sets ``nifti`` and ``dicom``: the volumes of a folder, or one, as slices or whole."""
 
 from __future__ import annotations
 
@@ -23,12 +18,22 @@ from unfog.files.slices import to_slices
 
 
 class Volumes(ArrayDataset):
-    """Slices (1, rows, columns) along ``axis`` (0 sagittal, 1 coronal, 2 axial), or with ``dims=3``
-    volumes (1, X, Y, Z), in [0, 1].
+    """Slices (1, rows, columns) of volumes, or whole volumes (1, X, Y, Z), in [0, 1].
 
-    ``size``, one number or one an axis of space, crops or pads with 0 about the centre; without it
-    all must be of one shape. Slices are left out where less than the share ``least`` of the pixels
-    is above a tenth of the range.
+    Each volume is turned to the nearest RAS+ axes and scaled by itself (``scaled``).
+
+    Args:
+        name: The data set's name.
+        volumes: The volumes, of three dimensions.
+        dims: 2 for slices, 3 for volumes.
+        axis: The axis across the slices: 0 sagittal, 1 coronal, 2 axial.
+        size: The sides to which samples are cropped or padded with 0 about their centre, one number
+            or one an axis of space; without it all must be of one shape.
+        least: The least share of a slice's pixels above a tenth of the range; slices with less are
+            left out.
+
+    Raises:
+        InputError: A volume is not of three dimensions, shapes differ, or no slice is left.
     """
 
     def __init__(
@@ -70,7 +75,21 @@ def nifti(
     size: int | list[int] | None = None,
     least: float = 0.05,
 ) -> Volumes:
-    """The NIfTI volumes below a folder, or one, as ``Volumes``."""
+    """The NIfTI volumes (.nii, .nii.gz) below a folder, or one, as ``Volumes``.
+
+    Args:
+        path: The folder or the file.
+        dims: 2 for slices, 3 for volumes.
+        axis: The axis across the slices: 0 sagittal, 1 coronal, 2 axial.
+        size: The sides to which samples are cropped or padded.
+        least: The least share of a slice's pixels above a tenth of the range.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: There is no such file.
+    """
     folder = Path(path)
     files = (
         [folder]
@@ -92,7 +111,18 @@ def dicom(
     size: int | list[int] | None = None,
     least: float = 0.05,
 ) -> Volumes:
-    """Every DICOM series below a folder, as ``Volumes``."""
+    """Every DICOM series below a folder, as ``Volumes``.
+
+    Args:
+        path: The folder.
+        dims: 2 for slices, 3 for volumes.
+        axis: The axis across the slices: 0 sagittal, 1 coronal, 2 axial.
+        size: The sides to which samples are cropped or padded.
+        least: The least share of a slice's pixels above a tenth of the range.
+
+    Returns:
+        The data set.
+    """
     return Volumes("dicom", read_every_series(path), dims, axis, size, least)
 
 
@@ -107,12 +137,17 @@ def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.f
     data = scaled(upright(volume))
     if dims == 3:
         return data[None, None]
+    # Slices with a share ``least`` of their pixels above a tenth of the range.
     slices: NDArray[np.float32] = to_slices(data, axis)
     return np.asarray(slices[(slices > 0.1).mean((1, 2, 3)) >= least])
 
 
 def scaled(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[smallest value, 99.5th percentile] to [0, 1], cut above."""
+    """A volume scaled by itself to [0, 1]: its smallest value to 0, its 99.5th percentile to 1.
+
+    What lies above is cut, so that one bright vessel does not darken a head. A constant volume is
+    0.
+    """
     low, high = float(data.min()), float(np.percentile(data, PERCENTILE))
     if not high > low:
         high = float(data.max())
@@ -127,10 +162,11 @@ def _fitted(x: NDArray[np.float32], size: int | list[int] | None) -> NDArray[np.
     sizes = [size] * (x.ndim - 2) if isinstance(size, int) else list(size)
     if len(sizes) != x.ndim - 2 or min(sizes) < 1:
         raise InputError(f"size must be one positive number, or {x.ndim - 2} of them, not {size}.")
-    for axis, wanted in enumerate(sizes, 2):
-        spare = x.shape[axis] - wanted
+    for axis, side in enumerate(sizes, 2):
+        # Crop about the centre, or pad with 0 about it.
+        spare = x.shape[axis] - side
         if spare > 0:
-            x = np.take(x, range(spare // 2, spare // 2 + wanted), axis)
+            x = np.take(x, range(spare // 2, spare // 2 + side), axis)
         else:
             widths: Any = [(0, 0)] * x.ndim
             widths[axis] = (-spare // 2, -spare - -spare // 2)

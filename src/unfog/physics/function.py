@@ -85,7 +85,8 @@ def require_takes(function: Function, shape: Sequence[int]) -> None:
         y = function(torch.zeros(2, *shape).requires_grad_())
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
         raise InputError(
-            f"A fails on x of shape (images, {', '.join(map(str, shape))}): {str(error).rstrip('.')}."
+            f"A fails on x of shape (images, {', '.join(map(str, shape))}): "
+            f"{str(error).rstrip('.')}."
         ) from error
     if not isinstance(y, Tensor) or y.ndim < 2 or len(y) != 2:
         raise InputError(

@@ -1,5 +1,5 @@
-"""Named systems: recipes over the parts below. Importing this package registers those of images;
-``unfog.builtin`` registers all.
+"""Named systems: recipes that put a process, a network, an objective and a sampler together as a
+paper does. Importing this package registers those of images; ``unfog.builtin`` registers all.
 """
 
 from unfog.systems import (

@@ -1,4 +1,6 @@
-"""What recipes share: sensible networks for a shape, and the training section with its defaults."""
+"""What the recipes share: the U-Net for a data set's shape, its conditions, and the defaults of
+training.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,23 @@ TRAINING: Config = {
 
 
 def training(**changes: Any) -> Config:
-    """The training section with ``changes``."""
+    """The training section of a config: ``TRAINING`` with ``changes``."""
     return {**TRAINING, **changes}
 
 
 def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
-    """A U-Net for the data's dimension, with as many levels as its smallest side bears and
-    attention at the lowest.
+    """The network section of a config: a U-Net of the data's dimension.
+
+    It has up to 4 levels, as many as keep the smallest side at 4 or more, with the channels times
+    1, 2, 2, 2, and attention at the lowest level.
+
+    Args:
+        dataset: The data set, for the shape (channels, *space) of its samples.
+        channels: The channels of the first level.
+        changes: Other options of the U-Net, which replace these.
+
+    Returns:
+        The registry config of the network.
     """
     levels = max(1, min(4, min(dataset.shape[1:]).bit_length() - 2))
     multipliers = [1, 2, 2, 2][:levels]
@@ -45,7 +57,7 @@ def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
 
 
 def conditions(dataset: Dataset, drop: float = 0.1) -> Config:
-    """The data's own conditions, each dropped in training with probability ``drop``, so that
-    guidance has its null.
+    """The conditions section of a config: the data set's own, each dropped in training with
+    probability ``drop``, for classifier-free guidance (Ho & Salimans 2022).
     """
     return {name: {**part, "drop": drop} for name, part in dataset.conditions.items()}

@@ -1,6 +1,4 @@
-"""Improved DDPM (Nichol & Dhariwal 2021): a cosine table, a learned variance and the hybrid loss
-that learns it.
-"""
+"""Improved DDPM (Nichol & Dhariwal 2021)."""
 
 from __future__ import annotations
 
@@ -17,7 +15,13 @@ STEPS = 1000
     "Nichol & Dhariwal 2021, arXiv:2102.09672",
 )
 def improved_ddpm(dataset: Dataset) -> Config:
-    """100 ancestral steps on a table of 1000, with the variance that was learned."""
+    """Improved DDPM: the cosine table, a learned variance, the hybrid loss L_simple + 0.001 L_vlb,
+    learning rate 1e-4, EMA 0.9999, and 100 ancestral steps with the learned variance.
+
+    Departures: the table has 1000 steps and not the paper's 4000; times are drawn uniformly (the
+    paper's importance sampling is for L_vlb alone); the U-Net is smaller (64 channels, sized to the
+    data); 20 000 training steps of 64 with a cosine decay, no dropout.
+    """
     return {
         "process": {"name": "ddpm-cosine", "steps": STEPS},
         "prediction": {"name": "noise"},

@@ -1,4 +1,4 @@
-"""Systems by name: a recipe is a function from a data set to a config, over the parts below."""
+"""The registry of systems: a recipe is a function from a data set to the config of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Recipe = Callable[[Dataset], Config]
 
 @dataclass(frozen=True)
 class System:
-    """A named system: what it is, where it comes from, its recipe."""
+    """A named system: a one-line summary of what it is, its paper and its recipe."""
 
     name: str
     summary: str
@@ -23,7 +23,7 @@ class System:
     recipe: Recipe
 
     def config(self, dataset: Dataset) -> Config:
-        """The full config for a data set: what every system shares, then the recipe's own."""
+        """The full config for a data set: what the data say, then the recipe's sections."""
         shared = {
             "system": self.name,
             "shape": list(dataset.shape),
@@ -40,7 +40,16 @@ _systems: dict[str, System] = {}
 
 
 def system(name: str, summary: str, paper: str) -> Callable[[Recipe], Recipe]:
-    """Decorator: make a recipe a system."""
+    """Decorator that registers a recipe as a system.
+
+    Args:
+        name: The name it is trained by.
+        summary: What it is, in one line.
+        paper: Authors, year and arXiv number.
+
+    Returns:
+        The decorator, which returns the recipe unchanged.
+    """
 
     def add(recipe: Recipe) -> Recipe:
         _systems[name] = System(name, summary, paper, recipe)
@@ -50,12 +59,12 @@ def system(name: str, summary: str, paper: str) -> Callable[[Recipe], Recipe]:
 
 
 def names() -> list[str]:
-    """All systems."""
+    """The names of all registered systems, sorted."""
     return sorted(_systems)
 
 
 def get(name: str) -> System:
-    """The system called ``name``."""
+    """The system of this name; ``InputError`` where there is none."""
     if name not in _systems:
         raise unknown("system", name, _systems)
     return _systems[name]

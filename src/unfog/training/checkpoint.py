@@ -1,5 +1,5 @@
-"""Checkpoints that survive: at every instant the run folder holds one that verifies (once one was
-saved).
+"""Crash-safe checkpoints: once one was saved, the run folder holds one that verifies at every
+instant.
 
 A save is: temporary directory, each file fsynced, a manifest with the SHA-256 of each, fsync of the
 directory, rename, fsync of the parent; then all but the two newest that verify are removed. The
@@ -35,7 +35,11 @@ KEEP = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that training needs to go on; ``state`` is JSON and holds at least ``step``."""
+    """The state of training after a step, from which it continues bit for bit.
+
+    ``weights`` and ``ema`` (the average) are the network's, by parameter name; ``optimizer`` is
+    ``Learner.training_state``; ``state`` is JSON and holds at least ``step``.
+    """
 
     weights: dict[str, Tensor]
     ema: dict[str, Tensor]
@@ -119,10 +123,11 @@ def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def fault(folder: Path, names: Sequence[str] = FILES) -> str | None:
-    """What is wrong with a checkpoint, or another folder of files ``names``; None if every byte is
-    as it was written.
+    """The first thing wrong with a checkpoint, or with another folder of the files ``names``, in
+    words for a message; None if every byte is as it was written.
     """
     try:
+        # The manifest lists exactly these files, and each has the SHA-256 that it lists.
         manifest = json.loads((folder / "manifest.json").read_bytes())
         if not isinstance(manifest, dict) or manifest.keys() != set(names):
             return "manifest.json does not list the files that belong here"
@@ -143,10 +148,17 @@ def _steps(run: Path) -> list[Path]:
 
 
 def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
-    """The newest checkpoint that verifies, and one sentence for each newer one that does not; None
-    if the run has none at all.
+    """The newest checkpoint of a run that verifies.
 
-    Raises ``InputError`` when there are checkpoints and none verifies.
+    Args:
+        run: The run folder.
+
+    Returns:
+        Its folder, None if the run has no checkpoint at all; and one sentence for each newer one
+        that does not verify.
+
+    Raises:
+        InputError: There are checkpoints and none verifies.
     """
     skipped: list[str] = []
     for folder in _steps(run):
@@ -163,7 +175,7 @@ def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
 
 
 def load(folder: Path) -> Checkpoint:
-    """Read a checkpoint that was verified."""
+    """Read the checkpoint in a folder that ``fault`` found whole."""
     tensors = {
         name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS
     }
@@ -171,7 +183,9 @@ def load(folder: Path) -> Checkpoint:
 
 
 def load_newest(run: Path) -> Checkpoint | None:
-    """The newest checkpoint that verifies; those passed over are logged as warnings."""
+    """Read the newest checkpoint that verifies, None if there is none; those passed over are logged
+    as warnings.
+    """
     folder, skipped = newest_verified(run)
     for sentence in skipped:
         log.warning("%s", sentence)
@@ -179,7 +193,7 @@ def load_newest(run: Path) -> Checkpoint | None:
 
 
 def load_ema(run: Path) -> dict[str, Tensor]:
-    """The averaged weights of a run, from its newest checkpoint that verifies."""
+    """The averaged weights of a run by name, from its newest checkpoint that verifies."""
     checkpoint = load_newest(run)
     if checkpoint is None:
         raise InputError(

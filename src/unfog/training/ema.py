@@ -1,16 +1,4 @@
-r"""Exponential moving average of the weights.
-
-    shadow <- d_t shadow + (1 - d_t) weights,     d_t = min(decay, ramp(t)),
-    t = 1, 2, ... updates.
-
-Polyak & Juditsky 1992; the power ramp (1 - 1/t)^power follows Karras et al. 2024, the warm-up (1 +
-t)/(10 + t) is TensorFlow's. With d_t = (1 - 1/t)^(gamma + 1) the average is the paper's power
-function: the weights of update k count k^(gamma+1) - (k-1)^(gamma+1), the integral of tau^gamma
-over the k-th of t steps, and its ``length`` (their sigma_rel) is the profile's standard deviation
-as a share of t,
-
-    length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)).
-"""
+"""Exponential moving averages (EMA) of the weights, and their decays."""
 
 from __future__ import annotations
 
@@ -28,24 +16,36 @@ LONGEST = math.sqrt(1 / 12)  # of the power functions with gamma >= 0
 
 
 def warm_up(decay: float) -> Decay:
-    """min(decay, (1 + t) / (10 + t))."""
+    """TensorFlow's warm-up of an EMA's decay: d_t = min(decay, (1 + t) / (10 + t))."""
     return lambda t: min(decay, (1 + t) / (10 + t))
 
 
 def power_ramp(decay: float, power: float) -> Decay:
-    """min(decay, (1 - 1/t)^power): the average spans about the last t / (power + 1) updates until
-    the decay is reached.
+    """A power ramp (Karras et al. 2024): d_t = min(decay, (1 - 1/t)^power).
+
+    The average spans about the last t / (power + 1) updates until ``decay`` is reached.
     """
     return lambda t: min(decay, (1 - 1 / t) ** power)
 
 
 def power_function(length: float) -> Decay:
-    """The power function of this length."""
+    """The decay of EDM2's power-function EMA of this length (Karras et al. 2024, section 3.1).
+
+        d_t = (1 - 1/t)^(gamma + 1)
+
+    The weights of update k then count k^(gamma+1) - (k-1)^(gamma+1), the integral of tau^gamma over
+    the k-th of t steps. ``length`` (the paper's sigma_rel) is the standard deviation of this
+    profile as a share of t; ``exponent`` turns it into gamma.
+    """
     return power_ramp(1.0, exponent(length) + 1)
 
 
 def exponent(length: float) -> float:
-    """gamma >= 0 of a length.
+    """The exponent gamma >= 0 of the power function of a length (Karras et al. 2024):
+
+        length^2 = (gamma + 1) / ((gamma + 2)^2 (gamma + 3)).
+
+    ``InputError`` for a length that no gamma >= 0 has.
 
     >>> round(exponent(0.05), 2), round(exponent(0.10), 2)
     (16.97, 6.94)
@@ -55,13 +55,19 @@ def exponent(length: float) -> float:
             f"The length of an average is a number above 0 and below {LONGEST:.4f} (a flat "
             f"profile is that long), got {length!r}."
         )
+    # (gamma + 2)^2 (gamma + 3) = (gamma + 1) / length^2, as a cubic in gamma.
     inverse = length**-2
     roots: list[complex] = np.roots([1, 7, 16 - inverse, 12 - inverse]).tolist()
     return max(root.real for root in roots)
 
 
 class EMA:
-    """The average of a module's parameters and buffers; integers are copied."""
+    """The exponential moving average of a module's weights (Polyak & Juditsky 1992).
+
+        shadow <- d_t shadow + (1 - d_t) weights,     t = 1, 2, ... updates,
+
+    over parameters and buffers; integers are copied. ``decay`` maps t to d_t.
+    """
 
     def __init__(self, module: nn.Module, decay: Decay) -> None:
         self.decay, self.updates = decay, 0
@@ -71,7 +77,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take in the module's weights as they are now."""
+        """Average in the module's present weights."""
         self.updates += 1
         shadow, source = (
             [d[name] for name in self._averaged] for d in (self._shadow, self._source)
@@ -86,7 +92,7 @@ class EMA:
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor], updates: int) -> None:
-        """Go on from saved averages."""
+        """Restore saved averages, by name, after so many updates."""
         if state.keys() != self._shadow.keys():
             raise InputError(
                 "The saved average belongs to another network; resume with the network it was "

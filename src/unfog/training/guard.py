@@ -1,4 +1,4 @@
-"""What stands around a run: one process per folder, and signals that end it in good order."""
+"""Guards of a training run: a lock on its folder, and signals that end it after a save."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Interrupted(Exception):
 
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
-    """Make and hold the run folder; the system lets go of the lock whatever becomes of the
-    process.
+    """Make the run folder and lock it against other processes; the operating system releases the
+    lock however the process ends.
     """
     import fcntl  # not on every system, so only where training starts
 
@@ -46,16 +46,17 @@ def locked(run: Path) -> Iterator[None]:
 
 
 class Signals:
-    """Notes SIGTERM and SIGINT instead of dying of them; a second one acts as it always did."""
+    """Records SIGTERM and SIGINT in ``code`` (128 + the signal's number) instead of ending the
+    process, so that the loop can save first; a second signal acts as it did before.
+    """
 
     def __init__(self) -> None:
         self.code: int | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Signals:
-        if (
-            threading.current_thread() is threading.main_thread()
-        ):  # elsewhere signals cannot be caught
+        # Python delivers signals to the main thread only.
+        if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._note)
         return self

@@ -1,8 +1,4 @@
-"""The network while it learns: its weights, their average and the optimiser, and how a step changes
-them.
-
-AdamW: Loshchilov & Hutter 2019. Weights stay in float32; ``bf16`` runs the network under autocast.
-"""
+"""The network in training: its weights, their averages and the optimiser, and the update step."""
 
 from __future__ import annotations
 
@@ -26,7 +22,9 @@ HEAD = "objective."  # before the names of what the objective itself learns
 
 @dataclass(frozen=True)
 class Step:
-    """What an update came to, by its last loss; ``losses`` (batch,) are the samples' own."""
+    """The figures of one update, by its last loss: the mean loss, the norm of the gradient before
+    clipping, and the loss of each sample (batch,).
+    """
 
     loss: float
     grad_norm: float
@@ -34,12 +32,20 @@ class Step:
 
     @property
     def finite(self) -> bool:
+        """Whether loss and gradient are finite; otherwise the optimiser made no step."""
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
 class Learner:
-    """Moves ``denoiser`` to ``device`` and trains it there, with the ``head`` that its objective
-    may have.
+    """Trains a denoiser by AdamW (Loshchilov & Hutter 2019), with the averages of its weights.
+
+    Weights stay in float32; with the precision ``bf16`` the network runs under autocast.
+
+    Args:
+        denoiser: The network, moved to ``device`` and trained there in place.
+        settings: Learning rate, decays, clipping and averages.
+        device: Where it is trained.
+        head: A module of the objective that learns as well, without weight decay.
     """
 
     def __init__(
@@ -52,10 +58,11 @@ class Learner:
         self.denoiser = denoiser.to(device).train()
         self.head = (nn.Module() if head is None else head).to(device).train()
         self.settings, self.device = settings, device
-        own = {name: p for name, p in denoiser.named_parameters() if p.requires_grad}
+        weights = {name: p for name, p in denoiser.named_parameters() if p.requires_grad}
         heads = {HEAD + name: p for name, p in self.head.named_parameters()}
-        self.named = {**own, **heads}
-        groups: list[dict[str, Any]] = [{"params": list(own.values())}]
+        self.named = {**weights, **heads}
+        # The head has a learning rate of its own, and no weight decay.
+        groups: list[dict[str, Any]] = [{"params": list(weights.values())}]
         if heads:
             groups.append(
                 {"params": list(heads.values()), "weight_decay": 0.0, "rate": settings.head_rate}
@@ -64,6 +71,7 @@ class Learner:
         self.optimizer = torch.optim.AdamW(
             groups, lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, fused=True
         )
+        # The average of the weights, and those of the post-hoc snapshots.
         self.ema = EMA(
             denoiser,
             warm_up(settings.ema)
@@ -74,9 +82,20 @@ class Learner:
         self.profiles = {length: EMA(denoiser, power_function(length)) for length in lengths}
 
     def update(self, objective: Callable[[], Losses], lr: float) -> Step:
-        """A step of AdamW on the mean of each of the ``objective``'s losses (batch,); the first
-        that is not finite ends them.
+        """One update: a step of AdamW on the mean of each of the objective's losses, then the
+        averages.
+
+        A loss or gradient that is not finite ends the update: no further loss is worked out, the
+        averages stay, and the buffers are put back.
+
+        Args:
+            objective: Gives the losses (batch,), or an iterator of one such tensor a turn.
+            lr: The learning rate of this update.
+
+        Returns:
+            The figures of the last loss.
         """
+        # A forward pass may change buffers: these are put back if the update is given up.
         buffers = [buffer.clone() for buffer in self.denoiser.buffers()]
         for losses in self._turns(objective):
             step = self._descend(losses, lr)
@@ -89,35 +108,38 @@ class Learner:
         return step
 
     def _turns(self, objective: Callable[[], Losses]) -> Iterator[Tensor]:
-        """The losses one after the other, each worked out once the step on the one before has been
-        taken.
+        """The objective's losses one after the other, each computed only after the optimiser's step
+        on the one before.
         """
         with self._precision():
-            given = objective()
-        if isinstance(given, Tensor):
-            yield given
+            turns = objective()
+        if isinstance(turns, Tensor):
+            yield turns
             return
         while True:
             with self._precision():
-                losses = next(given, None)
+                losses = next(turns, None)
             if losses is None:
                 return
             yield losses
 
     def _precision(self) -> torch.autocast:
+        """Autocast to bfloat16 where the settings say so."""
         return torch.autocast(
             self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"
         )
 
     def _descend(self, losses: Tensor, lr: float) -> Step:
+        """One step of AdamW on the mean of ``losses``, the gradient's global norm clipped; none
+        where loss or gradient is not finite.
+        """
         loss = losses.mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         clip = math.inf if self.settings.clip is None else self.settings.clip
         norm = torch.nn.utils.clip_grad_norm_(self.named.values(), clip)
-        value, size = torch.stack(
-            [loss.detach().double(), norm.double()]
-        ).tolist()  # one wait for the device
+        # Both figures in one transfer, so that the device is waited for once.
+        value, size = torch.stack([loss.detach().double(), norm.double()]).tolist()
         step = Step(value, size, losses.detach())
         if step.finite:
             for group in self.optimizer.param_groups:
@@ -126,8 +148,8 @@ class Learner:
         return step
 
     def training_state(self) -> dict[str, Tensor]:
-        """What only training needs: ``<parameter>.exp_avg`` and so on of the optimiser, the head's
-        weights, and the power averages.
+        """The tensors that only training needs, by name: the optimiser's moments
+        (``<parameter>.exp_avg`` and so on), the head's weights, and the power-function averages.
         """
         state = self.optimizer.state
         moments = {
@@ -151,7 +173,17 @@ class Learner:
         state: Mapping[str, Tensor],
         updates: int,
     ) -> None:
-        """Go on from a checkpoint."""
+        """Restore a checkpoint.
+
+        Args:
+            weights: The network's weights by name.
+            ema: Their average by name.
+            state: What ``training_state`` gave.
+            updates: The number of updates made.
+
+        Raises:
+            InputError: The checkpoint belongs to another network.
+        """
         try:
             self.denoiser.load_state_dict(weights)
             self.head.load_state_dict(
@@ -166,6 +198,7 @@ class Learner:
                 "The checkpoint belongs to another network; resume with the network it was "
                 "trained with."
             ) from error
+        # The averages.
         self.ema.load(ema, updates)
         for length, average in self.profiles.items():
             start = _profile(length)
@@ -177,6 +210,7 @@ class Learner:
                 },
                 updates,
             )
+        # The optimiser's moments; a parameter that has had no gradient yet has none.
         for name, p in self.named.items():
             if f"{name}.step" in state:
                 self.optimizer.state[p] = {
@@ -185,4 +219,5 @@ class Learner:
 
 
 def _profile(length: float) -> str:
+    """The prefix of a power-function average's names in a checkpoint."""
     return f"average-{length:g}."

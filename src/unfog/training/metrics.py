@@ -21,8 +21,13 @@ FILES = ("metrics.jsonl", "metrics.csv")
 
 
 class Metrics:
-    """Writes the mean of every ``every`` steps; steps that were skipped are told in the JSON lines,
-    with their samples.
+    """Writes the training log of a run: a row for every ``every`` steps, with the mean of their
+    loss and gradient norm. Skipped steps stand in the JSON lines, with their samples.
+
+    Args:
+        run: The run folder.
+        every: The steps of a row.
+        state: What ``state()`` gave at the checkpoint that a resumed run continues from.
     """
 
     def __init__(self, run: Path, every: int, state: dict[str, Any] | None = None) -> None:
@@ -37,6 +42,7 @@ class Metrics:
                 self._cut(lengths)
 
     def _cut(self, lengths: dict[str, int]) -> None:
+        """Truncate the files to what they were at the checkpoint."""
         for name, file in zip(FILES, self.files, strict=True):
             if file.seek(0, os.SEEK_END) < lengths[name]:
                 raise InputError(
@@ -47,16 +53,30 @@ class Metrics:
             file.seek(0, os.SEEK_END)
 
     def add(self, step: int, loss: float, lr: float, grad_norm: float) -> None:
-        """Take in a step's figures."""
+        """Record an update.
+
+        Args:
+            step: Its number, from 1.
+            loss: The mean loss of its batch.
+            lr: Its learning rate.
+            grad_norm: The gradient's norm before clipping.
+        """
         self.window.append([loss, grad_norm])
         self._close(step, lr)
 
     def skip(self, step: int, lr: float, samples: list[int]) -> None:
-        """Take in a step without an update."""
+        """Record a step without an update.
+
+        Args:
+            step: Its number, from 1.
+            lr: Its learning rate.
+            samples: The samples whose loss was not finite.
+        """
         self._write({"step": step, "skipped": samples})
         self._close(step, lr)
 
     def _close(self, step: int, lr: float) -> None:
+        """Write the row that ends with this step, if one does."""
         if step % self.every or not self.window:
             return
         loss, norm = (sum(column) / len(self.window) for column in zip(*self.window, strict=True))
@@ -73,7 +93,9 @@ class Metrics:
                 file.flush()  # so that a run can be watched; fsync waits for the checkpoint
 
     def state(self) -> dict[str, Any]:
-        """Make the files durable, and say what a resumed run needs."""
+        """Flush the files to disk; returns what a checkpoint stores of them: their lengths in
+        bytes, and the steps of the row that is not complete yet.
+        """
         with writing("The metrics"):
             for file in self.files:
                 file.flush()

@@ -1,9 +1,5 @@
-"""What is drawn when: a pure function of (seed, step, sample), so that a resumed run draws what the
-unbroken one would have.
-
-Samples come by epochs: the stream of training is the permutations of epoch 0, 1, 2, ... end to end,
-and step s (from 1) takes the s-th batch of it. No sample is left out and a batch may span two
-epochs.
+"""The order of samples and the random streams of training, as pure functions of (seed, step,
+sample): a resumed run draws what the unbroken one would have.
 """
 
 from __future__ import annotations
@@ -18,15 +14,30 @@ from unfog.core.random import generator
 from unfog.errors import InputError
 
 
-@lru_cache(
-    maxsize=2
-)  # the function is pure; a batch spans two epochs at most, unless it is larger than the data
+# A batch spans two epochs at most, unless it is larger than the data.
+@lru_cache(maxsize=2)
 def _permutation(seed: int, epoch: int, n: int) -> Tensor:
+    """The order of the ``n`` samples in an epoch."""
     return torch.randperm(n, generator=generator(seed, "order", epoch))
 
 
 def ids(seed: int, step: int, batch: int, n: int) -> list[int]:
-    """The samples, out of ``n``, of training step ``step`` (from 1).
+    """The numbers of the samples in one training step.
+
+    The stream of training is the permutations of epoch 0, 1, 2, ... end to end, and step s takes
+    the s-th batch of it. No sample is left out, and a batch may span two epochs.
+
+    Args:
+        seed: The seed of the run.
+        step: The step, from 1.
+        batch: The samples of a step.
+        n: The samples of the data set.
+
+    Returns:
+        ``batch`` numbers from 0 to n - 1.
+
+    Raises:
+        InputError: The data set is empty.
 
     >>> sorted(ids(0, 1, 2, 4) + ids(0, 2, 2, 4))
     [0, 1, 2, 3]
@@ -38,10 +49,19 @@ def ids(seed: int, step: int, batch: int, n: int) -> list[int]:
 
 
 def streams(purpose: str, seed: int, step: int, samples: Sequence[int]) -> list[torch.Generator]:
-    """One generator per sample, seeded by (seed, step, sample).
+    """One random generator per sample, seeded by (seed, purpose, step, sample).
 
-    A sample that comes twice in a batch gets the same generator object, and so draws on instead of
-    repeating itself.
+    A sample that is twice in a batch gets the same generator object twice, so that its second draw
+    differs from the first.
+
+    Args:
+        purpose: What is drawn, such as "noise": streams of other purposes are independent.
+        seed: The seed of the run.
+        step: The training step, from 1.
+        samples: The numbers of the batch's samples.
+
+    Returns:
+        A CPU generator for each of ``samples``.
     """
-    own = {sample: generator(seed, purpose, step, sample) for sample in samples}
-    return [own[sample] for sample in samples]
+    by_sample = {sample: generator(seed, purpose, step, sample) for sample in samples}
+    return [by_sample[sample] for sample in samples]

@@ -1,14 +1,8 @@
-r"""Averages made after training (Karras et al. 2024, "EDM2", section 3 and appendix C).
+"""Post-hoc EMA: averages of the weights made after training, of any length (Karras et al. 2024,
+"EDM2", section 3 and appendix C).
 
-A power function of exponent gamma that ended at t has the profile p(tau) = (gamma + 1) tau^gamma /
-t^(gamma + 1) on [0, t], and two have
-
-    <p_a, p_b> = (gamma_a + 1) (gamma_b + 1) min(t)^e / ((gamma_a + gamma_b + 1) max(t)^(e + 1)),
-    e = gamma of the one that ended later.
-
-The wanted profile is approached by stored ones p_i with factors x that minimise |sum x_i p_i -
-p|^2, and the weights with the same factors. Unlike the paper we keep sum x_i = 1, so that a weight
-that never moved comes out as it is.
+The profile of the average is approximated by a linear combination of the profiles of stored ones,
+and its weights are the same combination of theirs.
 """
 
 from __future__ import annotations
@@ -31,14 +25,25 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Profile:
-    """A power function of this length (sigma_rel) that ended after so many updates."""
+    """The profile of a power-function EMA: how much the weights of each update count in it.
+
+        p(tau) = (gamma + 1) tau^gamma / t^(gamma + 1)    on [0, t],
+
+    gamma the exponent of ``length`` (the paper's sigma_rel; ``training.ema.exponent``) and t the
+    ``updates`` after which it ended.
+    """
 
     length: float
     updates: int
 
 
 def inner_products(a: Sequence[Profile], b: Sequence[Profile]) -> Array:
-    """<p_a, p_b> for every pair, (len(a), len(b))."""
+    """The inner products of two lists of profiles, (len(a), len(b)).
+
+        <p_a, p_b> = (gamma_a + 1) (gamma_b + 1) min(t)^e / ((gamma_a + gamma_b + 1) max(t)^(e + 1))
+
+    with e the gamma of the profile that ended later.
+    """
     (gamma_a, t_a), (gamma_b, t_b) = _columns(a), _columns(b)
     gamma_a, t_a = gamma_a[:, None], t_a[:, None]
     later = np.where(t_a < t_b, gamma_b, gamma_a)
@@ -50,19 +55,31 @@ def inner_products(a: Sequence[Profile], b: Sequence[Profile]) -> Array:
 
 
 def _columns(profiles: Sequence[Profile]) -> tuple[Array, Array]:
+    """The exponents gamma and the ends t of profiles, as arrays."""
     return np.array([exponent(p.length) for p in profiles]), np.array(
         [p.updates for p in profiles], dtype=np.float64
     )
 
 
 def factors(stored: Sequence[Profile], wanted: Profile) -> tuple[Array, float]:
-    """x (len(stored),), and |sum x_i p_i - p| / |p|, which is 0 where the wanted profile can be
-    made exactly.
+    """The factors x of the stored profiles p_i that approximate a profile p best.
+
+        min_x |sum x_i p_i - p|^2    subject to    sum x_i = 1.
+
+    The constraint is not in the paper: with it a weight that never moved comes out as it is.
+
+    Args:
+        stored: The profiles p_i.
+        wanted: The profile p.
+
+    Returns:
+        x (len(stored),), and the error |sum x_i p_i - p| / |p|, which is 0 where p can be made
+        exactly.
     """
     gram, onto = inner_products(stored, stored), inner_products(stored, [wanted])[:, 0]
-    size = np.sqrt(
-        gram.diagonal()
-    )  # scaled to unit length, so that the digits go where they matter
+    # The normal equations in profiles of unit norm, for their conditioning, bordered by the
+    # Lagrange multiplier of the constraint, whose row and column are scaled to begin with 1.
+    size = np.sqrt(gram.diagonal())
     n = len(stored)
     bordered, right = np.zeros((n + 1, n + 1)), np.zeros(n + 1)
     bordered[:n, :n], right[:n] = gram / np.outer(size, size), onto / size
@@ -71,30 +88,42 @@ def factors(stored: Sequence[Profile], wanted: Profile) -> tuple[Array, float]:
     bordered[:, n] /= bordered[0, n]
     right[n] = size[0]
     solution = np.linalg.lstsq(bordered, right, rcond=None)[0][:n] / size
-    own = float(inner_products([wanted], [wanted])[0, 0])
-    miss = own - 2 * float(solution @ onto) + float(solution @ gram @ solution)
-    return solution, float(np.sqrt(max(miss, 0.0) / own))
+    # |sum x_i p_i - p|^2 by the inner products.
+    norm = float(inner_products([wanted], [wanted])[0, 0])
+    miss = norm - 2 * float(solution @ onto) + float(solution @ gram @ solution)
+    return solution, float(np.sqrt(max(miss, 0.0) / norm))
 
 
 def reconstruct(
     stored: Sequence[Stored], length: float, updates: int | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The weights by name of the average of ``length`` that ended after ``updates``, by default the
-    last; and facts about it.
+    """The power-function EMA of any length, from the stored ones.
 
-    Integers are those of the newest average. ``InputError`` for a length that no power function
-    has, or a time before the first snapshot.
+    Args:
+        stored: The averages on disk.
+        length: The length (sigma_rel) of the new average.
+        updates: The updates after which it ended; by default the last of the stored ones.
+
+    Returns:
+        Its weights by name, integers being those of the newest average used; and facts about it:
+        ``length``, ``updates``, ``averages used``, ``profile error``.
+
+    Raises:
+        InputError: No power function has this length, or the time is before the first snapshot or
+            after the last.
     """
     last = max(one.updates for one in stored)
-    wanted = Profile(length, last if updates is None else updates)
+    target = Profile(length, last if updates is None else updates)
     exponent(length)
-    if not min(one.updates for one in stored) <= wanted.updates <= last:
+    if not min(one.updates for one in stored) <= target.updates <= last:
         raise InputError(
             f"The snapshots end at {last} updates of the weights, so no average can end at "
-            f"{wanted.updates}."
+            f"{target.updates}."
         )
-    used = [one for one in stored if one.updates <= wanted.updates]
-    x, miss = factors([Profile(one.length, one.updates) for one in used], wanted)
+    # Weights of updates after the target's end must not count in it.
+    used = [one for one in stored if one.updates <= target.updates]
+    x, miss = factors([Profile(one.length, one.updates) for one in used], target)
+    # sum x_i weights_i, in float64 and one file at a time.
     sums: dict[str, Tensor] = {}
     kinds: dict[str, torch.dtype] = {}
     for factor, one in zip(x.tolist(), used, strict=True):
@@ -106,10 +135,11 @@ def reconstruct(
                 )
             else:
                 sums[name] = value
+    # In the types they were stored in.
     weights = {name: value.to(kinds[name]) for name, value in sums.items()}
     return weights, {
         "length": length,
-        "updates": wanted.updates,
+        "updates": target.updates,
         "averages used": len(used),
         "profile error": miss,
     }

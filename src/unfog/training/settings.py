@@ -1,10 +1,4 @@
-r"""How to train: the settings, and the learning rate they give.
-
-    lr(step) = lr * min(1, step / warmup) * decay(progress),
-    progress from 0 after the warm-up to 1 at the end.
-
-Warm-up: Goyal et al. 2017. Cosine decay: Loshchilov & Hutter 2017.
-"""
+"""The settings of training, and the schedules of the learning rate."""
 
 from __future__ import annotations
 
@@ -24,14 +18,33 @@ schedules: Registry[Schedule] = Registry("learning-rate decay")
 
 @schedules.register("constant")
 def constant() -> Schedule:
-    """The learning rate stays."""
+    """A constant learning rate: decay(progress) = 1."""
     return lambda progress: 1.0
 
 
 @schedules.register("cosine")
 def cosine() -> Schedule:
-    """Half a cosine from 1 to 0."""
+    """Cosine decay (Loshchilov & Hutter 2017): decay(progress) = (1 + cos(pi progress)) / 2."""
     return lambda progress: 0.5 * (1 + math.cos(math.pi * progress))
+
+
+# The least value of each whole-number setting, and the range of each real one.
+_LEAST = {
+    "steps": 1,
+    "batch": 1,
+    "warmup": 0,
+    "checkpoint_every": 1,
+    "log_every": 1,
+    "seed": None,
+}
+_RANGES = {
+    "lr": (0, 1e3),
+    "weight_decay": (0, 1e3),
+    "ema": (0, 1),
+    "head_rate": (0, 1e3),
+    "clip": (0, 1e9),
+    "ema_power": (0, 1e9),
+}
 
 
 def _is_number(value: object) -> bool:
@@ -40,27 +53,27 @@ def _is_number(value: object) -> bool:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """The ``training`` part of a config; AdamW with the global gradient norm clipped at
-    ``clip``.
+    """The ``training`` section of a config: AdamW, its learning rate, the averages of the weights
+    and how often what is written.
     """
 
     steps: int
-    batch: int
-    lr: float
-    warmup: int = 0
-    decay: str = "constant"
+    batch: int  # samples a step
+    lr: float  # the peak of the learning rate
+    warmup: int = 0  # steps of its linear rise
+    decay: str = "constant"  # its schedule after that, by name
     weight_decay: float = 0.0
-    betas: Sequence[float] = (0.9, 0.999)
-    clip: float | None = 1.0
-    ema: float = 0.9999
-    ema_power: float | None = None
+    betas: Sequence[float] = (0.9, 0.999)  # AdamW's
+    clip: float | None = 1.0  # of the gradient's global norm; None does not clip
+    ema: float = 0.9999  # decay of the weights' average
+    ema_power: float | None = None  # ``ema.power_ramp`` of this power; None for ``ema.warm_up``
     seed: int = 0
-    precision: str = "fp32"
-    checkpoint_every: int = 500
-    log_every: int = 1
-    snapshot_every: int | None = None  # steps between snapshots for post-hoc averages; none without
-    snapshot_lengths: Sequence[float] = (0.05, 0.1)
-    head_rate: float = 1.0  # what the objective itself learns has so many times the learning rate
+    precision: str = "fp32"  # or bf16: the network under autocast
+    checkpoint_every: int = 500  # steps
+    log_every: int = 1  # steps
+    snapshot_every: int | None = None  # steps between snapshots for post-hoc averages; None: none
+    snapshot_lengths: Sequence[float] = (0.05, 0.1)  # of the averages in a snapshot (sigma_rel)
+    head_rate: float = 1.0  # the learning rate of the objective's head, in units of the network's
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> TrainSettings:
@@ -79,14 +92,18 @@ class TrainSettings:
         return cls(**config)
 
     def __post_init__(self) -> None:
-        for name, least in {
-            "steps": 1,
-            "batch": 1,
-            "warmup": 0,
-            "checkpoint_every": 1,
-            "log_every": 1,
-            "seed": None,
-        }.items():
+        self._check_numbers()
+        self._check_averages()
+        if self.precision not in ("bf16", "fp32"):
+            raise InputError(
+                "The training setting 'precision' must be 'bf16' or 'fp32', got "
+                f"{self.precision!r}."
+            )
+        schedules.get(self.decay)
+
+    def _check_numbers(self) -> None:
+        # Whole numbers, of which True and False are none.
+        for name, least in _LEAST.items():
             value = getattr(self, name)
             if (
                 not isinstance(value, int)
@@ -97,14 +114,8 @@ class TrainSettings:
                 raise InputError(
                     f"The training setting {name!r} must be a whole number{bound}, got {value!r}."
                 )
-        for name, (low, high) in {
-            "lr": (0, 1e3),
-            "weight_decay": (0, 1e3),
-            "ema": (0, 1),
-            "head_rate": (0, 1e3),
-            "clip": (0, 1e9),
-            "ema_power": (0, 1e9),
-        }.items():
+        # Real numbers; YAML reads 2e-4 as text, hence the hint.
+        for name, (low, high) in _RANGES.items():
             value = getattr(self, name)
             optional = value is None and name in ("clip", "ema_power")
             if not optional and not (_is_number(value) and low <= value <= high):
@@ -116,6 +127,8 @@ class TrainSettings:
             raise InputError(
                 f"The training setting 'betas' must be two numbers in [0, 1), got {self.betas!r}."
             )
+
+    def _check_averages(self) -> None:
         if self.snapshot_every is not None and (
             type(self.snapshot_every) is not int or self.snapshot_every < 1
         ):
@@ -130,15 +143,14 @@ class TrainSettings:
             )
         for length in self.snapshot_lengths:
             exponent(length)
-        if self.precision not in ("bf16", "fp32"):
-            raise InputError(
-                "The training setting 'precision' must be 'bf16' or 'fp32', got "
-                f"{self.precision!r}."
-            )
-        schedules.get(self.decay)
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of update ``step``, from 1 to ``steps``."""
+        """The learning rate of update ``step``, from 1 to ``steps``.
+
+            lr min(1, step / warmup) decay(progress),
+
+        progress from 0 after the warm-up to 1 at the end. Linear warm-up: Goyal et al. 2017.
+        """
         done = step - 1
         warm = min(1.0, step / self.warmup) if self.warmup else 1.0
         progress = max(0, done - self.warmup) / max(1, self.steps - self.warmup)

@@ -1,5 +1,5 @@
-"""Snapshots of the power-function averages, kept for all of training: from them any average can be
-made afterwards (``training.posthoc``).
+"""Snapshots of the power-function averages, kept for all of training: ``training.posthoc`` makes
+averages of other lengths from them.
 
 Saved as checkpoints are, and never pruned:
 ``snapshots/step-00000500/{average-0.05,average-0.1}.safetensors, state.json, manifest.json``.
@@ -23,7 +23,7 @@ STATE = "state.json"
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The averages at a step, after so many ``updates``: length -> weights by name."""
+    """The averages at one step, after so many ``updates``: length -> weights by name."""
 
     step: int
     updates: int
@@ -32,7 +32,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Stored:
-    """One average on disk."""
+    """One average on disk: the power function of this ``length`` that ended after ``updates``."""
 
     path: Path
     length: float
@@ -62,8 +62,9 @@ def stored(run: Path) -> list[Stored]:
     """All averages of a run, oldest first, each verified; ``InputError`` for one that is damaged,
     and where there are none.
     """
-    found = []
+    averages = []
     for folder in sorted((run / "snapshots").glob("step-*")):
+        # Every file as it was written.
         try:
             state = json.loads((folder / STATE).read_bytes())
             names = [_file(length) for length in state["lengths"]]
@@ -75,14 +76,15 @@ def stored(run: Path) -> list[Stored]:
                 f"The snapshot {folder.name} of {run.name} is damaged: {problem}; remove it, and "
                 "the others are used."
             )
-        found += [
+        averages += [
             Stored(folder / name, length, state["updates"])
             for name, length in zip(names, state["lengths"], strict=True)
         ]
-    found = [one for one in found if one.updates > 0]
-    if not found:
+    # Before the first update there is no profile.
+    averages = [one for one in averages if one.updates > 0]
+    if not averages:
         raise InputError(
             f"{run.name} has no snapshots to make an average from; train with --set "
             "training.snapshot_every=N."
         )
-    return found
+    return averages

@@ -1,6 +1,4 @@
-"""The forward process, one equation a class; importing this package registers every schedule by
-name.
-"""
+"""Forward processes, one schedule a class; importing this package registers them all by name."""
 
 from unfog.core.process.additive import EDM, VarianceExploding
 from unfog.core.process.base import Process, processes, require_growth

@@ -15,7 +15,12 @@ from unfog.errors import InputError
 @processes.register("edm")
 @dataclass(frozen=True)
 class EDM(Process):
-    """alpha = 1, sigma = sigma_max t: noise is simply added (Karras et al. 2022, sigma(t) = t)."""
+    """EDM's process (Karras et al. 2022, table 1): noise is added, and its deviation is the time.
+
+        alpha = 1,    sigma = sigma_max t,    t in [0, 1];
+
+    Karras' own time is sigma_max t here.
+    """
 
     sigma_max: float = 80.0
 
@@ -35,9 +40,11 @@ class EDM(Process):
 @processes.register("ve")
 @dataclass(frozen=True)
 class VarianceExploding(Process):
-    """alpha = 1, sigma^2 = sigma_min^2 ((sigma_max / sigma_min)^{2t} - 1): geometric growth.
+    """The variance-exploding SDE (Song et al. 2021, eq. 29): noise of geometric growth is added.
 
-    The variance is that of the SDE from clean data, so it is 0 at t = 0 (Song et al. 2021, eq. 29).
+        alpha = 1,    sigma^2 = sigma_min^2 ((sigma_max / sigma_min)^{2t} - 1).
+
+    The variance is that of the SDE begun at clean data, so it is 0 at t = 0.
     """
 
     sigma_min: float = 0.01

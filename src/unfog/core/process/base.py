@@ -1,14 +1,4 @@
-r"""The forward process: how data turns into noise.
-
-    x_t = alpha(t) x_0 + sigma(t) noise,   t in [0, 1],   log-SNR(t) = 2 log(alpha / sigma)
-
-with the log-SNR strictly decreasing, so t = 0 is clean data (sigma = 0). Times are float64 tensors:
-near t = 0 the log-SNR needs the digits. The same marginals are those of the SDE
-
-    dx = f(t) x dt + g(t) dW,   f = d log alpha / dt,   g^2 = -sigma^2 d log-SNR / dt
-
-(Song et al. 2021; Kingma et al. 2021). Each schedule is a class of its own in this folder.
-"""
+"""The contract of a forward process. Each schedule is a class of its own in this folder."""
 
 from __future__ import annotations
 
@@ -26,8 +16,18 @@ processes: Registry[Process] = Registry("process")
 
 
 class Process(ABC):
-    """Schedules alpha and sigma of t; every method maps a float64 tensor of any shape to one of the
-    same shape.
+    """A forward (noising) process, given by its schedules alpha(t) and sigma(t),
+
+        x_t = alpha(t) x_0 + sigma(t) noise,   t in [0, 1],   log-SNR(t) = 2 log(alpha / sigma)
+
+    with the log-SNR strictly decreasing, so that t = 0 is clean data (sigma = 0). The same
+    marginals are those of the SDE
+
+        dx = f(t) x dt + g(t) dW,   f = d log alpha / dt,   g^2 = -sigma^2 d log-SNR / dt
+
+    (Song et al. 2021; Kingma et al. 2021). Every method maps a float64 tensor of any shape to one
+    of the same shape; in float32 the log-SNR near t = 0 would lose its digits. A subclass gives
+    ``alpha``, ``sigma`` and ``t_of``.
     """
 
     @abstractmethod
@@ -47,7 +47,7 @@ class Process(ABC):
         return 2 * (self.alpha(t).log() - self.sigma(t).log())
 
     def noise_level(self, t: Tensor) -> Tensor:
-        """sigma / alpha: the noise on the data's own scale."""
+        """sigma / alpha, the deviation of the noise in x_t / alpha: Karras' sigma."""
         return self.sigma(t) / self.alpha(t)
 
     def t_of_noise_level(self, level: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ def _slope(function: Callable[[Tensor], Tensor], t: Tensor) -> Tensor:
 
 
 def require_growth(schedule: str, **rates: float) -> None:
-    """``InputError`` unless all are above zero, without which the noise of a schedule would not
-    grow.
+    """Raise ``InputError`` unless all ``rates`` are finite and above zero: only then does the noise
+    of the schedule grow with time.
     """
     for name, rate in rates.items():
         if not 0 < rate < math.inf:

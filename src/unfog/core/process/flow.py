@@ -1,4 +1,4 @@
-"""Rectified flow: straight lines from data to noise (Liu et al. 2023; Lipman et al. 2023)."""
+"""The process of rectified flow and flow matching."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from unfog.core.process.base import Process, processes
 @processes.register("flow")
 @dataclass(frozen=True)
 class RectifiedFlow(Process):
-    """alpha = 1 - t, sigma = t; t = 1 is noise alone (Liu et al. 2023, eq. 1; Lipman et al.
-    2023).
+    """Rectified flow (Liu et al. 2023, eq. 1; Lipman et al. 2023): straight lines from data to
+    noise.
+
+        alpha = 1 - t,    sigma = t;
+
+    t = 1 is noise alone.
     """
 
     def alpha(self, t: Tensor) -> Tensor:

@@ -1,6 +1,4 @@
-"""Variance-preserving processes: alpha^2 + sigma^2 = 1 (Ho et al. 2020; Song et al. 2021).
-
-With B(t) the integral of beta from 0 to t, alpha^2 = exp(-B). Sub-VP keeps that alpha with less
+"""Variance-preserving processes in continuous time, and sub-VP, which has their alpha and less
 noise.
 """
 
@@ -17,7 +15,14 @@ from unfog.core.process.base import Process, processes, require_growth
 
 
 class VariancePreserving(Process):
-    """alpha^2 = exp(-B), sigma^2 = 1 - exp(-B), with B(t) the integral of beta from 0 to t."""
+    """A variance-preserving process (Ho et al. 2020; Song et al. 2021, eq. 29): alpha^2 + sigma^2
+    = 1.
+
+        alpha^2 = exp(-B(t)),    sigma^2 = 1 - exp(-B(t)),    B(t) = int_0^t beta,
+        dx = -beta/2 x dt + sqrt(beta) dW.
+
+    A subclass gives beta, B and the inverse of B.
+    """
 
     @abstractmethod
     def integrated_beta(self, t: Tensor) -> Tensor:
@@ -29,7 +34,7 @@ class VariancePreserving(Process):
 
     @abstractmethod
     def beta(self, t: Tensor) -> Tensor:
-        """dB/dt."""
+        """beta(t) = dB/dt."""
 
     def drift(self, t: Tensor) -> Tensor:
         return -0.5 * self.beta(t)
@@ -54,9 +59,10 @@ class VariancePreserving(Process):
 @processes.register("vp-linear")
 @dataclass(frozen=True)
 class VPLinear(VariancePreserving):
-    """beta(t) = beta_min + t (beta_max - beta_min): the continuous limit of DDPM's table.
+    """The VP SDE of Song et al. (2021, eq. 33), the continuous limit of DDPM's table: beta linear.
 
-    B(t) = beta_min t + (beta_max - beta_min) t^2 / 2        (Song et al. 2021, eq. 33).
+    beta(t) = beta_min + t (beta_max - beta_min),
+    B(t) = beta_min t + (beta_max - beta_min) t^2 / 2,      alpha^2 = exp(-B) = 1 - sigma^2.
     """
 
     beta_min: float = 0.1
@@ -69,6 +75,7 @@ class VPLinear(VariancePreserving):
         return t * (self.beta_min + 0.5 * t * (self.beta_max - self.beta_min))
 
     def t_of_integrated_beta(self, b: Tensor) -> Tensor:
+        # The root of the quadratic, in the form that does not cancel where the slope is small.
         slope = self.beta_max - self.beta_min
         return 2 * b / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * slope * b))
 
@@ -79,10 +86,12 @@ class VPLinear(VariancePreserving):
 @processes.register("vp-scaled-linear")
 @dataclass(frozen=True)
 class VPScaledLinear(VariancePreserving):
-    """sqrt(beta(t)) = l + m t: Stable Diffusion's schedule, 0.00085 to 0.012 over 1000 steps.
+    """Stable Diffusion's schedule in continuous time (Rombach et al. 2022): sqrt(beta) linear.
 
-    B(t) = l^2 t + l m t^2 + m^2 t^3 / 3,   l^2 = beta_min,   (l + m)^2 = beta_max
-    (Rombach et al. 2022).
+        sqrt(beta(t)) = l + m t,      l^2 = beta_min,   (l + m)^2 = beta_max,
+        B(t) = l^2 t + l m t^2 + m^2 t^3 / 3,      alpha^2 = exp(-B) = 1 - sigma^2.
+
+    The defaults are its table's 0.00085 and 0.012 times its 1000 steps.
     """
 
     beta_min: float = 0.85
@@ -106,6 +115,7 @@ class VPScaledLinear(VariancePreserving):
         return (low + slope * t) ** 2
 
     def _line(self) -> tuple[float, float]:
+        """l and m of sqrt(beta) = l + m t."""
         low = math.sqrt(self.beta_min)
         return low, math.sqrt(self.beta_max) - low
 
@@ -113,9 +123,11 @@ class VPScaledLinear(VariancePreserving):
 @processes.register("vp-cosine")
 @dataclass(frozen=True)
 class VPCosine(VariancePreserving):
-    """alpha(t) = cos(pi/2 (t + s)/(1 + s)) / cos(pi/2 s/(1 + s)) (Nichol & Dhariwal 2021, eq. 17).
+    """The cosine schedule in continuous time (Nichol & Dhariwal 2021, eq. 17).
 
-    The clock is slowed by a little, so that t = 1 is where alpha reaches ``alpha_min``.
+        alpha(t) = cos(pi/2 (t + s)/(1 + s)) / cos(pi/2 s/(1 + s)),      sigma^2 = 1 - alpha^2,
+
+    with t scaled by a number slightly below 1, so that alpha(1) is ``alpha_min`` and not 0.
     """
 
     s: float = 0.008
@@ -136,6 +148,7 @@ class VPCosine(VariancePreserving):
         return 2 * span * torch.tan(start + span * t)
 
     def _angles(self) -> tuple[float, float]:
+        """The cosine's angle at t = 0, and its change up to t = 1."""
         start = 0.5 * math.pi * self.s / (1 + self.s)
         return start, math.acos(self.alpha_min * math.cos(start)) - start
 
@@ -143,9 +156,11 @@ class VPCosine(VariancePreserving):
 @processes.register("sub-vp")
 @dataclass(frozen=True)
 class SubVariancePreserving(Process):
-    """alpha = exp(-B / 2), sigma = 1 - exp(-B), B that of ``vp-linear`` (Song et al. 2021, eq. 29).
+    """The sub-VP SDE (Song et al. 2021, eq. 29): the drift of ``vp-linear`` with less noise.
 
-    The drift of ``vp-linear`` with less noise: sigma is the variance that process has.
+        alpha = exp(-B(t) / 2),    sigma = 1 - exp(-B(t)),    B that of ``vp-linear``.
+
+    sigma is the number that is sigma^2 in ``vp-linear``.
     """
 
     beta_min: float = 0.1
@@ -168,4 +183,5 @@ class SubVariancePreserving(Process):
 
     @property
     def _drift(self) -> VPLinear:
+        """The process with the same drift, whose B this one has."""
         return VPLinear(self.beta_min, self.beta_max)

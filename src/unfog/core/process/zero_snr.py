@@ -1,12 +1,4 @@
-r"""Zero terminal SNR: a table stretched until its last knot is noise alone (Lin et al. 2024,
-algorithm 1).
-
-    alpha'_k = (alpha_k - alpha_T) alpha_1 / (alpha_1 - alpha_T),   k = 1 .. T,
-
-so that alpha'_T = 0 while alpha'_1 = alpha_1. The noise says nothing about x_0 where alpha is 0:
-such a process takes a network that predicts x_0, v or the flow, and ``NetworkDenoiser`` refuses the
-others.
-"""
+"""Tables rescaled to zero terminal SNR."""
 
 from __future__ import annotations
 
@@ -25,8 +17,16 @@ from unfog.errors import InputError
 
 @dataclass(frozen=True)
 class ZeroTerminalSNR(VariancePreserving):
-    """``table`` with its alpha moved and scaled from the first knot on; before that knot it is the
-    table's own.
+    """A table rescaled to zero terminal SNR: its last knot is noise alone (Lin et al. 2024,
+    algorithm 1).
+
+        alpha'_k = (alpha_k - alpha_T) alpha_1 / (alpha_1 - alpha_T),   k = 1 .. T,
+        sigma'^2 = 1 - alpha'^2,
+
+    so that alpha'_T = 0 while alpha'_1 = alpha_1; between knots alpha(t) is rescaled alike, and
+    before the first knot it is the table's own. x_0 cannot be found from the noise where alpha is
+    0: such a process takes a network that predicts x_0, v or the flow, and ``NetworkDenoiser``
+    refuses the others.
     """
 
     table: Tabulated
@@ -49,7 +49,7 @@ class ZeroTerminalSNR(VariancePreserving):
         return torch.where(alpha >= first, beta, beta * alpha / (alpha - last))
 
     def _ends(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """alpha at the first and the last knot, and the scale between them."""
+        """alpha_1, alpha_T and the scale alpha_1 / (alpha_1 - alpha_T)."""
         knots = torch.tensor([1 / self.table.steps, 1.0], dtype=torch.float64, device=like.device)
         first, last = self.table.alpha(knots)
         return first, last, first / (first - last)
@@ -57,7 +57,7 @@ class ZeroTerminalSNR(VariancePreserving):
 
 @processes.register("zero-snr")
 def zero_snr(table: Mapping[str, Any] | str = "ddpm-scaled-linear") -> ZeroTerminalSNR:
-    """The table of this name, rescaled."""
+    """The table of this name or registry config, rescaled to zero terminal SNR."""
     process = processes.build(table)
     if not isinstance(process, Tabulated):
         raise InputError(

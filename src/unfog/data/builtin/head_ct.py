@@ -43,11 +43,14 @@ LEAST_HEAD, LEAST_OBLIQUE, MATTER = (0.1, 0.25, 0.2)
 
 @datasets.register("head-ct")
 class HeadCT(ArrayDataset):
-    """Axial slices (1, 96, 96) in [0, 1]; ``z_mm`` (samples,) are their heights above the lowest
-    slice.
+    """Axial slices of X-ray attenuation, (1, 96, 96) in [0, 1]; ``z_mm`` (samples,) are their
+    heights above the lowest slice.
 
-    ``oblique`` adds so many planes that nod by up to ``tilt`` degrees and meet nothing of a head
-    outside the split (``data.builtin.oblique``).
+    Args:
+        split: ``train``, ``validation``, ``test`` or ``all``.
+        oblique: The number of oblique planes to add; they meet nothing of the head outside the
+            split (``data.builtin.oblique``).
+        tilt: Their largest angle, in degrees.
     """
 
     def __init__(self, split: str = "train", oblique: int = 0, tilt: float = 15.0) -> None:
@@ -55,9 +58,11 @@ class HeadCT(ArrayDataset):
         if oblique < 0:
             raise InputError(f"head-ct takes oblique planes, 0 or more, not {oblique}.")
         volume = _volume()
+        # Heights in mm; the splits, and the slices with enough head.
         heights = SPACING * np.arange(volume.shape[2], dtype=np.float32)
         volumes = {"ct": volume, "mask": (volume > MATTER).astype(np.float32)}
         enough, inside = volumes["mask"].mean((0, 1)) >= LEAST_HEAD, SLABS.inside(heights, split)
+        # Oblique planes want 1 unit between slices, so lengths are in units of the spacing.
         rise = np.asarray((np.arange(CELLS) - (CELLS - 1) / 2) * CELL / SPACING, dtype=np.float32)
         stack, z = axial_slices(
             volumes, heights / SPACING, inside, enough, rise, Tilted(oblique, tilt, LEAST_OBLIQUE)
@@ -71,13 +76,14 @@ class HeadCT(ArrayDataset):
 
 @cache
 def _volume() -> Array:
-    """(X, Y, Z) attenuation in cells of 2.5 mm in the plane, y growing to the front."""
+    """The head's attenuation (X, Y, Z) in cells of 2.5 mm in the plane, y growing to the front."""
     file = member("invesalius-examples", "Cranium.inv3")
     hounsfield = np.frombuffer(_matrix(file), "<i2").reshape(SHAPE).astype(np.float32)
     attenuation = np.clip(hounsfield - AIR, 0, None) / np.float32(SPAN)
     centres = np.asarray(
         (SHAPE[1] - 1) / 2 + (np.arange(CELLS) - (CELLS - 1) / 2) * CELL / PIXEL, dtype=np.float32
     )
+    # Exact averages over the cells, along both axes of the plane.
     weights = cell_weights(centres, CELL / PIXEL, 0.0, SHAPE[1])
     cells = np.einsum("yi,zij,xj->xyz", weights, attenuation, weights, optimize=True)
     return np.ascontiguousarray(np.clip(cells, 0, 1), dtype=np.float32)
@@ -87,14 +93,14 @@ def _matrix(file: Path) -> bytes:
     """The voxels of an InVesalius project, a gzip-ed tar with a member matrix.dat of int16; rows of
     the file grow to the front.
     """
-    wanted = 2 * int(np.prod(SHAPE))
+    size = 2 * int(np.prod(SHAPE))  # bytes
     try:
         with tarfile.open(file, "r:gz") as bundle:
             for info in bundle:
                 if (
                     info.isreg()
                     and info.name.endswith("/matrix.dat")
-                    and info.size == wanted
+                    and info.size == size
                     and (stream := bundle.extractfile(info))
                 ):
                     return stream.read()
@@ -103,6 +109,6 @@ def _matrix(file: Path) -> bytes:
             f"{file.name} in the cache is damaged; delete its folder and fetch it again."
         ) from error
     raise InputError(
-        f"{file.name} in the cache holds no matrix.dat of {wanted} bytes; delete its folder and "
+        f"{file.name} in the cache holds no matrix.dat of {size} bytes; delete its folder and "
         "fetch it again."
     )

@@ -30,7 +30,16 @@ DIGITS = tuple("0123456789")
 
 
 class LabelledPictures(ArrayDataset):
-    """Pictures with the condition ``label``; ``classes`` names what each label stands for."""
+    """Pictures with a class label as the condition ``label``; ``classes`` names the labels.
+
+    Args:
+        name: The data set's name.
+        x: The pictures (samples, channels, rows, columns).
+        labels: Their classes (samples,), integers.
+        classes: The names of the classes.
+        high: The largest value of a pixel; the smallest is 0.
+        options: What the data set was opened with, for its fingerprint.
+    """
 
     def __init__(
         self,
@@ -55,8 +64,8 @@ class LabelledPictures(ArrayDataset):
 
 @datasets.register("fashion-mnist")
 def fashion_mnist(split: str = "train") -> LabelledPictures:
-    """60000 (``train``) or 10000 (``test``) grey pictures of clothes (1, 28, 28) in [0, 255], 10
-    classes (Xiao et al. 2017).
+    """Fashion-MNIST (Xiao et al. 2017): 60000 (``train``) or 10000 (``test``) grey pictures of
+    clothes (1, 28, 28) in [0, 255], 10 classes.
     """
     choose("The split of fashion-mnist", split, ("train", "test"))
     part = {"train": "train", "test": "t10k"}[split]
@@ -83,14 +92,14 @@ def _idx(path: Path, dims: int) -> NDArray[np.uint8]:
 
 @datasets.register("digits")
 def digits() -> LabelledPictures:
-    """1797 handwritten digits (1, 8, 8) in [0, 16], 10 classes (Alpaydin & Kaynak 1998), out of
-    scikit-learn.
+    """scikit-learn's digits (Alpaydin & Kaynak 1998): 1797 handwritten digits (1, 8, 8) in [0, 16],
+    10 classes.
     """
     try:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped, unused-ignore]
     except ImportError as error:
         raise MissingExtra("lab", "scikit-learn") from error
-    found = load_digits()
+    data = load_digits()
     return LabelledPictures(
-        "digits", found.images[:, None].astype(np.uint8), found.target, DIGITS, 16
+        "digits", data.images[:, None].astype(np.uint8), data.target, DIGITS, 16
     )

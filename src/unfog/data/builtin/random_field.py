@@ -1,12 +1,4 @@
-r"""``random-field``: Gaussian random fields on a periodic square, of a power-law spectrum.
-
-    x = sum_k sqrt(P(k)) z_k exp(i k . r),     P(k) ~ |k|^-slope for |k| >= 1,     P(0) = 0,
-    z white,
-
-scaled to variance 1. Their posterior given sensors is known in closed form
-(``evaluation.kriging``), and so is their denoiser (``core.oracle.StationaryDenoiser``). Sample i of
-a split is a function of (seed, split, i) alone.
-"""
+"""The data set ``random-field``: Gaussian random fields on a periodic square."""
 
 from __future__ import annotations
 
@@ -22,16 +14,14 @@ CODEC = {"name": "range", "low": -2.0, "high": 2.0}  # two standard deviations
 
 
 def wavenumbers(size: int) -> Tensor:
-    """|k| of the discrete Fourier transform of a square of ``size`` a side, (size, size),
-    float64.
-    """
+    """The wavenumbers |k| of the discrete Fourier transform of a square, (size, size), float64."""
     k = torch.fft.fftfreq(size, 1 / size, dtype=torch.float64)
     return torch.hypot(k[:, None], k[None])
 
 
 def power_law(size: int, slope: float) -> Tensor:
-    """P(k), (size, size), the variance of each Fourier mode: its sum is the variance of a value,
-    1.
+    """The power-law spectrum P(k) ~ |k|^-slope for |k| >= 1, P(0) = 0, (size, size): the variance
+    of each Fourier mode. Its sum, the variance of a value, is 1.
     """
     if size < 4 or not slope >= 0:
         raise InputError(
@@ -44,8 +34,8 @@ def power_law(size: int, slope: float) -> Tensor:
 
 
 def coloured(white: Tensor, power: Tensor) -> Tensor:
-    """White noise (..., size, size) as fields of the spectrum ``power`` (size, size), real as the
-    noise is.
+    """Gaussian fields of the spectrum ``power`` (size, size), by filtering white noise (..., size,
+    size) in Fourier space; real, and shaped as the noise.
     """
     amplitude = (power * power.numel()).sqrt().to(white.dtype)
     filtered: Tensor = torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real
@@ -54,8 +44,19 @@ def coloured(white: Tensor, power: Tensor) -> Tensor:
 
 @datasets.register("random-field")
 class RandomField(ArrayDataset):
-    """4096, 256 and 256 fields (1, size, size) of mean 0 and variance 1 in the splits; ``power``
-    (size, size) is their spectrum.
+    """Gaussian random fields (1, size, size) of a power-law spectrum, mean 0 and variance 1.
+
+        x = sum_k sqrt(P(k)) z_k exp(i k . r),     P(k) ~ |k|^-slope for |k| >= 1,     P(0) = 0,
+
+    z white. Their posterior given sensors is known in closed form (``evaluation.kriging``), and so
+    is their denoiser (``core.oracle.StationaryDenoiser``) by their spectrum ``power`` (size, size).
+    Sample i of a split is a function of (seed, split, i) alone.
+
+    Args:
+        split: ``train`` (4096 fields), ``validation`` or ``test`` (256 each).
+        size: The points a side.
+        slope: The exponent of the spectrum, 0 or more.
+        seed: The seed of all fields.
     """
 
     def __init__(

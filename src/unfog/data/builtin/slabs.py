@@ -1,8 +1,8 @@
-"""Splits of one head: slabs of axial slices, with gaps between them, and a volume resampled into
-cells by exact averages.
+"""Splits of one head into slabs of axial slices with gaps between them, and resampling by exact
+averages.
 
-Neighbouring slices show nearly the same anatomy, so what a model may not see is a slab, and so many
-mm on both sides of it are in no split.
+Neighbouring slices show nearly the same anatomy, so the held-out splits are slabs, and the slices
+within a gap on both sides of a slab are in no split.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ SPLITS = ("train", "validation", "test", "all")
 
 @dataclass(frozen=True)
 class Slabs:
-    """``held_out``: the first and last height of each held-out split, and ``gap`` on each side of a
-    slab that is in no split; all in mm.
+    """The division of a head into splits by height: ``held_out`` is the first and last height of
+    each held-out split, and ``gap`` the width on each side of a slab that is in no split; all in
+    mm.
     """
 
     held_out: Mapping[str, tuple[float, float]]
@@ -40,14 +41,14 @@ class Slabs:
         return "train"
 
     def inside(self, heights: Array, split: str) -> NDArray[np.bool_]:
-        """Which of the ``heights`` (mm) are of the split; all of them for ``all``."""
+        """Which of the ``heights`` (mm) belong to the split; all of them for ``all``."""
         return np.array([split in (self.split_of(float(z)), "all") for z in heights])
 
 
 @dataclass(frozen=True)
 class Tilted:
-    """``count`` oblique planes of up to ``tilt`` degrees, each with a share ``least`` of its field
-    filled (``data.builtin.oblique``).
+    """How many oblique planes to add, ``count``, at up to ``tilt`` degrees, each with a share
+    ``least`` of brain (``data.builtin.oblique``).
     """
 
     count: int
@@ -63,16 +64,24 @@ def axial_slices(
     rise: Array,
     tilted: Tilted,
 ) -> tuple[dict[str, Array], Array]:
-    """The axial slices that are ``inside`` a split and hold ``enough``, then oblique planes that
-    keep inside it, and their heights.
+    """The samples of a split: its axial slices, then oblique planes within it.
 
-    ``volumes`` (X, Y, Z) by name, one of them the ``mask`` of the head, become (slices, 1, rows,
-    columns); ``heights`` (Z,) are one unit apart, and ``rise`` (Y,) is y - y_centre in that unit.
+    Args:
+        volumes: Maps (X, Y, Z) by name, one of them the ``mask`` of the head.
+        heights: The heights of the slices (Z,), one unit of length apart.
+        inside: (Z,), True for slices of the split.
+        enough: (Z,), True for slices with enough of the head.
+        rise: y - y_centre of the rows (Y,), in the same unit.
+        tilted: The oblique planes to add.
+
+    Returns:
+        Slices (slices, 1, rows, columns) by name, and their heights (slices,).
     """
     cut, z = (
         {part: volume[:, :, enough & inside] for part, volume in volumes.items()},
         heights[enough & inside],
     )
+    # Oblique planes come after the axial slices.
     if tilted.count:
         more, z_more = planes(
             volumes, heights, inside, tilted.count, tilted.tilt, rise, tilted.least
@@ -85,8 +94,17 @@ def axial_slices(
 
 
 def cell_weights(centres: Array, size: float, origin: float, count: int) -> Array:
-    """(cells, voxels): each row averages exactly the voxels, one unit wide, that a cell of ``size``
-    covers, in part or whole.
+    """The matrix that averages voxels over cells along one axis, exactly: a voxel counts by the
+    part of the cell that it covers.
+
+    Args:
+        centres: The centres of the cells (cells,), in voxels' widths.
+        size: The width of a cell, in the same unit.
+        origin: The centre of the first voxel.
+        count: The number of voxels.
+
+    Returns:
+        Weights (cells, voxels); a row sums to 1 where the voxels cover its cell.
     """
     low, voxel = centres[:, None] - size / 2, origin + np.arange(count) - 0.5
     overlap = np.clip(np.minimum(low + size, voxel + 1) - np.maximum(low, voxel), 0, None)

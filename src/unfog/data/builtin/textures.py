@@ -1,13 +1,4 @@
-"""``textures``: brick, grass and gravel, the three photographs of natural textures that come with
-scikit-image, in squares of 64 pixels.
-
-Grey levels in [0, 1]. A photograph has 512 x 512 pixels, and its splits are strips of columns, with
-8 pixels that nobody gets between them:
-
-    train  0 .. 319        validation  328 .. 399        test  408 .. 511
-
-Squares overlap in training, every 8 pixels; in validation and test none overlaps another.
-"""
+"""The data set ``textures``: photographs of brick, grass and gravel."""
 
 from __future__ import annotations
 
@@ -27,7 +18,17 @@ SIDE, STRIDE = 64, 8
 
 @datasets.register("textures")
 class Textures(ArrayDataset):
-    """Squares (1, 64, 64); ``photograph`` (samples,) numbers the photograph of each."""
+    """Squares (1, 64, 64) of the three photographs of natural textures that come with scikit-image,
+    grey levels in [0, 1]; ``photograph`` (samples,) is the number of each one's photograph.
+
+    A photograph has 512 x 512 pixels, and its splits are strips of columns, with 8 pixels between
+    them that are in no split:
+
+        train  0 .. 319        validation  328 .. 399        test  408 .. 511
+
+    Training squares begin at every 8th pixel and overlap; in validation and test none overlaps
+    another.
+    """
 
     def __init__(self, split: str = "train") -> None:
         choose("The split of textures", split, tuple(COLUMNS))
@@ -43,11 +44,12 @@ class Textures(ArrayDataset):
 
 def _squares(strip: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
     """(squares, 64, 64) of a strip of a photograph."""
-    found = np.lib.stride_tricks.sliding_window_view(strip, (SIDE, SIDE))[::stride, ::stride]
-    return np.ascontiguousarray(found.reshape(-1, SIDE, SIDE))
+    windows = np.lib.stride_tricks.sliding_window_view(strip, (SIDE, SIDE))[::stride, ::stride]
+    return np.ascontiguousarray(windows.reshape(-1, SIDE, SIDE))
 
 
 def _photograph(name: str) -> NDArray[np.uint8]:
+    """A photograph (512, 512) in grey."""
     try:
         import skimage.data
     except ImportError as error:

@@ -1,11 +1,5 @@
-r"""``turbulence``: vorticity of decaying two-dimensional turbulence on a periodic square, simulated
-once and kept in the cache.
-
-Each run starts from a Gaussian field of vortices about 1/6 of the square (P(k) ~ exp(-(|k| - 6)^2 /
-8), deviation 5) and is watched at the times 3, 4, ... 8, while vortices merge and the deviation
-falls from 2.6 to 1.4 (``data.builtin.navier_stokes``, viscosity .004, steps of .02). Splits hold
-whole runs: of every 14 the first is for testing, the eighth for validation and the others for
-training.
+"""The data set ``turbulence``: decaying two-dimensional turbulence, simulated once and kept in the
+cache.
 """
 
 from __future__ import annotations
@@ -35,16 +29,29 @@ SIZE, RUNS, SEED = 64, 224, 0
 
 
 def split_of(run: int) -> str:
-    """The split that a run belongs to, with all its times."""
+    """The split that a simulation run belongs to, with all its times."""
     return {OF_TEST: "test", OF_VALIDATION: "validation"}.get(run % CYCLE, "train")
 
 
 @datasets.register("turbulence")
 class Turbulence(ArrayDataset):
-    """Vorticities (1, size, size), time by time of run by run: with 224 runs 1152 for training and
-    96 in each other split.
+    """Vorticity of decaying two-dimensional turbulence on a periodic square, (1, size, size).
 
-    ``run`` (samples,) is the number of each sample's run.
+    Each simulation run (``data.builtin.navier_stokes``, viscosity .004, steps of .02) starts from a
+    Gaussian field of vortices about 1/6 of the square,
+
+        P(k) ~ exp(-(|k| - 6)^2 / 8),      deviation 5,
+
+    and gives samples at the times 3, 4, ... 8, while vortices merge and the deviation falls from
+    2.6 to 1.4. Splits hold whole runs: of every 14 the first is for testing, the eighth for
+    validation and the others for training. Samples are ordered by run, then by time; with 224 runs
+    1152 are for training and 96 in each other split. ``run`` (samples,) is each sample's run.
+
+    Args:
+        split: ``train``, ``validation`` or ``test``.
+        size: The points a side.
+        runs: The simulation runs of all splits, 14 or more.
+        seed: The seed of all runs.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Turbulence(ArrayDataset):
         choose("The split of turbulence", split, SPLITS)
         if runs < CYCLE:
             raise InputError(f"The splits of turbulence need {CYCLE} runs or more, got {runs}.")
+        # The runs of this split, and all times of each.
         mine = torch.tensor([run for run in range(runs) if split_of(run) == split])
         self.run = mine.repeat_interleave(len(TIMES))
         x = cached(size, runs, seed)[mine].flatten(0, 1)[:, None]
@@ -65,13 +73,35 @@ class Turbulence(ArrayDataset):
 
 
 def cache_file(size: int = SIZE, runs: int = RUNS, seed: int = SEED) -> Path:
-    """Where a simulation is kept."""
+    """The file in the cache that keeps a simulation.
+
+    Args:
+        size: The points a side.
+        runs: The number of runs.
+        seed: The seed of all runs.
+
+    Returns:
+        Its path, whether it exists or not.
+    """
     return cache_folder() / f"turbulence-{size}-{runs}-{seed}.safetensors"
 
 
 def cached(size: int, runs: int, seed: int) -> Tensor:
-    """All runs (runs, times, size, size) float32, simulated where they are not in the cache."""
+    """The simulation from the cache, made first where it is not there.
+
+    Args:
+        size: The points a side.
+        runs: The number of runs.
+        seed: The seed of all runs.
+
+    Returns:
+        Vorticities (runs, times, size, size), float32.
+
+    Raises:
+        InputError: The cache cannot be written, or its file is damaged.
+    """
     file = cache_file(size, runs, seed)
+    # Simulate ``TOGETHER`` runs at once, and keep them.
     if not file.is_file():
         parts = []
         for first in range(0, runs, TOGETHER):
@@ -98,10 +128,18 @@ def cached(size: int, runs: int, seed: int) -> Tensor:
 
 
 def simulate(runs: range, size: int, seed: int) -> Tensor:
-    """Some runs at all times, (runs, times, size, size) float64; each a function of (seed, run)
-    alone.
+    """Simulate some of the runs; each is a function of (seed, run) alone.
+
+    Args:
+        runs: The numbers of the runs.
+        size: The points a side.
+        seed: The seed of all runs.
+
+    Returns:
+        Vorticities at ``TIMES``, (runs, times, size, size), float64.
     """
     k, flow, states = wavenumbers(size), Flow(size, VISCOSITY), list[Tensor]()
+    # The initial Gaussian fields.
     power = torch.where(k > 0, torch.exp(-((k - PEAK) ** 2) / 8), 0.0)
     white = torch.stack(
         [
@@ -110,6 +148,7 @@ def simulate(runs: range, size: int, seed: int) -> Tensor:
         ]
     )
     vorticity, now = DEVIATION * coloured(white, power / power.sum()), 0.0
+    # From one time to the next.
     for time in TIMES:
         vorticity, now = flow.run(vorticity, round((time - now) / DT), DT), time
         states.append(vorticity)

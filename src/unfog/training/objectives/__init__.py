@@ -1,4 +1,4 @@
-"""Training objectives: what a step minimises. Importing this package registers them all."""
+"""Training objectives: the losses that a step minimises. Importing this package registers all."""
 
 from unfog.training.objectives import adversarial, consistency, denoising
 from unfog.training.objectives.denoising import Objective, objectives

@@ -1,17 +1,4 @@
-r"""Adversarial distillation into N steps, judged in the teacher's own features (Sauer et al. 2024,
-"LADD"; ADD: Sauer et al. 2023).
-
-The student makes G(z) of noise z in its N steps. Real pictures and its own are noised anew, to the
-same random time; the teacher's network, frozen, turns them into features, and small heads D are to
-tell them apart (hinge loss: Lim & Ye 2017):
-
-    heads:    mean relu(1 - D(alpha x_0 + sigma n)) + mean relu(1 + D(alpha G(z) + sigma n')),
-    student:  - mean D(alpha G(z) + sigma n').
-
-Nothing of the teacher's trajectories is needed, so the student may end better than the teacher. The
-heads have the first turn of a step, and the student faces what they have just learned of its
-pictures: when both learned at once they circled each other, and all pictures became one.
-"""
+"""Adversarial distillation of a diffusion model into few steps."""
 
 from __future__ import annotations
 
@@ -39,8 +26,28 @@ from unfog.training.order import streams
 
 
 class AdversarialObjective:
-    """Trains a student of ``model.segments`` steps; its ``head`` is the discriminator, which learns
-    with it and is then left behind.
+    """Latent-style adversarial distillation into N steps, with a discriminator on the teacher's
+    features (Sauer et al. 2024, "LADD"; ADD: Sauer et al. 2023).
+
+    The student makes G(z) of noise z in its N steps. Data and G(z) are noised to the same random
+    time, the teacher's frozen network turns both into features, and small heads D discriminate them
+    by the hinge loss (Lim & Ye 2017):
+
+        heads:    mean relu(1 - D(alpha x_0 + sigma n)) + mean relu(1 + D(alpha G(z) + sigma n')),
+        student:  - mean D(alpha G(z) + sigma n').
+
+    The teacher's trajectories are not used, so the student can become better than the teacher. The
+    heads take the first turn of a step, and the student's loss is by the updated heads: updating
+    both at once makes them oscillate, until all samples are alike.
+
+    Args:
+        teacher: The trained model, frozen; its network is a ``UNet``.
+        model: The student's N = ``model.segments`` steps.
+        times: The distribution of the times at which features are compared.
+        drop: How often each condition is hidden.
+
+    Raises:
+        InputError: The teacher's network has no features.
     """
 
     def __init__(
@@ -65,32 +72,48 @@ class AdversarialObjective:
         seed: int,
         step: int,
     ) -> Iterator[Tensor]:
-        """The losses of each sample (batch,): the heads', then the student's."""
+        """The losses of each sample (batch,), one turn after the other: the heads', then the
+        student's.
+
+        Args:
+            denoiser: The student.
+            batch: The data ``"x"`` (batch, channels, *space) on the model's scale, and conditions.
+            samples: The numbers of the batch's samples.
+            seed: The seed of the run.
+            step: The training step, from 1.
+
+        Returns:
+            An iterator of two losses (batch,); the second is to be asked for after the heads have
+            been updated by the first.
+        """
         x0, t = batch["x"], self.times(Stratified()(seed, step, samples), denoiser.process)
         condition: dict[str, Any] = {
             **given(denoiser, batch),
             "keep": self.drop.keep(samples, seed, step, x0.device),
         }
 
-        def seen(x: Tensor, name: str) -> list[Tensor]:
+        def features(x: Tensor, name: str) -> list[Tensor]:
             noise = normal(x.shape, streams(name, seed, step, samples), like=x)
             alpha, sigma = denoiser.scales(t)
             return self._features(expand(alpha, x) * x + expand(sigma, x) * noise, t, **condition)
 
-        made = generate(
+        # The student's samples, and the teacher's features of them and of the data.
+        pictures = generate(
             denoiser,
             normal(x0.shape, streams("noise", seed, step, samples), like=x0),
             self.model,
             condition,
         )
-        fake = seen(made, "fake")
+        fake = features(pictures, "fake")
         with torch.no_grad():
-            real = seen(x0, "real")
+            real = features(x0, "real")
+        # The heads' hinge loss; no gradient reaches the student.
         yield (
             (relu(1 - self.head(real)) + relu(1 + self.head([x.detach() for x in fake])))
             .float()
             .mean(1)
         )
+        # The student's loss by the heads as they are after their update, without their gradient.
         frozen = {name: p.detach() for name, p in self.head.named_parameters()}
         verdict: Tensor = functional_call(self.head, frozen, (fake,))
         yield -verdict.float().mean(1)
@@ -98,6 +121,7 @@ class AdversarialObjective:
     def _features(
         self, x_t: Tensor, t: Tensor, keep: Mapping[str, Tensor], **condition: Any
     ) -> list[Tensor]:
+        """The teacher's feature maps of a noisy batch."""
         teacher = self.teacher.to(x_t.device)
         return teacher.features(x_t, t, teacher.conditioner(x_t, condition, keep))
 
@@ -105,13 +129,22 @@ class AdversarialObjective:
 def generate(
     denoiser: Denoiser, noise: Tensor, model: Consistency, condition: Mapping[str, Any]
 ) -> Tensor:
-    """What the student makes of standard normal ``noise``, with its gradient."""
+    """The student's samples G(z), differentiable.
+
+    Args:
+        denoiser: The student.
+        noise: Standard normal noise z (batch, channels, *space).
+        model: The student's steps, one a segment.
+        condition: Its conditions by name.
+
+    Returns:
+        Samples on the model's scale, shaped as ``noise``.
+    """
     grid = angle(model.scale)(denoiser.process, model.segments)
     x = noise * denoiser.process.sigma(grid[0]).to(noise)
     for t, s in pairwise(grid):
-        x, _ = model.step(
-            denoiser, x, t, s, (), torch.Generator(), condition
-        )  # on a segment's end no noise is drawn
+        # The step ends at its segment's end, so it draws no noise.
+        x, _ = model.step(denoiser, x, t, s, (), torch.Generator(), condition)
     return x
 
 
@@ -123,6 +156,18 @@ def adversarial_distillation(
     times: Named | None = None,
     drop: Drops = None,
 ) -> AdversarialObjective:
-    """A student of ``segments`` steps, judged at noise levels of these ``times``."""
-    chosen = time_distributions.build(times or {"name": "log-normal", "mean": -1.0, "std": 1.2})
-    return AdversarialObjective(teacher, Consistency(segments, scale), chosen, Drop(drop or {}))
+    """The adversarial objective of a config.
+
+    Args:
+        teacher: The trained model that is distilled.
+        segments: The student's steps.
+        scale: The data's standard deviation in the grid ``angle`` of its steps.
+        times: The distribution of the discriminator's times, a name or config; by default
+            ln(sigma / alpha) ~ N(-1, 1.2^2).
+        drop: The probability of hiding each condition, by name.
+
+    Returns:
+        The objective.
+    """
+    levels = time_distributions.build(times or {"name": "log-normal", "mean": -1.0, "std": 1.2})
+    return AdversarialObjective(teacher, Consistency(segments, scale), levels, Drop(drop or {}))

@@ -1,11 +1,7 @@
-r"""Losses: how a network's output is held to an example, each sample by itself.
+"""The denoising loss, and its weights at each noise level.
 
-The denoising loss (Vincent 2011, Ho et al. 2020, Karras et al. 2022) is
-
-    loss = w(t) mean |out(x_t, t) - target|^2,   target = the output that stands for x_0.
-
-Weights are given on the error of x_0 or of the noise and carried over to the output's by x_0 = a
-out + b x_t:
+Papers give the weight on the error of x_0 or of the noise. Here it is turned into the weight w on
+the error of the network's output, by x_0 = a out + b x_t:
 
     |x_0 error|^2 = a^2 |out error|^2,      |noise error|^2 = SNR a^2 |out error|^2.
 """
@@ -25,8 +21,8 @@ from unfog.core.shapes import expand, mean_per_sample
 
 @dataclass(frozen=True)
 class Example:
-    """A noised batch: ``x_0``, ``x_t``, ``target`` and ``noise`` (batch, channels, *space), ``t``
-    (batch,) float64.
+    """A noised batch: ``x_0``, ``x_t``, ``noise`` and the network's ``target`` (batch, channels,
+    *space), and the times ``t`` (batch,) float64.
     """
 
     x_0: Tensor
@@ -46,33 +42,41 @@ weights: Registry[Weight] = Registry("loss weight")
 
 @weights.register("simple")
 def simple() -> Weight:
-    """Equal weights on the output's error (Ho et al. 2020)."""
+    """Weight 1 on the error of the network's output (L_simple; Ho et al. 2020): w = 1."""
     return lambda log_snr, a: torch.ones_like(a)
 
 
 @weights.register("score-matching")
 def score_matching() -> Weight:
-    """sigma^2 on the error of the score, which is 1 on that of the noise, whatever is predicted
-    (Song & Ermon 2019).
+    """Weight sigma^2 on the error of the score (Song & Ermon 2019), that is 1 on that of the noise,
+    whatever the network predicts: w = SNR a^2.
     """
     return lambda log_snr, a: a**2 * log_snr.exp()
 
 
 @weights.register("min-snr")
 def min_snr(gamma: float = 5.0) -> Weight:
-    """min(SNR, gamma) on the error of x_0 (Hang et al. 2023)."""
+    """Weight min(SNR, gamma) on the error of x_0 (Hang et al. 2023): w = a^2 min(SNR, gamma)."""
     return lambda log_snr, a: a**2 * log_snr.exp().clamp(max=gamma)
 
 
 @weights.register("p2")
 def p2(gamma: float = 1.0, k: float = 1.0) -> Weight:
-    """1 / (k + SNR)^gamma on the error of the noise (Choi et al. 2022)."""
+    """Weight 1 / (k + SNR)^gamma on the error of the noise (Choi et al. 2022): w = SNR a^2 / (k +
+    SNR)^gamma.
+    """
     return lambda log_snr, a: a**2 * log_snr.exp() / (k + log_snr.exp()) ** gamma
 
 
 @dataclass(frozen=True)
 class Denoising:
-    """Squared error of the network's own output; a learned variance is left alone."""
+    """The denoising loss (Vincent 2011; Ho et al. 2020; Karras et al. 2022) of each sample.
+
+        loss = w(t) mean |out(x_t, t) - target|^2,   target = the output that stands for x_0.
+
+    The half of the output that is a learned variance is left out. ``weight`` gives w of the log-SNR
+    and the a of the prediction's rule.
+    """
 
     weight: Weight = field(default_factory=simple)
 
@@ -81,6 +85,7 @@ class Denoising:
         a, _ = denoiser.prediction.rule(*denoiser.scales(example.t))
         weight = self.weight(expand(denoiser.process.log_snr(example.t), a), a)
         error = (prediction.to(example.target.dtype) - example.target).square()
-        if weight.ndim < 2:  # one weight a sample: after its mean, which costs nothing
+        # One weight a sample multiplies the sample's mean, weights by channel their channels.
+        if weight.ndim < 2:
             return mean_per_sample(error) * weight.to(error)
         return mean_per_sample(expand(weight, error) * error)

@@ -1,13 +1,5 @@
-r"""Training times: how often each noise level is seen.
-
-    uniform: t = u, or the knots k / steps,
-    log-normal: ln(sigma / alpha) = mean + std Phi^-1(u),
-    geometric: sigma / alpha = low (high / low)^(k / (count - 1)),   k = floor(count u),
-
-with u uniform on (0, 1). Uniform: Ho et al. 2020. Log-normal: Karras et al. 2022; on a rectified
-flow, where sigma / alpha = t / (1 - t), it is the logit-normal of Esser et al. 2024. Geometric:
-Song & Ermon 2019. Stratified u (one offset a batch, then equal steps: every batch covers all noise
-levels, so the loss varies less): Kingma et al. 2021.
+"""Distributions of the training times, each by its inverse distribution function, and draws of the
+uniform numbers u that they take.
 """
 
 from __future__ import annotations
@@ -32,7 +24,7 @@ TINY = 2.0**-53  # keeps u inside the open interval (0, 1)
 
 
 class Times(ABC):
-    """A distribution of times, given by its inverse distribution function."""
+    """A distribution of training times, given by its inverse distribution function."""
 
     @abstractmethod
     def __call__(self, u: Tensor, process: Process) -> Tensor:
@@ -44,7 +36,9 @@ class Times(ABC):
 @times.register("uniform")
 @dataclass(frozen=True)
 class Uniform(Times):
-    """All of (0, 1) alike, or the knots k / steps, k = 1 .. steps, of a discrete process."""
+    """Uniform times (Ho et al. 2020): t = u in continuous time, or with ``steps`` the knots t = k /
+    steps, k = 1 .. steps, of a discrete process.
+    """
 
     steps: int | None = None
 
@@ -65,8 +59,10 @@ class Uniform(Times):
 @times.register("log-normal")
 @dataclass(frozen=True)
 class LogNormal(Times):
-    """ln(sigma / alpha) is normal; with the prediction ``edm`` and equal weights this is EDM's
-    loss.
+    """Log-normal noise levels (Karras et al. 2022): ln(sigma / alpha) = mean + std Phi^-1(u).
+
+    With the prediction ``edm`` and the weight ``simple`` this is EDM's loss. On a rectified flow,
+    where sigma / alpha = t / (1 - t), it is the logit-normal distribution of Esser et al. 2024.
     """
 
     mean: float = -1.2
@@ -84,7 +80,9 @@ class LogNormal(Times):
 @times.register("floored")
 @dataclass(frozen=True)
 class Floored(Times):
-    """Uniform, with all that would fall below ``start`` at ``start`` itself."""
+    """Uniform times cut at ``start``: t = max(u, start), for the variational bound in continuous
+    time, whose last step is from ``start`` to clean data.
+    """
 
     start: float = 1e-3
 
@@ -99,8 +97,9 @@ class Floored(Times):
 @times.register("geometric")
 @dataclass(frozen=True)
 class Geometric(Times):
-    """``count`` noise levels sigma / alpha in geometric progression from ``low`` to ``high``, all
-    alike often.
+    """Noise levels in geometric progression, equally often (Song & Ermon 2019):
+
+    sigma / alpha = low (high / low)^(k / (count - 1)),   k = floor(count u).
     """
 
     count: int = 232
@@ -121,18 +120,29 @@ class Geometric(Times):
 
 
 class Uniforms(ABC):
-    """Draws the uniform numbers of a batch."""
+    """A draw of the uniform numbers u of a batch."""
 
     @abstractmethod
     def __call__(self, seed: int, step: int, samples: Sequence[int]) -> Tensor:
-        """(batch,) numbers in (0, 1), float64."""
+        """The uniform numbers of a training step.
+
+        Args:
+            seed: The seed of the run.
+            step: The training step, from 1.
+            samples: The numbers of the batch's samples.
+
+        Returns:
+            Numbers in the open interval (0, 1), float64 (batch,).
+        """
 
 
 @uniforms.register("stratified")
 @dataclass(frozen=True)
 class Stratified(Uniforms):
-    """u_i = frac(u_0 + i / batch), u_0 drawn from (seed, step): each is uniform, together they are
-    spread evenly.
+    """Stratified draws (Kingma et al. 2021): u_i = frac(u_0 + i / batch), u_0 drawn from (seed,
+    step).
+
+    Each u_i is uniform, and every batch covers all noise levels evenly, so the loss varies less.
     """
 
     def __call__(self, seed: int, step: int, samples: Sequence[int]) -> Tensor:
@@ -147,7 +157,7 @@ class Stratified(Uniforms):
 @uniforms.register("independent")
 @dataclass(frozen=True)
 class Independent(Uniforms):
-    """Each sample draws its own from (seed, step, sample)."""
+    """Independent draws: each sample's u from (seed, step, sample)."""
 
     def __call__(self, seed: int, step: int, samples: Sequence[int]) -> Tensor:
         drawn = [

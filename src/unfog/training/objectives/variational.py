@@ -1,16 +1,5 @@
-r"""The variational bound as a training loss, in bits per dimension: one term drawn by its time
-stands for them all.
-
-    table of T steps:  prior term + T step term,   t a knot,
-    (Ho et al. 2020)
-    continuous time:   prior term + g^2 / (2 sigma^2) |noise error|^2,   t above ``start``,
-    (Kingma et al. 2021, Song et al. 2021)
-
-where the last step, from ``start`` onto clean data, is drawn with probability ``start`` and counts
-1 / ``start``. Times are uniform. The hybrid (Nichol & Dhariwal 2021) learns the mean by the simple
-loss, and by the bound the variance alone:
-
-    loss = simple + scale bound(stop-gradient(mean), variance).
+"""The variational bound as a training loss, in bits per dimension: an unbiased estimate by one of
+its terms (``core.bound``), whose time is drawn uniformly.
 """
 
 from __future__ import annotations
@@ -31,7 +20,9 @@ from unfog.training.objectives.losses import Denoising, Example
 
 
 def _bits_per_dim(denoiser: NetworkDenoiser, x_0: Tensor, terms: Tensor) -> Tensor:
-    """The bound of which ``terms`` (batch,) are an estimate in nats, but for its prior term."""
+    """The bound in bits per dimension, (batch,), of an estimate ``terms`` (batch,) of all its terms
+    but the prior term, in nats.
+    """
     prior = prior_term(denoiser.process, x_0, torch.ones((), dtype=torch.float64))
     return (prior + terms) / (x_0[0].numel() * math.log(2))
 
@@ -39,7 +30,7 @@ def _bits_per_dim(denoiser: NetworkDenoiser, x_0: Tensor, terms: Tensor) -> Tens
 def _step_terms(
     denoiser: NetworkDenoiser,
     example: Example,
-    found: Posterior,
+    estimate: Posterior,
     stride: float,
     variance: Variance,
     decoder: Decoder,
@@ -48,17 +39,22 @@ def _step_terms(
     float64.
     """
     t = example.t
-    s = torch.where(
-        t <= stride * (1 + 1e-9), torch.zeros_like(t), t - stride
-    )  # the first knot's step ends at 0 whatever was rounded
+    # The first knot's step ends exactly at 0, however t was rounded.
+    s = torch.where(t <= stride * (1 + 1e-9), torch.zeros_like(t), t - stride)
     bridge, x_0 = Bridge.of(denoiser.process, t, s), example.x_0.double()
-    spread = variance(bridge, found, example.x_t.double()).expand_as(x_0)
-    return step_term(bridge, x_0, found.mean, spread, decoder)
+    spread = variance(bridge, estimate, example.x_t.double()).expand_as(x_0)
+    return step_term(bridge, x_0, estimate.mean, spread, decoder)
 
 
 @dataclass(frozen=True)
 class Variational:
-    """The bound of a table of ``steps``, for times that are its knots."""
+    """The variational bound of a table of T = ``steps`` (Ho et al. 2020, eq. 5), for uniform times
+    that are its knots.
+
+        loss = prior term + T step term(t)
+
+    ``variance`` is that of the reverse steps and ``decoder`` the last step's.
+    """
 
     steps: int = 1000
     variance: Variance = field(default=large)
@@ -69,15 +65,23 @@ class Variational:
             raise InputError(f"A variational bound needs at least one step, got {self.steps}.")
 
     def __call__(self, denoiser: NetworkDenoiser, example: Example, out: Tensor) -> Tensor:
-        found = denoiser.posterior(out.double(), example.x_t.double(), example.t)
-        terms = _step_terms(denoiser, example, found, 1 / self.steps, self.variance, self.decoder)
+        estimate = denoiser.posterior(out.double(), example.x_t.double(), example.t)
+        terms = _step_terms(
+            denoiser, example, estimate, 1 / self.steps, self.variance, self.decoder
+        )
         return _bits_per_dim(denoiser, example.x_0.double(), self.steps * terms)
 
 
 @dataclass(frozen=True)
 class Continuous:
-    """The bound in the limit of small steps down to ``start``, for times that are ``start`` or
-    above.
+    """The variational bound in continuous time (Kingma et al. 2021; Song et al. 2021): the limit of
+    small steps down to ``start``, for the times ``floored`` there.
+
+        loss = prior term + g^2 / (2 sigma^2) |noise error|^2    where t > start,
+        loss = prior term + step term(start -> 0) / start        where t = start,
+
+    because uniform times floored at ``start`` are there with probability ``start``. ``variance``
+    and ``decoder`` are those of the last step, from ``start`` to clean data.
     """
 
     start: float = 1e-3
@@ -92,21 +96,26 @@ class Continuous:
 
     def __call__(self, denoiser: NetworkDenoiser, example: Example, out: Tensor) -> Tensor:
         process, t, x_0 = denoiser.process, example.t, example.x_0.double()
-        found = denoiser.posterior(out.double(), example.x_t.double(), t)
+        estimate = denoiser.posterior(out.double(), example.x_t.double(), t)
+        # The last step, counted 1 / its probability.
         last = (
-            _step_terms(denoiser, example, found, self.start, self.variance, self.decoder)
+            _step_terms(denoiser, example, estimate, self.start, self.variance, self.decoder)
             / self.start
         )
+        # g^2 / (2 sigma^2) on the error of the noise, which is alpha / sigma times that of x_0.
         rate = 0.5 * process.diffusion(t) * (process.alpha(t) / process.sigma(t) ** 2) ** 2
-        above = sum_per_sample(expand(rate, x_0) * (x_0 - found.mean) ** 2)
+        above = sum_per_sample(expand(rate, x_0) * (x_0 - estimate.mean) ** 2)
         terms = torch.where((t <= self.start).to(last.device), last, above)
         return _bits_per_dim(denoiser, x_0, terms)
 
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The simple loss, and ``scale`` times the bound for the learned variance, through which no
-    gradient reaches the mean.
+    """The hybrid loss of a learned variance (Nichol & Dhariwal 2021, eq. 16).
+
+        loss = simple + scale bound(stop-gradient(mean), variance)
+
+    The mean is learned by the simple loss, and by the bound the variance alone.
     """
 
     simple: Denoising = field(default_factory=Denoising)

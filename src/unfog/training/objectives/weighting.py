@@ -1,10 +1,4 @@
-r"""A learned weight for every noise level (Karras et al. 2024, "EDM2"; after Kendall et al. 2018).
-
-    loss' = loss / exp(u) + u,      u = head(ln(sigma / alpha)).
-
-At its minimum exp(u) is the mean of the loss at that noise level, so that every level pulls alike
-on the network, however large its loss. The head serves training only.
-"""
+"""A learned weight for every noise level of the denoising loss."""
 
 from __future__ import annotations
 
@@ -18,13 +12,14 @@ from unfog.core.random import generator
 from unfog.errors import InputError
 from unfog.training.objectives.losses import Example, Loss
 
-# where sigma / alpha is 0 or infinite, the head is asked for its nearest
+# sigma / alpha is clamped to these, since it may be 0 or infinite
 CLEANEST, NOISIEST = (1e-5, 1e5)
 
 
 class LogVariance(nn.Module):
-    """u of ln(sigma / alpha): a linear function of random Fourier features of a quarter of it; it
-    starts at 0.
+    """EDM2's head u(sigma / alpha), the log-variance of the loss at a noise level: a linear layer,
+    initially 0, on ``channels`` random Fourier features (Tancik et al. 2020) of c_noise =
+    ln(sigma / alpha) / 4.
     """
 
     frequencies: Tensor
@@ -43,6 +38,7 @@ class LogVariance(nn.Module):
 
     def forward(self, level: Tensor) -> Tensor:
         """``level`` (batch,), sigma / alpha, to u (batch,)."""
+        # sqrt(2) cos(f c_noise + phase): EDM2's magnitude-preserving features.
         c = 0.25 * level.clamp(CLEANEST, NOISIEST).log().to(self.frequencies)
         features = math.sqrt(2) * torch.cos(c[:, None] * self.frequencies + self.phases)
         with torch.autocast(features.device.type, enabled=False):
@@ -51,7 +47,14 @@ class LogVariance(nn.Module):
 
 
 class LearnedWeight(nn.Module):
-    """Another loss, weighted as the head has learned."""
+    """Another loss with EDM2's learned weight (Karras et al. 2024; after Kendall et al. 2018).
+
+        loss' = loss / exp(u) + u,      u = head(ln(sigma / alpha)).
+
+    At its minimum exp(u) is the mean of the loss at that noise level, so that all levels contribute
+    equally to the gradient, however large their loss. The head is trained with the network and left
+    out of the trained model.
+    """
 
     def __init__(self, loss: Loss, channels: int = 128) -> None:
         super().__init__()
