@@ -1,5 +1,5 @@
-"""Small files to read: a NIfTI volume with everything a header can say, and its bytes to be
-damaged.
+"""What tests of several rooms start from: a NIfTI volume with everything a header can say, and a
+tiny run trained through the command line.
 """
 
 from __future__ import annotations
@@ -9,6 +9,22 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from unfog.cli.main import app
+
+TINY = ["--set", "training.batch=4", "--set", "network.channels=8", "--set", "network.groups=4"]
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An EDM of 8 x 8 digits; what it learned does not matter."""
+    folder = tmp_path_factory.mktemp("cli") / "digits"
+    result = CliRunner().invoke(
+        app, ["train", "edm", "--data", "digits", "--out", str(folder), "--steps", "2", *TINY]
+    )
+    assert result.exit_code == 0, result.output
+    return folder
 
 
 @pytest.fixture

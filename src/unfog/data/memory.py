@@ -42,7 +42,8 @@ class Memory(ArrayDataset):
         values, conditions = {}, {}
         if labels is not None:
             numbers = as_numbers(labels, "The labels")
-            if numbers.shape != samples.shape[:1] or numbers.dtype.kind not in "iu":
+            whole = numbers.dtype.kind in "iu" and int(numbers.min()) >= 0
+            if numbers.shape != samples.shape[:1] or not whole:
                 raise InputError(
                     f"The labels are {numbers.shape} {numbers.dtype}; give one whole number from 0 "
                     f"for each of {len(samples)} samples."

@@ -116,7 +116,7 @@ def draw(
         rows = slice(start, start + batch)
         part = {name: value[rows] for name, value in (condition or {}).items()}
         space = run.space.within(part.get("mask"))
-        if space is not run.space and "mask" not in run.denoiser.conditioner.parts:
+        if space.mask is not None and "mask" not in run.denoiser.conditioner.parts:
             del part["mask"]  # the space's alone
         chunks.append(
             run_plan(
