@@ -65,7 +65,7 @@ class Perceptron(nn.Module):
 
 
 def test_a_loop_of_six_lines_learns_two_points():
-    """Data at (1, 0) and (-1, 0), with a spread of .1: samples are there, and not before training."""
+    """Data at (1, 0) and (-1, 0), spread by .1: samples are there, and not before training."""
     torch.manual_seed(0)
     den = Denoiser(Perceptron(), process="edm", prediction={"name": "edm", "sigma_data": 0.7})
     data = 0.1 * normal(4096, 2, 1) + torch.tensor([1.0, 0.0]).view(2, 1) * torch.where(
