@@ -32,7 +32,8 @@ from record import write_record
 
 import unfog
 from unfog.dmri import harmonics
-from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
+from unfog.dmri.gradient_files import read_fsl, write_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.rician import magnitude_mean
 from unfog.dmri.workflows.denoise import denoise_file
 from unfog.dmri.workflows.scan import Tables

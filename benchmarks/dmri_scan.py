@@ -29,7 +29,7 @@ from record import write_record
 
 import unfog
 from unfog.core.random import generator
-from unfog.dmri.gradients import write_fsl
+from unfog.dmri.gradient_files import write_fsl
 from unfog.dmri.simulation.noise import add_magnitude_noise
 from unfog.dmri.simulation.phantom import make_phantom, real_gradients
 from unfog.files.nifti import new_volume, write_nifti

@@ -37,7 +37,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import unfog
-from unfog.dmri.gradients import GradientTable, read_fsl
+from unfog.dmri.gradient_files import read_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.denoise import denoise_file
 from unfog.dmri.workflows.scan import Tables
 from unfog.dmri.workflows.synthesize import synthesize_files

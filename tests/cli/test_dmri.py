@@ -14,7 +14,8 @@ import pytest
 from support.commands import invoke
 from support.rings import make_ring, with_noise
 
-from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl, write_mrtrix
+from unfog.dmri.gradient_files import read_fsl, write_fsl, write_mrtrix
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.files.nifti import new_volume, write_nifti
 

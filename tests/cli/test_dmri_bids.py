@@ -11,7 +11,8 @@ import pytest
 from support.commands import invoke
 from support.rings import make_ring, with_noise
 
-from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
+from unfog.dmri.gradient_files import read_fsl, write_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.files.bids import read_bids
 from unfog.files.nifti import new_volume, write_nifti

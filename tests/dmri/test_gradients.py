@@ -11,15 +11,8 @@ import pytest
 from support.rings import Ring, with_noise
 
 from unfog.dmri.checks.errors_to_truth import axis_angle
-from unfog.dmri.gradients import (
-    GradientTable,
-    as_table,
-    fsl_to_world,
-    read_fsl,
-    read_mrtrix,
-    write_fsl,
-    write_mrtrix,
-)
+from unfog.dmri.gradient_files import read_fsl, read_mrtrix, write_fsl, write_mrtrix
+from unfog.dmri.gradients import GradientTable, as_table, fsl_to_world
 from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
 

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from unfog.cli.main import app
 from unfog.dmri import harmonics
 from unfog.dmri.checks.errors_to_truth import axis_angle
-from unfog.dmri.gradients import GradientTable, read_fsl, write_fsl
+from unfog.dmri.gradient_files import read_fsl, write_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.shells import shells
 from unfog.dmri.simulation.anatomy import mni_anatomy
 from unfog.dmri.simulation.phantom import make_phantom, real_gradients

@@ -26,7 +26,7 @@ Prior = Denoiser | str  # a denoiser, or the name of a run
 
 
 def gradients(bvals: ArrayLike, bvecs: ArrayLike, affine: ArrayLike | None = None) -> GradientTable:
-    """A gradient table from arrays in FSL's convention (``dmri.gradients.read_fsl`` reads files).
+    """A gradient table from arrays in FSL's convention (``gradient_files.read_fsl`` reads files).
 
     Args:
         bvals: b-values, (volumes,), in s/mm^2.

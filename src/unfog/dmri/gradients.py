@@ -7,22 +7,21 @@ them as they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
-from unfog.files.output import write_bytes
 
 Array = NDArray[np.float64]
 
-B0 = 50.0  # s/mm^2
-SHELL_GAP = 80.0  # s/mm^2 between neighbours in a sorted list of b-values that part two shells
+B0 = 50.0  # s/mm^2: volumes up to here have no diffusion weighting
+LOW = 100.0  # s/mm^2: below it, the lowest b-values of a table without b0 are its b0
+SHARE, WIDTH = 0.1, 50.0  # of b, and in s/mm^2: how wide a shell may be, whichever is more
+SCANNER_OFFSET, LARGEST = 1e9, 1e5  # what some GE scanners add to b; s/mm^2 that no scanner reaches
 UNIT = 0.01  # directions are written with few digits, so lengths are only about 1
-LAYOUTS = ("auto", "rows", "columns")
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,27 @@ class GradientTable:
     """A b-value and a unit direction for each volume of a scan.
 
     Args:
-        bvals: (n,), in s/mm^2.
-        directions: (n, 3), unit vectors in world axes; a volume with b <= 50 has none, and its row
+        bvals: (n,), in s/mm^2. Where 10^9 was added to them, as some GE scanners do, it is taken
+            off.
+        directions: (n, 3), unit vectors in world axes; a volume at b = 0 has none, and its row
             becomes 0.
+        threshold: Up to this b a volume counts as b = 0. By default 50; where no volume lies there,
+            the largest of the lowest b-values, if that is under 100.
+        notes: What was done to the table, in sentences; added to where a default was departed from.
 
     Raises:
-        InputError: The shapes do not match, a b-value is negative or not finite, or a volume with
-            diffusion weighting has a vector that is missing, not finite or not of unit length.
+        InputError: The shapes do not match, a b-value is negative, not finite or above 100,000, or
+            a volume with diffusion weighting has a vector that is missing, not finite or not of
+            unit length.
     """
 
     bvals: Array
     directions: Array
+    threshold: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        bvals = np.asarray(self.bvals, np.float64)
+        bvals, offset = _without_offset(np.asarray(self.bvals, np.float64))
         directions = np.asarray(self.directions, np.float64)
         if bvals.ndim != 1 or directions.shape != (len(bvals), 3) or not len(bvals):
             raise InputError(
@@ -51,36 +57,73 @@ class GradientTable:
                 f"{directions.shape}; match them."
             )
         _check_bvals(bvals)
+        automatic = self.threshold is None
+        threshold = b0_threshold(bvals) if self.threshold is None else float(self.threshold)
+        notes = list(self.notes) + [
+            f"{offset} b-values had 10^9 added to them, as GE's scanners do, which was taken off."
+        ] * bool(offset)
+        if automatic and threshold != B0:
+            low = bvals[bvals <= threshold]
+            notes.append(
+                f"No volume has b <= {B0:g}; the {len(low)} of b = {low.min():g} to {low.max():g} "
+                "count as b = 0 (--b0-threshold says otherwise)."
+            )
         object.__setattr__(self, "bvals", bvals)
-        object.__setattr__(self, "directions", _unit(bvals, directions))
+        object.__setattr__(self, "threshold", threshold)
+        object.__setattr__(self, "notes", tuple(notes))
+        object.__setattr__(self, "directions", _unit(bvals, directions, threshold))
 
     def __len__(self) -> int:
         return len(self.bvals)
 
     def __getitem__(self, volumes: Any) -> GradientTable:
         """The table of some of the volumes: a slice, a mask or a list."""
-        return GradientTable(self.bvals[volumes], self.directions[volumes])
+        return replace(self, bvals=self.bvals[volumes], directions=self.directions[volumes])
 
     @property
     def b0(self) -> NDArray[np.bool_]:
         """(n,), True for volumes without diffusion weighting."""
-        return np.asarray(self.bvals <= B0)
+        assert self.threshold is not None  # set when the table was made
+        return np.asarray(self.bvals <= self.threshold)
 
     def along(self, affine: Array) -> GradientTable:
         """The table with its directions along the voxel axes of a volume with ``affine`` (4, 4)."""
-        return GradientTable(self.bvals, self.directions @ world_of_voxels(affine))
+        return replace(self, directions=self.directions @ world_of_voxels(affine))
 
     def shells(self) -> dict[float, NDArray[np.int64]]:
         """The volumes of each shell, as indices, by the shell's mean b-value; volumes at b = 0 are
         in none.
 
-        Sorted b-values belong to one shell while neighbours are within 80 s/mm^2 of each other.
+        A shell is at most 10 % of b wide, or 50 s/mm^2 where that is more; from the lowest b-value
+        on, each shell takes what lies within that of its first.
         """
         weighted = np.flatnonzero(~self.b0)
         order = weighted[np.argsort(self.bvals[weighted], kind="stable")]
-        cuts = np.flatnonzero(np.diff(self.bvals[order]) > SHELL_GAP) + 1
-        parts = np.split(order, cuts) if len(order) else []
-        return {float(self.bvals[part].mean()): np.sort(part) for part in parts}
+        parts: list[list[int]] = []
+        for volume in order:
+            first = self.bvals[parts[-1][0]] if parts else -np.inf
+            if self.bvals[volume] - first <= shell_width(first):
+                parts[-1].append(int(volume))
+            else:
+                parts.append([int(volume)])
+        return {float(self.bvals[part].mean()): np.sort(np.array(part)) for part in parts}
+
+
+def shell_width(b: float) -> float:
+    """How far above its lowest b-value a shell may reach, in s/mm^2."""
+    return max(WIDTH, SHARE * b)
+
+
+def b0_threshold(bvals: Array) -> float:
+    """The b-value up to which volumes count as b = 0, s/mm^2.
+
+    50, where some volume has no more. Else the top of the lowest b-values, those within 50 of the
+    smallest, if it is under 100: protocols at 7 T list their b = 0 at 55 to 65.
+    """
+    lowest = bvals[bvals <= bvals.min() + WIDTH] if len(bvals) else bvals
+    if not len(lowest) or lowest.min() <= B0 or lowest.max() >= LOW:
+        return B0
+    return float(lowest.max())
 
 
 def as_table(gradients: Any, affine: Array | None = None) -> GradientTable:
@@ -99,7 +142,7 @@ def as_table(gradients: Any, affine: Array | None = None) -> GradientTable:
         )
     turn = np.eye(3) if affine is None else fsl_to_world(affine)
     along = GradientTable(np.asarray(gradients.bvals), np.asarray(gradients.bvecs))
-    return GradientTable(along.bvals, along.directions @ turn.T)
+    return replace(along, directions=along.directions @ turn.T)
 
 
 def well_spread(directions: Array, count: int) -> NDArray[np.int64]:
@@ -139,153 +182,27 @@ def world_of_voxels(affine: Array) -> Array:
     return np.asarray(u @ vt)
 
 
-def read_fsl(
-    bvals: str | Path,
-    bvecs: str | Path,
-    affine: Array,
-    volumes: int | None = None,
-    layout: str = "auto",
-) -> GradientTable:
-    """Read FSL's two text files.
-
-    Args:
-        bvals: The file of b-values, one row or one column.
-        bvecs: The file of vectors.
-        affine: (4, 4), of the scan.
-        volumes: The number of volumes of the scan, to check the files against.
-        layout: How vectors lie in the file: "rows" (3 rows, FSL's own), "columns" (3 columns) or
-            "auto", which can tell unless there are exactly three.
-
-    Returns:
-        The table, in world axes.
-
-    Raises:
-        InputError: A file cannot be read, or the two do not describe one scan of so many volumes.
-    """
-    values, vectors = _numbers(Path(bvals)), _numbers(Path(bvecs))
-    if 1 not in values.shape:
-        raise InputError(
-            f"{Path(bvals).name} holds {values.shape[0]} x {values.shape[1]} numbers; b-values "
-            "are one row or one column."
-        )
-    vectors = _laid_out(Path(bvecs), vectors, layout)
-    if len(vectors) != values.size:
-        raise InputError(
-            f"{Path(bvals).name} has {values.size} b-values and {Path(bvecs).name} "
-            f"{len(vectors)} vectors; match them."
-        )
-    _check_count(Path(bvals), values.size, volumes)
-    along = _named(Path(bvecs), values.ravel(), vectors)
-    return GradientTable(along.bvals, along.directions @ fsl_to_world(affine).T)
-
-
-def read_mrtrix(path: str | Path, volumes: int | None = None) -> GradientTable:
-    """Read an MRtrix table: a row of x y z b for each volume, in world axes; # begins a comment.
-
-    ``volumes`` is the number of volumes of the scan, to check the file against.
-    """
-    table = _numbers(Path(path))
-    if table.shape[1] != 4:
-        raise InputError(
-            f"{Path(path).name} has {table.shape[1]} columns; an MRtrix table has four: x y z b."
-        )
-    _check_count(Path(path), len(table), volumes)
-    return _named(Path(path), table[:, 3], table[:, :3])
-
-
-def write_fsl(table: GradientTable, bvals: str | Path, bvecs: str | Path, affine: Array) -> None:
-    """Write FSL's two text files, in rows.
-
-    Args:
-        table: The table to write.
-        bvals: The file of b-values.
-        bvecs: The file of vectors.
-        affine: (4, 4), of the volume that they go with.
-    """
-    write_bytes(bvals, _text(table.bvals[None]))
-    write_bytes(bvecs, _text((table.directions @ fsl_to_world(affine)).T))
-
-
-def write_mrtrix(table: GradientTable, path: str | Path) -> None:
-    """Write an MRtrix table: a row of x y z b for each volume."""
-    write_bytes(path, _text(np.concatenate([table.directions, table.bvals[:, None]], 1)))
-
-
-def _text(rows: Array) -> bytes:
-    """Rows of numbers as text; + 0.0 turns -0 into 0."""
-    return "".join(" ".join(f"{value + 0.0:.10g}" for value in row) + "\n" for row in rows).encode()
-
-
-def _numbers(path: Path) -> Array:
-    """The numbers of a text file, (rows, columns)."""
-    try:
-        lines = [
-            line.split("#")[0].replace(",", " ").split()
-            for line in path.read_text("utf-8").splitlines()
-        ]
-        rows = [[float(word) for word in line] for line in lines if line]
-    except OSError as error:
-        raise InputError(
-            f"{path.name} cannot be read ({error.strerror}); check that it is a file and its "
-            "permissions."
-        ) from error
-    except ValueError as error:  # UnicodeDecodeError among them
-        raise InputError(
-            f"{path.name} is not a text file of numbers; give the scan's gradient table."
-        ) from error
-    if not rows or len({len(row) for row in rows}) > 1:
-        raise InputError(f"{path.name} is empty or its lines differ in length; export it again.")
-    return np.array(rows, dtype=np.float64)
-
-
-def _laid_out(path: Path, vectors: Array, layout: str) -> Array:
-    """Vectors (n, 3) from either layout of a file."""
-    if layout not in LAYOUTS:
-        raise InputError(f"The layout of vectors is one of {', '.join(LAYOUTS)}, not {layout!r}.")
-    rows, columns = vectors.shape[0] == 3, vectors.shape[1] == 3
-    if layout == "auto" and rows and columns:
-        raise InputError(
-            f"{path.name} is 3 x 3, so its vectors may lie in rows or columns; say the layout, "
-            "rows or columns."
-        )
-    if not (rows if layout == "rows" else columns if layout == "columns" else rows or columns):
-        raise InputError(
-            f"{path.name} holds {vectors.shape[0]} x {vectors.shape[1]} numbers; vectors lie in "
-            "3 rows or 3 columns."
-        )
-    return vectors.T if layout == "rows" or (layout == "auto" and rows) else vectors
-
-
-def _check_count(path: Path, count: int, volumes: int | None) -> None:
-    if volumes is not None and count != volumes:
-        raise InputError(
-            f"{path.name} describes {count} volumes and the scan has {volumes}; give the table "
-            "of this scan."
-        )
-
-
-def _named(path: Path, bvals: Array, vectors: Array) -> GradientTable:
-    """The table of a file; its errors begin with the file's name."""
-    try:
-        return GradientTable(bvals, vectors)
-    except InputError as error:
-        raise InputError(f"{path.name}: {error}") from error
+def _without_offset(bvals: Array) -> tuple[Array, int]:
+    """b-values without the 10^9 that some GE scanners add, and how many had it."""
+    added = (bvals >= SCANNER_OFFSET) & (bvals <= SCANNER_OFFSET + LARGEST)
+    return np.where(added, bvals - SCANNER_OFFSET, bvals), int(added.sum())
 
 
 def _check_bvals(bvals: Array) -> None:
-    """`InputError` for a b-value that is negative or not finite."""
-    bad = ~np.isfinite(bvals) | (bvals < 0)
+    """`InputError` for a b-value that is negative, not finite or out of any scanner's reach."""
+    bad = ~np.isfinite(bvals) | (bvals < 0) | (bvals > LARGEST)
     if bad.any():
         k = int(bad.argmax())
+        reason = f"at most {LARGEST:,.0f} s/mm^2" if bvals[k] > LARGEST else "0 or more"
         raise InputError(
-            f"Volume {k} has a b-value of {bvals[k]:g}; b-values are finite and 0 or more, so "
+            f"Volume {k} has a b-value of {bvals[k]:.10g}; b-values are finite and {reason}, so "
             "correct the table."
         )
 
 
-def _unit(bvals: Array, vectors: Array) -> Array:
+def _unit(bvals: Array, vectors: Array, threshold: float) -> Array:
     """Vectors scaled to unit length; those of volumes at b = 0 become 0."""
-    weighted = bvals > B0
+    weighted = bvals > threshold
     length = np.linalg.norm(vectors, axis=1)
     bad = weighted & ~(np.abs(length - 1) <= UNIT)
     if bad.any():

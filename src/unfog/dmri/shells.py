@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.dmri import harmonics
-from unfog.dmri.gradients import SHELL_GAP, GradientTable
+from unfog.dmri.gradients import GradientTable, shell_width
 from unfog.errors import InputError
 
 ORDER = 4
@@ -148,51 +148,77 @@ class Shell:
 
 
 def shells(gradients: GradientTable, order: int = ORDER, least: int | None = None) -> list[Shell]:
-    """The shells of a gradient table, as the prior sees them.
+    """The shells of a gradient table that the prior can take.
 
     Args:
         gradients: The table.
         order: Highest order of the harmonics.
-        least: The fewest directions a shell may have; as many as coefficients, 15, unless given.
+        least: The fewest directions that differ a shell may have; as many as coefficients, 15,
+            unless given. Other volumes are left out (``left_out``).
 
     Returns:
         A ``Shell`` for each, by rising b.
 
     Raises:
-        InputError: The table has no volume at b = 0, or a shell fewer than ``least`` directions
-            that differ.
+        InputError: The table has no volume at b = 0, or volumes with diffusion weighting and no
+            shell of so many directions.
     """
     b0 = np.flatnonzero(gradients.b0)
     if not len(b0):
         raise InputError(
-            "The scan has no volume at b = 0, which the prior needs; add one at least."
+            "The scan has no volume at b = 0, which the prior needs; add one at least, or use low "
+            "rank alone (--prior none)."
         )
-    parts = []
-    for b, volumes in gradients.shells().items():
+    needed = harmonics.count(order) if least is None else least
+    parts, all_shells = [], gradients.shells()
+    for b, volumes in all_shells.items():
         # As many independent directions as are needed.
         matrix = harmonics.design(torch.from_numpy(gradients.directions[volumes]), order)
-        least = least or harmonics.count(order)
-        if len(volumes) < least or int(torch.linalg.matrix_rank(matrix)) < least:
-            raise InputError(
-                f"The shell b = {b:.0f} has {len(volumes)} directions and needs {least} that "
-                "differ; leave it out, or use low rank alone."
-            )
-        parts.append(Shell(b, volumes, b0, matrix))
+        if len(volumes) >= needed and int(torch.linalg.matrix_rank(matrix)) >= needed:
+            parts.append(Shell(b, volumes, b0, matrix))
+    if len(all_shells) == 1 and not parts:
+        [(b, volumes)] = all_shells.items()
+        raise InputError(
+            f"The shell b = {b:.0f} has {len(volumes)} directions and needs {needed} that differ; "
+            "use low rank alone (--prior none)."
+        )
+    if all_shells and not parts:
+        low, high = min(all_shells), max(all_shells)
+        raise InputError(
+            f"The table has no shell of {needed} directions that differ: its b-values, {low:.0f} "
+            f"to {high:.0f}, lie apart; use low rank alone (unfog dmri denoise --prior none)."
+        )
     return parts
+
+
+def left_out(gradients: GradientTable, least: int | None = None) -> NDArray[np.int64]:
+    """The volumes with diffusion weighting that are in no shell of ``least`` directions (15 unless
+    given).
+    """
+    used = [shell.volumes for shell in usable_shells(gradients, least)]
+    return np.setdiff1d(np.flatnonzero(~gradients.b0), np.concatenate([*used, np.array([], int)]))
+
+
+def usable_shells(gradients: GradientTable, least: int | None) -> list[Shell]:
+    """The shells, or none where ``shells`` would refuse the table."""
+    try:
+        return shells(gradients, least=least)
+    except InputError:
+        return []
 
 
 def same_shells(
     measured: Sequence[Shell], at: GradientTable
 ) -> list[tuple[int, NDArray[np.int64]]]:
     """For each shell of a table ``at``, the index of the shell in ``measured`` with the same
-    b-value, and its volumes as indices into ``at``; `InputError` where no measured shell is within
-    80 s/mm^2.
+    b-value, and its volumes as indices into ``at``; `InputError` where no measured shell is as near
+    as a shell is wide.
     """
     pairs = []
     for b, volumes in at.shells().items():
         # The measured shell nearest in b.
         k = int(np.argmin([abs(shell.b - b) for shell in measured]))
-        if abs(measured[k].b - b) > SHELL_GAP:
+        if abs(measured[k].b - b) > shell_width(min(measured[k].b, b)):
             values = ", ".join(f"{shell.b:.0f}" for shell in measured)
             raise InputError(
                 f"The shell b = {b:.0f} was not measured, and b = {values} was; ask for directions "

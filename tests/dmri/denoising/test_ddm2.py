@@ -28,7 +28,8 @@ from unfog.dmri.denoising.ddm2 import (
     from_others,
     neighbours,
 )
-from unfog.dmri.gradients import GradientTable, write_fsl
+from unfog.dmri.gradient_files import write_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.errors import InputError
 from unfog.files.nifti import new_volume, write_nifti

@@ -114,7 +114,9 @@ def test_arrays_with_a_table_of_dipy(noisy, gradients):
     )
     done = unfog.dmri.denoise(noisy, theirs, prior=Part())
     full = unfog.dmri.complete(noisy, theirs, theirs, prior=Part())
-    np.testing.assert_allclose(full.signal, done.signal, atol=1e-5)
+    weighted = ~gradients.b0
+    np.testing.assert_allclose(full.signal[..., weighted], done.signal[..., weighted], atol=1e-5)
+    assert full.signal.shape == done.signal.shape
 
 
 def test_no_draw_kept(noisy, first, gradients):

@@ -105,6 +105,7 @@ def test_the_recipe_trains_and_opens_again(tmp_path):
     """Two steps of the whole system on small patches; its config can be read back, and the denoiser
     takes the shell.
     """
+    import unfog.builtin  # noqa: F401  (registers the recipe)
     from unfog.runs.run import Run
     from unfog.runs.train import train_system
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from support.rings import make_ring, with_noise
 
-from unfog.dmri.gradients import write_fsl
+from unfog.dmri.gradient_files import write_fsl
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.dmri.workflows.denoise import denoise_file
 from unfog.dmri.workflows.report import write_report

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics, with_own, without_own
 from unfog.dmri.denoising.classical import Array, Denoised
 from unfog.dmri.denoising.half_turns import OverHalfTurns
 from unfog.dmri.denoising.posterior_mean import NoisyShell, measure, posterior_means
@@ -30,14 +30,13 @@ from unfog.dmri.denoising.twicing import twiced
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.masks import voxels_inside
-from unfog.dmri.shells import ORDER, shells, signals
+from unfog.dmri.shells import ORDER, left_out, shells, signals
 from unfog.progress import Report
 
 
 def has_enough_directions(table: GradientTable) -> bool:
-    """Whether the prior can take every shell of a table: order 4 needs 15 directions."""
-    sizes = [len(volumes) for volumes in table.shells().values()]
-    return bool(sizes) and min(sizes) >= count(ORDER)
+    """Whether the prior can take a shell of the table: order 4 needs 15 directions, and b = 0."""
+    return len(left_out(table)) < int((~table.b0).sum()) and bool(table.b0.any())
 
 
 def denoise_blind(
@@ -49,8 +48,8 @@ def denoise_blind(
     coils: int = 1,
     report: Report | None = None,
 ) -> Denoised:
-    """Denoise magnitudes by low rank and the prior; by low rank alone where a shell has fewer than
-    15 directions.
+    """Denoise magnitudes by low rank and the prior; by low rank alone the shells that have fewer
+    than 15 directions.
 
     Args:
         denoiser: The prior, of shells x (16, X, Y, Z).
@@ -85,7 +84,7 @@ def refine(
     Args:
         denoiser: The prior.
         first: The scan denoised by low rank.
-        table: The scan's table, 15 directions or more a shell.
+        table: The scan's table, a shell of which has 15 directions or more.
         mask: (X, Y, Z); outside it the signal stays as it was.
         report: Called as ``report(done, total)``.
 
@@ -93,9 +92,16 @@ def refine(
         ``first`` with the new signal.
     """
     inside = voxels_inside(mask, first.sigma.shape)
-    signal = predict(denoiser, first, table, table, inside, report=report)
+    # Volumes in no shell of enough directions stay as low rank left them.
+    volumes = np.setdiff1d(np.arange(len(table)), left_out(table))
+    signal = first.signal.copy()
+    regular = without_own(first, table, inside)
+    signal[..., volumes] = predict(denoiser, regular, table, table[volumes], inside, report=report)
     for shell in shells(table):
         signal[..., shell.volumes] += beyond_harmonics(first, shell, inside)
+        signal[..., shell.volumes] = with_own(signal, first, shell, shell.volumes, inside)
+    b0 = np.flatnonzero(table.b0)
+    signal[..., b0] = with_own(signal, first, None, b0, inside)
     signal[~inside] = first.signal[~inside]
     return replace(first, signal=signal)
 

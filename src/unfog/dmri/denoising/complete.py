@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics, own_weights, without_own
 from unfog.dmri.denoising.blind import in_harmonics, predict
 from unfog.dmri.denoising.classical import Array, Denoised
 from unfog.dmri.gradients import GradientTable, as_table
@@ -20,6 +20,7 @@ from unfog.dmri.masks import voxels_inside
 from unfog.dmri.shells import basis, same_shells, shells
 from unfog.progress import Report
 
+SCATTER = 0.02  # of b, within a shell
 FEWEST = count(2)  # directions in a shell: what determines order 2
 # of low rank's expected error, what is left after the prior: the median over 22 simulated scans of
 # the measured error over the expected one
@@ -118,7 +119,8 @@ def completed(
         The volumes of ``at`` and their standard deviations.
     """
     inside = voxels_inside(mask, first.sigma.shape)
-    signal = predict(denoiser, first, table, at, inside, least=FEWEST, report=report)
+    regular = without_own(first, table, inside)
+    signal = predict(denoiser, regular, table, at, inside, least=FEWEST, report=report)
     measured, std = (
         shells(table, least=FEWEST),
         np.repeat(first.expected_error[..., None], len(at), -1),
@@ -135,7 +137,32 @@ def completed(
         # Measured directions get the signal beyond the harmonics.
         same = _same_axes(at.directions[volumes], table.directions[measured[k].volumes])
         signal[..., volumes] += beyond_harmonics(first, measured[k], inside) @ same.T
+        # And a measured volume that differs from its shell stays as low rank has it.
+        own = own_weights(first, measured[k], measured[k].volumes, inside)
+        kept = (own * first.signal[..., measured[k].volumes]) @ same.T
+        signal[..., volumes] += kept - (own @ same.T) * signal[..., volumes]
+        ratio = at.bvals[volumes] / measured[k].b
+        ratio[np.abs(ratio - 1) < SCATTER] = 1  # as far as measured volumes of a shell scatter
+        signal[..., volumes] = at_own_b(signal[..., volumes], first.signal[..., table.b0], ratio)
     return Completed(np.where(inside[..., None], signal, 0), np.where(inside[..., None], std, 0))
+
+
+def at_own_b(signal: Array, b0: Array, ratio: NDArray[np.float64]) -> Array:
+    """Signals of a shell as they are at b-values near the shell's: S_0 (S / S_0)^(b / b_shell),
+    exact where the decay is exponential.
+
+    Args:
+        signal: (X, Y, Z, n), at the shell's b.
+        b0: (X, Y, Z, volumes at b = 0).
+        ratio: (n,), b / b_shell of each volume.
+
+    Returns:
+        (X, Y, Z, n); the signal itself where it or b = 0 is not above zero.
+    """
+    s0 = b0.mean(-1, keepdims=True)
+    decays = (signal > 0) & (s0 > 0)
+    share = np.where(decays, signal, 1) / np.where(decays, s0, 1)
+    return np.where(decays, s0 * share**ratio, signal).astype(np.float32)
 
 
 def _same_axes(a: NDArray[np.float64], b: NDArray[np.float64]) -> Array:

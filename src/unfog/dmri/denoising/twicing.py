@@ -38,7 +38,8 @@ def twiced(x: Tensor, residual: Tensor, noise: Tensor, inside: Tensor) -> Tensor
     # The voxel itself, of weight 1.
     total, weight = valid * residual, valid.clone()
     for offset in product(range(-RADIUS, RADIUS + 1), repeat=3):
-        if offset > (0, 0, 0):  # w_ij = w_ji, so each pair is visited once
+        reaches = any(abs(k) >= size for k, size in zip(offset, x.shape[1:], strict=True))
+        if offset > (0, 0, 0) and not reaches:  # w_ij = w_ji, so each pair is visited once
             here, there = _pair(offset, x.shape[1:])
             unlike = (x[:, *here] - x[:, *there]).square().sum(0)
             w = torch.exp(-unlike / (WIDTH**2 * (power[here] + power[there])))

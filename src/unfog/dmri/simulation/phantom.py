@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.dmri.gradients import GradientTable, read_fsl
+from unfog.dmri.gradient_files import read_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulation.anatomy import Anatomy, mni_anatomy
 from unfog.dmri.tensor import Tensors, fit_tensors
 from unfog.errors import MissingExtra

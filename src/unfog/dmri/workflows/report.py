@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.dmri.gradients import GradientTable, read_fsl
+from unfog.dmri.gradient_files import read_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti

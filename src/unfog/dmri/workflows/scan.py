@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
 from unfog.dmri.denoising.classical import Denoised
-from unfog.dmri.gradients import GradientTable, read_fsl, read_mrtrix, write_fsl
+from unfog.dmri.gradient_files import read_fsl, read_mrtrix, write_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import brain_mask
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti, write_nifti

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from unfog.core.random import generator
-from unfog.dmri.gradients import GradientTable, write_fsl
+from unfog.dmri.gradient_files import write_fsl
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import brain_mask
 from unfog.dmri.simulation.anatomy import Anatomy, anatomy_like, anatomy_of_maps, mni_anatomy
 from unfog.dmri.simulation.noise import add_magnitude_noise
