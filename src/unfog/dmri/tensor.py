@@ -38,7 +38,7 @@ def fit_tensors(signal: NDArray[np.floating], gradients: GradientTable) -> Tenso
     count as that. Raises `InputError` where the table does not determine a tensor.
     """
     design = _design(gradients)
-    if np.linalg.matrix_rank(design) < 7:
+    if not determines_tensor(gradients):
         raise InputError(
             "A tensor needs a b0 and 6 directions that differ, or more; give the whole scan."
         )
@@ -46,6 +46,11 @@ def fit_tensors(signal: NDArray[np.floating], gradients: GradientTable) -> Tenso
         _fit(signal[k : k + CHUNK].astype(np.float64), design) for k in range(0, len(signal), CHUNK)
     ]
     return Tensors(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def determines_tensor(gradients: GradientTable) -> bool:
+    """Whether a table has a b0 and six directions that differ, or as much."""
+    return int(np.linalg.matrix_rank(_design(gradients))) == 7
 
 
 def _design(gradients: GradientTable) -> Array:

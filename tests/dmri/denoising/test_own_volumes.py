@@ -1,5 +1,5 @@
 """Each volume keeps what it has of its own, for topup and eddy to see: motion, drift, opposite
-phase encoding, of b = 0 alone and of half the scan. No volume is worse than low rank's answer for it.
+phase encoding, of b = 0 alone and of half the scan. No volume is worse than low rank has it.
 """
 
 from __future__ import annotations

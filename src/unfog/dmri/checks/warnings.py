@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unfog.dmri.denoising.noise_level import Noise
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.tensor import fit_tensors
+from unfog.dmri.tensor import determines_tensor, fit_tensors
 
 CORRELATED, SHARED_BY_SLICES, SHARED_BY_VOXELS = 0.1, 0.15, 0.45  # lag-1 correlations
 # vectors without sign have no other reversals
@@ -21,9 +21,11 @@ ALIKE = 0.75  # the least eigenvalue of an undenoised scan, over what the law ex
 # what may be removed over the noise, of all volumes and of one: phantoms without fault stay below
 # 1.04 and 1.08
 MORE, MORE_OF_ONE = (1.1, 1.25)
-# of coherence: how many voxels ahead it looks, the FA of a fibrous voxel, the fewest of them, and
-# the factor that a flip must gain
-REACH, FIBROUS, FEWEST, BETTER = (4.0, 0.4, 5000, 1.05)
+# of coherence: how far ahead it looks, in the smallest side of a voxel; the FA of a fibrous voxel;
+# the fewest of them; and the factor, and the standard errors, that a flip must gain
+REACH, FIBROUS, FEWEST, BETTER, SURELY = (4.0, 0.4, 5000, 1.05, 2.0)
+TOGETHER = 27  # neighbours whose fibres say the same thing
+FEW_VOLUMES = 6  # fewer have no law of eigenvalues
 
 
 def warnings_of(
@@ -63,7 +65,8 @@ def _denoised(eigenvalues: Tensor, voxels: int) -> str | None:
     smaller.
     """
     values, ratio = eigenvalues.numpy(), len(eigenvalues) / voxels
-    if ratio >= 0.15:  # too few voxels for the least eigenvalue to say anything
+    # Too few voxels, or volumes, for the least eigenvalue to say anything.
+    if ratio >= 0.15 or len(values) < FEW_VOLUMES:
         return None
     # The eigenvalue below which a quarter lies; the law relates the least to it.
     quarter = float(np.quantile(values[: max(2, len(values) // 2)], 0.5))
@@ -120,13 +123,10 @@ def _flipped(
     Fibres go on in the direction in which they point, so ``coherence`` is best where the signs and
     the order of the axes are right (after Schilling et al. 2019; Jeurissen et al. 2014).
     """
-    if (
-        np.linalg.matrix_rank(gradients.directions) < 3
-        or gradients.b0.all()
-        or not gradients.b0.any()
-    ):
+    if not determines_tensor(gradients) or not gradients.b0.any():
         return None
-    turn = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    zooms = np.linalg.norm(affine[:3, :3], axis=0)
+    turn = affine[:3, :3] / zooms
     tensors = fit_tensors(data[inside], gradients)
     direction, fa = np.zeros((*inside.shape, 3)), np.zeros(inside.shape)
     # Principal directions along the voxel axes.
@@ -134,13 +134,12 @@ def _flipped(
     if int((fa > FIBROUS).sum()) < FEWEST:
         return None
     # Coherence as the table stands, and with each change.
-    as_is = coherence(direction, fa)
-    scores = {f"{name} reversed": coherence(direction * signs, fa) for name, signs in FLIPS.items()}
-    scores |= {
-        f"{name} exchanged": coherence(direction[..., order], fa) for name, order in SWAPS.items()
-    }
-    name, best = max(scores.items(), key=lambda item: item[1])
-    if best < BETTER * as_is:
+    as_is, error = coherence(direction, fa, zooms)
+    changed = {f"{name} reversed": direction * signs for name, signs in FLIPS.items()}
+    changed |= {f"{name} exchanged": direction[..., order] for name, order in SWAPS.items()}
+    scores = {name: coherence(axes, fa, zooms) for name, axes in changed.items()}
+    name, (best, own_error) = max(scores.items(), key=lambda item: item[1][0])
+    if best < BETTER * as_is or best - as_is < SURELY * np.hypot(error, own_error):
         return None
     return (
         f"The b-vectors seem flipped: fibres fit together {best / as_is:.2f} times better "
@@ -148,27 +147,36 @@ def _flipped(
     )
 
 
-def coherence(direction: NDArray[Any], fa: NDArray[Any]) -> float:
-    """How well fibres continue: the mean of (v.v')^2 over fibrous voxels, v' the direction of the
-    voxel ``REACH`` voxels ahead or behind along v.
+def coherence(
+    direction: NDArray[Any], fa: NDArray[Any], zooms: NDArray[Any] | None = None
+) -> tuple[float, float]:
+    """How well fibres continue: the mean of (v.v')^2 over fibrous voxels, v' the direction found
+    ``REACH`` sides of the smallest voxel ahead or behind along v.
 
-    ``direction`` (X, Y, Z, 3) are unit axes along those of the array, ``fa`` (X, Y, Z). A voxel
-    ahead that is not fibrous counts 0, one outside the array not at all.
+    Args:
+        direction: (X, Y, Z, 3), unit axes along those of the array.
+        fa: (X, Y, Z).
+        zooms: The sides of a voxel, (3,), of which only the ratios matter; equal without.
+
+    Returns:
+        The mean and its standard error, with neighbours counted together. A voxel ahead that is not
+        fibrous counts 0, one outside the array not at all.
     """
     where = np.argwhere(fa > FIBROUS)
     axis = direction[tuple(where.T)]
-    total, count = 0.0, 0
+    sides = np.ones(3) if zooms is None else np.asarray(zooms) / np.min(zooms)
+    squares = []
     for ahead in (REACH, -REACH):
-        # The voxel ahead, if it lies within the array.
-        place = np.rint(where + ahead * axis).astype(int)
+        # The voxel ahead in millimetres, if it lies within the array.
+        place = np.rint(where + ahead * axis / sides).astype(int)
         within = ((place >= 0) & (place < fa.shape)).all(1)
         there = tuple(place[within].T)
         # (v.v')^2, or 0 where it is not fibrous.
-        total += float(
-            ((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS)).sum()
-        )
-        count += int(within.sum())
-    return total / max(count, 1)
+        squares.append((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS))
+    values = np.concatenate(squares)
+    if not len(values):
+        return 0.0, 0.0
+    return float(values.mean()), float(values.std() / np.sqrt(max(1, len(values) / TOGETHER)))
 
 
 def removed_over_noise(removed: NDArray[Any], noise: Callable[[int], NDArray[Any]]) -> NDArray[Any]:
