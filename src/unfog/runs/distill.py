@@ -24,7 +24,7 @@ from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
-from unfog.runs.train import rate, train_config
+from unfog.runs.train_from_config import rate, train_config
 from unfog.systems.common import training
 from unfog.systems.consistency import sampling
 from unfog.systems.registry import Config

@@ -24,7 +24,8 @@ from unfog.files.output import write_json
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
 from unfog.progress import Report
-from unfog.runs.restore import GRID, measured_where, restore
+from unfog.runs.data_consistency import measured_where
+from unfog.runs.restore import GRID, restore
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
