@@ -26,7 +26,7 @@ from unfog.errors import InputError
 from unfog.files.output import write_bytes, write_json
 from unfog.progress import Report
 from unfog.runs.run import Run
-from unfog.sampling.calibration.calibrate import calibrate, fine
+from unfog.sampling.calibration.calibrate import CalibratedSolver, calibrate, fine
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.grids import grids
 
@@ -116,22 +116,27 @@ def calibrate_run(
         iterations=iterations,
         report=lambda done, total: report_step(SETS + done, SETS + total),
     )
-    # Its errors are logs of squares.
-    errors = {
-        f"{what}_{when}": math.exp(float(log) / 2)
-        for when, stand in (("before", result.before), ("after", result.after))
-        for what, log in zip(("error", "middle_error"), stand, strict=True)
-    }
     summary = {
         "calls": calls,
         "started_from": {"sampler": result.sampler, "grid": result.grid},
-        **errors,
+        **_errors(result),
         "trajectories": trajectories,
         "iterations": iterations,
         "seed": seed,
     }
     save_solver(run, result.solver, summary, overwrite)
     return {"solver": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _errors(result: CalibratedSolver) -> dict[str, float]:
+    """The errors of the best classical solver ("before") and of the calibrated one ("after"), of
+    which ``result`` holds the logs of the squares.
+    """
+    return {
+        f"{what}_{when}": math.exp(float(log) / 2)
+        for when, logs in (("before", result.before), ("after", result.after))
+        for what, log in zip(("error", "middle_error"), logs, strict=True)
+    }
 
 
 def save_solver(

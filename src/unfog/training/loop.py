@@ -285,18 +285,12 @@ def _check(
             "'training.steps'."
         )
     if settings.steps != state["steps"] and settings.decay != "constant":
-        log.warning(
-            "The %s decay is laid out anew over %d steps instead of %d.",
-            settings.decay,
-            settings.steps,
-            state["steps"],
-        )
+        message = "The %s decay is laid out anew over %d steps instead of %d."
+        log.warning(message, settings.decay, settings.steps, state["steps"])
     for name, now in _environment(device).items():
         before = state["environment"][name]
         if before != now:
-            log.warning(
-                "The %s was %s and is now %s: training goes on, but not bit for bit as unbroken.",
-                name,
-                before,
-                now,
+            message = (
+                "The %s was %s and is now %s: training goes on, but not bit for bit as unbroken."
             )
+            log.warning(message, name, before, now)
