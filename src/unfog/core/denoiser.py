@@ -1,11 +1,4 @@
-r"""The denoiser: given x_t, the posterior mean of x_0 (and, where known, its variance).
-
-Everything else is a function of it (Tweedie: Robbins 1956, Efron 2011):
-
-    noise = (x_t - alpha x_0) / sigma,     score = -noise / sigma,     v = alpha noise - sigma x_0,
-
-and, by its Jacobian J in x_t, Cov(x_0 | x_t) = (sigma^2 / alpha) J.
-"""
+r"""Denoisers: E[x_0 | x_t] as a function of x_t and t, and a network as such a function."""
 
 from __future__ import annotations
 
@@ -28,8 +21,12 @@ from unfog.errors import InputError
 
 @dataclass(frozen=True)
 class Posterior:
-    """p(x_0 | x_t), summarised: mean (batch, channels, *space), and a variance that broadcasts to
-    it.
+    """The first two moments of p(x_0 | x_t).
+
+    Args:
+        mean: E[x_0 | x_t], (batch, channels, *space).
+        variance: Var(x_0 | x_t) of each value, of a shape that broadcasts to the mean; None where
+            it is not known.
     """
 
     mean: Tensor
@@ -40,31 +37,48 @@ Product = Callable[[Tensor], Tensor]  # v -> C v for a symmetric C, (batch, chan
 
 
 class Denoiser(nn.Module, ABC):
-    """Maps (x_t, t) to a ``Posterior``; guidance and restoration map a Denoiser to a Denoiser."""
+    """The posterior mean of x_0 given x_t, D(x_t, t) = E[x_0 | x_t], and its variance where known.
+
+    Noise, score and covariance are functions of it (Tweedie: Robbins 1956, Efron 2011):
+
+        noise = (x_t - alpha D) / sigma,     score = -noise / sigma,     v = alpha noise - sigma D,
+        Cov(x_0 | x_t) = (sigma^2 / alpha) J,     J the Jacobian of D in x_t.
+
+    Samplers call it once or more a step; guidance and restoration map a Denoiser to a Denoiser.
+    """
 
     process: Process
 
     @abstractmethod
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        """``x_t`` (batch, channels, *space), ``t`` a float64 scalar or (batch,)."""
+        """Mean and variance of x_0 given x_t.
+
+        Args:
+            x_t: The state, (batch, channels, *space).
+            t: Its time, a scalar or (batch,), float64.
+            condition: The conditions, by name.
+
+        Returns:
+            The posterior.
+        """
 
     def scales(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """(alpha, sigma) at t, float64."""
         return self.process.alpha(t), self.process.sigma(t)
 
     def noise(self, x_t: Tensor, t: Tensor, **condition: Any) -> Tensor:
-        """The predicted noise, (x_t - alpha x_0) / sigma."""
+        """The expected noise, (x_t - alpha D) / sigma, shaped as x_t."""
         alpha, sigma = self.scales(t)
         x0: Tensor = self(x_t, t, **condition).mean
         return (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t)
 
     def score(self, x_t: Tensor, t: Tensor, **condition: Any) -> Tensor:
-        """grad log p(x_t), -noise / sigma."""
+        """The score, grad log p(x_t) = -noise / sigma, shaped as x_t."""
         return -self.noise(x_t, t, **condition) / expand(self.process.sigma(t), x_t)
 
     def with_covariance(self, x_t: Tensor, t: Tensor, **condition: Any) -> tuple[Tensor, Product]:
-        """The posterior mean, and v -> Cov(x_0 | x_t) v: one call, and a vector-Jacobian product
-        for each v.
+        """The posterior mean, and the product v -> Cov(x_0 | x_t) v by Tweedie's second formula:
+        one network call, and a vector-Jacobian product for each v.
         """
         alpha, sigma = self.scales(t)
         with torch.enable_grad():
@@ -75,6 +89,7 @@ class Denoiser(nn.Module, ABC):
                 "The posterior covariance needs a denoiser with a gradient, and "
                 f"{type(self).__name__} gives none here."
             )
+        # Cov(x_0 | x_t) = (sigma^2 / alpha) J, and J is symmetric.
         gain = expand(sigma**2 / alpha, x_t)
 
         def covariance(v: Tensor) -> Tensor:
@@ -85,8 +100,11 @@ class Denoiser(nn.Module, ABC):
 
 
 class InBfloat16(Denoiser):
-    """Another denoiser with its network in bfloat16 (autocast): several times faster on a CPU that
-    has it; x_t keeps its own type.
+    """A denoiser with its network in bfloat16 (autocast): several times faster on a CPU that has
+    it. x_t keeps its own type.
+
+    Args:
+        denoiser: The denoiser, whose weights stay as they are.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
@@ -99,24 +117,26 @@ class InBfloat16(Denoiser):
         return posterior
 
 
-Label = Callable[[Process, Tensor], Tensor]
+Label = Callable[[Process, Tensor], Tensor]  # (process, t) -> what a network is told of the time
 labels: Registry[Label] = Registry("label")
 
 
 @labels.register("time")
 def time_label(steps: float = 1000.0, offset: float = 1.0) -> Label:
-    """The discrete index n of DDPM networks: t = (n + 1) / steps."""
+    """The discrete index n of DDPM networks, t = (n + 1) / steps: n = steps t - offset."""
     return lambda process, t: t * steps - offset
 
 
 @labels.register("log-sigma")
 def log_sigma_label(scale: float = 0.25, sigma_min: float = 1e-5) -> Label:
-    """EDM's label, log(sigma / alpha) / 4."""
+    """EDM's label (Karras et al. 2022): c_noise = ln(sigma / alpha) / 4."""
     return lambda process, t: scale * process.noise_level(t).clamp(min=sigma_min).log()
 
 
 class NetworkDenoiser(Denoiser):
-    """A network as a denoiser: x_0 = a(t) out + b(t) x_t, out = network(c_in(t) x_t, label, ...).
+    """A network as a denoiser (Karras et al. 2022, eq. 7, for any prediction):
+
+        D(x_t, t) = a(t) out + b(t) x_t,     out = network(c_in(t) x_t, label(t), context).
 
     Args:
         network: Called as network(x, label, context), x (batch, channels, *space), label (batch,).
@@ -124,8 +144,8 @@ class NetworkDenoiser(Denoiser):
         prediction: What the output means: its a, b and c_in.
         label: How the network is told the time.
         conditioner: Its conditions, if any.
-        variance: How the second half of twice the channels is read as a learned variance, if it
-            is.
+        variance: How the second half of the network's channels gives a learned variance; None
+            where the network gives the mean alone.
 
     Raises:
         InputError: The prediction does not determine x_0 at t = 1.
@@ -158,15 +178,18 @@ class NetworkDenoiser(Denoiser):
         return type(self.network).__name__
 
     def output(self, x_t: Tensor, t: Tensor, context: Context) -> Tensor:
-        """The network's raw output: the thing that training holds to its target.
+        """The network's raw output, whose error a training loss measures.
 
         Args:
             x_t: The state, (batch, channels, *space).
             t: Its time, a scalar or (batch,), float64.
-            context: What the network is told besides.
+            context: The embedded conditions.
 
         Returns:
             (batch, channels, *space), or twice the channels where the variance is learned.
+
+        Raises:
+            InputError: The network's output has another shape.
         """
         out: Tensor = self.network(*self._inputs(x_t, t), context)
         channels = x_t.shape[1] * (1 if self.variance is None else 2)
@@ -178,7 +201,19 @@ class NetworkDenoiser(Denoiser):
         return out
 
     def features(self, x_t: Tensor, t: Tensor, context: Context) -> list[Tensor]:
-        """What the network sees in x_t, as maps; ``InputError`` where it has none to show."""
+        """The network's inner feature maps, on which a discriminator works.
+
+        Args:
+            x_t: The state, (batch, channels, *space).
+            t: Its time, a scalar or (batch,), float64.
+            context: The embedded conditions.
+
+        Returns:
+            Maps (batch, channels of the map, *space of the map).
+
+        Raises:
+            InputError: The network has no method ``features``.
+        """
         features: Any = getattr(self.network, "features", None)
         if features is None:
             raise InputError(
@@ -188,26 +223,33 @@ class NetworkDenoiser(Denoiser):
         return maps
 
     def _inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """x_t on the network's scale, and the noise label."""
+        """The network's inputs: c_in x_t, and the label in float32."""
         t = t.to(torch.float64).expand(len(x_t))
         scaled = x_t * expand(self.prediction.input_scale(*self.scales(t)), x_t)
         return scaled, self.label(self.process, t).to(device=x_t.device, dtype=torch.float32)
 
     def posterior(self, out: Tensor, x_t: Tensor, t: Tensor) -> Posterior:
-        """What a raw output says about x_0; a learned variance is below zero where the network
-        leaves its range (v < -1).
+        """Mean and variance of x_0 by a raw output of the network.
+
+        Args:
+            out: The raw output, as ``output`` gives it.
+            x_t: The state, (batch, channels, *space).
+            t: Its time, (batch,), float64.
+
+        Returns:
+            The posterior; a learned variance is below zero where the network leaves its range
+            (v < -1).
         """
         out, v = self.halves(out)
         mean = self.prediction.to_x0(out, x_t, *self.scales(t))
-        return Posterior(
-            mean,
-            None
-            if v is None or self.variance is None
-            else self.variance.to_variance(v, self.process, t),
-        )
+        if v is None or self.variance is None:
+            return Posterior(mean)
+        return Posterior(mean, self.variance.to_variance(v, self.process, t))
 
     def halves(self, out: Tensor) -> tuple[Tensor, Tensor | None]:
-        """A raw output as the prediction, and v where the variance is learned."""
+        """The parts of a raw output: the prediction, and v where the variance is learned, each
+        (batch, channels, *space).
+        """
         if self.variance is None:
             return out, None
         first, second = out.chunk(2, 1)
@@ -216,13 +258,13 @@ class NetworkDenoiser(Denoiser):
     def forward(
         self, x_t: Tensor, t: Tensor, *, keep: Mapping[str, Tensor] | None = None, **condition: Any
     ) -> Posterior:
-        """As any denoiser; ``keep`` (batch,) by name is False where a condition that is given is
-        hidden, as training does.
+        """As of any denoiser; ``keep`` holds booleans (batch,) by the name of a condition, False
+        where a given condition is hidden, as training does.
         """
         t = t.to(torch.float64).expand(len(x_t))
-        found = self.posterior(
-            self.output(x_t, t, self.conditioner(x_t, condition, keep)).to(x_t.dtype), x_t, t
-        )
-        return Posterior(
-            found.mean, None if found.variance is None else found.variance.clamp(min=0)
-        )
+        context = self.conditioner(x_t, condition, keep)
+        out = self.output(x_t, t, context).to(x_t.dtype)
+        posterior = self.posterior(out, x_t, t)
+        if posterior.variance is None:
+            return posterior
+        return Posterior(posterior.mean, posterior.variance.clamp(min=0))

@@ -1,8 +1,8 @@
-"""Randomness as a pure function: every draw comes from a generator seeded by what it is for.
+"""Random numbers from generators that are seeded by what is drawn, such as (seed, sample).
 
-``generators(seed, ids)`` gives each sample its own stream, so sample 0 is the same in a batch of 1
-and of 64; training seeds with (seed, step, sample), so a resumed run draws what the unbroken one
-would have drawn.
+With ``generators(seed, ids)`` each sample has a stream of its own, so sample 0 is the same in a
+batch of 1 and of 64. Training seeds with (seed, step, sample), so a resumed run draws the numbers
+that the unbroken run would have drawn.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Randomness = torch.Generator | Sequence[torch.Generator]
+Randomness = torch.Generator | Sequence[torch.Generator]  # one of a batch, or one a sample
 
 
 def seed_of(*parts: int | str) -> int:
-    """A 63-bit seed that is a stable function of ``parts``.
+    """A 63-bit seed, a hash of ``parts`` and their types: the same on every machine.
 
     >>> seed_of(0, "noise", 3) == seed_of(0, "noise", 3) != seed_of(0, "noise", 4)
     True
@@ -35,12 +35,27 @@ def generator(*parts: int | str) -> torch.Generator:
 
 
 def generators(seed: int, ids: Iterable[int], stream: str = "sample") -> list[torch.Generator]:
-    """One generator per sample id."""
+    """One generator for each sample.
+
+    Args:
+        seed: The user's seed.
+        ids: The samples' numbers.
+        stream: What is drawn; streams of other names are independent.
+
+    Returns:
+        CPU generators, in the order of ``ids``.
+    """
     return [generator(seed, stream, int(i)) for i in ids]
 
 
 class Mapped(Sequence[torch.Generator]):
-    """Generators whose noise goes through a map: a projection onto a subspace (``core.space``)."""
+    """Generators whose noise ``normal`` passes through a map, such as the projection onto a
+    subspace (``core.space``).
+
+    Args:
+        inner: The generators, or one of a batch.
+        map: From noise to noise, (batch, channels, *space) both.
+    """
 
     def __init__(self, inner: Randomness, map: Callable[[Tensor], Tensor]) -> None:
         self.inner, self.map = inner, map
@@ -49,7 +64,8 @@ class Mapped(Sequence[torch.Generator]):
         return 1 if isinstance(self.inner, torch.Generator) else len(self.inner)
 
     def __getitem__(self, index: Any) -> Any:
-        return ([self.inner] if isinstance(self.inner, torch.Generator) else self.inner)[index]
+        generators = [self.inner] if isinstance(self.inner, torch.Generator) else self.inner
+        return generators[index]
 
 
 def normal(shape: Sequence[int], randomness: Randomness, like: Tensor | None = None) -> Tensor:
@@ -66,6 +82,7 @@ def normal(shape: Sequence[int], randomness: Randomness, like: Tensor | None = N
     """
     if isinstance(randomness, Mapped):
         return randomness.map(normal(shape, randomness.inner, like))
+    # Types of less than 32 bits are rounded from float32 draws.
     dtype = torch.float32 if like is None else like.dtype
     draw = dtype if dtype in (torch.float32, torch.float64) else torch.float32
     if isinstance(randomness, torch.Generator):

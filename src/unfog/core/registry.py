@@ -1,7 +1,7 @@
-"""Registries: the only way a name in a file becomes code.
+"""Registries, which build parts from their names in a config.
 
-A recipe says ``{name: vp-linear, beta_max: 20}``. The name is looked up among built-in entries and
-every other key must be a parameter of the entry; nothing from a file is ever imported or executed.
+A recipe says ``{name: vp-linear, beta_max: 20}``. The name must be that of a registered factory,
+and every other key a parameter of it. Nothing else in a file is ever imported or executed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ T = TypeVar("T")
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """The error for a name that is not among ``known``, with the nearest one suggested."""
+    """The error for an unknown name, which suggests the nearest known one.
+
+    Args:
+        kind: What is named, such as "sampler".
+        name: The unknown name.
+        known: The names there are.
+
+    Returns:
+        The error, to be raised.
+    """
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(names)}."
@@ -25,7 +34,10 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
 
 
 class Registry(Generic[T]):
-    """Named factories of one kind of part.
+    """Factories of one kind of part, by name.
+
+    Args:
+        kind: What the parts are called in messages, such as "sampler".
 
     >>> colours: Registry[int] = Registry("colour")
     >>> @colours.register("grey")
@@ -49,6 +61,7 @@ class Registry(Generic[T]):
         return add
 
     def names(self) -> list[str]:
+        """All names, sorted."""
         return sorted(self._entries)
 
     def get(self, name: str) -> Callable[..., T]:
@@ -58,18 +71,27 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def build(self, config: Mapping[str, Any] | str, **extra: Any) -> T:
-        """Build from ``{"name": ..., **parameters}`` or a bare name; ``extra`` adds parameters the
-        file cannot know.
+        """Build a part.
+
+        Args:
+            config: ``{"name": ..., **parameters}``, or a bare name.
+            extra: Further parameters, which a file cannot hold.
+
+        Returns:
+            The part.
+
+        Raises:
+            InputError: The name or a parameter is unknown, or a parameter is missing.
         """
         parameters = {"name": config} if isinstance(config, str) else dict(config)
         if "name" not in parameters:
             raise InputError(f"A {self.kind} needs a 'name', one of: {', '.join(self.names())}.")
         name = parameters.pop("name")
         factory = self.get(name)
-        known = inspect.signature(factory).parameters
+        accepted = inspect.signature(factory).parameters
         for key in parameters:
-            if key not in known:
-                raise unknown(f"key of {self.kind} {name!r}", key, known)
+            if key not in accepted:
+                raise unknown(f"key of {self.kind} {name!r}", key, accepted)
         try:
             return factory(**parameters, **extra)
         except TypeError as error:

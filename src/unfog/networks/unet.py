@@ -4,7 +4,7 @@ r"""The U-Net of diffusion models, in 1, 2 or 3 dimensions (Ronneberger et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import cast
 
@@ -26,7 +26,7 @@ from unfog.networks.layers.blocks import (
 )
 from unfog.networks.layers.embedding import LabelEmbedding
 from unfog.networks.layers.inputs import InputFeatures
-from unfog.networks.layers.levels import StageFactory, levels_down, levels_up
+from unfog.networks.layers.levels import Levels, StageFactory, levels_down, levels_up
 from unfog.networks.layers.normalisation import GroupNorm
 from unfog.networks.layers.patches import crop, shuffle
 from unfog.networks.registry import networks
@@ -120,7 +120,7 @@ class UNet(nn.Module):
         )
         self.enter = convolution(dims, self.input.channels, channels)
 
-        # The levels down, the bottom, and the levels up.
+        # The levels, of residual blocks with attention.
         block = partial(
             modulations.get(modulation),
             width=width,
@@ -133,20 +133,35 @@ class UNet(nn.Module):
         downsample = partial(Downsample, dims=dims, padding=downsample_padding)
         widths = [channels * multiplier for multiplier in multipliers]
         levels = [(out, level in attention_levels) for level, out in enumerate(widths)]
-        top, bottom = widths[0], widths[-1]
-        self.feature_channels = [*widths, bottom]
+        self._build_levels(stage, downsample, channels, levels, blocks, middle_attention)
+
+        # The last convolution.
+        self.norm = GroupNorm(groups, widths[0], norm_eps)
+        self.leave = convolution(dims, widths[0], out_channels * patch**dims)
+        _initialise(self)
+
+    def _build_levels(
+        self,
+        stage: StageFactory,
+        downsample: Callable[[int], Downsample],
+        channels: int,
+        levels: Levels,
+        blocks: int,
+        middle_attention: bool,
+    ) -> None:
+        """The levels down, the bottom, and the levels up: ``down``, ``middle`` and ``up``."""
+        bottom = levels[-1][0]
+        self.feature_channels = [*(width for width, _ in levels), bottom]
+        # Down, with the widths of the maps that the way up concatenates.
         down, skips = levels_down(stage, downsample, channels, levels, blocks)
         self.down = cast(Sequence[Descent], nn.ModuleList(down))
+        # The bottom: two blocks.
         self.middle = nn.ModuleList(
             [stage(bottom, bottom, middle_attention), stage(bottom, bottom, False)]
         )
-        up = levels_up(stage, partial(Upsample, dims=dims), skips, levels, blocks)
+        # Up.
+        up = levels_up(stage, partial(Upsample, dims=self.dims), skips, levels, blocks)
         self.up = cast(Sequence[Ascent], nn.ModuleList(up))
-
-        # The last convolution.
-        self.norm = GroupNorm(groups, top, norm_eps)
-        self.leave = convolution(dims, top, out_channels * patch**dims)
-        _initialise(self)
 
     def forward(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> Tensor:
         e, h = self._enter(x, label, context)
@@ -184,6 +199,7 @@ class UNet(nn.Module):
             ``feature_channels``, *space of the level).
         """
         e, h = self._enter(x, label, context)
+        # The way down and the bottom of ``forward``.
         maps = []
         for descent in self.down:
             for stage in descent.stages:
@@ -198,14 +214,15 @@ class UNet(nn.Module):
     def _enter(self, x: Tensor, label: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """The embedding (batch, 4 channels) and the first map (batch, channels, *space)."""
         self._check(x, context)
+        # The label's embedding, plus that of the context's vector.
         e = self.embedding(label)
         if self.vector is not None and context.vector is not None:
             e = e + self.vector(context.vector.to(self.vector.weight.dtype))
         return silu(e), self.enter(self.input(x, label, context).to(self.norm.weight.dtype))
 
     def _check(self, x: Tensor, context: Context) -> None:
-        """``InputError`` for a context other than the network was built for: a condition silently
-        ignored is a wrong answer.
+        """``InputError`` unless the context holds just what the network was built for: ignoring a
+        condition silently would give a wrong answer.
         """
         if x.ndim != self.dims + 2:
             raise InputError(
@@ -226,6 +243,7 @@ class UNet(nn.Module):
 
 
 def _check_sizes(attention_levels: Sequence[int], multipliers: Sequence[int], *sizes: int) -> None:
+    """``InputError`` for levels that are not there, and for sizes below 1."""
     if not set(attention_levels) <= set(range(len(multipliers))):
         raise InputError(
             f"attention_levels index the {len(multipliers)} multipliers from 0; got "

@@ -1,15 +1,16 @@
-"""Operators in a file, for ``unfog restore --task custom --operator FILE.yaml``: one, or a list of
-them in the order they act.
+"""Operators by name, for ``unfog restore --task custom --operator FILE.yaml``.
 
-- {name: blur, deviation: 1.5}
-- {name: grey}
+The file names one operator, or a list of them in the order they act:
 
-Numbers stand in lists, or in a .npy beside the file, by its name:
+    - {name: blur, deviation: 1.5}
+    - {name: grey}
 
-- complex
-- {name: coils, maps: sensitivities.npy}
-- fourier
-- {name: mask, mask: lines.npy}
+Arrays are given as lists, or as the name of a .npy file beside the YAML file:
+
+    - complex
+    - {name: coils, maps: sensitivities.npy}
+    - fourier
+    - {name: mask, mask: lines.npy}
 """
 
 from __future__ import annotations
@@ -37,64 +38,87 @@ operators.register("gain")(Gain)
 operators.register("complex")(ComplexOf)
 operators.register("fourier")(Fourier)
 
-Numbers = Sequence[object] | Tensor
+Numbers = Sequence[object] | Tensor  # nested lists, or the array of a file
 
 
 @operators.register("blur")
 def gaussian_blur(deviation: float, dimensions: int = 2) -> Blur:
-    """The blur of a Gaussian whose deviation is in pixels; it wraps around at the borders."""
+    """Blur by a Gaussian whose deviation is in pixels; it wraps around at the borders."""
     return Blur(gaussian_kernel(deviation, dimensions))
 
 
 @operators.register("kernel")
 def kernel_blur(values: Numbers) -> Blur:
-    """The blur of a kernel given as nested lists."""
+    """Blur by a kernel of these values, (*space); it wraps around at the borders."""
     return Blur(_tensor(values))
 
 
 @operators.register("downsample")
 def gaussian_downsample(deviation: float, factor: int, dimensions: int = 2) -> Downsample:
-    """Every ``factor``-th value after a Gaussian blur."""
+    """Down-sampling by ``factor`` after a Gaussian blur.
+
+    Args:
+        deviation: Of the Gaussian, in pixels.
+        factor: Every so many-th value is kept along each axis.
+        dimensions: Axes of space.
+
+    Returns:
+        The operator.
+    """
     return Downsample(gaussian_kernel(deviation, dimensions), factor)
 
 
 @operators.register("parallel-beam")
 def parallel_beam(angles: Numbers, size: int) -> ParallelBeam:
-    """The Radon transform of a square image at angles in degrees."""
+    """The Radon transform of an image of ``size`` x ``size`` pixels at angles in degrees."""
     return ParallelBeam(_tensor(angles), size)
 
 
 @operators.register("fan-beam")
 def fan_beam(angles: Numbers, size: int, radius: float, detectors: int, opening: float) -> FanBeam:
-    """Rays from a source on a circle."""
+    """Fan-beam CT: a fan of rays from a source that moves on a circle about a square image.
+
+    Args:
+        angles: Of the source, (n,), in degrees.
+        size: Width of the image, in pixels.
+        radius: Of the circle, in pixels; it lies outside the image.
+        detectors: Rays at each angle, at equal angles of the fan, 2 or more.
+        opening: Angle that the fan covers, in degrees.
+
+    Returns:
+        The operator.
+    """
     return FanBeam(_tensor(angles), size, radius, detectors, opening)
 
 
 @operators.register("mask")
 def mask(mask: Numbers) -> Mask:
-    """What is measured, not 0, shaped as an image's space or (channels, *space)."""
+    """Inpainting: values are measured where ``mask``, (*space) or (channels, *space), is not 0."""
     return Mask((_tensor(mask) != 0)[None])  # one for all images
 
 
 @operators.register("weights")
 def weights(values: Numbers) -> Weights:
-    """Every measured value times a number."""
+    """A diagonal operator: every value times a number, 0 or more."""
     return Weights(_tensor(values))
 
 
 @operators.register("coils")
 def coils(maps: Numbers) -> Coils:
-    """Complex sensitivities (coils, *space), from a file."""
+    """Receiver coils of MRI with complex sensitivities (coils, *space), from a file."""
     return Coils(torch.as_tensor(maps))
 
 
 @operators.register("non-uniform-fourier")
 def non_uniform_fourier(points: Numbers, size: Sequence[int]) -> NonUniformFourier:
-    """Points (m, dimensions) of k-space in cycles per pixel."""
+    """Fourier samples of an image of ``size`` pixels at any points (m, dimensions) of k-space, in
+    cycles per pixel.
+    """
     return NonUniformFourier(_tensor(points), tuple(size))
 
 
 def _tensor(values: object) -> Tensor:
+    """Nested lists or an array as a float64 tensor; ``InputError`` where they are none."""
     try:
         return torch.as_tensor(values, dtype=torch.float64)
     except (TypeError, ValueError) as error:

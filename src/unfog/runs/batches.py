@@ -10,30 +10,40 @@ from torch import Tensor
 from unfog.progress import Report
 from unfog.runs.memory import Budget, within_memory
 
-Job = tuple[int, int]  # image, draw of it
-# Some draws (jobs, ...), telling (step, steps)
+Job = tuple[int, int]  # (number of the image, number of the draw)
+# (jobs, memory, report of (step, steps)) -> the draws of those jobs, (jobs, ...)
 Work = Callable[[list[Job], Budget, Report], Tensor]
 
 
 def in_batches(
     jobs: list[Job], work: Work, space: tuple[int, ...], batch: int, report: Report | None = None
 ) -> Tensor:
-    """What ``work`` makes of all jobs, ``batch`` at a time, or fewer where memory runs out for
-    images of the size ``space``.
+    """The draws of all jobs, ``batch`` at a time, or fewer where memory runs out.
+
+    Args:
+        jobs: Image and draw of each.
+        work: Makes the draws of some jobs within a budget of memory.
+        space: Size of an image, (*space).
+        batch: Jobs at a time.
+        report: Told (steps done, steps in all), a step of one job counting as one.
+
+    Returns:
+        The draws, (jobs, ...).
     """
-    done, budget = list[Tensor](), Budget(batch)
+    parts, budget = list[Tensor](), Budget(batch)
 
-    def some(budget: Budget) -> Tensor:
-        start = sum(map(len, done))
-        chosen = jobs[start : start + budget.batch]
+    def next_part(budget: Budget) -> Tensor:
+        start = sum(map(len, parts))
+        part = jobs[start : start + budget.batch]
 
-        def tell(step: int, steps: int) -> None:
+        def report_step(step: int, steps: int) -> None:
             if report is not None:
-                report(start * steps + step * len(chosen), len(jobs) * steps)
+                report(start * steps + step * len(part), len(jobs) * steps)
 
-        return work(chosen, budget, tell)
+        return work(part, budget, report_step)
 
-    while sum(map(len, done)) < len(jobs):
-        part, budget = within_memory(some, budget, space)
-        done.append(part)
-    return torch.cat(done)
+    while sum(map(len, parts)) < len(jobs):
+        # A budget that was too large once is not tried again.
+        part, budget = within_memory(next_part, budget, space)
+        parts.append(part)
+    return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""From a config to its parts."""
+"""Builds the parts that a config describes: network, process, codec and space."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from unfog.core.variance import variances
 from unfog.networks import networks
 from unfog.systems.registry import Config
 
-TOKEN_WIDTH = 256
+TOKEN_WIDTH = 256  # of a token's embedding, unless the config says otherwise
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a config describes, built.
+    """The parts of a run that a config describes.
 
     Args:
         denoiser: The network as a denoiser.
@@ -40,12 +40,14 @@ class Parts:
 def build(config: Config) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone."""
     shape, network = tuple(config["shape"]), dict(config["network"])
+    # The caller's random stream stays where it is.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
-        parts, widths = _conditions(
-            config.get("conditions") or {}, 4 * network.get("channels", 128)
-        )
+        # Vectors are as wide as the label's embedding, 4 times the network's channels.
+        width = 4 * network.get("channels", 128)
+        parts, widths = _conditions(config.get("conditions") or {}, width)
         variance = variances.build(config["variance"]) if config.get("variance") else None
+        # A learned variance takes as many channels as the mean.
         channels = {
             "in_channels": shape[0],
             "out_channels": shape[0] if variance is None else 2 * shape[0],
@@ -63,13 +65,13 @@ def build(config: Config) -> Parts:
 
 
 def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Config]:
-    """The condition embedders, and the network's parameters that follow from them."""
+    """The condition embedders by name, and the network's parameters that follow from them."""
     parts: dict[str, Condition] = {}
     widths: Config = {}
     for name, section in sections.items():
         settings = {key: value for key, value in section.items() if key != "drop"}
         kind = settings["name"]
-        if kind == "spatial":
+        if kind == "spatial":  # its channels and one more, which says where it is given
             widths["spatial_channels"] = (
                 widths.get("spatial_channels", 0) + settings["channels"] + 1
             )

@@ -1,9 +1,10 @@
 """Calibrated solvers of a run: ``unfog calibrate`` learns them, ``--sampler calibrated`` and
 ``--sampler auto`` use them.
 
-They lie in the run's folder, ``solvers/calls-0008.json``: times, coefficients, what they started
-from and the SHA-256 of the weights they were learned on, without which they are refused; the data's
-mean, where a solver takes it for its first call, in ``solvers/calls-0008.safetensors``.
+A solver of 8 calls lies in the run's folder as ``solvers/calls-0008.json``: its times, its
+coefficients, the sampler and grid it started from, and the SHA-256 of the weights it was learned
+on; it is refused for other weights. Where a solver takes the data's mean for its first call, the
+mean lies beside it as ``solvers/calls-0008.safetensors``.
 """
 
 from __future__ import annotations
@@ -25,30 +26,36 @@ from unfog.errors import InputError
 from unfog.files.output import write_bytes, write_json
 from unfog.progress import Report
 from unfog.runs.run import Run
-from unfog.sampling.calibration.calibrate import calibrate, fine
+from unfog.sampling.calibration.calibrate import CalibratedSolver, calibrate, fine
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.grids import grids
 
-COEFFICIENTS = ("times", "weights", "shares")
-# trajectories are held in so many sets; from so many calls on high order pays
-FOLDER, SETS, LONG = ("solvers", 4, 20)
+FOLDER = "solvers"
+COEFFICIENTS = ("times", "weights", "shares")  # of a ``LinearSolver``
+SETS = 4  # sets of trajectories, each of one class where the run has classes
+LONG = 20  # calls from which on a sampler of third order is better than one of second
 
 
 class Conditioned(Denoiser):
-    """A denoiser with one condition for all of its batch."""
+    """A denoiser under fixed classes, the same for every sample of a batch.
+
+    Args:
+        denoiser: A denoiser that takes the classes as conditions.
+        condition: The class of each condition, by name.
+    """
 
     def __init__(self, denoiser: Denoiser, condition: dict[str, int]) -> None:
         super().__init__()
         self.denoiser, self.process, self.condition = denoiser, denoiser.process, condition
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        given = {name: torch.full((len(x_t),), value) for name, value in self.condition.items()}
-        posterior: Posterior = self.denoiser(x_t, t, **given, **condition)
+        classes = {name: torch.full((len(x_t),), value) for name, value in self.condition.items()}
+        posterior: Posterior = self.denoiser(x_t, t, **classes, **condition)
         return posterior
 
 
 def solver_path(run: Run, calls: int) -> Path:
-    """Where the solver of so many calls lies."""
+    """The file of a run's solver of so many network calls."""
     return run.path / FOLDER / f"calls-{calls:04d}.json"
 
 
@@ -62,11 +69,26 @@ def calibrate_run(
     overwrite: bool = False,
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Learn the solver of ``calls`` network calls from the run's own trajectories, and save it with
-    the run.
+    """``unfog calibrate``: learn the solver of ``calls`` network calls that comes nearest to the
+    run's own fine trajectories (``sampling.calibration``), and save it with the run.
 
     A run with classes is calibrated on some of them. Cost: about ``trajectories`` x
     (60 + (40 + 7 ``iterations``) ``calls``) network calls.
+
+    Args:
+        run: The model.
+        calls: Network calls of the solver.
+        trajectories: Fine trajectories to learn from.
+        iterations: Iterations of the minimisation.
+        seed: The seed of the trajectories' noise.
+        overwrite: Whether to replace a solver of as many calls.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        The solver's file, its errors before and after, the settings and the seconds it took.
+
+    Raises:
+        InputError: The run has such a solver already, or there are too few trajectories.
     """
     path = solver_path(run, calls)
     if path.exists() and not overwrite:
@@ -77,55 +99,79 @@ def calibrate_run(
         raise InputError(
             f"A calibration needs at least {2 * SETS} trajectories, got {trajectories}."
         )
-    section, begun = run.config["sampling"], time.perf_counter()
-    first = grids.build(section["grid"])(run.denoiser.process, 2)[0]
-    noise = normal((trajectories, *run.shape), generators(seed, range(trajectories))).chunk(SETS)
-    tell, sets = report or (lambda done, total: None), []
-    for k, part in enumerate(noise):
+    begun = time.perf_counter()
+    report_step = report or (lambda done, total: None)
+    # Fine trajectories, one set for each class.
+    first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
+    noise = normal((trajectories, *run.shape), generators(seed, range(trajectories)))
+    sets = []
+    for k, part in enumerate(noise.chunk(SETS)):
         sets.append(fine(_conditioned(run, k), part, first))
-        tell(k + 1, SETS + iterations)
-    found = calibrate(
+        report_step(k + 1, SETS + iterations)
+    # The solver nearest to them.
+    result = calibrate(
         sets,
         first,
         calls,
         iterations=iterations,
-        report=lambda done, total: tell(SETS + done, SETS + total),
+        report=lambda done, total: report_step(SETS + done, SETS + total),
     )
-    errors = {
-        f"{what}_{when}": math.exp(float(log) / 2)
-        for when, stand in (("before", found.before), ("after", found.after))
-        for what, log in zip(("error", "middle_error"), stand, strict=True)
-    }
     summary = {
         "calls": calls,
-        "started_from": {"sampler": found.sampler, "grid": found.grid},
-        **errors,
+        "started_from": {"sampler": result.sampler, "grid": result.grid},
+        **_errors(result),
         "trajectories": trajectories,
         "iterations": iterations,
         "seed": seed,
     }
-    save_solver(run, found.solver, summary, overwrite)
+    save_solver(run, result.solver, summary, overwrite)
     return {"solver": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _errors(result: CalibratedSolver) -> dict[str, float]:
+    """The errors of the best classical solver ("before") and of the calibrated one ("after"), of
+    which ``result`` holds the logs of the squares.
+    """
+    return {
+        f"{what}_{when}": math.exp(float(log) / 2)
+        for when, logs in (("before", result.before), ("after", result.after))
+        for what, log in zip(("error", "middle_error"), logs, strict=True)
+    }
 
 
 def save_solver(
     run: Run, solver: LinearSolver, summary: Mapping[str, Any], overwrite: bool
 ) -> None:
-    """Keep a solver with its run; the mean first, so that a record never lacks it."""
+    """Write a solver into its run's folder.
+
+    Args:
+        run: The run it was learned on.
+        solver: The solver.
+        summary: Figures and settings to keep with it.
+        overwrite: Whether to replace a solver of as many calls.
+    """
     path = solver_path(run, solver.calls)
     path.parent.mkdir(exist_ok=True)
+    # The mean first, so that a record never lacks it.
     if solver.mean is not None:
         tensors = {"mean": solver.mean.float().contiguous()}
         write_bytes(
             path.with_suffix(".safetensors"), safetensors.torch.save(tensors), overwrite=True
         )
-    known = {**summary, "weights_sha256": run.weights_sha256, "mean": solver.mean is not None}
-    record = {**known, **{name: getattr(solver, name).tolist() for name in COEFFICIENTS}}
+    coefficients = {name: getattr(solver, name).tolist() for name in COEFFICIENTS}
+    record = {
+        **summary,
+        "weights_sha256": run.weights_sha256,
+        "mean": solver.mean is not None,
+        **coefficients,
+    }
     write_json(path, record, overwrite=overwrite)
 
 
 def _conditioned(run: Run, index: int) -> Denoiser:
-    """The run's denoiser under the index-th of some evenly spread classes, if it has classes."""
+    """The run's denoiser under the index-th of ``SETS`` evenly spread classes, if it has
+    classes.
+    """
     parts = (run.config.get("conditions") or {}).items()
     classes = {
         name: part["count"] * index // SETS for name, part in parts if part["name"] == "class"
@@ -134,12 +180,14 @@ def _conditioned(run: Run, index: int) -> Denoiser:
 
 
 def load_solver(run: Run, calls: int) -> LinearSolver:
-    """The run's calibrated solver of so many calls."""
+    """The run's calibrated solver of so many calls; ``InputError`` where there is none, or none
+    for the run's weights.
+    """
     path = solver_path(run, calls)
     if not path.is_file():
-        have = ", ".join(str(number) for number in solver_calls(run)) or "none"
+        others = ", ".join(str(number) for number in solver_calls(run)) or "none"
         raise InputError(
-            f"{run.name} has no calibrated solver of {calls} calls (it has: {have}); make one "
+            f"{run.name} has no calibrated solver of {calls} calls (it has: {others}); make one "
             "with unfog calibrate."
         )
     record = json.loads(path.read_text())
@@ -156,9 +204,8 @@ def load_solver(run: Run, calls: int) -> LinearSolver:
     times, weights, shares = (
         torch.tensor(record[name], dtype=torch.float64) for name in COEFFICIENTS
     )
-    return LinearSolver(
-        times, weights, shares, _mean(path.with_suffix(".safetensors")) if record["mean"] else None
-    )
+    mean = _mean(path.with_suffix(".safetensors")) if record["mean"] else None
+    return LinearSolver(times, weights, shares, mean)
 
 
 def _mean(path: Path) -> Tensor:
@@ -178,8 +225,17 @@ def solver_calls(run: Run) -> list[int]:
 
 
 def automatic(run: Run, calls: int, own_times: bool = True) -> str | dict[str, Any]:
-    """The sampler of ``auto``: the calibrated one where there is one and no grid is asked for, else
-    high order for many calls and DPM-Solver++(2M) for few.
+    """The sampler of ``--sampler auto``: the calibrated solver where there is one, else exponential
+    Adams of order 3 for ``LONG`` calls or more and DPM-Solver++(2M) for fewer.
+
+    Args:
+        run: The model.
+        calls: Network calls.
+        own_times: Whether the sampler may bring its own times, as a calibrated solver does; False
+            where the caller gives a grid.
+
+    Returns:
+        The sampler as a registry config.
     """
     if own_times and calls in solver_calls(run):
         return "calibrated"

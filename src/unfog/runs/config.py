@@ -1,8 +1,8 @@
-"""Configs: what a run is made of, as plain data; see docs/design.md for an example.
+"""Configs: the parts and settings of a run as plain data; see docs/design.md for an example.
 
-A config is a mapping of sections. Most sections name a part, ``{name: unet, channels: 64}``, whose
-other keys are the parameters of that part, so a key can be checked, and corrected, before anything
-is built.
+A config is a mapping of sections. Most sections name a part, ``{name: unet, channels: 64}``, and
+their other keys are the parameters of that part. So every key can be checked before anything is
+built, and the message for a wrong one names the nearest right one.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ SECTIONS = (
     "format",
 )
 
+# The registry of the part at each dotted path.
 _PARTS: dict[str, Registry[Any]] = {
     "data": datasets,
     "codec": codecs,
@@ -74,9 +75,9 @@ _PARTS: dict[str, Registry[Any]] = {
     "sampling.sampler": samplers,
     "sampling.grid": grids,
 }
-# filled in by the build, never by a config
-_GIVEN = {"in_channels", "out_channels", "teacher", "process", "drop", "space", "mask"}
-# follow from what is given
+# Parameters of parts that ``runs.build`` and the objective fill in, never a config.
+_FILLED_IN = {"in_channels", "out_channels", "teacher", "process", "drop", "space", "mask"}
+# Keys that no override may set, because they follow from the system, the data and the runs.
 _FIXED = {
     "system",
     "shape",
@@ -107,24 +108,23 @@ def save_config(config: Mapping[str, Any], path: Path) -> None:
 def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
     """The config with ``key=value`` pairs applied; a key is dotted, a value is YAML.
 
-    A new name starts its section afresh, since another part takes other keys; names are therefore
-    set first.
+    A new name empties its section, since another part takes other keys; names are therefore set
+    before other keys. An unknown key, or a value of another kind, is an ``InputError``.
 
     >>> apply_overrides({"training": {"batch": 128, "lr": 2.0e-4}}, ["training.batch=32"])
     {'training': {'batch': 32, 'lr': 0.0002}}
     """
     result: Config = copy.deepcopy(dict(config))
     for key, value in sorted(map(_parse, pairs), key=lambda pair: not pair[0].endswith(".name")):
-        known = {name: value for name, value in settings(result).items() if name not in _FIXED}
-        if key not in known:
-            raise unknown(
-                "setting", key, [name for name in known if name.endswith(f".{key}")] or known
-            )
+        present = {name: value for name, value in settings(result).items() if name not in _FIXED}
+        if key not in present:
+            same_ending = [name for name in present if name.endswith(f".{key}")]
+            raise unknown("setting", key, same_ending or present)
         *parents, last = key.split(".")
         section = result
         for name in parents:
             section = section[name]
-        value = _typed(key, value, known[key])
+        value = _typed(key, value, present[key])
         if last == "name" and value != section["name"]:
             section.clear()
         section[last] = value
@@ -133,26 +133,28 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
 
 
 def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Every dotted key that can be set, with its present value: the keys of the config and the
-    other parameters of its parts.
+    """Every dotted key that can be set, with its present value.
+
+    These are the keys of the config and the parameters of its parts that it leaves at their
+    defaults. ``prefix`` is the dotted path of ``config`` within the whole.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key, default in _parameters(config, prefix).items():
-        found[f"{prefix}.{key}"] = default
+        values[f"{prefix}.{key}"] = default
     for key, value in config.items():
         path = f"{prefix}.{key}" if prefix else key
         if isinstance(value, dict):
-            found |= settings(value, path)
+            values |= settings(value, path)
         else:
-            found[path] = value
+            values[path] = value
             if path in _PARTS:
-                _PARTS[path].get(value)  # a bare name
-    return found
+                _PARTS[path].get(value)  # a bare name: InputError where no part has it
+    return values
 
 
 def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The parameters that the part at ``path`` may be given, with their defaults (None where there
-    is none).
+    """The parameters that a config may set of the part at ``path``, with their defaults (None where
+    there is none).
     """
     if path == "training":
         factory: Callable[..., Any] = TrainSettings
@@ -164,11 +166,12 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
     return {
         p.name: None if p.default is p.empty else p.default
         for p in parameters
-        if p.name not in _GIVEN
+        if p.name not in _FILLED_IN
     }
 
 
 def _parse(pair: str) -> tuple[str, Any]:
+    """The dotted key and the value of ``key=value``."""
     key, equals, text = pair.partition("=")
     if not equals or not key.strip():
         raise InputError(f"A setting is key=value, like training.batch=32, not {pair!r}.")
@@ -176,8 +179,8 @@ def _parse(pair: str) -> tuple[str, Any]:
 
 
 def _typed(key: str, value: Any, present: Any) -> Any:
-    """``value`` if it is of the kind of ``present``, whole and real numbers being one kind where
-    nothing is lost.
+    """``value`` as a value of the kind of ``present``, else ``InputError``. A real number counts as
+    whole where it is, and a whole one as real.
     """
     if present is None or value is None:
         return value  # the part itself knows whether it can do without

@@ -1,5 +1,5 @@
-"""What goes with a process where nobody says otherwise: how a network is told the time, which times
-it is trained on, and the grid that samples take.
+"""The defaults that depend on the process: the label by which a network is told the time, the
+distribution of training times, and the grid of times for sampling.
 """
 
 from __future__ import annotations
@@ -7,20 +7,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from unfog.core.process import (
-    EDM,
-    Process,
-    RectifiedFlow,
-    Tabulated,
-    VarianceExploding,
-)
+from unfog.core.process import EDM, Process, RectifiedFlow, Tabulated, VarianceExploding
 
 Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Conventions:
-    """Registry configs of a label, a distribution of training times, and a grid."""
+    """Registry configs of what goes with a process.
+
+    Args:
+        label: How the network is told the time (``core.denoiser.labels``).
+        times: The distribution of training times (``training.objectives.times``).
+        grid: The times of a sampler's steps (``sampling.grids``).
+    """
 
     label: Config
     times: Config
@@ -28,11 +28,12 @@ class Conventions:
 
 
 def conventions(process: Process) -> Conventions:
-    """The conventions of the papers that brought the process.
+    """The conventions of the paper that introduced the process.
 
-    Additive noise: EDM's (Karras et al. 2022). Rectified flow: logit-normal times (Esser et al.
-    2024). Tables: DDPM's (Ho et al. 2020). Other processes: uniform in continuous time (Song et al.
-    2021).
+    EDM, variance exploding   log-sigma label, log-normal levels    Karras et al. 2022
+    rectified flow            logit-normal times                    Esser et al. 2024
+    tables                    the table's own steps                 Ho et al. 2020
+    others                    uniform in continuous time            Song et al. 2021
     """
     if isinstance(process, EDM | VarianceExploding):
         return Conventions({"name": "log-sigma"}, {"name": "log-normal"}, {"name": "karras"})

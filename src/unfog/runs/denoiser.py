@@ -1,4 +1,4 @@
-"""``unfog.Denoiser``: any network as a denoiser that can be trained in a loop of one's own."""
+"""``unfog.Denoiser``: any network as a denoiser with its loss, for a training loop of one's own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ Named = str | Mapping[str, Any]  # a registered name, or {"name": ..., **paramet
 
 
 class Denoiser(NetworkDenoiser):
-    """A network, a process and a prediction, with the loss that trains them.
+    """A network as a denoiser E[x_0 | x_t], with the loss that trains it:
+
+        x_t = alpha(t) x_0 + sigma(t) n,      t ~ ``times``,   n ~ N(0, I),
+        loss = w(t) mean |network's output - target|^2,
+
+    the target being the output that stands for x_0 under the prediction.
 
     Args:
         network: Any ``torch.nn.Module`` called as network(x, label), or network(x, label, context);
@@ -53,16 +58,16 @@ class Denoiser(NetworkDenoiser):
         weight: Named = "simple",
         conditioner: Conditioner | None = None,
     ) -> None:
-        process = process if isinstance(process, Process) else processes.build(process)
-        own = conventions(process)
-        super().__init__(
-            network if _takes_context(network) else _WithoutContext(network),
-            process,
-            prediction if isinstance(prediction, Prediction) else predictions.build(prediction),
-            labels.build(own.label if label is None else label),
-            conditioner,
-        )
-        self.times = distributions.build(own.times if times is None else times)
+        if not isinstance(process, Process):
+            process = processes.build(process)
+        convention = conventions(process)
+        if not _takes_context(network):
+            network = _WithoutContext(network)
+        if not isinstance(prediction, Prediction):
+            prediction = predictions.build(prediction)
+        label_of_time = labels.build(convention.label if label is None else label)
+        super().__init__(network, process, prediction, label_of_time, conditioner)
+        self.times = distributions.build(convention.times if times is None else times)
         self.weighted_error = Denoising(weights.build(weight))
 
     @property
@@ -77,10 +82,13 @@ class Denoiser(NetworkDenoiser):
         Args:
             x: Clean data on the model's scale, about [-1, 1], (batch, channels, *space).
             generator: Draws times and noise; torch's own without.
-            condition: What the network is told, by the names of the conditioner.
+            condition: The conditions, by the names of the conditioner.
 
         Returns:
             The loss of each sample, (batch,), to be averaged and differentiated.
+
+        Raises:
+            InputError: x holds values that are not finite.
         """
         if not bool(torch.isfinite(x).all()):
             raise InputError("x holds values that are not finite; mend or mask them first.")
@@ -89,6 +97,7 @@ class Denoiser(NetworkDenoiser):
         offset = torch.rand((), generator=generator, dtype=torch.float64)
         u = (offset + torch.arange(len(x), dtype=torch.float64) / len(x)) % 1
         t = self.times(u.clamp(TINY, 1 - TINY), self.process).to(x.device)
+        # x_t, its target, and the network's output for it.
         example = noised(self, x, t, normal_like(x, generator))
         out = self.output(example.x_t, example.t, self.conditioner(example.x_t, condition))
         return self.weighted_error(self, example, out)

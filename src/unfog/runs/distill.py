@@ -1,12 +1,12 @@
 """Distil a run into one that samples in a few steps.
 
-The student is the teacher's network with the teacher's averaged weights, or those of an earlier
-student, trained on the teacher's data into N segments for N steps:
-``training.objectives.adversarial``, or ``training.objectives.consistency``. Where the teacher's
-output says nothing of x_0 at the noisy end (noise and score) the student predicts v, which is the
-same thing at the clean end (Salimans & Ho 2022), or flow where the process lets the variance grow.
-The new run's config holds the SHA-256 of the teacher's weights, and a resumed distillation takes no
-others.
+The student has the teacher's network. It starts from the teacher's averaged weights, or from those
+of an earlier student, and learns on the teacher's data to sample in N steps, one for each of N
+segments of the times (``training.objectives.adversarial``, ``training.objectives.consistency``).
+A noise or score output does not determine x_0 at the noisy end; the student of such a teacher
+predicts v, whose output at the clean end is the same (Salimans & Ho 2022), or flow where the
+process lets the variance grow. The new run's config holds the SHA-256 of the teacher's weights, and
+a resumed distillation takes no other teacher.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
-from unfog.runs.train import rate, train_config
+from unfog.runs.train_from_config import rate, train_config
 from unfog.systems.common import training
 from unfog.systems.consistency import sampling
 from unfog.systems.registry import Config
 
-SYSTEM, MOST_STEPS, SCALE = "distilled", 16, 0.5
+SYSTEM = "distilled"
+MOST_STEPS = 16
+SCALE = 0.5
 KNOTS = 8  # in all: as many midpoint steps of the teacher come as near to its flow as 50 of DDIM
 NEEDED = ("data", "augment", "training")  # sections that a run which was not trained here may lack
 KEPT = ("batch", "seed", "precision")  # of the teacher's training
@@ -40,7 +42,17 @@ methods: Registry[Sections] = Registry("method of distillation")
 
 @methods.register("adversarial")
 def adversarial(steps: int, blind: bool, before: Config) -> Sections:
-    """Told from real pictures in the teacher's features; may end better than the teacher."""
+    """Sections for adversarial distillation: a discriminator on the teacher's features tells the
+    student's samples from data. The student may become better than the teacher.
+
+    Args:
+        steps: Sampling steps of the student.
+        blind: Not used.
+        before: The teacher's training section.
+
+    Returns:
+        The student's sections ``objective`` and ``training``.
+    """
     objective = {"name": "adversarial-distillation", "segments": steps, "scale": SCALE}
     changes = {
         "steps": 2000,
@@ -52,13 +64,23 @@ def adversarial(steps: int, blind: bool, before: Config) -> Sections:
         "ema_power": 10.0,
         "head_rate": 5.0,
     }
-    return objective, training(**changes, **{key: before[key] for key in KEPT if key in before})
+    kept = {key: before[key] for key in KEPT if key in before}
+    return objective, training(**changes, **kept)
 
 
 @methods.register("consistency")
 def consistency(steps: int, blind: bool, before: Config) -> Sections:
-    """Lands where the teacher's probability flow lands; a ``blind`` teacher is not asked at t = 1
-    (``TeacherFlowFromData``).
+    """Sections for consistency distillation: the student jumps to where the teacher's probability
+    flow leads.
+
+    Args:
+        steps: Sampling steps of the student.
+        blind: Whether the teacher's output does not determine x_0 at t = 1, so that its flow is
+            taken from data instead (``TeacherFlowFromData``).
+        before: The teacher's training section.
+
+    Returns:
+        The student's sections ``objective`` and ``training``.
     """
     knots = max(2, -(-KNOTS // steps))
     objective = {
@@ -77,8 +99,20 @@ def consistency(steps: int, blind: bool, before: Config) -> Sections:
 def configure(
     teacher: Run, steps: int, overrides: Sequence[str] = (), method: str = "adversarial"
 ) -> Config:
-    """The config of a student for ``steps`` sampling steps, ``overrides`` (``key=value``)
-    applied.
+    """The config of a student.
+
+    Args:
+        teacher: The run to distil.
+        steps: Sampling steps of the student, from 1 to ``MOST_STEPS``.
+        overrides: Settings, each "key=value".
+        method: "adversarial" or "consistency".
+
+    Returns:
+        The config.
+
+    Raises:
+        InputError: The steps are out of range, the teacher's config lacks a section, or a setting
+            is unknown.
     """
     if not 1 <= steps <= MOST_STEPS:
         raise InputError(f"A run is distilled into 1 to {MOST_STEPS} steps, not {steps}.")
@@ -88,14 +122,15 @@ def configure(
             f"The config of {teacher.name} has no section {lacking[0]!r}, without which its "
             "student cannot be trained."
         )
+    # The teacher's parts, with a prediction that determines x_0 at t = 1.
     config = copy.deepcopy(teacher.config)
     blind = config["prediction"]["name"] in ("noise", "score")
     if blind:
-        config["prediction"] = {
-            "name": "v" if isinstance(teacher.denoiser.process, VariancePreserving) else "flow"
-        }
+        preserving = isinstance(teacher.denoiser.process, VariancePreserving)
+        config["prediction"] = {"name": "v" if preserving else "flow"}
     if config["network"].get("dropout"):
         config["network"]["dropout"] = 0.0  # the target is a function, not a sample
+    # The student's own sections.
     objective, settings = methods.build(method, steps=steps, blind=blind, before=config["training"])
     changes = {
         "system": SYSTEM,
@@ -105,11 +140,10 @@ def configure(
         "teacher": {"run": teacher.name, "sha256": teacher.weights_sha256},
     }
     config = apply_overrides({**config, **changes}, overrides)
-    chosen = config["objective"]
-    config["sampling"] = {
-        **config["sampling"],
-        **sampling(chosen["segments"], config["sampling"]["steps"], chosen["scale"]),
-    }
+    # The sampling that fits the objective as the overrides left it.
+    objective = config["objective"]
+    consistent = sampling(objective["segments"], config["sampling"]["steps"], objective["scale"])
+    config["sampling"] = {**config["sampling"], **consistent}
     return config
 
 
@@ -124,39 +158,58 @@ def distill_run(
     resume: bool = False,
     minutes: float | None = None,
 ) -> dict[str, Any]:
-    """``unfog distill``: the new run's folder, its teacher, its last step and loss, and the time it
-    took.
+    """``unfog distill``: train a student that samples in a few steps.
+
+    Args:
+        source: The teacher, a run by path or name.
+        steps: Sampling steps of the student.
+        out: The student's folder.
+        overrides: Settings, each "key=value".
+        method: "adversarial" or "consistency".
+        start: An earlier student whose weights training starts from; the teacher's by default.
+        resume: Whether to go on from the newest checkpoint in ``out``.
+        minutes: Sets the training steps by a short measurement of the rate.
+
+    Returns:
+        The folder, the teacher, sampling steps, last step and loss, and seconds.
+
+    Raises:
+        InputError: A resumed run is given a start, minutes, another teacher or other steps; the
+            teacher cannot be distilled; a setting is unknown.
     """
     if resume and minutes is not None:
         raise InputError("A resumed run has its number of steps already; leave out --minutes.")
     if resume and start is not None:
         raise InputError("A resumed run goes on from its own weights; leave out --start.")
     teacher = Run.open(source)
-    config = (
-        _resumed(out, teacher, steps, overrides)
-        if resume
-        else configure(teacher, steps, overrides, method)
-    )
-    begin = teacher if start is None else _student(start, config)
+    if resume:
+        config = _resumed(out, teacher, steps, overrides)
+    else:
+        config = configure(teacher, steps, overrides, method)
+    start_run = teacher if start is None else _student(start, config)
     dataset = open_dataset(config["data"])
     if minutes is not None:
-        config["training"]["steps"] = max(
-            1, int(60 * minutes * rate(config, dataset, teacher=teacher.denoiser))
-        )
+        steps_a_second = rate(config, dataset, teacher=teacher.denoiser)
+        config["training"]["steps"] = max(1, int(60 * minutes * steps_a_second))
     begun = time.perf_counter()
     with training_progress(config["training"]["steps"]) as callback:
         result = train_config(
             config,
             dataset,
             out,
-            start=begin.denoiser,
+            start=start_run.denoiser,
             teacher=teacher.denoiser,
             resume=resume,
             callback=callback,
         )
-    seconds = round(time.perf_counter() - begun, 1)
-    told = {"run": str(out), "teacher": teacher.name, "sampling steps": config["sampling"]["steps"]}
-    return {**told, "step": result.step, "loss": result.loss, "seconds": seconds}
+    return {
+        "run": str(out),
+        "teacher": teacher.name,
+        "sampling steps": config["sampling"]["steps"],
+        "step": result.step,
+        "loss": result.loss,
+        "seconds": round(time.perf_counter() - begun, 1),
+    }
 
 
 def _student(start: str | Path, config: Config) -> Run:
@@ -175,6 +228,9 @@ def _student(start: str | Path, config: Config) -> Run:
 
 
 def _resumed(out: Path, teacher: Run, steps: int, overrides: Sequence[str]) -> Config:
+    """The config of the distilled run in ``out``, with overrides applied; ``InputError`` where it
+    has another teacher or other steps.
+    """
     config = load_config(out / CONFIG)
     if config.get("system") != SYSTEM:
         raise InputError(

@@ -1,4 +1,6 @@
-"""Edits of arrays: SDEdit (``sampling.sdedit``) and DDIM inversion (``sampling.inversion``)."""
+"""Edits of images by a run: SDEdit (Meng et al. 2022; ``sampling.sdedit``) and DDIM inversion
+(``sampling.inversion``).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from unfog.runs.sample import Plan
 from unfog.sampling.inversion import invert_and_edit
 from unfog.sampling.loop import Sampler
 from unfog.sampling.sdedit import last_share, sdedit
+from unfog.systems.registry import Config
 
 Conditions = Mapping[str, Tensor]  # a batch of one each, by name
 BATCH = 16
@@ -35,7 +38,10 @@ def edit_plan(run: Run, sampler: str | None, steps: int | None, strength: float)
         strength: The share of the steps that are gone back, from 0 to 1.
 
     Returns:
-        The plan of all steps, of which an edit goes the last share.
+        The plan of all steps, of which an edit makes the last share.
+
+    Raises:
+        InputError: The sampler is a calibrated solver, or the strength is not between 0 and 1.
     """
     plan = Plan.of(run, sampler, steps)
     if plan.names["grid"] == "calibrated":
@@ -59,7 +65,7 @@ def draw_edits(
     seed: int = 0,
     report: Report | None = None,
 ) -> Tensor:
-    """SDEdit: noise the images part of the way, and draw them anew from there.
+    """SDEdit (Meng et al. 2022): noise the images part of the way, and sample from there.
 
     Args:
         editor: The denoiser, with guidance if any.
@@ -67,7 +73,7 @@ def draw_edits(
         plan: Sampler and times.
         strength: The share of the steps that are gone back.
         condition: What the images are to show.
-        keep: Where they stay as they are: each step is projected onto it.
+        keep: Where the images stay as they are, by a projection after each step.
         samples: Edits of each image.
         seed: Edit k of image i depends on (seed, i, k) alone.
         report: Told (steps done, steps in all).
@@ -78,10 +84,9 @@ def draw_edits(
 
     def draw_some(jobs: list[Job], budget: Budget, report: Report) -> Tensor:
         rows = [i for i, _ in jobs]
-        kept = None if keep is None else keep(x[rows])
         sampler: Sampler = plan.sampler
-        if keep is not None and kept is not None:
-            sampler = Projection(plan.sampler, keep, kept)
+        if keep is not None:
+            sampler = Projection(plan.sampler, keep, keep(x[rows]))
         return sdedit(
             budget.prior(editor),
             x[rows],
@@ -110,18 +115,18 @@ def invert_and_redraw(
     iterations: int = 5,
     report: Report | None = None,
 ) -> Tensor:
-    """DDIM inversion: the noise that leads to the images under what they show, sampled again under
-    what they are to show.
+    """DDIM inversion (Song, Meng & Ermon 2021): find the noise from which DDIM leads to the images
+    under the conditions they show, and sample from it under the conditions they are to show.
 
     Args:
-        denoiser: The model's, for the way up.
-        editor: The denoiser for the way down, with guidance if any.
+        denoiser: The model's, for the way from the images to noise.
+        editor: The denoiser for the way back, with guidance if any.
         x: Images on the model's scale, (images, channels, *space).
         plan: Its times.
         strength: The share of the steps that are gone back.
         shown: What the images show.
         condition: What they are to show.
-        iterations: Calls a step on the way up; more are more exact.
+        iterations: Calls a step on the way to noise; more are more exact.
         report: Told (steps done, steps in all).
 
     Returns:
@@ -149,12 +154,15 @@ def invert_and_redraw(
 
 
 def _expanded(conditions: Conditions, count: int) -> dict[str, Tensor]:
+    """Conditions of a batch of one as those of a batch of ``count``."""
     return {name: value.expand(count, *value.shape[1:]) for name, value in conditions.items()}
 
 
 def stated_conditions(run: Run, texts: Sequence[str]) -> dict[str, Tensor]:
-    """Each "name=value" as a batch of one: a class's number, or a vector's numbers with commas
-    between them.
+    """The conditions that a user states, each "name=value", as batches of one.
+
+    The value is a class's number, or a vector's numbers with commas between them; ``InputError``
+    for any other.
     """
     parts = {
         name: part
@@ -170,21 +178,22 @@ def stated_conditions(run: Run, texts: Sequence[str]) -> dict[str, Tensor]:
                 f"{', '.join(parts) or 'none'})."
             )
         try:
-            numbers = [float(one) for one in value.split(",")]
+            numbers = [float(number) for number in value.split(",")]
         except ValueError as error:
             raise InputError(
                 f"A condition is given as {name}=NUMBER, of a vector with commas between its "
                 f"numbers, not {text!r}."
             ) from error
-        part = parts[name]
-        if part["name"] == "class":
-            if len(numbers) > 1 or numbers[0] not in range(part["count"]):
-                raise InputError(f"{name} is a class from 0 to {part['count'] - 1}, not {value}.")
-            conditions[name] = torch.tensor([int(numbers[0])])
-        else:
-            if len(numbers) != part["size"]:
-                raise InputError(
-                    f"{name} is a vector of {part['size']} numbers, not {len(numbers)}."
-                )
-            conditions[name] = torch.tensor([numbers])
+        conditions[name] = _condition(name, parts[name], value, numbers)
     return conditions
+
+
+def _condition(name: str, part: Config, value: str, numbers: list[float]) -> Tensor:
+    """The numbers as a batch of one of the class or vector that ``part`` describes."""
+    if part["name"] == "class":
+        if len(numbers) > 1 or numbers[0] not in range(part["count"]):
+            raise InputError(f"{name} is a class from 0 to {part['count'] - 1}, not {value}.")
+        return torch.tensor([int(numbers[0])])
+    if len(numbers) != part["size"]:
+        raise InputError(f"{name} is a vector of {part['size']} numbers, not {len(numbers)}.")
+    return torch.tensor([numbers])

@@ -1,20 +1,16 @@
 r"""Restoration: samples of x_0 given a measurement y = A x_0 + noise, their mean and standard
 deviation.
 
-Data come in natural units; with the codec's x_natural = scale x + offset the measurement becomes,
-on the model's scale,
-
-    y' = (y - A offset) / scale,   sigma' = sigma / scale.
-
-Denoising is exact (``posterior.direct``), and its mean is one call of the network, free of the
-scatter of a few samples; other linear measurements go through MMPS (``posterior.mmps``), unless
-another method is asked for by name.
+Data come in natural units, and the network works on the model's scale (``runs.model_scale``).
+Denoising is exact (``posterior.direct``), and its mean is one call of the network, so it has not
+the random error of a mean over few samples. Other linear measurements go through MMPS
+(``posterior.mmps``), unless the caller names another method.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,11 +31,28 @@ from unfog.physics.operators import Identity
 from unfog.posterior.methods import AUTO, posterior_denoiser
 from unfog.progress import Report
 from unfog.runs.batches import Job, in_batches
+from unfog.runs.data_consistency import data_consistency, measured_where
 from unfog.runs.memory import Budget, within_memory
+from unfog.runs.model_scale import on_model_scale
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, run_plan
 
-# a measurement needs less noise than a sample from nothing
+__all__ = [
+    "GRID",
+    "NoiseModel",
+    "Posterior",
+    "Restored",
+    "data_consistency",
+    "draw_posterior",
+    "measured",
+    "measured_where",
+    "noise_models",
+    "posterior_mean",
+    "restore",
+]
+
+# The grid of times for restoration: given a measurement, sampling starts from less noise than
+# without one.
 GRID = {"name": "karras", "sigma_max": 10.0}
 
 
@@ -48,10 +61,10 @@ class Restored:
     """Restored images in natural units.
 
     Args:
-        mean: (images, channels, *space): the posterior's where that is known exactly, in denoising,
-            and otherwise that of the samples.
+        mean: (images, channels, *space): E[x | y] itself in denoising, where it is known exactly,
+            otherwise the mean of the samples.
         std: Standard deviation of the samples, (images, channels, *space).
-        samples: (images, samples, channels, *space).
+        samples: Draws of x given y, (images, samples, channels, *space).
     """
 
     mean: Tensor
@@ -59,7 +72,7 @@ class Restored:
     samples: Tensor
 
     def interval(self, level: float = LEVEL, scale: float = 1.0) -> tuple[Tensor, Tensor]:
-        """The central interval of a normal distribution of this mean and standard deviation.
+        """The central interval of N(mean, (scale std)^2) at each value.
 
         Args:
             level: The probability it holds, between 0 and 1.
@@ -103,14 +116,19 @@ def restore(
 
     Returns:
         Mean, standard deviation and samples.
+
+    Raises:
+        InputError: The measurement holds values that are not finite, there are fewer than 2
+            samples, or the method cannot take this operator.
     """
     if not bool(torch.isfinite(measurement).all()):
         raise InputError("The measurement holds values that are not finite; mask them first.")
     plan = plan or Plan.of(run, grid=GRID)
-    scaled = _on_model_scale(run, measurement, operator, sigma)
+    scaled = on_model_scale(run, measurement, operator, sigma)
 
     def posterior(rows: list[int], budget: Budget) -> tuple[Denoiser, Plan]:
-        prior, part = budget.prior(run.denoiser), scaled.of(rows)
+        prior = budget.prior(run.denoiser)
+        part = scaled.of(rows)
         return posterior_denoiser(prior, part.operator, part.y, part.sigma, method), plan
 
     stack = draw_posterior(
@@ -123,6 +141,7 @@ def restore(
         batch=batch,
         report=report,
     )
+    # In denoising E[x | y] is known, so the samples only give the deviation.
     exact = method == AUTO and isinstance(operator, Identity)
     mean = posterior_mean(run, measurement, sigma, batch) if exact else stack.mean(1)
     return Restored(mean, stack.std(1), stack)
@@ -131,11 +150,11 @@ def restore(
 def measured(
     run: Run, y: Tensor | NDArray[Any], a: Any, method: str | None
 ) -> tuple[Tensor, Operator | Measurement]:
-    """What a caller in Python hands over, checked.
+    """The measurement and operator that a caller of ``Run.restore`` gives, checked and converted.
 
     Args:
         run: The prior.
-        y: Measurements (images, ...).
+        y: Measurements, (images, ...).
         a: What ``physics.function.as_operator`` takes; None is the identity.
         method: The method's name; "dps" alone takes a function that is not linear.
 
@@ -147,6 +166,7 @@ def measured(
             linear where the method needs it.
     """
     values = torch.from_numpy(as_numbers(y, "The measurement").astype(np.float32))
+    # The operator: the identity, a function that need not be linear, or a linear operator.
     if a is None:
         operator: Operator | Measurement = Identity()
     elif method == "dps" and not isinstance(a, Operator) and not hasattr(a, "A_adjoint"):
@@ -156,6 +176,7 @@ def measured(
         operator = as_operator(a, run.shape)
     if values.ndim < 2:
         raise InputError(f"The measurement is (images, ...), one for each image, not {y.shape}.")
+    # What A makes of an image must have the measurement's shape.
     if not isinstance(operator, Identity):
         expected = tuple(operator(torch.zeros(1, *run.shape)).shape[1:])
         exact = not isinstance(operator, Operator) or isinstance(operator, FunctionOperator)
@@ -167,7 +188,7 @@ def measured(
     return values, operator
 
 
-# For images by number, within a budget of memory.
+# (numbers of images, budget of memory) -> their posterior as a denoiser, and how to sample it
 Posterior = Callable[[list[int], Budget], tuple[Denoiser, Plan]]
 
 
@@ -182,124 +203,87 @@ def draw_posterior(
     batch: int,
     report: Report | None,
 ) -> Tensor:
-    """Draws (images, samples, *shape), natural units, ``batch`` at a time, or fewer where memory
-    runs out.
+    """Draws from the posterior of each image, ``batch`` at a time, or fewer where memory runs out.
+
+    Args:
+        run: Its codec turns samples into natural units.
+        posterior: Gives the denoiser and the plan for some images, by their numbers.
+        images: How many images there are.
+        shape: Of an image, (channels, *space).
+        samples: Draws of each image, at least 2.
+        seed: Draw k of image i depends on (seed, i, k) alone, not on the batch.
+        batch: Draws at a time.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        (images, samples, *shape) in natural units.
+
+    Raises:
+        InputError: There are fewer than 2 samples, or memory does not hold one image in tiles.
     """
     if samples < 2:
         raise InputError(f"A standard deviation needs at least 2 samples, got {samples}.")
     jobs = [(i, k) for i in range(images) for k in range(samples)]
 
-    def some(chosen: list[Job], budget: Budget, tell: Report) -> Tensor:
-        denoiser, plan = posterior([i for i, _ in chosen], budget)
-        randomness = [generator(seed, "restore", i, k) for i, k in chosen]
-        return run_plan(denoiser, plan, randomness, shape, report=tell)
+    def draw_jobs(part: list[Job], budget: Budget, report: Report) -> Tensor:
+        denoiser, plan = posterior([i for i, _ in part], budget)
+        randomness = [generator(seed, "restore", i, k) for i, k in part]
+        return run_plan(denoiser, plan, randomness, shape, report=report)
 
-    return run.codec.decode(in_batches(jobs, some, shape[1:], batch, report)).reshape(
-        images, samples, *shape
-    )
+    draws = in_batches(jobs, draw_jobs, shape[1:], batch, report)
+    return run.codec.decode(draws).reshape(images, samples, *shape)
 
 
 def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Tensor:
-    """E[x_0 | noisy] of images (n, channels, *space) with Gaussian noise, natural units: one
-    network call.
+    """E[x_0 | x_0 + sigma noise] of noisy images, by one call of the network: a noisy image times
+    alpha is the state x_t at the time t where sigma_t / alpha_t is the noise's deviation.
+
+    Args:
+        run: The prior.
+        noisy: Images with Gaussian noise in natural units, (images, channels, *space).
+        sigma: The noise's standard deviation, in the same units.
+        batch: Images at a time; fewer where memory runs out.
+
+    Returns:
+        The posterior mean, shaped as ``noisy``, in natural units.
     """
-    scaled = _on_model_scale(run, noisy, Identity(), sigma)
+    scaled = on_model_scale(run, noisy, Identity(), sigma)
     process = run.denoiser.process
     t = process.t_of_noise_level(torch.tensor(scaled.sigma))
 
-    def mean(budget: Budget) -> Tensor:
-        prior = budget.prior(run.denoiser)
+    def mean_of_all(budget: Budget) -> Tensor:
+        prior, means = budget.prior(run.denoiser), []
         with torch.no_grad():
-            return torch.cat(
-                [
-                    prior(part * process.alpha(t).to(part), t).mean
-                    for part in torch.split(scaled.y, budget.batch)
-                ]
-            )
+            for part in torch.split(scaled.y, budget.batch):
+                means.append(prior(part * process.alpha(t).to(part), t).mean)
+            return torch.cat(means)
 
-    return run.codec.decode(within_memory(mean, Budget(batch), noisy.shape[2:])[0])
+    mean, _ = within_memory(mean_of_all, Budget(batch), noisy.shape[2:])
+    return run.codec.decode(mean)
 
 
-def measured_where(operator: Operator, shape: Sequence[int]) -> Tensor:
-    """True at the values of y that are not 0 whatever the images (n, channels, *space) are, as a
-    mask leaves them.
-    """
-    return operator(torch.randn(tuple(shape), generator=torch.Generator().manual_seed(0))) != 0
-
-
-def data_consistency(
-    operator: Operator, measurement: Tensor, samples: Tensor, sigma: float
-) -> float:
-    """The root mean square of y - A x over what was measured, in deviations of the noise: about 1
-    where samples (n, K, ...) explain y.
-
-    Values that are 0 whatever x is, where a mask leaves them out, do not count.
-    """
-    seen = measured_where(operator, samples[:, 0].shape)
-    seen &= (
-        measurement.flatten(1).any(1).view(-1, *(1,) * (measurement.ndim - 1))
-    )  # an empty image is left as it is
-    misfit = torch.stack(
-        [
-            (measurement - operator(x))[seen.expand_as(measurement)].square().mean()
-            for x in samples.unbind(1)
-        ]
-    )
-    return float(misfit.mean().sqrt()) / sigma
-
-
-# A measurement to one whose noise is nearly Gaussian
+# (run, measurement, operator, sigma) -> a measurement whose noise is nearly Gaussian
 NoiseModel = Callable[[Run, Tensor, Operator, float], Tensor]
 EM_PASSES = 3
 
 
 def _gaussian(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> Tensor:
+    """A measurement with Gaussian noise, as it is."""
     return measurement
 
 
 def _rician(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> Tensor:
-    """Magnitudes as real parts, natural units: where x_0 itself is measured by expectation
-    maximisation, its M-step the denoiser.
+    """Magnitudes with Rician noise as real parts with Gaussian noise, natural units.
+
+    Where x_0 itself is measured, the real part is found by expectation maximisation: it is expected
+    given x_0, and x_0 is expected given it, by the denoiser.
     """
+    # The magnitude with its bias removed.
     real = rician_to_gaussian(measurement, sigma)
     for _ in range(EM_PASSES if isinstance(operator, Identity) else 0):
-        real = expected_real_part(measurement, posterior_mean(run, real, sigma), sigma)
+        mean = posterior_mean(run, real, sigma)
+        real = expected_real_part(measurement, mean, sigma)
     return real
 
 
 noise_models: dict[str, NoiseModel] = {"gaussian": _gaussian, "rician": _rician}
-
-
-@dataclass(frozen=True)
-class _Scaled:
-    """y = A x + sigma noise with x on the model's scale, and the shape (channels, *space) of x."""
-
-    y: Tensor
-    operator: Any
-    sigma: float
-    shape: tuple[int, ...]
-
-    def of(self, rows: list[int]) -> _Scaled:
-        """The problem of some images."""
-        linear = isinstance(self.operator, Operator)
-        operator = self.operator.of(rows) if linear else self.operator
-        return replace(self, y=self.y[rows], operator=operator)
-
-
-def _on_model_scale(
-    run: Run, measurement: Tensor, operator: Operator | Measurement, sigma: float
-) -> _Scaled:
-    """The measurement of x on the model's scale: for a linear A and x = scale x' + offset
-
-        (y - A offset) / scale = A x' + (sigma / scale) noise,
-
-    and for any other h the measurement h(scale x' + offset) itself.
-    """
-    if not isinstance(operator, Operator):
-        return _Scaled(measurement, lambda x: operator(run.codec.decode(x)), sigma, run.shape)
-    space = tuple(operator.adjoint(measurement[:1]).shape[2:])
-    zero = torch.zeros(1, run.shape[0], *space)
-    offset, one = run.codec.decode(zero), run.codec.decode(torch.ones_like(zero))
-    scale = float((one - offset).flatten()[0])
-    y = (measurement - operator(offset)) / scale
-    return _Scaled(y, operator, sigma / scale, (run.shape[0], *space))

@@ -1,9 +1,8 @@
-"""A run: a trained model in a folder, or one of the priors in the package, opened by path or by
-name.
+"""A run: a trained model in a folder, opened by its path, or a prior in the package, by its name.
 
-A training run holds ``config.yaml`` and ``checkpoints/``; an exported one (as the shipped priors
-are) ``config.yaml``, ``weights.safetensors`` (averaged weights) and ``manifest.json`` with the
-SHA-256 of both.
+The folder of a training run holds ``config.yaml`` and ``checkpoints/``. That of an exported run, as
+the priors in the package are, holds ``config.yaml``, the averaged weights in
+``weights.safetensors``, and ``manifest.json`` with the SHA-256 of both.
 """
 
 from __future__ import annotations
@@ -35,7 +34,10 @@ from unfog.training.checkpoint import load_ema
 if TYPE_CHECKING:
     from unfog.runs.restore import Restored
 
-WEIGHTS, CONFIG, MANIFEST, CARD = "weights.safetensors", "config.yaml", "manifest.json", "card.json"
+WEIGHTS = "weights.safetensors"
+CONFIG = "config.yaml"
+MANIFEST = "manifest.json"
+CARD = "card.json"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Run:
 
     @classmethod
     def open(cls, source: str | Path) -> Run:
-        """The run at a path, or the shipped prior of that name; verified by hash."""
+        """The run at a path, or the prior in the package of that name; its files are verified by
+        their SHA-256, and ``InputError`` says what is wrong with them.
+        """
         path = locate(source)
         config = load_config(path / CONFIG)
         parts = build(config)
@@ -120,12 +124,12 @@ class Run:
         steps: int | None = None,
         **options: Any,
     ) -> Restored:
-        """Draws of x given y = A x + noise, natural units (``runs.restore.restore``).
+        """Draws of x given y = A x + noise in natural units (``runs.restore.restore``).
 
         Args:
             y: Measurements (images, ...), a tensor or an array.
             operator: A: an ``Operator``, an operator of deepinv, or a function of x that torch can
-                differentiate; its adjoint is found, and checked where the method needs it. None is
+                differentiate; its adjoint is derived, and tested where the method needs it. None is
                 the identity.
             sigma: The noise's standard deviation, in the units of y.
             samples: Draws of each image, at least 2.
@@ -146,7 +150,7 @@ class Run:
 
     @property
     def weights_sha256(self) -> str:
-        """The identity of the weights: names, types, shapes and bytes, whatever file they lie
+        """The SHA-256 of the weights: their names, types, shapes and bytes, whatever file they lie
         in.
         """
         digest = hashlib.sha256()
@@ -159,11 +163,15 @@ class Run:
 def priors() -> list[str]:
     """Names of the priors in the package."""
     root = Path(str(files("unfog"))) / "priors"
-    return sorted(p.name for p in root.iterdir() if (p / CONFIG).is_file()) if root.is_dir() else []
+    if not root.is_dir():
+        return []
+    return sorted(p.name for p in root.iterdir() if (p / CONFIG).is_file())
 
 
 def locate(source: str | Path) -> Path:
-    """The folder of a run or of a shipped prior."""
+    """The folder of a run, or of the prior in the package of that name; ``InputError`` where there
+    is neither.
+    """
     path = Path(source)
     if not path.exists() and str(source) in priors():
         return Path(str(files("unfog"))) / "priors" / str(source)
@@ -177,7 +185,9 @@ def locate(source: str | Path) -> Path:
 
 
 def export(source: str | Path, out: Path) -> Path:
-    """Write a training run's averaged weights and config as an exported run."""
+    """Write a training run's averaged weights and config as an exported run into the new folder
+    ``out``, which is returned.
+    """
     path = locate(source)
     if out.exists():
         raise InputError(f"{out} exists; choose another folder.")
@@ -209,6 +219,7 @@ def _sha256(path: Path) -> str:
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
+    """The averaged weights of a run's folder by name: of its newest checkpoint, or as exported."""
     if (path / "checkpoints").is_dir():
         return load_ema(path)
     if not (path / MANIFEST).is_file() or not (path / WEIGHTS).is_file():
@@ -224,7 +235,9 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 
 def require_posterior_mean(run: Run) -> None:
-    """``InputError`` for a run that restores nothing."""
+    """``InputError`` for a distilled or consistency model: it gives samples, not E[x_0 | x_t],
+    which restoration and inversion need.
+    """
     name = run.config.get("objective", {}).get("name", "")
     if any(jumping in name for jumping in ("consistency", "adversarial")):
         raise InputError(

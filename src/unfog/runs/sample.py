@@ -1,4 +1,4 @@
-"""Draw samples from a run."""
+"""Samples of a run (``draw``) and of any denoiser (``unfog.sample``)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ from unfog.sampling.samplers import samplers
 
 @dataclass(frozen=True)
 class Plan:
-    """How to sample: a sampler and its grid of times."""
+    """How to sample: a sampler and its grid of times.
+
+    Args:
+        sampler: The sampler.
+        grid: Falling times that end at 0, float64 (steps + 1,).
+        names: What they were made of, for a summary.
+    """
 
     sampler: Sampler
     grid: Tensor
@@ -41,7 +47,7 @@ class Plan:
         steps: int | None = None,
         grid: str | Mapping[str, Any] | None = None,
     ) -> Plan:
-        """The run's own sampling section, with what is given in its place.
+        """The plan of a run's own sampling section, where the arguments do not say otherwise.
 
         Args:
             run: The model.
@@ -52,6 +58,10 @@ class Plan:
 
         Returns:
             The plan, with the names it was made of.
+
+        Raises:
+            InputError: A name is unknown, the run has no such solver, or a calibrated solver is
+                given a grid.
         """
         section = run.config["sampling"]
         if sampler == "auto":
@@ -63,11 +73,8 @@ class Plan:
                     "the grid out, or take another sampler."
                 )
             solver = solvers.load_solver(run, steps or section["steps"])
-            return cls(
-                solver,
-                solver.times,
-                {"sampler": sampler, "steps": solver.calls, "grid": "calibrated"},
-            )
+            summary = {"sampler": sampler, "steps": solver.calls, "grid": "calibrated"}
+            return cls(solver, solver.times, summary)
         names: dict[str, Any] = {
             "sampler": sampler or section["sampler"],
             "steps": steps or section["steps"],
@@ -108,8 +115,9 @@ def draw(
     Returns:
         (len(ids), channels, *space) in natural units.
     """
-    inner = run.denoiser if guidance is None else guided(run, guidance)
-    denoiser = Seamless(inner) if seamless else inner
+    denoiser: Denoiser = run.denoiser if guidance is None else guided(run, guidance)
+    if seamless:
+        denoiser = Seamless(denoiser)
     steps, batches = len(plan.grid) - 1, -(-len(ids) // batch)
     chunks = []
     for number, start in enumerate(range(0, len(ids), batch)):
@@ -117,7 +125,7 @@ def draw(
         part = {name: value[rows] for name, value in (condition or {}).items()}
         space = run.space.within(part.get("mask"))
         if space.mask is not None and "mask" not in run.denoiser.conditioner.parts:
-            del part["mask"]  # the space's alone
+            del part["mask"]  # it is no condition of the network
         chunks.append(
             run_plan(
                 denoiser,
@@ -133,13 +141,13 @@ def draw(
 
 
 def _shifted(report: Report | None, before: int, total: int) -> Report | None:
-    """The report of one batch as part of the whole: ``before`` steps were done already."""
+    """The report of one batch as a part of ``total`` steps, ``before`` of them done already."""
     return None if report is None else lambda done, _: report(before + done, total)
 
 
 def guided(run: Run, scale: float) -> Denoiser:
-    """The run's denoiser with classifier-free guidance; ``InputError`` where it was trained without
-    a null.
+    """The run's denoiser with classifier-free guidance; ``InputError`` where its conditions were
+    never dropped in training, so that it knows no unconditional distribution.
     """
     if scale != 1 and not any(drops(run.config).values()):
         raise InputError(
@@ -159,7 +167,7 @@ def run_plan(
     space: Space = PLAIN,
     report: Report | None = None,
 ) -> Tensor:
-    """One batch from noise, on the model's scale.
+    """One batch of samples, from x = sigma(t_0) n at the grid's first time, n ~ N(0, I).
 
     Args:
         denoiser: The model, under guidance or given a measurement.
@@ -171,7 +179,7 @@ def run_plan(
         report: Told (steps done, steps in all).
 
     Returns:
-        (samples, channels, *space).
+        (samples, channels, *space) on the model's scale.
     """
     sigma = denoiser.process.sigma(plan.grid[0]).float()
     x = space.noise((len(randomness), *shape), randomness) * sigma
@@ -199,7 +207,7 @@ def sample(
     space: Space = PLAIN,
     report: Report | None = None,
 ) -> Tensor:
-    """Samples of any denoiser: ``unfog.sample``.
+    """Samples of any denoiser: ``unfog.sample``. Dropout is off while they are drawn.
 
     Args:
         denoiser: Gives E[x_0 | x_t]: ``unfog.Denoiser``, guidance or a posterior method on one.
@@ -214,17 +222,20 @@ def sample(
 
     Returns:
         Samples of that shape, on the model's scale.
+
+    Raises:
+        InputError: The denoiser is none, or a name is unknown.
     """
     if not isinstance(denoiser, Denoiser):
         raise InputError(
             f"unfog.sample draws from a denoiser, not from a {type(denoiser).__name__}; a run "
             "draws by itself: unfog.load(NAME).sample(16)."
         )
-    named = conventions(denoiser.process).grid if grid is None else grid
-    times = grids.build(named)(denoiser.process, steps)
+    grid = conventions(denoiser.process).grid if grid is None else grid
+    times = grids.build(grid)(denoiser.process, steps)
     plan = Plan(samplers.build(sampler), times, {})
     training = denoiser.training
-    denoiser.eval()  # a sample is of the network without dropout
+    denoiser.eval()
     try:
         return run_plan(
             denoiser,

@@ -1,105 +1,30 @@
-"""Train a system on a data set: recipe, overrides, parts, loop."""
+"""Train a system on data: ``unfog.train`` on arrays and ``unfog train`` on files."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unfog.core.denoiser import NetworkDenoiser
-from unfog.core.process import processes
-from unfog.core.space import PLAIN, spaces
-from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset, datasets, kind_of, open_dataset
 from unfog.data.memory import Memory
 from unfog.errors import InputError
 from unfog.progress import training_progress
-from unfog.runs.build import build, drops
+from unfog.runs.build import build
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
+from unfog.runs.train_from_config import configure, objective_of, rate, train_config
 from unfog.systems import registry
 from unfog.systems.registry import Config
-from unfog.training import loop
-from unfog.training.feed import Feed
-from unfog.training.learner import Learner
-from unfog.training.loop import Callback, TrainResult
-from unfog.training.objectives.denoising import Objective, objectives
-from unfog.training.settings import TrainSettings
+from unfog.training.loop import TrainResult
 
-
-def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[str] = ()) -> Config:
-    """The config of a system on a data set, ``overrides`` (``key=value``) applied."""
-    config = registry.get(system).config(dataset)
-    return apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
-
-
-def train_config(
-    config: Config,
-    dataset: Dataset,
-    out: Path,
-    *,
-    start: NetworkDenoiser | None = None,
-    teacher: NetworkDenoiser | None = None,
-    resume: bool = False,
-    callback: Callback | None = None,
-) -> TrainResult:
-    """Train what a config describes, from the weights of ``start`` if given; a ``teacher`` is for
-    its objective alone.
-    """
-    settings = TrainSettings.of(config["training"])
-    augment = augmentations.build(config["augment"])
-    parts, objective = build(config), objective_of(config, teacher)
-    if start is not None:
-        try:
-            parts.denoiser.load_state_dict(start.state_dict())
-        except RuntimeError as error:
-            raise InputError(
-                "The run to start from has another network or other conditions; set this one's "
-                "alike."
-            ) from error
-    return loop.train(
-        parts.denoiser,
-        objective,
-        dataset,
-        augment,
-        settings,
-        out,
-        config,
-        codec=parts.codec,
-        resume=resume,
-        callback=callback,
-    )
-
-
-def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Objective:
-    """The training objective of a config, with what it asks for and a config cannot hold."""
-    section = {"name": "denoising", **config["objective"], "drop": drops(config)}
-    asked = inspect.signature(objectives.get(section["name"])).parameters
-    if "teacher" in asked and teacher is None:
-        raise InputError(f"The objective {section['name']!r} needs a teacher; use unfog distill.")
-    space = spaces.build(config.get("space") or "plain")
-    if "space" not in asked and space != PLAIN:
-        raise InputError(
-            f"The objective {section['name']!r} knows the plain space alone, and this run's states "
-            f"live in {config['space']['name']!r}; take the objective 'denoising'."
-        )
-    known = {
-        "teacher": teacher,
-        "process": processes.build(config["process"]),
-        "space": space,
-    }
-    return objectives.build(
-        section, **{name: part for name, part in known.items() if name in asked}
-    )
+__all__ = ["configure", "objective_of", "rate", "train", "train_config", "train_system"]
 
 
 def train(
@@ -141,9 +66,14 @@ def train(
     Raises:
         InputError: The data hold NaN, a name or setting is unknown, or the folder is not empty.
     """
-    own = {"training.steps": steps, "training.seed": seed}
-    pairs = {**(settings or {}), **{key: value for key, value in own.items() if value is not None}}
+    # All settings as "key=value".
+    pairs = dict(settings or {})
+    if steps is not None:
+        pairs["training.steps"] = steps
+    if seed is not None:
+        pairs["training.seed"] = seed
     overrides = [f"{key}={json.dumps(value)}" for key, value in pairs.items()]
+    # Data by name or in files are opened from the config, an array or a data set is used as it is.
     if isinstance(data, str | Path):
         if labels is not None or dims is not None or value_range is not None:
             raise InputError(
@@ -208,6 +138,7 @@ def train_system(
 
 
 def _check_resume(start: str | Path | None, resume: bool, minutes: float | None) -> None:
+    """``InputError`` where a resumed run is told what only a new one can be."""
     if resume and minutes is not None:
         raise InputError(
             "A resumed run has its number of steps already; leave out --minutes, or give --steps."
@@ -225,11 +156,11 @@ def _train(
     resume: bool,
     minutes: float | None,
 ) -> TrainResult:
-    """Train what a config describes, its number of steps and its start settled first."""
+    """Train what a config describes, after its number of steps and its start are settled."""
     _check_resume(start, resume, minutes)
-    begin = None if start is None else Run.open(start)
-    if begin is not None:
-        config["start"] = {"run": begin.name, "sha256": begin.weights_sha256}
+    start_run = None if start is None else Run.open(start)
+    if start_run is not None:
+        config["start"] = {"run": start_run.name, "sha256": start_run.weights_sha256}
     if minutes is not None:
         config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
     with training_progress(config["training"]["steps"]) as callback:
@@ -237,41 +168,14 @@ def _train(
             config,
             dataset,
             out,
-            start=None if begin is None else begin.denoiser,
+            start=None if start_run is None else start_run.denoiser,
             resume=resume,
             callback=callback,
         )
 
 
-def rate(
-    config: Config, dataset: Dataset, seconds: float = 8.0, teacher: NetworkDenoiser | None = None
-) -> float:
-    """Training steps a second, measured on a copy that is thrown away."""
-    settings = TrainSettings.of(config["training"])
-    parts = build(config)
-    objective = objective_of(config, teacher)
-    learner = Learner(
-        parts.denoiser, settings, torch.device("cpu"), getattr(objective, "head", None)
-    )
-    feed = Feed(
-        dataset, augmentations.build(config["augment"]), parts.codec, settings, learner.device
-    )
-    done, begun = 0, 0.0
-    for step in range(1, 1000):
-        batch, chosen = feed(step)
-        losses = partial(objective, learner.denoiser, batch, chosen, settings.seed, step)
-        learner.update(losses, settings.lr)
-        if step == 2:  # the first steps allocate
-            begun = time.perf_counter()
-        elif step > 2:
-            done += 1
-            if time.perf_counter() - begun > seconds:
-                break
-    return done / (time.perf_counter() - begun)
-
-
 def _configured(system: str, data: str, overrides: Sequence[str]) -> tuple[Config, Dataset]:
-    """The config of a new run, and its data."""
+    """The config of a new run, and its data set."""
     registry.get(system)
     section = _data_section(data)
     dataset = open_dataset(section)
@@ -286,6 +190,9 @@ def _configured(system: str, data: str, overrides: Sequence[str]) -> tuple[Confi
 
 
 def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
+    """The config of the run in ``out``, with overrides applied; ``InputError`` where that is a run
+    of another system.
+    """
     config = load_config(out / CONFIG)
     if config["system"] != system:
         raise InputError(
@@ -295,7 +202,7 @@ def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
 
 
 def _data_section(data: str) -> Config:
-    """A registered name, or a path as an absolute one under its reader's name."""
+    """The data section of a config for a registered name or a path."""
     if data in datasets.names():
         return {"name": data}
     path = Path(data)

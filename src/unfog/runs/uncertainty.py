@@ -1,8 +1,9 @@
 """``unfog calibrate-uncertainty``: a factor on the standard deviation, for each task, so that its
 90 % interval covers 90 %.
 
-It lies in the run's folder, ``uncertainty/denoise.json``, with the SHA-256 of the weights it was
-learned on; ``unfog restore`` applies it, and where there is none that of the run's card.
+The factor of the task ``denoise`` lies in the run's folder as ``uncertainty/denoise.json``, with
+the SHA-256 of the weights it was learned on. ``unfog restore`` applies it, or where there is none
+that on the run's card.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from unfog.core.random import generators
-from unfog.data.dataset import open_dataset
+from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage
@@ -24,7 +25,8 @@ from unfog.files.output import write_json
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
 from unfog.progress import Report
-from unfog.runs.restore import GRID, measured_where, restore
+from unfog.runs.data_consistency import measured_where
+from unfog.runs.restore import GRID, restore
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
@@ -32,7 +34,9 @@ FOLDER = "uncertainty"
 
 
 def interval_scale(run: Run, task: str) -> float:
-    """The factor learned for a task, that on the run's card, or 1."""
+    """The factor on the standard deviation for a task: the one learned, else the one on the run's
+    card, else 1; ``InputError`` where it was learned on other weights.
+    """
     path = run.path / FOLDER / f"{task}.json"
     if not path.is_file():
         return float(run.card.get("interval_scale", {}).get(task, 1.0))
@@ -60,34 +64,48 @@ def calibrate_uncertainty(
     overwrite: bool = False,
     report: Report | None = None,
 ) -> dict[str, Any]:
-    """Degrade evenly spaced held-out images, restore them, and keep the conformal factor of the
-    error on the standard deviation.
+    """Degrade evenly spaced held-out images, restore them, and save the conformal factor with which
+    the 90 % interval of the restorations holds the truth (``evaluation.conformal``).
 
-    ``noise`` is the standard deviation added, in the units of what ``operator`` measures of the
-    data. A factor holds for degradations like the one it was learned on.
+    A factor holds for degradations like the one it was learned on.
+
+    Args:
+        run: The prior.
+        data: Images it was not trained on: a data set by name, or a file or folder.
+        task: The task's name, under which the factor is saved.
+        operator: The degradation A.
+        noise: The standard deviation of the noise added, in the units of A x.
+        images: How many images, at least 2.
+        samples: Draws of each image.
+        seed: The seed of noise and draws.
+        steps: Sampler steps; the run's own number by default.
+        sampler: A sampler by name; the run's own by default.
+        overwrite: Whether to replace a factor of the same task.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        The factor's file, the factor, the coverage without and with it, the settings, and the
+        seconds it took.
+
+    Raises:
+        InputError: There is a factor already, or the data do not fit the run.
     """
     path = run.path / FOLDER / f"{task}.json"
     if path.exists() and not overwrite:
         raise InputError(
             f"{run.name} has a factor for {task} already; give --overwrite to learn it again."
         )
-    dataset, begun = open_dataset(data), time.perf_counter()
-    if dataset.shape[0] != run.shape[0] or len(dataset.shape) != len(run.shape):
-        raise InputError(
-            f"{run.name} works on images of {run.shape} and {data} holds {dataset.shape}; give "
-            "data like those it was trained on."
-        )
-    if not 2 <= images <= len(dataset):
-        raise InputError(
-            f"A calibration takes 2 to {len(dataset)} images of this data, got {images}."
-        )
+    dataset, begun = _held_out(run, data, images), time.perf_counter()
+    # Degraded images; values that a mask leaves out stay 0.
     truth = dataset.batch(np.linspace(0, len(dataset) - 1, images).round().astype(int))["x"]
     noisy = add_gaussian(operator(truth), noise, generators(seed, range(images), "calibrate"))
     y = torch.where(measured_where(operator, truth.shape), noisy, 0.0)
+    # Their restorations.
     plan = Plan.of(run, sampler, steps, GRID)
     restored = restore(
         run, y, operator, noise, samples=samples, plan=plan, seed=seed, report=report
     )
+    # The conformal factor, and the coverage with Student's factor and with it.
     scale = conformal_scale(truth - restored.mean, restored.std)
     covered = [
         float(coverage(truth, *restored.interval(scale=factor)).mean())
@@ -110,3 +128,18 @@ def calibrate_uncertainty(
     record = {**summary, "weights_sha256": run.weights_sha256}
     write_json(path, record, overwrite=overwrite)
     return {"factor": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}
+
+
+def _held_out(run: Run, data: str | Path, images: int) -> Dataset:
+    """The data set; ``InputError`` where it does not fit the run or has too few images."""
+    dataset = open_dataset(data)
+    if dataset.shape[0] != run.shape[0] or len(dataset.shape) != len(run.shape):
+        raise InputError(
+            f"{run.name} works on images of {run.shape} and {data} holds {dataset.shape}; give "
+            "data like those it was trained on."
+        )
+    if not 2 <= images <= len(dataset):
+        raise InputError(
+            f"A calibration takes 2 to {len(dataset)} images of this data, got {images}."
+        )
+    return dataset

@@ -44,7 +44,7 @@ class CovarianceSampler:
     def __post_init__(self) -> None:
         if self.products < 1:
             raise InputError(
-                "CovarianceSampler draws need at least one product with the Jacobian a step, got "
+                "Calibrated draws need at least one product with the Jacobian a step, got "
                 f"products = {self.products}."
             )
 

@@ -41,7 +41,7 @@ def ddpm(variance: str = "small") -> DDPM:
 
 @samplers.register("euler-ancestral")
 def euler_ancestral() -> DDIM:
-    """Euler ancestral is DDIM with all of its noise, by algebra."""
+    """Euler ancestral, which is the same step as DDIM with eta = 1."""
     return DDIM(eta=1.0)
 
 
@@ -49,7 +49,18 @@ def euler_ancestral() -> DDIM:
 def heun_churn(
     gamma: float = 40 / 256, s_min: float = 0.05, s_max: float = 50.0, s_noise: float = 1.003
 ) -> Churn:
-    """EDM's stochastic sampler, with the paper's settings for ImageNet at 256 steps."""
+    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2); the defaults are the paper's for
+    ImageNet at 256 steps.
+
+    Args:
+        gamma: Share by which the noise level rises before a step, S_churn / steps of the paper.
+        s_min: Lowest noise level with churn.
+        s_max: Highest noise level with churn.
+        s_noise: Deviation of the added noise over what it should be.
+
+    Returns:
+        The sampler.
+    """
     return Churn(gamma, s_min, s_max, s_noise)
 
 
@@ -57,13 +68,22 @@ def heun_churn(
 def predictor_corrector(
     predictor: str = "reverse-diffusion", snr: float = 0.16, corrections: int = 1
 ) -> PredictorCorrector:
-    """A one-step sampler by name, then Langevin steps."""
+    """Predictor-corrector sampling (Song et al. 2021): a one-step sampler, then Langevin steps.
+
+    Args:
+        predictor: The one-step sampler, by name.
+        snr: Signal-to-noise ratio of a Langevin step.
+        corrections: Langevin steps after each of the predictor's.
+
+    Returns:
+        The sampler.
+    """
     return PredictorCorrector(samplers.build(predictor), Langevin(snr), corrections)
 
 
 @samplers.register("dpmpp-2m")
 def dpmpp_2m(eta: float = 0.0) -> Multistep:
-    """DPM-Solver++(2M), midpoint: the one that is meant when a paper says DPM++ 2M."""
+    """DPM-Solver++(2M), midpoint (Lu et al. 2022): what papers call DPM++ 2M."""
     return Multistep(2, midpoint, eta)
 
 
@@ -75,7 +95,7 @@ def dpmpp_2m_heun(eta: float = 0.0) -> Multistep:
 
 @samplers.register("dpmpp-3m")
 def dpmpp_3m(eta: float = 0.0) -> Multistep:
-    """DPM-Solver++(3M) as published; "adams" is of the third order indeed."""
+    """DPM-Solver++(3M) as published; it is not of third order, "adams" is."""
     return Multistep(3, dpmpp_3m_rule, eta)
 
 
@@ -93,17 +113,17 @@ def dpmpp_3m_sde(eta: float = 1.0) -> Multistep:
 
 @samplers.register("adams-3-sde")
 def adams_sde(eta: float = 1.0) -> Multistep:
-    """Third-order SDE multistep: exponential Adams with noise replaced at rate eta."""
+    """Exponential Adams of order 3 for the SDE: noise is replaced at the rate eta."""
     return Multistep(3, exact, eta)
 
 
 @samplers.register("adams")
 def adams(order: int = 3) -> ExponentialAdamsMoulton:
-    """Exponential Adams with its free corrector."""
+    """Exponential Adams with a corrector that takes no further network call."""
     return ExponentialAdamsMoulton(order, exact)
 
 
 @samplers.register("unipc")
 def unipc(order: int = 3) -> ExponentialAdamsMoulton:
-    """UniPC with B(h) = e^h - 1."""
+    """UniPC with B(h) = e^h - 1 (Zhao et al. 2023)."""
     return ExponentialAdamsMoulton(order, midpoint)

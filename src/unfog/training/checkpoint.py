@@ -1,11 +1,17 @@
-"""Crash-safe checkpoints: once one was saved, the run folder holds one that verifies at every
-instant.
+"""Checkpoints that survive a crash: from the first save on, the run folder holds at every instant
+one that verifies.
 
-A save is: temporary directory, each file fsynced, a manifest with the SHA-256 of each, fsync of the
-directory, rename, fsync of the parent; then all but the two newest that verify are removed. The
-manifest is compact JSON, so that any flipped bit in it shows. On disk:
-``checkpoints/step-00000500/{weights,ema,optimizer}.safetensors, state.json, manifest.json``;
-``optimizer`` holds all that only training needs, so that a reader of a run never opens it.
+A save writes a temporary directory, fsyncs each file, adds a manifest with the SHA-256 of each,
+fsyncs the directory, renames it, and fsyncs its parent; then it removes all checkpoints but the two
+newest that verify. The manifest is compact JSON, so that any flipped bit in it shows. On disk:
+
+    checkpoints/step-00000500/weights.safetensors      the network's weights
+                              ema.safetensors          their average
+                              optimizer.safetensors    all that only training needs
+                              state.json
+                              manifest.json
+
+A reader of a run never needs to open ``optimizer.safetensors``.
 """
 
 from __future__ import annotations
@@ -30,15 +36,18 @@ from unfog.files.output import sync_folder, write_durably
 log = logging.getLogger(__name__)
 TENSORS = ("weights", "ema", "optimizer")
 FILES = (*(f"{name}.safetensors" for name in TENSORS), "state.json")
-KEEP = 2
+KEEP = 2  # checkpoints of a run
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """The state of training after a step, from which it continues bit for bit.
 
-    ``weights`` and ``ema`` (the average) are the network's, by parameter name; ``optimizer`` is
-    ``Learner.training_state``; ``state`` is JSON and holds at least ``step``.
+    Args:
+        weights: The network's weights by name.
+        ema: Their average by name.
+        optimizer: What ``Learner.training_state`` gives.
+        state: Plain data for JSON; holds at least ``step``.
     """
 
     weights: dict[str, Tensor]
@@ -49,7 +58,7 @@ class Checkpoint:
 
 @contextmanager
 def writing(what: str) -> Iterator[None]:
-    """Turn the system's refusal to write into an ``InputError``."""
+    """Turn an ``OSError`` while ``what`` is written into an ``InputError``."""
     try:
         yield
     except OSError as error:
@@ -72,6 +81,7 @@ def to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """The files of a checkpoint by name."""
     files = {}
     for name in TENSORS:
         files[f"{name}.safetensors"] = to_safetensors(getattr(checkpoint, name))
@@ -79,8 +89,8 @@ def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
 
 
 def save(run: Path, checkpoint: Checkpoint) -> Path:
-    """Save into ``run``; ``InputError`` when the disk refuses, and then the previous checkpoint
-    still stands.
+    """Save a checkpoint into the folder ``run`` and return its own; ``InputError`` when the disk
+    refuses, and then the previous checkpoint is still there.
     """
     name = f"step-{checkpoint.state['step']:08d}"
     with writing(f"The checkpoint {name}"):
@@ -88,14 +98,25 @@ def save(run: Path, checkpoint: Checkpoint) -> Path:
 
 
 def _save(run: Path, name: str, checkpoint: Checkpoint) -> Path:
+    """Publish the checkpoint, then remove old ones."""
     target = publish(run, run / "checkpoints" / name, _serialised(checkpoint))
     _prune(run, target)
     return target
 
 
 def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
-    """Write ``files`` and their manifest as the folder ``target``, two levels below ``run``, all at
-    once or not at all.
+    """Write a folder of files with their manifest, all at once or not at all.
+
+    Args:
+        run: The run folder.
+        target: The folder to write, two levels below ``run``.
+        files: Content by name.
+
+    Returns:
+        ``target``.
+
+    Raises:
+        InputError: The folder does not read back as it was written.
     """
     _sweep(run)
     parent, temporary = target.parent, run / f".tmp-{target.name}"
@@ -105,11 +126,13 @@ def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
         _discard(run, target)  # it never verified, or training would have gone on from it
     parent.mkdir(parents=True, exist_ok=True)
     temporary.mkdir(parents=True)
+    # The temporary folder, whole and on disk.
     for file, data in files.items():
         write_durably(temporary / file, data)
     manifest = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
     write_durably(temporary / "manifest.json", to_json(manifest))
     sync_folder(temporary)
+    # Its rename is atomic.
     os.rename(temporary, target)
     sync_folder(parent)
     sync_folder(run)
@@ -123,8 +146,8 @@ def publish(run: Path, target: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def fault(folder: Path, names: Sequence[str] = FILES) -> str | None:
-    """The first thing wrong with a checkpoint, or with another folder of the files ``names``, in
-    words for a message; None if every byte is as it was written.
+    """The first fault of a checkpoint, or of another folder of the files ``names``, in words for a
+    message; None if every byte is as it was written.
     """
     try:
         # The manifest lists exactly these files, and each has the SHA-256 that it lists.
@@ -175,7 +198,7 @@ def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
 
 
 def load(folder: Path) -> Checkpoint:
-    """Read the checkpoint in a folder that ``fault`` found whole."""
+    """Read the checkpoint in a folder that ``fault`` has verified."""
     tensors = {
         name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS
     }
@@ -183,8 +206,8 @@ def load(folder: Path) -> Checkpoint:
 
 
 def load_newest(run: Path) -> Checkpoint | None:
-    """Read the newest checkpoint that verifies, None if there is none; those passed over are logged
-    as warnings.
+    """Read the newest checkpoint that verifies, None if there is none; newer ones that do not
+    verify are logged as warnings.
     """
     folder, skipped = newest_verified(run)
     for sentence in skipped:
@@ -204,18 +227,20 @@ def load_ema(run: Path) -> dict[str, Tensor]:
 
 def _discard(run: Path, folder: Path) -> None:
     """Remove a folder; renamed first, so that a half-removed one is not taken for a checkpoint."""
-    rubbish = run / f".old-{folder.name}"
-    os.rename(folder, rubbish)
-    shutil.rmtree(rubbish)
+    discarded = run / f".old-{folder.name}"
+    os.rename(folder, discarded)
+    shutil.rmtree(discarded)
 
 
 def _sweep(run: Path) -> None:
+    """Remove what a crash during a save left behind."""
     for pattern in (".tmp-step-*", ".old-step-*"):
-        for left in run.glob(pattern):
-            shutil.rmtree(left)
+        for leftover in run.glob(pattern):
+            shutil.rmtree(leftover)
 
 
 def _prune(run: Path, newest: Path) -> None:
+    """Remove all checkpoints but the ``KEEP`` newest that verify."""
     kept = [newest]  # verified just now
     for folder in _steps(run):
         if len(kept) < KEEP and folder != newest and fault(folder) is None:

@@ -1,6 +1,4 @@
-"""The batches of a training run: ordered, augmented in natural units, encoded, and moved to the
-device.
-"""
+"""The batches of a training run."""
 
 from __future__ import annotations
 
@@ -15,13 +13,21 @@ from unfog.data.dataset import Dataset
 from unfog.training import order
 from unfog.training.settings import TrainSettings
 
+# (x in natural units, a generator for each sample) -> x
 Augment = Callable[[Tensor, Sequence[torch.Generator]], Tensor]
 
 
 @dataclass(frozen=True)
 class Feed:
-    """``feed(step)`` is the batch of a step, ``"x"`` on the model's scale, and the numbers of its
-    samples.
+    """Makes the batch of a training step: chosen by (seed, step), augmented in natural units,
+    encoded to the model's scale, and moved to the device.
+
+    Args:
+        dataset: The training data.
+        augment: Augments x in natural units; None leaves it.
+        codec: Between natural units and the model's scale.
+        settings: Batch size and seed.
+        device: Where training runs.
     """
 
     dataset: Dataset
@@ -31,6 +37,9 @@ class Feed:
     device: torch.device
 
     def __call__(self, step: int) -> tuple[dict[str, Tensor], list[int]]:
+        """The batch of a step, clean data as ``"x"`` (batch, channels, *space) and conditions by
+        name, and the numbers of its samples in the data set.
+        """
         seed = self.settings.seed
         samples = order.ids(seed, step, self.settings.batch, len(self.dataset))
         batch = self.dataset.batch(samples)

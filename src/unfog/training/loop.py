@@ -1,4 +1,5 @@
-"""The training loop: bit-exact when resumed, on a CPU with the same number of threads.
+"""The training loop: a resumed run is bit for bit the unbroken one, on a CPU with the same number
+of threads.
 
 Order, noise, times, dropout and augmentation are functions of (seed, step, sample), so a run that
 was killed and resumed ends with the same weights, average, optimiser and metrics as one that was
@@ -35,7 +36,7 @@ from unfog.training.objectives.denoising import Objective
 from unfog.training.settings import TrainSettings
 
 log = logging.getLogger(__name__)
-Callback = Callable[[int, float, float], None]
+Callback = Callable[[int, float, float], None]  # (step, loss, steps a second)
 
 PATIENCE = 10  # steps in a row that may fail to be finite
 FREE = ("steps", "checkpoint_every")  # settings that a resumed run may change
@@ -43,8 +44,13 @@ FREE = ("steps", "checkpoint_every")  # settings that a resumed run may change
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Where training ended: the last step, its loss, how many updates were taken (the rest were
-    skipped).
+    """Where training ended.
+
+    Args:
+        run: The run folder.
+        step: The last step.
+        loss: Its loss, or that of the last step before it that was not skipped.
+        updates: Steps that updated the weights; the others were skipped.
     """
 
     run: Path
@@ -67,35 +73,49 @@ def train(
     callback: Callback | None = None,
     device: torch.device | str | None = None,
 ) -> TrainResult:
-    """Train ``denoiser`` in place into the run folder ``out``; ``callback`` is given (step, loss,
-    steps per second).
+    """Train a denoiser into a run folder, with checkpoints and a log.
 
-    ``objective(denoiser, batch, samples, seed, step)`` gives the loss of each sample, and its
-    ``head``, if it has one, learns as well; ``augment(x, generators)`` works in natural units;
-    ``codec`` is the dataset's own unless given. Raises ``InputError`` when the folder is in use or
-    holds a run that is not to be resumed, when a resumed run's data or config changed, or when the
-    loss stays non-finite; ``Interrupted`` after a signal.
+    Args:
+        denoiser: The network to train, in place.
+        objective: Gives the loss of each sample; its module ``head``, if it has one, learns too.
+        dataset: The training data.
+        augment: Augments batches in natural units; None leaves them.
+        settings: Steps, batch size, optimiser, averages and what is written how often.
+        out: The run folder, new or empty unless the run is resumed.
+        config: The run's config, written as ``config.yaml``.
+        codec: Between natural units and the model's scale; the data set's own by default.
+        resume: Whether to go on from the newest checkpoint in ``out``.
+        callback: Called with (step, loss, steps a second) after each step.
+        device: Where to train; a GPU where there is one by default.
+
+    Returns:
+        The last step, its loss and the number of updates.
+
+    Raises:
+        InputError: The folder is in use or holds a run that is not to be resumed; the data or the
+            config of a resumed run changed; or the loss is not finite for ``PATIENCE`` steps in a
+            row.
+        Interrupted: A signal came; the run was saved first.
     """
     _refuse(out, resume)
-    # All that can be wrong with the input is so before the folder is made.
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    # Wrong input raises here, before the folder is made.
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     identity = {"config": _hash(config, settings), "data": dataset.fingerprint}
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
-    feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, chosen)
-    learner = Learner(denoiser, settings, chosen, getattr(objective, "head", None))
+    feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, place)
+    learner = Learner(denoiser, settings, place, getattr(objective, "head", None))
     with ExitStack() as stack:
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)
-        _check(saved, identity, settings, chosen)
+        _check(saved, identity, settings, place)
         with disk.writing("config.yaml"):
             replace_durably(out / "config.yaml", text)
         metrics = stack.enter_context(
             Metrics(out, settings.log_every, None if saved is None else saved.state["metrics"])
         )
         signals = stack.enter_context(Signals())
-        stack.enter_context(
-            torch.random.fork_rng([chosen] if chosen.type == "cuda" else [])
-        )  # dropout must not move the caller's stream
+        # Dropout must not move the caller's random stream.
+        stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))
         run = _Run(learner, objective, feed, metrics, out, identity)
         if saved is not None:
             run.restore(saved)
@@ -103,7 +123,16 @@ def train(
 
 
 class _Run:
-    """A training run between two checkpoints."""
+    """A training run in progress: the step it is at, and all that a step needs.
+
+    Args:
+        learner: The network, its averages and its optimiser.
+        objective: The training objective.
+        feed: Makes the batches.
+        metrics: The log.
+        out: The run folder.
+        identity: Hashes of the config and the data, which a resumed run must share.
+    """
 
     def __init__(
         self,
@@ -119,54 +148,55 @@ class _Run:
         self.step, self.failures, self.loss = 0, 0, float("nan")
 
     def restore(self, saved: disk.Checkpoint) -> None:
+        """Go back to the state of a checkpoint."""
         state = saved.state
         self.learner.load(saved.weights, saved.ema, saved.optimizer, state["updates"])
         self.step, self.failures = state["step"], state["failures"]
         self.loss = float("nan") if state["loss"] is None else state["loss"]
 
     def go(self, signals: Signals, callback: Callback | None) -> TrainResult:
+        """Train to the last step; ``Interrupted`` after a signal, once the run is saved."""
         clock, first, last = time.perf_counter(), self.step, self.settings.steps
         while self.step < last:
             self._advance()
             if callback is not None:
                 callback(self.step, self.loss, (self.step - first) / (time.perf_counter() - clock))
-            if self.learner.profiles and (
-                self.step % (self.settings.snapshot_every or 1) == 0 or self.step == last
-            ):
+            # A snapshot for post-hoc averages.
+            due = self.step % (self.settings.snapshot_every or 1) == 0
+            if self.learner.profiles and (due or self.step == last):
                 self._snapshot()
-            code = signals.code  # read once: a signal may come between the two questions
-            if (
-                self.step % self.settings.checkpoint_every == 0
-                or self.step == last
-                or code is not None
-            ):
+            # A checkpoint, also where a signal ends the run.
+            code = signals.code  # read once, because a signal may come at any moment
+            due = self.step % self.settings.checkpoint_every == 0
+            if due or self.step == last or code is not None:
                 self.save()
             if code is not None:
                 raise Interrupted(code, self.step)
         return TrainResult(self.out, self.step, self.loss, self.learner.ema.updates)
 
     def _advance(self) -> None:
-        """One step; a batch whose loss or gradient is not finite leaves the weights as they are."""
+        """One training step; a batch whose loss or gradient is not finite leaves the weights as
+        they are.
+        """
         step, seed = self.step + 1, self.settings.seed
         batch, samples = self.feed(step)
         _seed_dropout(seed_of(seed, "dropout", step), self.learner.device)
         lr = self.settings.learning_rate(step)
-        done = self.learner.update(
+        update = self.learner.update(
             lambda: self.objective(self.learner.denoiser, batch, samples, seed, step), lr
         )
         self.step = step
-        if done.finite:
-            self.failures, self.loss = 0, done.loss
-            self.metrics.add(step, done.loss, lr, done.grad_norm)
+        if update.finite:
+            self.failures, self.loss = 0, update.loss
+            self.metrics.add(step, update.loss, lr, update.grad_norm)
         else:
-            self._skip(done, samples, lr)
+            self._skip(update, samples, lr)
 
-    def _skip(self, done: Step, samples: list[int], lr: float) -> None:
-        bad = [
-            sample
-            for sample, loss in zip(samples, done.losses.isfinite().tolist(), strict=True)
-            if not loss
-        ] or samples
+    def _skip(self, update: Step, samples: list[int], lr: float) -> None:
+        """Log a step that updated nothing; ``InputError`` after ``PATIENCE`` of them in a row."""
+        # The samples with a bad loss, or all of them where only the gradient was bad.
+        finite = update.losses.isfinite().tolist()
+        bad = [sample for sample, good in zip(samples, finite, strict=True) if not good] or samples
         self.failures += 1
         self.metrics.skip(self.step, lr, bad)
         log.warning(
@@ -175,15 +205,16 @@ class _Run:
         if self.failures == PATIENCE:
             raise InputError(
                 f"Loss or gradient was not finite for {PATIENCE} steps in a row, up to step "
-                f"{self.step} (samples {bad}); "
-                "check these samples, or lower 'lr'."
+                f"{self.step} (samples {bad}); check these samples, or lower 'lr'."
             )
 
     def _snapshot(self) -> None:
+        """Save the power-function averages as they are now."""
         states = {length: average.state_dict() for length, average in self.learner.profiles.items()}
         snapshots.save(self.out, snapshots.Snapshot(self.step, self.learner.ema.updates, states))
 
     def save(self) -> None:
+        """Save a checkpoint."""
         learner = self.learner
         state = {
             **self.identity,
@@ -195,27 +226,20 @@ class _Run:
             "steps": self.settings.steps,
             "environment": _environment(learner.device),
         }
-        disk.save(
-            self.out,
-            disk.Checkpoint(
-                learner.denoiser.state_dict(),
-                learner.ema.state_dict(),
-                learner.training_state(),
-                state,
-            ),
-        )
+        weights, ema = learner.denoiser.state_dict(), learner.ema.state_dict()
+        disk.save(self.out, disk.Checkpoint(weights, ema, learner.training_state(), state))
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:
-    torch.default_generator.manual_seed(
-        seed
-    )  # torch.manual_seed also visits devices that are not in use, at a millisecond a step
+    """Seed torch's own generators, from which dropout draws."""
+    # torch.manual_seed also visits devices that are not in use, at a millisecond a step.
+    torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
 
 
 def _refuse(out: Path, resume: bool) -> None:
-    """See that there is a run to resume, or none in the way of a new one."""
+    """``InputError`` where there is no run to resume, or the folder of a new run is not empty."""
     if resume and not (out / "lock").is_file():
         raise InputError("There is no run in this folder to resume; start one without resume.")
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -223,16 +247,17 @@ def _refuse(out: Path, resume: bool) -> None:
 
 
 def _hash(config: Mapping[str, Any], settings: TrainSettings) -> str:
-    # runs older than these settings go on
+    """The SHA-256 of the config and of the settings that a resumed run may not change."""
+    # Settings at their defaults are left out, so that runs from before they existed can go on.
     unused = {"head_rate"} if settings.head_rate == 1 else set()
     unused |= set() if settings.snapshot_every else {"snapshot_every", "snapshot_lengths"}
     fixed = {key: value for key, value in asdict(settings).items() if key not in {*FREE, *unused}}
-    return hashlib.sha256(
-        disk.to_json({"config": {**config, "training": {}}, "settings": fixed})
-    ).hexdigest()
+    content = {"config": {**config, "training": {}}, "settings": fixed}
+    return hashlib.sha256(disk.to_json(content)).hexdigest()
 
 
 def _environment(device: torch.device) -> dict[str, Any]:
+    """What the last bits of a training step depend on."""
     return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": device.type}
 
 
@@ -242,7 +267,9 @@ def _check(
     settings: TrainSettings,
     device: torch.device,
 ) -> None:
-    """Refuse a resumed run that is another one; warn where it goes on, but not to the last bit."""
+    """``InputError`` where a resumed run's data or config changed, or it is past its last step; a
+    warning where it goes on, but not bit for bit.
+    """
     if saved is None:
         return
     state = saved.state
@@ -258,18 +285,12 @@ def _check(
             "'training.steps'."
         )
     if settings.steps != state["steps"] and settings.decay != "constant":
-        log.warning(
-            "The %s decay is laid out anew over %d steps instead of %d.",
-            settings.decay,
-            settings.steps,
-            state["steps"],
-        )
+        message = "The %s decay is laid out anew over %d steps instead of %d."
+        log.warning(message, settings.decay, settings.steps, state["steps"])
     for name, now in _environment(device).items():
         before = state["environment"][name]
         if before != now:
-            log.warning(
-                "The %s was %s and is now %s: training goes on, but not bit for bit as unbroken.",
-                name,
-                before,
-                now,
+            message = (
+                "The %s was %s and is now %s: training goes on, but not bit for bit as unbroken."
             )
+            log.warning(message, name, before, now)

@@ -34,16 +34,16 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
     if mask is None:
         weights = scores.softmax(-1)
     else:
+        # The second factor makes rows zero in which no key counts.
         counts = mask.bool().repeat_interleave(heads, 0)[:, None]
         weights = scores.masked_fill(~counts, torch.finfo(scores.dtype).min).softmax(-1) * counts
-    return torch.bmm(v, weights.to(v.dtype).transpose(1, 2)).reshape(
-        len(q) // heads, -1, q.shape[-1]
-    )
+    out = torch.bmm(v, weights.to(v.dtype).transpose(1, 2))
+    return out.reshape(len(q) // heads, -1, q.shape[-1])
 
 
 class Attention(nn.Module):
-    """A residual branch of attention on (batch, channels, *space): the base of self- and
-    cross-attention.
+    """The base of self- and cross-attention: a residual branch, x + W attend(Q, K, V), on maps
+    (batch, channels, *space).
 
     Args:
         channels: channels of the map.
@@ -70,8 +70,15 @@ class Attention(nn.Module):
 
 
 class SelfAttention(Attention):
-    """Self-attention, x + W attend(Q, K, V), all three from norm(x): every position looks at every
-    other. Arguments as for ``Attention``.
+    """Self-attention (Vaswani et al. 2017): every position looks at every other,
+
+        x + W attend(Q, K, V),     Q, K, V = W_q norm(x), W_k norm(x), W_v norm(x).
+
+    Args:
+        channels: channels of the map.
+        head_dim: channels of a head; None for one head.
+        groups: groups of the normalisation.
+        eps: added to the variance there.
     """
 
     def __init__(self, channels: int, head_dim: int | None, groups: int, eps: float) -> None:
@@ -84,9 +91,17 @@ class SelfAttention(Attention):
 
 
 class CrossAttention(Attention):
-    """Cross-attention, x + W attend(Q, K, V), with Q from norm(x) and K, V from the context's
-    tokens (batch, length, token_width): every position looks at every token. Arguments as for
-    ``Attention``, and ``token_width``.
+    """Cross-attention (Vaswani et al. 2017; Rombach et al. 2022): every position looks at every
+    token of the context,
+
+        x + W attend(Q, K, V),     Q = W_q norm(x),   K, V = W_k tokens, W_v tokens.
+
+    Args:
+        channels: channels of the map.
+        head_dim: channels of a head; None for one head.
+        groups: groups of the normalisation.
+        eps: added to the variance there.
+        token_width: width of the tokens, (batch, length, token_width).
     """
 
     def __init__(
@@ -98,7 +113,7 @@ class CrossAttention(Attention):
 
     def forward(self, x: Tensor, context: Context) -> Tensor:
         assert context.tokens is not None
-        k, v = self.kv(context.tokens.to(self.kv.weight.dtype).transpose(1, 2)).chunk(2, 1)
-        return self.add(
-            x, attend(self.q(self.norm(x).flatten(2)), k, v, self.heads, context.token_mask)
-        )
+        tokens = context.tokens.to(self.kv.weight.dtype).transpose(1, 2)
+        k, v = self.kv(tokens).chunk(2, 1)
+        q = self.q(self.norm(x).flatten(2))
+        return self.add(x, attend(q, k, v, self.heads, context.token_mask))

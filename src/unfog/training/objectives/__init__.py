@@ -1,6 +1,6 @@
 """Training objectives: the losses that a step minimises. Importing this package registers all."""
 
-from unfog.training.objectives import adversarial, consistency, denoising
-from unfog.training.objectives.denoising import Objective, objectives
+from unfog.training.objectives import adversarial, consistency, denoising, given_noise
+from unfog.training.objectives.objective import Objective, objectives
 
-__all__ = ["Objective", "adversarial", "consistency", "denoising", "objectives"]
+__all__ = ["Objective", "adversarial", "consistency", "denoising", "given_noise", "objectives"]

@@ -1,100 +1,51 @@
-"""The training objective: noise the batch, call the network once, hold its output to the loss
-(``training.objectives.losses``).
-
-x_t = alpha x_0 + sigma n,      t drawn as ``training.objectives.times`` says,
-n standard normal.
+"""Objectives that noise the batch, call the network once, and hold its output to a loss
+(``training.objectives.losses``): denoising, and the variational bounds by their terms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from unfog.core.bound import decoders
 from unfog.core.denoiser import NetworkDenoiser
-from unfog.core.registry import Registry
 from unfog.core.shapes import expand
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.sampling.ancestral import Variance, small, variances
-from unfog.training.objectives.losses import Denoising, Example, Loss, Losses, weights
+from unfog.training.objectives.given_noise import GivenNoise, given_noise
+from unfog.training.objectives.losses import Denoising, Example, Loss, weights
+from unfog.training.objectives.objective import Drop, Drops, Named, Objective, given, objectives
 from unfog.training.objectives.times import Floored, Stratified, Times, Uniform, Uniforms, uniforms
 from unfog.training.objectives.times import times as time_distributions
 from unfog.training.objectives.variational import Continuous, Hybrid, Variational
 from unfog.training.objectives.weighting import LearnedWeight
 from unfog.training.order import streams
 
-
-@dataclass(frozen=True)
-class Drop:
-    """How often training hides each condition (Ho & Salimans 2022): a probability by name."""
-
-    probabilities: Mapping[str, float]
-
-    def __post_init__(self) -> None:
-        for name, probability in self.probabilities.items():
-            if not 0 <= probability <= 1:
-                raise InputError(
-                    f"The drop of condition {name!r} is a probability between 0 and 1, got "
-                    f"{probability}."
-                )
-
-    def keep(
-        self, samples: Sequence[int], seed: int, step: int, device: torch.device | str = "cpu"
-    ) -> dict[str, Tensor]:
-        """(batch,) by name, False where a condition is hidden; drawn from (seed, step, sample)."""
-        kept = {}
-        for name, probability in self.probabilities.items():
-            draws = [
-                torch.rand((), generator=g, dtype=torch.float64)
-                for g in streams(f"drop {name}", seed, step, samples)
-            ]
-            kept[name] = (torch.stack(draws) >= probability).to(device)
-        return kept
-
-
-def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The conditions in a batch that the denoiser takes; ``InputError`` where one is lacking."""
-    taken = denoiser.conditioner.parts
-    values = {
-        name: value
-        for name, value in batch.items()
-        if name in taken or name.removesuffix("_mask") in taken
-    }
-    lacking = [name for name in taken if name not in values]
-    if lacking:
-        raise InputError(
-            f"The training data has no condition {lacking[0]!r}, which the model takes; take it "
-            "out of 'conditions'."
-        )
-    return values
-
-
-class Objective(Protocol):
-    """What training minimises. A module called ``head``, if it has one, learns as well and is no
-    part of the trained model.
-    """
-
-    def __call__(
-        self,
-        denoiser: NetworkDenoiser,
-        batch: Mapping[str, Tensor],
-        samples: Sequence[int],
-        seed: int,
-        step: int,
-    ) -> Losses:
-        """The loss of each sample (batch,), the same for a sample in any batch; where some learn
-        against others, that of each turn.
-        """
-        ...
+__all__ = [
+    "DenoisingObjective",
+    "Drop",
+    "Drops",
+    "GivenNoise",
+    "Named",
+    "Objective",
+    "denoising",
+    "given",
+    "given_noise",
+    "hybrid",
+    "learned_weight",
+    "noised",
+    "objectives",
+    "variational",
+    "variational_continuous",
+]
 
 
 def noised(denoiser: NetworkDenoiser, x_0: Tensor, t: Tensor, noise: Tensor) -> Example:
-    """A training example: x_t, and the output that stands for x_0.
+    """A training example: x_t = alpha x_0 + sigma noise, and the target, which is the output of the
+    network that stands for x_0.
 
     Args:
         denoiser: Its process makes x_t = alpha x_0 + sigma noise; its prediction names the target.
@@ -115,12 +66,15 @@ def noised(denoiser: NetworkDenoiser, x_0: Tensor, t: Tensor, noise: Tensor) -> 
 
 @dataclass(frozen=True)
 class DenoisingObjective:
-    """Draws times and noise, calls the network once, and gives its output to the loss.
+    """A loss of the network's output on noised data, for random times and noise (Ho et al. 2020).
+
+        x_t = alpha(t) x_0 + sigma(t) n,   t ~ ``times``,   n ~ N(0, I),
+        loss(denoiser, (x_0, x_t, t, target, n), out),   out = the network's output for (x_t, t).
 
     Args:
         times: The distribution of training times.
-        loss: Holds the network's output to the example.
-        uniforms: Draws the uniform numbers that become times.
+        loss: Gives the loss of each sample from denoiser, example and raw output.
+        uniforms: Draws the uniform numbers that ``times`` turns into times.
         drop: How often each condition is hidden.
         space: Where states live; a batch's ``"mask"`` says which of its entries are there.
     """
@@ -133,8 +87,8 @@ class DenoisingObjective:
 
     @property
     def head(self) -> nn.Module | None:
-        """What the loss itself learns, if anything; it is trained with the network and left out of
-        the trained model.
+        """The loss where it is a module with weights of its own, else None; it is trained with the
+        network and left out of the trained model.
         """
         return self.loss if isinstance(self.loss, nn.Module) else None
 
@@ -146,14 +100,16 @@ class DenoisingObjective:
         seed: int,
         step: int,
     ) -> Tensor:
-        """The loss of each sample (batch,); ``batch["x"]`` on the model's scale, conditions the
-        model does not take are left out.
+        """The loss of each sample (batch,); conditions that the model does not take are left
+        out.
         """
         space = self.space.within(batch.get("mask"))
         example = self.example(denoiser, batch["x"], samples, seed, step, space)
+        # The conditions, some of them hidden for classifier-free guidance.
         values = given(denoiser, batch)
         keep = self.drop.keep(samples, seed, step, example.x_t.device)
         context = denoiser.conditioner(example.x_t, values, keep)
+        # The network's output, projected onto the space that states live in.
         out = space.project(denoiser.output(example.x_t, example.t, context))
         return self.loss(denoiser, example, out)
 
@@ -174,52 +130,14 @@ class DenoisingObjective:
             samples: The numbers of its samples in the data set.
             seed: The training seed.
             step: The training step.
-            space: Where states live.
+            space: Where states live; data and noise are projected onto it.
 
         Returns:
-            The example.
+            The noised batch with its targets.
         """
         t = self.times(self.uniforms(seed, step, samples), denoiser.process)
         noise = space.noise(x0.shape, streams("noise", seed, step, samples), like=x0)
         return noised(denoiser, space.project(x0), t, noise)
-
-
-@dataclass(frozen=True)
-class GivenNoise:
-    """For data that bring their own noise, not Gaussian or not white: ``batch["noisy"]`` is x_t at
-    the noise level ``batch["level"]`` (batch,), and the error of the output counts where
-    ``batch["inside"]`` (batch, 1, *space) is 1.
-    """
-
-    def __call__(
-        self,
-        denoiser: NetworkDenoiser,
-        batch: Mapping[str, Tensor],
-        samples: Sequence[int],
-        seed: int,
-        step: int,
-    ) -> Tensor:
-        """The loss of each sample (batch,)."""
-        if not {"noisy", "level", "inside"} <= batch.keys():
-            raise InputError(
-                "The objective 'given-noise' needs data that bring noise of their own, such as "
-                "dmri-low-rank."
-            )
-        t = denoiser.process.t_of_noise_level(batch["level"].double())
-        alpha, sigma = denoiser.scales(t)
-        clean, inside = batch["x"].double(), batch["inside"]
-        x_t = expand(alpha, clean) * batch["noisy"].double()
-        target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma).to(batch["x"])
-        out = denoiser.output(
-            x_t.to(batch["x"]), t, denoiser.conditioner(batch["x"], given(denoiser, batch), {})
-        )
-        squares = inside * (out.to(target) - target).square()
-        return squares.flatten(1).sum(1) / (inside.flatten(1).sum(1) * clean.shape[1]).clamp(min=1)
-
-
-objectives: Registry[Objective] = Registry("objective")
-Named = str | Mapping[str, Any]
-Drops = Mapping[str, float] | None
 
 
 @objectives.register("denoising")
@@ -230,22 +148,21 @@ def denoising(
     drop: Drops = None,
     space: Space = PLAIN,
 ) -> DenoisingObjective:
-    """Weighted squared error of the network's output."""
-    return DenoisingObjective(
-        time_distributions.build(times),
-        Denoising(weights.build(weight)),
-        uniforms.build(draws),
-        Drop(drop or {}),
-        space,
-    )
+    """Weighted squared error of the network's output (Ho et al. 2020; Karras et al. 2022).
 
+    Args:
+        times: The distribution of training times, by name.
+        weight: The weight of each noise level in the loss, by name.
+        draws: How a batch's uniform numbers are drawn, by name.
+        drop: The probability of hiding each condition, by name.
+        space: Where states live.
 
-@objectives.register("given-noise")
-def given_noise(drop: Drops = None) -> GivenNoise:
-    """Squared error of the network's output where the data bring noisy states of their own."""
-    if any((drop or {}).values()):
-        raise InputError("The objective 'given-noise' hides no conditions; set their drop to 0.")
-    return GivenNoise()
+    Returns:
+        The objective.
+    """
+    distribution = time_distributions.build(times)
+    loss = Denoising(weights.build(weight))
+    return DenoisingObjective(distribution, loss, uniforms.build(draws), Drop(drop or {}), space)
 
 
 @objectives.register("learned-weight")
@@ -257,11 +174,22 @@ def learned_weight(
     drop: Drops = None,
     space: Space = PLAIN,
 ) -> DenoisingObjective:
-    """``denoising``, its weight corrected by a learned one (Karras et al. 2024)."""
+    """``denoising``, its weight corrected by a learned one (Karras et al. 2024).
+
+    Args:
+        times: The distribution of training times, by name.
+        weight: The weight that the learned one corrects, by name.
+        draws: How a batch's uniform numbers are drawn, by name.
+        channels: Fourier features of the noise level that the learned weight is linear in.
+        drop: The probability of hiding each condition, by name.
+        space: Where states live.
+
+    Returns:
+        The objective; its ``head`` is the learned weight.
+    """
     loss = LearnedWeight(Denoising(weights.build(weight)), channels)
-    return DenoisingObjective(
-        time_distributions.build(times), loss, uniforms.build(draws), Drop(drop or {}), space
-    )
+    distribution = time_distributions.build(times)
+    return DenoisingObjective(distribution, loss, uniforms.build(draws), Drop(drop or {}), space)
 
 
 @objectives.register("variational")
@@ -272,8 +200,19 @@ def variational(
     draws: Named = "stratified",
     drop: Drops = None,
 ) -> DenoisingObjective:
-    """The variational bound of a table of ``steps``, in bits per dimension."""
-    loss = Variational(steps, _spread(variance), decoders.build(decoder))
+    """The variational bound of a discrete process, in bits per dimension (Ho et al. 2020, eq. 5).
+
+    Args:
+        steps: Steps of the process's table.
+        variance: The variance of the reverse steps, by name.
+        decoder: log p(x_0 | x_1) of the last step, by name.
+        draws: How a batch's uniform numbers are drawn, by name.
+        drop: The probability of hiding each condition, by name.
+
+    Returns:
+        The objective.
+    """
+    loss = Variational(steps, _positive_variance(variance), decoders.build(decoder))
     return DenoisingObjective(Uniform(steps), loss, uniforms.build(draws), Drop(drop or {}))
 
 
@@ -285,8 +224,19 @@ def variational_continuous(
     draws: Named = "stratified",
     drop: Drops = None,
 ) -> DenoisingObjective:
-    """The variational bound in continuous time, in bits per dimension."""
-    loss = Continuous(start, _spread(variance), decoders.build(decoder))
+    """The variational bound in continuous time, in bits per dimension (Kingma et al. 2021).
+
+    Args:
+        start: The time from which the last step goes to clean data, between 0 and 1.
+        variance: The variance of that step, by name.
+        decoder: log p(x_0 | x_start) of that step, by name.
+        draws: How a batch's uniform numbers are drawn, by name.
+        drop: The probability of hiding each condition, by name.
+
+    Returns:
+        The objective.
+    """
+    loss = Continuous(start, _positive_variance(variance), decoders.build(decoder))
     return DenoisingObjective(Floored(start), loss, uniforms.build(draws), Drop(drop or {}))
 
 
@@ -299,21 +249,28 @@ def hybrid(
     draws: Named = "stratified",
     drop: Drops = None,
 ) -> DenoisingObjective:
-    """The simple loss for the mean and the bound for the learned variance (Nichol & Dhariwal
-    2021).
+    """The simple loss for the mean and the bound for the learned variance (Nichol & Dhariwal 2021,
+    eq. 16).
+
+    Args:
+        steps: Steps of the process's table.
+        scale: The bound's share of the loss.
+        weight: The weight of each noise level in the simple loss, by name.
+        decoder: log p(x_0 | x_1) of the last step, by name.
+        draws: How a batch's uniform numbers are drawn, by name.
+        drop: The probability of hiding each condition, by name.
+
+    Returns:
+        The objective.
     """
     bound = Variational(steps, variances.get("posterior"), decoders.build(decoder))
-    return DenoisingObjective(
-        Uniform(steps),
-        Hybrid(Denoising(weights.build(weight)), bound, scale),
-        uniforms.build(draws),
-        Drop(drop or {}),
-    )
+    loss = Hybrid(Denoising(weights.build(weight)), bound, scale)
+    return DenoisingObjective(Uniform(steps), loss, uniforms.build(draws), Drop(drop or {}))
 
 
-def _spread(name: str) -> Variance:
-    """A variance of the reverse step; the small one is zero in the last step, whose term is then
-    infinite.
+def _positive_variance(name: str) -> Variance:
+    """A variance of the reverse step by name; the small one is refused, since it is zero in the
+    last step, whose term is then infinite.
     """
     variance = variances.get(name)
     if variance is small:
