@@ -45,7 +45,7 @@ def test_every_public_name_loads() -> None:
     for name in unfog.__all__:
         assert getattr(unfog, name) is not None, name
         assert name in dir(unfog)
-    assert set(unfog._PUBLIC) | {"__version__"} == set(unfog.__all__)
+    assert set(unfog._PUBLIC) | {"__version__", "threads"} == set(unfog.__all__)
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         unfog.lode  # noqa: B018
     assert {"edm", "dmri-prior"} <= set(unfog.systems.names())  # modalities are known too

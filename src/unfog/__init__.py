@@ -93,8 +93,29 @@ __all__ = [
     "samplers",
     "sampling",
     "systems",
+    "threads",
     "train",
 ]
+
+
+def threads(count: int | None = None) -> int:
+    """Settle how many threads torch computes with, and let them sleep while they wait.
+
+    Called before torch is imported, it also settles how idle threads wait: they sleep. Spinning
+    threads take five times as long beside other work.
+
+    Args:
+        count: How many; by default torch's own number, or one where more do not pay.
+
+    Returns:
+        The number of threads.
+    """
+    from unfog.openmp import wait_passively
+
+    wait_passively()
+    from unfog.runs.machine import set_threads
+
+    return set_threads(count)
 
 
 def __getattr__(name: str) -> Any:

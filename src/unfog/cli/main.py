@@ -26,6 +26,7 @@ from unfog.cli.sample import sample
 from unfog.cli.systems import systems
 from unfog.cli.train import train
 from unfog.errors import InputError
+from unfog.openmp import wait_passively
 from unfog.version import __version__
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -117,4 +118,5 @@ app.command(epilog=_example("doctor --json"))(doctor)
 
 def main() -> None:
     """The entry point."""
+    wait_passively()
     app(prog_name="unfog")

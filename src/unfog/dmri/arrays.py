@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from unfog.core.denoiser import Denoiser, InBfloat16
+from unfog.core.denoiser import Denoiser
 from unfog.dmri.denoising import blind, classical
 from unfog.dmri.denoising import complete as completion
 from unfog.dmri.fibres import fod as orientations
 from unfog.dmri.gradients import GradientTable, fsl_to_world
 from unfog.errors import InputError
 from unfog.progress import Report
+from unfog.runs.machine import in_precision
 from unfog.runs.run import Run
 
 Prior = Denoiser | str  # a denoiser, or the name of a run
@@ -149,4 +150,4 @@ def fod(
 
 
 def _denoiser(prior: Prior) -> Denoiser:
-    return prior if isinstance(prior, Denoiser) else InBfloat16(Run.open(prior).denoiser)
+    return prior if isinstance(prior, Denoiser) else in_precision(Run.open(prior).denoiser)

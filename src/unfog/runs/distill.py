@@ -23,6 +23,7 @@ from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.config import apply_overrides, load_config
+from unfog.runs.machine import resolve
 from unfog.runs.run import CONFIG, Run
 from unfog.runs.train_from_config import rate, train_config
 from unfog.systems.common import training
@@ -34,7 +35,7 @@ MOST_STEPS = 16
 SCALE = 0.5
 KNOTS = 8  # in all: as many midpoint steps of the teacher come as near to its flow as 50 of DDIM
 NEEDED = ("data", "augment", "training")  # sections that a run which was not trained here may lack
-KEPT = ("batch", "seed", "precision")  # of the teacher's training
+KEPT = ("batch", "seed")  # of the teacher's training
 
 Sections = tuple[Config, Config]  # objective, training
 methods: Registry[Sections] = Registry("method of distillation")
@@ -140,6 +141,7 @@ def configure(
         "teacher": {"run": teacher.name, "sha256": teacher.weights_sha256},
     }
     config = apply_overrides({**config, **changes}, overrides)
+    config["training"]["precision"] = resolve(config["training"]["precision"])
     # The sampling that fits the objective as the overrides left it.
     objective = config["objective"]
     consistent = sampling(objective["segments"], config["sampling"]["steps"], objective["scale"])

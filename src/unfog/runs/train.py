@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -133,6 +134,8 @@ def train_system(
         "step": result.step,
         "loss": result.loss,
         "parameters": sum(p.numel() for p in build(config).denoiser.parameters()),
+        "precision": config["training"]["precision"],
+        "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - begun, 1),
     }
 

@@ -18,6 +18,7 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.runs.build import build, drops
 from unfog.runs.config import apply_overrides
+from unfog.runs.machine import resolve
 from unfog.systems import registry
 from unfog.systems.registry import Config
 from unfog.training import loop
@@ -41,7 +42,10 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
         The config.
     """
     config = registry.get(system).config(dataset)
-    return apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
+    config = apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
+    # A run keeps the precision that "auto" stands for here, so that resuming is bit-exact.
+    config["training"]["precision"] = resolve(config["training"]["precision"])
+    return config
 
 
 def train_config(

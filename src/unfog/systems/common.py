@@ -21,7 +21,7 @@ TRAINING: Config = {
     "ema": 0.9999,
     "ema_power": None,
     "seed": 0,
-    "precision": "bf16",
+    "precision": "auto",
     "checkpoint_every": 500,
 }
 
