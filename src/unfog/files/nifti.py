@@ -1,9 +1,9 @@
-"""NIfTI volumes read with suspicion and written with care.
+"""NIfTI volumes, checked when read and written without loss.
 
-Reading: the header is checked before anything is allocated, gzip is read to its trailer (so
-truncation and flipped bits show), and what can be mended is mended, counted and said. Writing:
-float32 with slope 1 and intercept 0, so nothing is rounded; affine, codes, units and voxel sizes
-stay exactly; free-text fields and extensions, which may name a patient, go.
+Reading: the header is checked before anything is allocated, gzip is read to its trailer (so that
+truncation and flipped bits are detected), and what can be mended is mended and counted in a note.
+Writing: float32 with slope 1 and intercept 0, so that nothing is rounded; affine, codes, units and
+voxel sizes stay exactly; free-text fields and extensions, which may name a patient, are dropped.
 """
 
 from __future__ import annotations
@@ -29,21 +29,27 @@ from unfog.errors import InputError
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
-# no deflate stream unpacks to more than 1032 times its size
-_GZIP, _DEFLATE_LIMIT = (b"\x1f\x8b", 1032)
+_GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
+_DEFLATE_LIMIT = 1032  # no deflate stream unpacks to more than so many times its size
 _SPARE = 1 << 20  # bytes that may follow the voxels
 _FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type")
 
 
 @dataclass(frozen=True)
 class Volume:
-    """``data`` (X, Y, Z) or (X, Y, Z, T) float32, all finite; ``affine`` (4, 4) voxel to mm;
-    ``notes`` say what was mended.
+    """A volume, or a series of volumes, in its place in space.
+
+    Args:
+        data: (X, Y, Z) or (X, Y, Z, T), all finite.
+        affine: (4, 4), from voxel numbers to mm.
+        header: nibabel's Nifti1Header or Nifti2Header.
+        path: The file it was read from, if any.
+        notes: Sentences on what was mended in reading.
     """
 
     data: NDArray[np.float32]
     affine: NDArray[np.float64]
-    header: Any  # nibabel's Nifti1Header or Nifti2Header
+    header: Any
     path: Path | None = None
     notes: tuple[str, ...] = ()
 
@@ -69,14 +75,20 @@ class Volume:
             header[field] = b""
         header.extensions = Nifti1Extensions()
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        return kind(
-            array, header.get_best_affine(), header
-        )  # the header's own affine: nothing in it is rewritten  # type: ignore[no-untyped-call]
+        # With the header's own affine nibabel rewrites nothing in it.
+        return kind(array, header.get_best_affine(), header)
 
 
 def new_volume(data: NDArray[Any], affine: NDArray[np.float64], code: str = "scanner") -> Volume:
-    """A volume with a fresh header in mm; ``code`` names the space: scanner, aligned, talairach or
-    mni.
+    """A volume with a new header in mm.
+
+    Args:
+        data: (X, Y, Z) or (X, Y, Z, T).
+        affine: (4, 4), from voxel numbers to mm.
+        code: The name of the space: scanner, aligned, talairach or mni.
+
+    Returns:
+        The volume, as float32.
     """
     header: Any = nib.Nifti1Header()  # type: ignore[no-untyped-call]
     header.set_data_shape(data.shape)
@@ -92,8 +104,7 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
     oversized or has no usable affine.
 
     A warning (and a note) tells of non-finite voxels, which become 0, and of an orientation that is
-    missing or contradicts itself, where the sform is used. A grid with one slice or a constant
-    volume is read like any other.
+    missing or contradicts itself, where the sform is used.
     """
     file, notes = Path(path), list[str]()
     with _opened(file) as (stream, most):
@@ -110,8 +121,19 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
 def write_nifti(
     path: str | Path, data: NDArray[Any], like: Volume, overwrite: bool = False
 ) -> Path:
-    """Write ``data`` (X, Y, Z[, T]) on the grid of ``like``; refuses to write onto the file
-    ``like`` was read from.
+    """Write data on the grid of a volume as float32.
+
+    Args:
+        path: The file, .nii or .nii.gz.
+        data: (X, Y, Z[, T]).
+        like: The volume whose header and affine it gets.
+        overwrite: Whether a file may be there already; that of ``like`` is never written over.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The name ends otherwise, the grids differ, or the file may not be written.
     """
     target = Path(path)
     if not target.name.endswith((".nii", ".nii.gz")):
@@ -125,15 +147,18 @@ def write_nifti(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """The unpacked bytes of ``file``, and the most there can be; every way of being damaged becomes
-    one sentence.
+    """A stream of the unpacked bytes of ``file``, and the most there can be; errors in reading it
+    become one sentence.
     """
     try:
         size = file.stat().st_size
         with file.open("rb") as raw:
             packed = raw.read(2) == _GZIP
             raw.seek(0)
-            yield (gzip.GzipFile(fileobj=raw), size * _DEFLATE_LIMIT) if packed else (raw, size)  # type: ignore[misc]
+            if packed:
+                yield gzip.GzipFile(fileobj=raw), size * _DEFLATE_LIMIT  # type: ignore[misc]
+            else:
+                yield raw, size
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
             f"{file.name} is truncated or damaged (its gzip stream does not check); copy it again."
@@ -146,6 +171,7 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
 
 
 def _header(file: Path, stream: IO[bytes]) -> Any:
+    """The header at the start of a stream, NIfTI-1 or NIfTI-2 by its magic number."""
     raw = stream.read(540)
     kinds: Any = ((nib.Nifti1Header, 348, raw[344:348]), (nib.Nifti2Header, 540, raw[4:8]))
     for kind, size, magic in kinds:
@@ -166,6 +192,7 @@ def _layout(file: Path, header: Any, cap: int, most: int) -> tuple[tuple[int, ..
     """Shape, start and size in bytes of the voxels, all checked against the file before anything is
     allocated.
     """
+    # Dimensions, without trailing ones of 1.
     count = int(header["dim"][0])
     dims = [int(d) for d in header["dim"][1 : count + 1]] if 2 <= count <= 7 else []
     while len(dims) > 3 and dims[-1] == 1:
@@ -180,6 +207,7 @@ def _layout(file: Path, header: Any, cap: int, most: int) -> tuple[tuple[int, ..
             f"{file.name} claims {voxels} voxels in dim and at most {cap} are read; crop it or "
             "raise the cap."
         )
+    # The type of the voxels.
     try:
         kind = header.get_data_dtype()
     except (HeaderDataError, KeyError) as error:
@@ -191,7 +219,9 @@ def _layout(file: Path, header: Any, cap: int, most: int) -> tuple[tuple[int, ..
         raise InputError(
             f"{file.name} holds {kind} voxels in datatype; convert it to real numbers."
         )
-    offset, size = float(header["vox_offset"]), voxels * kind.itemsize
+    # Where the voxels start and end.
+    offset = float(header["vox_offset"])
+    size = voxels * kind.itemsize
     least = 352 if int(header["sizeof_hdr"]) == 348 else 544
     if not least <= offset <= most or offset != int(offset):
         raise InputError(f"{file.name} has a bad vox_offset of {offset}; copy or convert it again.")
@@ -226,6 +256,7 @@ def _content(file: Path, stream: IO[bytes], start: int, size: int) -> bytes:
 def _affine(
     file: Path, header: Any, shape: tuple[int, ...], notes: list[str]
 ) -> NDArray[np.float64]:
+    """The affine of sform or qform, or nibabel's default; what is doubtful goes into ``notes``."""
     sform, qform = bool(header["sform_code"] > 0), bool(header["qform_code"] > 0)
     try:
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
@@ -249,6 +280,7 @@ def _affine(
             f"{file.name} states no orientation (qform_code and sform_code are 0); its axes are "
             "taken as right, anterior, superior."
         )
+    # How far the two put a corner of the volume from each other.
     corners = np.array(
         [[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])]
     )
@@ -264,6 +296,7 @@ def _affine(
 def _voxels(
     file: Path, header: Any, shape: tuple[int, ...], content: bytes, notes: list[str]
 ) -> NDArray[np.float32]:
+    """The voxels times slope plus intercept, those that are not finite 0."""
     try:
         slope, inter = header.get_slope_inter()
     except HeaderDataError as error:
@@ -272,11 +305,10 @@ def _voxels(
         ) from error
     raw = np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F")
     with np.errstate(over="ignore", invalid="ignore"):
-        data = (
-            raw.astype(np.float32)
-            if slope in (None, 1) and not inter
-            else (raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
-        )
+        if slope in (None, 1) and not inter:
+            data = raw.astype(np.float32)
+        else:
+            data = (raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
     bad = ~np.isfinite(data)
     if count := int(bad.sum()):
         data[bad] = 0
