@@ -67,7 +67,6 @@ def edit_file(
         # The input on the model's scale.
         offset, scale = scan.units(*data_range(run))
         x = run.codec.encode((torch.from_numpy(scan.values) - offset) / scale)
-        # What it shows, what it is to show, and how far back the process goes.
         shown, condition = (stated_conditions(run, texts) for texts in (before, after))
         editor = run.denoiser if guidance is None else guided(run, guidance)
         plan = edit_plan(run, "ddim" if method == "inversion" else sampler, steps, strength)

@@ -83,9 +83,9 @@ def sticks(axis: Array, fa: Array, cone: Array) -> tuple[Picture, list[Axis]]:
     axes = []
     for r, c in where:
         if r % step == 0 and c % step == 0:
-            across, up = float(axis[r, c, 0]), float(axis[r, c, 1])
+            right, up = float(axis[r, c, 0]), float(axis[r, c, 1])
             colour = _bright(axis[r, c])
-            axes.append(Axis(int(r), int(c), across, up, colour, float(cone[r, c])))
+            axes.append(Axis(int(r), int(c), right, up, colour, float(cone[r, c])))
     return grey(fa), axes
 
 
