@@ -1,5 +1,5 @@
-"""The demo's live training: a small model, trained for about a minute by the library's own loop, with
-samples drawn on the way.
+"""The demo's live training: a small model, trained for about a minute by the library's own loop,
+with samples drawn on the way.
 """
 
 from __future__ import annotations

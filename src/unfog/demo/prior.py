@@ -1,5 +1,5 @@
-"""The demo's pictures of the shipped prior: a slice at growing noise, a sample on its way from noise,
-and new slices beside the training slices nearest to them.
+"""The demo's pictures of the shipped prior: a slice at growing noise, a sample on its way from
+noise, and new slices beside the training slices nearest to them.
 """
 
 from __future__ import annotations

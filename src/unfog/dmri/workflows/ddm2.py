@@ -92,7 +92,7 @@ def ddm2_file(
 def _finished(
     signal: NDArray[Any], low: Denoised, series: Series, coils: int, unbias: bool
 ) -> NDArray[Any]:
-    """A stage's volumes, of their bias freed if wanted, with those of low rank at b = 0."""
+    """The volumes of a stage, without bias if ``unbias``, with those of low rank at b = 0."""
     inside, b0 = series.inside, series.gradients.b0
     if unbias:
         corrected = koay_inversion(signal, low.sigma[..., None], coils)
