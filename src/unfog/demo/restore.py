@@ -136,10 +136,12 @@ def restore_slab(
     """
     folder.mkdir(parents=True)
     begun = time.perf_counter()
+    # The measurement, through a file as a user has it.
     path = _write(folder / "measured.nii.gz", task.measure(slab.x), task.grid(slab.grid))
     scan = read_scan(path, 2, 1)
     y = torch.from_numpy(scan.values)
     restored = _restore(run, task, y, samples, plan, report)
+    # The deviation scaled, and the results on the grid of the truth.
     restored = replace(restored, std=scale * restored.std)
     fine = scan.finer(task.factor) if isinstance(task, Superres) else scan
     for name, stack in (("mean", restored.mean), ("std", restored.std)):

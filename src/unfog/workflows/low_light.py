@@ -50,6 +50,7 @@ def low_light_files(
         require_posterior_mean(run)
         scans = _exposures(run, paths, None if options.operator else run.shape[0])
         stacks = [torch.from_numpy(scan.values) for scan in scans]
+        # Stacks become measurements A x of the scene, each exposed in its own way.
         operator = _before_exposure(run, stacks[0], options.mask, options.operator)
         if isinstance(operator, Points):
             stacks = [operator(stack) for stack in stacks]

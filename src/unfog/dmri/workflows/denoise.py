@@ -68,9 +68,11 @@ def _denoised(
     run = None if prior == "none" else Run.open(prior)
     series = Series.open(dwi, tables, mask)
     data, gradients, inside = series.volume.data, series.gradients, series.inside
+    # Low rank.
     report = work.progress("denoising")
     denoised = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=report)
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
+    # The prior, on the harmonics of each shell.
     if run is not None and has_enough_directions(gradients):
         table = gradients.along(series.volume.affine)
         report = work.progress("refining")
@@ -86,6 +88,7 @@ def _denoised(
     volumes = {name: series.like(values) for name, values in maps.items()}
     files = series.write(work.folder, volumes)
     series.write_table(work.folder / "dwi_denoised", gradients)
+    # What was removed, over the noise that was expected.
     noise_power = _noise_power(denoised, inside, coils, unbias)
     removed = removed_over_noise(volumes["residual"].data[inside], noise_power)
     summary = _summary(series, denoised, options, removed) | {"files": files}
