@@ -1,8 +1,8 @@
-"""Everything that ships, imported, so that every name is registered: data sets, systems,
-objectives, samplers, posterior methods.
+"""Imports every module that registers names: data sets, systems, objectives, samplers, posterior
+methods.
 
-Who looks up a name that a person wrote (a command, ``unfog.load``) comes through here. A new
-modality adds its line.
+Commands and ``unfog.load`` import it before they look up a name that a user wrote. A new modality
+adds its line.
 """
 
 from __future__ import annotations

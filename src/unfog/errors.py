@@ -1,5 +1,5 @@
-"""Errors that are the user's to mend: one sentence that names the thing and the remedy; the command
-line exits with 2.
+"""Errors that a user can mend: one sentence that names the thing and the remedy; the command line
+prints it and exits with 2.
 """
 
 from __future__ import annotations

@@ -16,18 +16,20 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 EVERY = 10.0  # seconds between plain lines
 
-Report = Callable[[int, int], None]  # told (steps done, steps in all)
+Report = Callable[[int, int], None]  # called with (steps done, steps in all)
 
 
 class Reporter(Protocol):
-    """A ``Report`` that also takes a note, such as the loss."""
+    """A ``Report`` that also takes a note, such as the loss of the step."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None: ...
 
 
 @contextmanager
 def progress(title: str, stream: TextIO | Console | None = None) -> Iterator[Reporter]:
-    """A reporter of the steps of one piece of work: a bar while the block runs, or plain lines."""
+    """A reporter of the steps of one piece of work: a bar while the block runs, or plain lines
+    where ``stream`` (standard error by default) is no terminal.
+    """
     console = stream if isinstance(stream, Console) else Console(file=stream or sys.stderr)
     if not console.is_terminal:
         yield _plain_lines(title, console)
@@ -50,12 +52,13 @@ def progress(title: str, stream: TextIO | Console | None = None) -> Iterator[Rep
 
 
 def _plain_lines(title: str, console: Console) -> Reporter:
+    """A reporter that prints a line every ``EVERY`` seconds."""
     last = time.monotonic()
 
     def report(done: int, total: int, note: str = "") -> None:
         nonlocal last
         now = time.monotonic()
-        # A note (training) is worth its first and its last line, short work no line at all.
+        # Training, which has notes, prints its first and last step too; short work prints nothing.
         if now - last >= EVERY or (note and done in (1, total)):
             last = now
             text = f"step {done} of {total}: {note}" if note else f"{title}: step {done} of {total}"
@@ -73,6 +76,9 @@ def summary(step: int, total: int, loss: float, rate: float) -> str:
         loss: The loss of the step.
         rate: Steps a second.
 
+    Returns:
+        The text.
+
     >>> summary(50, 100, 0.25, 10.0)
     'loss 0.2500, 10.0 steps/s, 0:00:05 left'
     """
@@ -84,6 +90,6 @@ def summary(step: int, total: int, loss: float, rate: float) -> str:
 def training_progress(
     total: int, stream: TextIO | Console | None = None
 ) -> Iterator[Callable[[int, float, float], None]]:
-    """The callback of ``training.loop.train``: it shows step, loss, rate and the time left."""
+    """A callback for ``training.loop.train`` that shows step, loss, rate and the time left."""
     with progress("training", stream) as report:
         yield lambda step, loss, rate: report(step, total, summary(step, total, loss, rate))

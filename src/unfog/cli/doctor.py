@@ -37,6 +37,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _version(name: str) -> str | None:
+    """The version of an installed package, or None."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -44,6 +45,7 @@ def _version(name: str) -> str | None:
 
 
 def _machine() -> dict[str, Any]:
+    """Python, cores, threads and devices."""
     import torch
 
     devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -56,8 +58,8 @@ def _machine() -> dict[str, Any]:
 
 
 def _bfloat16() -> dict[str, Any]:
-    """How much faster a convolution, the work of training, is in bfloat16 than in float32 on the
-    CPU.
+    """How many times faster a convolution, the main work of training, is in bfloat16 than in
+    float32 on the CPU.
     """
     import torch
 
@@ -72,7 +74,7 @@ def _bfloat16() -> dict[str, Any]:
 
 
 def _seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """The least time of ``repeats``, after one to warm up."""
+    """The least of ``repeats`` times, after one run to warm up."""
 
     def once() -> float:
         start = time.perf_counter()
@@ -84,11 +86,12 @@ def _seconds(work: Callable[[], object], repeats: int = 5) -> float:
 
 
 def _cache() -> dict[str, Any]:
+    """The folder of fetched data sets, its content, and the free space of its disk."""
     from unfog.data.builtin.packages import PACKAGES, cache_folder, is_fetched
 
     folder = cache_folder()
-    there = next(p for p in (folder, *folder.parents) if p.exists())
-    free = shutil.disk_usage(there).free / 1e9
+    nearest = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(nearest).free / 1e9
     return {
         "folder": str(folder),
         "fetched": [name for name in PACKAGES if is_fetched(name)],
@@ -97,14 +100,14 @@ def _cache() -> dict[str, Any]:
 
 
 def _extras() -> dict[str, str]:
-    """Each extra of the package, and what it still lacks."""
-    found: dict[str, list[str]] = {}
+    """For each extra of the package, "installed" or the packages it lacks."""
+    packages: dict[str, list[str]] = {}
     for requirement in metadata.requires("unfog") or []:
         if match := re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", requirement):
-            found.setdefault(match[2], []).append(match[1])
+            packages.setdefault(match[2], []).append(match[1])
     missing = {
         extra: [name for name in names if _version(name) is None]
-        for extra, names in found.items()
+        for extra, names in packages.items()
         if extra not in _OWN_EXTRAS
     }
     return {

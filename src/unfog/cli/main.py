@@ -29,11 +29,11 @@ from unfog.errors import InputError
 from unfog.openmp import wait_passively
 from unfog.version import __version__
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses
 
 
 class Commands(TyperGroup):
-    """Turns what a user can mend into one sentence on stderr."""
+    """The group of commands: turns errors that a user can mend into one sentence on stderr."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,6 +51,7 @@ class Commands(TyperGroup):
 
 
 def _stop(sentence: str, status: int) -> typer.Exit:
+    """Print an error, and return the exception that ends the command with this exit status."""
     typer.echo(f"unfog: {sentence}", err=True)
     return typer.Exit(status)
 
@@ -65,8 +66,9 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    """Print the version and stop, where ``--version`` is given."""
+    if requested:
         typer.echo(f"unfog {__version__}")
         raise typer.Exit
 
@@ -85,6 +87,7 @@ def unfog(
 
 
 def _example(text: str) -> str:
+    """The last line of a command's help."""
     return f"Example:  unfog {text}"
 
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the one way they print."""
+"""Options that several commands share, and the printing of results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> Callable[[str], str]:
-    """A parser of one of the names in a table, which may have grown since the command was defined.
+    """A parser of an option that takes a name in a table, which may grow after the command is
+    defined.
 
     Args:
         names: Gives the names to choose from.
@@ -46,14 +47,14 @@ Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same res
 
 def emit(result: Mapping[str, Any], as_json: bool) -> None:
     """Print a result: one JSON object, or aligned lines for people."""
-    typer.echo(
-        json.dumps(result, default=str, ensure_ascii=False)
-        if as_json
-        else "\n".join(_lines(result))
-    )
+    if as_json:
+        typer.echo(json.dumps(result, default=str, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(_lines(result)))
 
 
 def _lines(result: Mapping[str, Any], indent: str = "") -> list[str]:
+    """A line for each entry, names aligned, those of nested results indented."""
     width = max(map(len, map(str, result)), default=0)
     lines = []
     for key, value in result.items():
@@ -65,6 +66,7 @@ def _lines(result: Mapping[str, Any], indent: str = "") -> list[str]:
 
 
 def _plain(value: Any) -> str:
+    """A value as a person reads it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

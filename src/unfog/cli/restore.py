@@ -92,8 +92,8 @@ def restore(
     DICOM, .npy for k-space and sinograms), summary.json with a check of the data's consistency, and
     report.html.
     """
-    chosen = task_named(task)
-    chosen.check(
+    row = task_named(task)
+    row.check(
         source,
         mask=mask,
         operator=operator,
@@ -104,4 +104,4 @@ def restore(
     )
     options = Options(mask, operator, sensitivities, factor, blur)
     draws = Draws(noise, noise_model.value, method, samples, steps, sampler, seed)
-    emit(function(chosen.workflow)(run, source, chosen, out, options, draws), as_json)
+    emit(function(row.workflow)(run, source, row, out, options, draws), as_json)

@@ -1,27 +1,34 @@
-"""``arrays``: samples in a NumPy file, .npy or .npz; pickled objects are never read."""
+"""The data set ``arrays``: samples in a NumPy file, .npy or .npz."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
+from unfog.data.memory import measured_range, with_channels
 from unfog.errors import InputError
-from unfog.files.numpy_files import npz_array, npz_names, require_finite
+from unfog.files.numpy_files import npz_array, npz_names, read_npy
 
 
 @datasets.register("arrays")
 class Arrays(ArrayDataset):
-    """(N, C, *space) or (N, *space) with ``dims`` axes of space, in the type of the file.
+    """The samples in a .npy or .npz, (N, C, *space) or (N, *space), in the type of the file.
 
-    In an .npz, ``key`` names the samples (``x``, or the only array) and ``label`` the class numbers
-    (N,), if wanted. The codec's range is ``low`` to ``high``: by default the type's for bytes and
-    16-bit words, else the smallest and largest value.
+    The codec maps [``low``, ``high``] to the model's scale.
+
+    Args:
+        path: The file.
+        dims: The number of axes of space.
+        key: The name of the samples in an .npz; by default ``x``, or the only array.
+        label: The name of the class numbers (N,) in an .npz; without it there are no classes.
+        low: The smallest value of the data; by default 0 for bytes and 16-bit words, else measured.
+        high: The largest; by default that of the type for bytes and 16-bit words, else measured.
+
+    Raises:
+        InputError: The file cannot be read or holds no such samples or labels.
     """
 
     def __init__(
@@ -36,54 +43,39 @@ class Arrays(ArrayDataset):
         choose("dims", dims, (1, 2, 3))
         file = Path(path)
         x = _samples(file, _read(file, key, "x"), dims)
-        smallest, largest = _range(x)
+        smallest, largest = measured_range(x)
         codec = {
             "name": "range",
             "low": smallest if low is None else low,
             "high": largest if high is None else high,
         }
-        labels = (
-            {} if label is None else {"label": _labels(file, _read(file, label, label), len(x))}
-        )
-        conditions = {
-            name: {"name": "class", "count": int(value.max()) + 1} for name, value in labels.items()
-        }
-        super().__init__(
-            "arrays", x, codec, conditions, labels, {"dims": dims, "low": low, "high": high}
-        )
+        values, conditions = {}, {}
+        if label is not None:
+            numbers = _labels(file, _read(file, label, label), len(x))
+            values["label"] = numbers
+            conditions["label"] = {"name": "class", "count": int(numbers.max()) + 1}
+        options = {"dims": dims, "low": low, "high": high}
+        super().__init__("arrays", x, codec, conditions, values, options)
 
 
 def _read(file: Path, key: str | None, default: str) -> NDArray[Any]:
-    try:
-        if file.suffix.lower() == ".npz":
-            return _from_npz(file, key, default)
-        if key is not None:
-            raise InputError(
-                f"{file.name} holds one array without a name; leave key and label out, or save "
-                "an .npz."
-            )
-        # A memory map is checked against the length of the file before anything is read.
-        return require_finite(file, file.name, np.load(file, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
+    """The array ``key`` of a file; without a key the only array, or the one called ``default``."""
+    if file.suffix.lower() == ".npz":
+        names = npz_names(file)
+        name = key or (names[0] if len(names) == 1 else default)
+        if name not in names:
+            raise InputError(f"{file.name} holds no array {name!r}; it holds: {', '.join(names)}.")
+        return npz_array(file, name)
+    if key is not None:
         raise InputError(
-            f"{file.name} is truncated, damaged or holds Python objects; save it again with "
-            "numpy.save or savez."
-        ) from error
-
-
-def _from_npz(file: Path, key: str | None, default: str) -> NDArray[Any]:
-    names = npz_names(file)
-    chosen = key or (names[0] if len(names) == 1 else default)
-    if chosen not in names:
-        raise InputError(f"{file.name} holds no array {chosen!r}; it holds: {', '.join(names)}.")
-    return npz_array(file, chosen)
+            f"{file.name} holds one array without a name; leave key and label out, or save an .npz."
+        )
+    return read_npy(file, file.name)
 
 
 def _samples(file: Path, x: NDArray[Any], dims: int) -> NDArray[Any]:
-    if x.ndim == dims + 1:
-        x = x[:, None]
+    """Samples as (N, C, *space); ``InputError`` for other shapes, channels last among them."""
+    x = with_channels(x, dims)
     if x.ndim != dims + 2 or 0 in x.shape:
         raise InputError(
             f"{file.name} has shape {x.shape}; samples are (N, C, *space) or (N, *space) with "
@@ -97,16 +89,10 @@ def _samples(file: Path, x: NDArray[Any], dims: int) -> NDArray[Any]:
 
 
 def _labels(file: Path, labels: NDArray[Any], count: int) -> NDArray[Any]:
+    """Class numbers, checked: whole numbers from 0, one for each of ``count`` samples."""
     if labels.shape != (count,) or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise InputError(
             f"{file.name} has labels {labels.shape} {labels.dtype}; give one class number from 0 "
             f"for each of {count} samples."
         )
     return labels
-
-
-def _range(x: NDArray[Any]) -> tuple[float, float]:
-    if x.dtype in (np.uint8, np.uint16):
-        return 0, np.iinfo(x.dtype).max
-    low, high = float(x.min()), float(x.max())
-    return low, high if high > low else low + 1

@@ -1,4 +1,4 @@
-"""The contract of a data set, one held in memory, and how a name or a path becomes one."""
+"""What a data set is, data sets held in memory, and how a name or a path becomes one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Config = dict[str, Any]
 
 
 class Dataset(ABC):
-    """Samples by number, in natural units.
+    """The interface of data sets: numbered samples in natural units.
 
     Attributes:
         name: In configs and messages.
@@ -65,11 +65,18 @@ class Dataset(ABC):
 
 
 class ArrayDataset(Dataset):
-    """A data set held in memory, in the type it came in (a byte stays a byte until it is asked
-    for).
+    """A data set held in memory in the type it came in: a byte becomes a float32 in ``batch``.
 
-    ``x`` is (samples, channels, *space); ``values`` holds an array (samples, ...) for each name in
-    ``conditions``.
+    Args:
+        name: The data set's name.
+        x: The samples, (samples, channels, *space).
+        codec: Registry config of the map to the model's scale.
+        conditions: A registry config, without width, for each condition by name.
+        values: The values (samples, ...) of each of the conditions.
+        options: What besides the content enters the fingerprint.
+
+    Raises:
+        InputError: There is no sample, or a condition lacks its values.
     """
 
     def __init__(
@@ -85,7 +92,9 @@ class ArrayDataset(Dataset):
             "x": np.asarray(x),
             **{key: np.asarray(value) for key, value in (values or {}).items()},
         }
-        self.name, self.codec, self.conditions = name, dict(codec), dict(conditions or {})
+        self.name = name
+        self.codec = dict(codec)
+        self.conditions = dict(conditions or {})
         self.shape = self._arrays["x"].shape[1:]
         _check(self)
         self.fingerprint = fingerprint(self._arrays, {"name": name, **(options or {})})
@@ -99,6 +108,7 @@ class ArrayDataset(Dataset):
 
 
 def _check(data: ArrayDataset) -> None:
+    """``InputError`` unless there are samples, and a value of each for every condition."""
     arrays = data._arrays
     if len(data) == 0 or len(data.shape) < 2:
         raise InputError(
@@ -134,7 +144,16 @@ datasets: Registry[Dataset] = Registry("data set")
 
 
 def choose(field: str, value: object, among: Sequence[object]) -> None:
-    """``InputError`` unless ``value`` is ``among`` the choices."""
+    """Refuse an option that is not among its choices.
+
+    Args:
+        field: The option's name.
+        value: Its value.
+        among: The choices.
+
+    Raises:
+        InputError: The value is none of them.
+    """
     if value not in among:
         raise InputError(f"{field} must be one of {', '.join(map(str, among))}, not {value!r}.")
 
@@ -160,7 +179,9 @@ def open_dataset(source: str | Path | Mapping[str, Any], **options: Any) -> Data
 
 
 def kind_of(path: Path) -> str:
-    """The data set that reads a path: that of the first format found in it, else ``images``."""
+    """The name of the data set that reads a path: that of the first format in it, else
+    ``images``.
+    """
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
     if path.suffix.lower() == ".npz":
         return "arrays"  # named arrays train, and are no images to restore

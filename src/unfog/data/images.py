@@ -21,9 +21,9 @@ class Images(ArrayDataset):
     """The pictures under a folder, PNG, JPEG and TIFF, in the order of their names: 8- or 16-bit
     grey or 8-bit RGB, (channels, rows, columns), held in memory in their own depth.
 
-    16-bit values are kept exactly. What Pillow would quietly lose (16-bit colour, transparency,
-    CMYK, further pages) or read in part (a truncated file) is refused with the file's name. The
-    codec's range is the depth's, 0 to 255 or 65535; ``classes`` names the labels.
+    16-bit values are kept exactly. Files that Pillow would read with a silent loss (16-bit colour,
+    transparency, CMYK, further pages) or in part (a truncated file) are refused. The codec's range
+    is the depth's, 0 to 255 or 65535; ``classes`` holds the names of the labels.
 
     Args:
         path: The folder, or one picture.
@@ -37,13 +37,8 @@ class Images(ArrayDataset):
 
     def __init__(self, path: str, size: int | None = None, label: bool = False) -> None:
         folder = Path(path)
-        files = (
-            [folder]
-            if folder.is_file()
-            else sorted(
-                p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
-            )
-        )
+        inside = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        files = [folder] if folder.is_file() else sorted(inside)
         if not files:
             raise InputError(
                 f"{folder.name} holds no pictures ({', '.join(SUFFIXES)}); name the folder that "
@@ -51,17 +46,16 @@ class Images(ArrayDataset):
             )
         x = _stack(files, size)
         # The first level of folders as classes, numbered in the order of their names.
-        self.classes = tuple(sorted({_class(folder, file) for file in files})) if label else ()
-        conditions = {"label": {"name": "class", "count": len(self.classes)}} if label else {}
-        values = (
-            {"label": np.array([self.classes.index(_class(folder, file)) for file in files])}
-            if label
-            else {}
-        )
+        self.classes: tuple[str, ...] = ()
+        conditions, values = {}, {}
+        if label:
+            names = [_class(folder, file) for file in files]
+            self.classes = tuple(sorted(set(names)))
+            conditions["label"] = {"name": "class", "count": len(self.classes)}
+            values["label"] = np.array([self.classes.index(name) for name in names])
         codec = {"name": "range", "low": 0, "high": 255 if x.dtype == np.uint8 else 65535}
-        super().__init__(
-            "images", x, codec, conditions, values, {"size": size, "classes": self.classes}
-        )
+        options = {"size": size, "classes": self.classes}
+        super().__init__("images", x, codec, conditions, values, options)
 
 
 def _stack(files: list[Path], size: int | None) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""``memory``: samples that were handed over as an array, and lie in no file."""
+"""The data set ``memory``: samples handed over as an array, which lie in no file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAME = "memory"
 
 
 class Memory(ArrayDataset):
-    """An array of samples as a data set.
+    """An array of samples as a data set, as ``unfog.train`` makes it of an array.
 
     Args:
         x: (n, *space) or (n, channels, *space), real and finite.
@@ -77,12 +77,12 @@ def as_numbers(x: NDArray[Any] | Tensor, what: str) -> NDArray[Any]:
 
 
 def as_samples(x: NDArray[Any], dims: int | None) -> NDArray[Any]:
-    """(n, *space) or (n, channels, *space) as the latter; ``InputError`` for another number of
-    axes.
+    """Samples (n, *space) or (n, channels, *space) as the latter; ``InputError`` for another
+    number of axes.
     """
     dims = {2: 1, 5: 3}.get(x.ndim, 2) if dims is None else dims
     choose("dims", dims, (1, 2, 3))
-    x = x[:, None] if x.ndim == dims + 1 else x
+    x = with_channels(x, dims)
     if x.ndim != dims + 2:
         raise InputError(
             f"The training data has shape {x.shape}; samples are (n, *space) or (n, channels, "
@@ -91,8 +91,15 @@ def as_samples(x: NDArray[Any], dims: int | None) -> NDArray[Any]:
     return x
 
 
+def with_channels(x: NDArray[Any], dims: int) -> NDArray[Any]:
+    """(n, *space) with ``dims`` axes of space as (n, 1, *space); other shapes as they are."""
+    return x[:, None] if x.ndim == dims + 1 else x
+
+
 def measured_range(x: NDArray[Any]) -> tuple[float, float]:
-    """The range of a type of bytes or 16-bit words, else of the values; never empty."""
+    """The smallest and largest value of the data: of the type for bytes and 16-bit words, else
+    measured, and one apart where all values are equal.
+    """
     if x.dtype in (np.uint8, np.uint16):
         return 0, np.iinfo(x.dtype).max
     low, high = float(x.min()), float(x.max())

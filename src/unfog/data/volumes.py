@@ -91,11 +91,8 @@ def nifti(
         InputError: There is no such file.
     """
     folder = Path(path)
-    files = (
-        [folder]
-        if folder.is_file()
-        else sorted(p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
-    )
+    inside = (p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
+    files = [folder] if folder.is_file() else sorted(inside)
     if not files:
         raise InputError(
             f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does."
@@ -156,14 +153,13 @@ def scaled(data: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _fitted(x: NDArray[np.float32], size: int | list[int] | None) -> NDArray[np.float32]:
-    """Samples (n, 1, *space) cropped or padded about the centre."""
+    """Samples (n, 1, *space) cropped, or padded with 0, about their centre to a size."""
     if size is None:
         return x
     sizes = [size] * (x.ndim - 2) if isinstance(size, int) else list(size)
     if len(sizes) != x.ndim - 2 or min(sizes) < 1:
         raise InputError(f"size must be one positive number, or {x.ndim - 2} of them, not {size}.")
     for axis, side in enumerate(sizes, 2):
-        # Crop about the centre, or pad with 0 about it.
         spare = x.shape[axis] - side
         if spare > 0:
             x = np.take(x, range(spare // 2, spare // 2 + side), axis)

@@ -1,5 +1,5 @@
-"""A small model learns before your eyes: about a minute of the library's own training, looked at as
-it goes.
+"""The demo's live training: a small model, trained for about a minute by the library's own loop,
+with samples drawn on the way.
 """
 
 from __future__ import annotations
@@ -36,21 +36,35 @@ SMALLER = (
     "training.warmup=30",
 )
 TENTHS = 10
-MOMENTS = (1, 2, 4, 7)  # in tenths of the training; its end is one more
+MOMENTS = (1, 2, 4, 7)  # in tenths of the training, when samples are drawn; its end is one more
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What the model drew from the same noise after so many steps."""
+    """Samples during the training, of every moment from the same noise.
+
+    Args:
+        step: Training steps so far.
+        seconds: Of training so far.
+        samples: (count, 1, rows, columns), in natural units.
+    """
 
     step: int
     seconds: float
-    samples: Tensor  # (count, 1, rows, columns), natural units
+    samples: Tensor
 
 
 @dataclass(frozen=True)
 class Live:
-    """A finished live training; ``losses`` holds one figure a step."""
+    """A finished live training.
+
+    Args:
+        moments: The samples on the way.
+        losses: The loss of each step.
+        seconds: How long it took.
+        parameters: The number of the network's parameters.
+        shape: Of a sample, (channels, rows, columns).
+    """
 
     moments: Sequence[Moment]
     losses: Sequence[float]
@@ -60,7 +74,7 @@ class Live:
 
 
 class _TimeIsUp(Exception):
-    """The machine became much slower than it was when the number of steps was set."""
+    """Raised to stop a training that takes much longer than the measured rate promised."""
 
 
 class _Watcher:
@@ -71,14 +85,12 @@ class _Watcher:
     def __init__(
         self, folder: Path, every: int, patience: float, count: int, show: Show, report: Report
     ) -> None:
-        self.folder, self.every, self.patience, self.count, self.show, self.report = (
-            folder,
-            every,
-            patience,
-            count,
-            show,
-            report,
-        )
+        self.folder = folder
+        self.every = every  # steps between checkpoints
+        self.patience = patience  # seconds, after which the training is stopped
+        self.count = count  # samples at each moment
+        self.show = show
+        self.report = report
         self.moments: list[Moment] = []
         self.losses: list[float] = []
         self.begun = time.perf_counter()
@@ -94,11 +106,10 @@ class _Watcher:
             raise _TimeIsUp
 
     def look(self, step: int) -> None:
-        """Draw from the averaged weights as they lie on disk."""
+        """Draw samples with the averaged weights of the newest checkpoint."""
         run = Run.open(self.folder)
-        moment = Moment(
-            step, time.perf_counter() - self.begun, draw(run, Plan.of(run), range(self.count))
-        )
+        seconds = time.perf_counter() - self.begun
+        moment = Moment(step, seconds, draw(run, Plan.of(run), range(self.count)))
         self.moments.append(moment)
         self.show.say(
             f"  after {moment.seconds:.0f} s and {step} steps, loss {_recent(self.losses):.3f}:"
@@ -107,12 +118,22 @@ class _Watcher:
 
 
 def train_live(out: Path, seconds: float, count: int, show: Show) -> Live:
-    """Train for about ``seconds``, half as many more at most, with ``count`` samples at each
-    moment; the model becomes the run ``out``.
+    """Train a small model, and draw samples at each of ``MOMENTS``.
+
+    Args:
+        out: The new run's folder.
+        seconds: About how long to train; after half as many more it stops.
+        count: The number of samples at each moment.
+        show: Where to show them.
+
+    Returns:
+        Samples, losses and time.
     """
     dataset = open_dataset(DATA)
     config = configure(SYSTEM, dataset, DATA, SMALLER)
-    every = max(1, round(seconds * rate(config, dataset, seconds=0.04 * seconds) / TENTHS))
+    # As many steps as go into the time, by a short measurement.
+    steps_a_second = rate(config, dataset, seconds=0.04 * seconds)
+    every = max(1, round(seconds * steps_a_second / TENTHS))
     config["training"] |= {"steps": TENTHS * every, "checkpoint_every": every}
     with tempfile.TemporaryDirectory() as scratch, show.stage("training a small model") as report:
         folder = Path(scratch) / "live"
@@ -127,5 +148,6 @@ def train_live(out: Path, seconds: float, count: int, show: Show) -> Live:
 
 
 def _recent(losses: Sequence[float], count: int = 30) -> float:
+    """The mean of the last ``count`` losses."""
     last = losses[-count:]
     return sum(last) / len(last)

@@ -1,4 +1,4 @@
-"""``unfog demo``, from an empty folder to a report."""
+"""``unfog demo``: all its steps, from an empty folder to a report."""
 
 from __future__ import annotations
 
@@ -29,14 +29,25 @@ from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
 PRIOR = "t1-slices"
-# lower than restoration's own, for speed: about .2 dB less in stripes
+# A lower largest noise level than that of ``runs.restore``, for speed; it costs about .2 dB in
+# stripes.
 GRID = {"name": "karras", "sigma_max": 3.0}
 SUMMARY, MADE_BY = "summary.json", "unfog demo"
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much the demo does; ``samples`` is the most a task may draw of one slice."""
+    """How much the demo does.
+
+    Args:
+        live_seconds: The time of the live training.
+        live_samples: Samples drawn at each moment of it.
+        new_slices: Slices drawn from the shipped prior.
+        slices: Slices of the test slab that are restored.
+        calibration: Slices of the validation slab by which intervals are scaled.
+        samples: The most a task may draw of one slice.
+        steps: Sampler steps of a restoration.
+    """
 
     live_seconds: float
     live_samples: int
@@ -58,10 +69,23 @@ QUICK = Size(
 def run_demo(
     out: Path, quick: bool = False, prior: str | Path = PRIOR, show: Show | None = None
 ) -> dict[str, Any]:
-    """Train, sample and restore into the folder ``out``, and return the summary that is written
-    there too.
+    """Train, sample and restore on built-in data, and write a report of it.
+
+    Args:
+        out: The folder; one that an earlier demo wrote is replaced.
+        quick: Whether the smallest settings are taken.
+        prior: A run's folder, or the name of a shipped prior.
+        show: Where progress and pictures are shown; by default on standard error.
+
+    Returns:
+        The path of the report, and the summary that is written beside it.
+
+    Raises:
+        InputError: The folder holds files that no demo wrote.
     """
-    size, show, begun = QUICK if quick else FULL, show or Show(), time.perf_counter()
+    begun = time.perf_counter()
+    size = QUICK if quick else FULL
+    show = show or Show()
     earlier = _is_demo(out)
     run = Run.open(prior)
     slab = Slab.of("test", size.slices)
@@ -69,24 +93,12 @@ def run_demo(
         shutil.rmtree(out)
     with new_folder(out) as folder:
         live = train_live(folder / "live", size.live_seconds, size.live_samples, show)
-        plan = Plan.of(run)
-        with show.stage(f"drawing {size.new_slices} new slices") as progress:
-            drawn = draw_new(
-                run, plan, size.new_slices, open_dataset(run.config["data"]), 0, progress
-            )
-        show.pictures([grey(x[0]) for x in drawn.samples[:8]])
+        drawn = _new_slices(run, size, show)
         outcomes = _restore_all(run, slab, size, folder, show)
         summary = _summary(run, live, drawn, outcomes, quick)
         summary["seconds"] = round(time.perf_counter() - begun, 1)
-        page = report.build(
-            forward_strip(run, slab.x[:1]),
-            reverse_strip(run, plan),
-            live,
-            drawn,
-            slab,
-            outcomes,
-            _facts(summary),
-        )
+        forward, reverse = forward_strip(run, slab.x[:1]), reverse_strip(run, Plan.of(run))
+        page = report.build(forward, reverse, live, drawn, slab, outcomes, _facts(summary))
         write_text(folder / "report.html", page.html())
         write_bytes(folder / "figure.png", lead_figure(outcomes, slab.x, drawn.samples))
         write_image(folder / "samples.png", mosaic([[grey(x[0]) for x in drawn.samples]]))
@@ -96,8 +108,19 @@ def run_demo(
     return {"report": str(out / "report.html"), **summary}
 
 
+def _new_slices(run: Run, size: Size, show: Show) -> Drawn:
+    """New slices of the prior, compared with its training slices."""
+    training = open_dataset(run.config["data"])
+    with show.stage(f"drawing {size.new_slices} new slices") as progress:
+        drawn = draw_new(run, Plan.of(run), size.new_slices, training, 0, progress)
+    show.pictures([grey(x[0]) for x in drawn.samples[:8]])
+    return drawn
+
+
 def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> list[Outcome]:
-    plan, outcomes = Plan.of(run, steps=size.steps, grid=GRID), []
+    """The outcome of each task on the slab, with intervals scaled."""
+    plan = Plan.of(run, steps=size.steps, grid=GRID)
+    outcomes = []
     for task in tasks(slab):
         samples = min(task.samples, size.samples)
         scale = _interval_scale(run, task, size, plan, show)
@@ -115,26 +138,21 @@ def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> 
 
 
 def _interval_scale(run: Run, task: Task, size: Size, plan: Plan, show: Show) -> float:
-    """The factor on the standard deviation: the one on the prior's card, or else from the slab that
-    is there for it.
+    """The factor on the standard deviation: the one on the prior's card, or else the one by which
+    intervals cover the validation slab.
     """
-    known = run.card.get("interval_scale", {}).get(task.name)
-    if known is not None:
-        return float(known)
+    stated = run.card.get("interval_scale", {}).get(task.name)
+    if stated is not None:
+        return float(stated)
     with show.stage(f"{task.title}: scaling the intervals on another slab") as progress:
-        return calibrate(
-            run,
-            task,
-            Slab.of("validation", size.calibration),
-            min(task.samples, size.samples),
-            plan,
-            progress,
-        )
+        slab = Slab.of("validation", size.calibration)
+        return calibrate(run, task, slab, min(task.samples, size.samples), plan, progress)
 
 
 def _summary(
     run: Run, live: Live, drawn: Drawn, outcomes: Sequence[Outcome], quick: bool
 ) -> dict[str, Any]:
+    """The contents of summary.json, but for the seconds and the files."""
     return {
         "made by": MADE_BY,
         "version": unfog.__version__,
@@ -158,6 +176,7 @@ def _summary(
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
+    """A task's figures, in the summary."""
     return {
         "baseline": outcome.best.name,
         "baseline parameters": outcome.best.params,
@@ -173,7 +192,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
 
 
 def _facts(summary: dict[str, Any]) -> dict[str, Any]:
-    """What the foot of the report says."""
+    """The facts at the foot of the report."""
     return {
         "unfog": summary["version"],
         "torch": summary["torch"],
@@ -191,12 +210,10 @@ def _is_demo(out: Path) -> bool:
     """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return False
-    there = (
-        {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()}
-        if out.is_dir()
-        else {""}
-    )
-    if not there <= _written(out / SUMMARY):
+    present = {""}  # a file in place of the folder
+    if out.is_dir():
+        present = {str(p.relative_to(out)) for p in out.rglob("*") if not p.is_dir()}
+    if not present <= _written(out / SUMMARY):
         raise InputError(
             f"{out} exists and holds more than an earlier demo; choose another folder with --out."
         )

@@ -1,4 +1,4 @@
-"""The demo's report: every figure in it was computed in the run that wrote it."""
+"""The demo's report, from figures and pictures of the run that writes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LEAD = (
 
 
 def greys(stack: Tensor) -> list[Picture]:
-    """(n, 1, rows, columns) in [0, 1] as pictures."""
+    """The pictures of a stack (n, 1, rows, columns) with values in [0, 1]."""
     return [grey(x[0]) for x in stack]
 
 
@@ -38,18 +38,24 @@ def build(
     outcomes: Sequence[Outcome],
     facts: Mapping[str, Any],
 ) -> Page:
-    """The whole report."""
+    """The whole report.
+
+    Args:
+        forward: A slice at growing noise.
+        reverse: A sample on its way from noise.
+        live: The live training.
+        drawn: New slices of the prior.
+        slab: The slices that were restored.
+        outcomes: Their restorations, one of each task.
+        facts: The facts at the foot of the page.
+
+    Returns:
+        The page.
+    """
     page = Page("unfog demo", LEAD)
     covered = " / ".join(f"{100 * o.covered:.0f}" for o in outcomes)
-    page.facts(
-        [
-            *(
-                (f"{o.gain:+.1f} dB", f"{o.task.title}, against the best baseline")
-                for o in outcomes
-            ),
-            (f"{covered} %", "of truths within the 90 % intervals"),
-        ]
-    )
+    gains = [(f"{o.gain:+.1f} dB", f"{o.task.title}, against the best baseline") for o in outcomes]
+    page.facts([*gains, (f"{covered} %", "of truths within the 90 % intervals")])
     _caution(page, slab)
     _processes(page, forward, reverse)
     _live(page, live)
@@ -61,6 +67,7 @@ def build(
 
 
 def _caution(page: Page, slab: Slab) -> None:
+    """What the figures do not show."""
     low, high = SLABS["test"]
     page.warning(
         "What these figures are about",
@@ -76,6 +83,7 @@ def _caution(page: Page, slab: Slab) -> None:
 
 
 def _processes(page: Page, forward: Strip, reverse: Strip) -> None:
+    """The forward and the reverse process as rows of pictures."""
     page.section(
         "The forward process",
         "A slice of the template, with ever more noise added until nothing of it is left.",
@@ -105,6 +113,7 @@ def _processes(page: Page, forward: Strip, reverse: Strip) -> None:
 
 
 def _live(page: Page, live: Live) -> None:
+    """The samples during the live training, and its loss."""
     rows, columns = live.shape[1:]
     last = live.moments[-1]
     page.section(
@@ -137,15 +146,21 @@ def _live(page: Page, live: Live) -> None:
 
 
 def smooth(values: Sequence[float], span: int = 25) -> list[float]:
-    """An exponential running mean over about ``span`` values, without bias at the start."""
-    keep, total, weight, out = 1 - 1 / span, 0.0, 0.0, []
+    """An exponential running mean over about ``span`` values, m_k = s_k / w_k with
+    s_k = (1 - 1 / span) s_(k-1) + v_k and w_k likewise of ones, so without bias at the start.
+    """
+    keep = 1 - 1 / span
+    total = weight = 0.0
+    means = []
     for value in values:
-        total, weight = keep * total + value, keep * weight + 1
-        out.append(total / weight)
-    return out
+        total = keep * total + value
+        weight = keep * weight + 1
+        means.append(total / weight)
+    return means
 
 
 def _samples(page: Page, drawn: Drawn) -> None:
+    """New slices, each over the training slice nearest to it."""
     near = float(drawn.distances.mean())
     page.section(
         "New slices",
@@ -169,6 +184,7 @@ def _samples(page: Page, drawn: Drawn) -> None:
 
 
 def _restorations(page: Page, slab: Slab, outcomes: Sequence[Outcome]) -> None:
+    """A section for each task, with a row of pictures for each slice."""
     explained = {
         "denoise": "Rician noise of 0.08 (white is 1), as in magnitude images of a scanner.",
         "inpaint": "Stripes across the whole picture are missing: {share:.0f} % of it. Scored in "
@@ -181,11 +197,7 @@ def _restorations(page: Page, slab: Slab, outcomes: Sequence[Outcome]) -> None:
         rows = []
         for i, height in enumerate(slab.heights):
             error = colour((o.restored.mean - slab.x)[i, 0].abs(), 0, 2 * spread(o))
-            captions = [
-                "",
-                f"{float(o.baseline.psnr[i]):.2f} dB",
-                f"{float(o.ours.psnr[i]):.2f} dB",
-            ]
+            captions = ["", *(f"{float(s.psnr[i]):.2f} dB" for s in (o.baseline, o.ours))]
             rows.append(Row(f"{height:.0f} mm", [*row_of(o, slab.x, i), error], captions))
         caption = (
             f"The best of {o.task.rivals}: {name_of(o)}. Restored: {o.task.estimated}. "
@@ -204,6 +216,7 @@ def name_of(outcome: Outcome) -> str:
 
 
 def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
+    """The figures of all tasks, the better of baseline and restoration marked."""
     page.section("In figures")
     columns = [
         "",
@@ -216,29 +229,14 @@ def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
         "within 90 %",
         "seconds",
     ]
-    rows = []
-    for o in outcomes:
-        psnrs = [f"{float(s.psnr.mean()):.2f} dB" for s in (o.untouched, o.baseline, o.ours)]
-        ssims = [f"{float(s.ssim.mean()):.3f}" for s in (o.baseline, o.ours)]
-        rows.append(
-            [
-                o.task.title,
-                *psnrs,
-                f"{o.gain:+.2f} dB",
-                *ssims,
-                f"{100 * o.covered:.1f} %",
-                f"{o.seconds:.0f}",
-            ]
-        )
-    best = {(r, 3 if o.gain > 0 else 2) for r, o in enumerate(outcomes)}
-    best |= {
-        (r, 6 if float(o.ours.ssim.mean()) > float(o.baseline.ssim.mean()) else 5)
-        for r, o in enumerate(outcomes)
-    }
-    low, high = SLABS["validation"]
+    # The better PSNR is in column 2 or 3, the better SSIM in column 5 or 6.
+    best = set()
+    for r, o in enumerate(outcomes):
+        baseline, ours = float(o.baseline.ssim.mean()), float(o.ours.ssim.mean())
+        best |= {(r, 3 if o.gain > 0 else 2), (r, 6 if ours > baseline else 5)}
     page.table(
         columns,
-        rows,
+        [_table_row(o) for o in outcomes],
         "Means over the slices above, inside the brain (for inpainting: in its holes). "
         "Baselines: non-local means and total variation; "
         "biharmonic and total variation; bicubic and spline with back-projection; each tuned on "
@@ -246,6 +244,7 @@ def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
         "Seconds: reading, restoring and writing NIfTI.",
         best,
     )
+    low, high = SLABS["validation"]
     scales = ", ".join(f"{o.scale:.2f}" for o in outcomes)
     page.text(
         f"The {100 * LEVEL:.0f} % intervals are those of a normal with the samples' mean and "
@@ -255,7 +254,18 @@ def _table(page: Page, outcomes: Sequence[Outcome]) -> None:
     )
 
 
+def _table_row(outcome: Outcome) -> list[str]:
+    """The figures of a task, means over its slices."""
+    scores = (outcome.untouched, outcome.baseline, outcome.ours)
+    psnrs = [f"{float(score.psnr.mean()):.2f} dB" for score in scores]
+    ssims = [f"{float(score.ssim.mean()):.3f}" for score in scores[1:]]
+    covered = f"{100 * outcome.covered:.1f} %"
+    gain = f"{outcome.gain:+.2f} dB"
+    return [outcome.task.title, *psnrs, gain, *ssims, covered, f"{outcome.seconds:.0f}"]
+
+
 def _made(page: Page, facts: Mapping[str, Any]) -> None:
+    """How the report was made, and the files beside it."""
     page.provenance(facts, "The version, the machine's share in it, the prior and the command.")
     page.text(
         "Beside this page: summary.json with all figures; measured, mean and std of each task as "

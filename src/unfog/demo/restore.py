@@ -1,4 +1,4 @@
-"""Restorations of the slab: from a NIfTI file to NIfTI files, scored against the truth inside the
+"""The demo's restorations: from a NIfTI file to NIfTI files, scored against the truth inside the
 brain.
 """
 
@@ -27,26 +27,53 @@ from unfog.runs.sample import Plan
 
 @dataclass(frozen=True)
 class Score:
-    """PSNR (dB) and SSIM of each slice, where the task is scored."""
+    """PSNR and SSIM of each slice, where the task is scored.
+
+    Args:
+        psnr: In dB, (n,).
+        ssim: (n,).
+    """
 
     psnr: Tensor
     ssim: Tensor
 
     @classmethod
     def of(cls, x: Tensor, truth: Tensor, region: Tensor) -> Score:
+        """Score slices against the truth.
+
+        Args:
+            x: (n, 1, rows, columns).
+            truth: Of the same shape.
+            region: Where they are scored, a mask of the same shape.
+
+        Returns:
+            The scores.
+        """
         return cls(psnr(x, truth, region), ssim(x, truth, region))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task done: pictures (n, 1, rows, columns), scores, and the interval's coverage with the
-    scale it was given.
+    """The restorations of a task, with their scores.
+
+    Args:
+        task: The task.
+        measured: The measurement on the grid of the truth, (n, 1, rows, columns), to be shown.
+        best: The best classical restoration.
+        restored: The posterior's mean, samples, and standard deviation times ``scale``.
+        region: Where the slices are scored, a mask.
+        ours: The scores of the posterior's mean.
+        baseline: Those of the best classical restoration.
+        untouched: Those of the measurement.
+        scale: The factor on the standard deviation.
+        covered: The share of the truth within the intervals.
+        seconds: To read, restore and write.
     """
 
     task: Task
-    measured: Tensor  # on the fine grid, to be shown
+    measured: Tensor
     best: Best
-    restored: Restored  # std already scaled
+    restored: Restored
     region: Tensor
     ours: Score
     baseline: Score
@@ -62,8 +89,19 @@ class Outcome:
 
 
 def calibrate(run: Run, task: Task, slab: Slab, samples: int, plan: Plan, report: Report) -> float:
-    """The factor on the standard deviation with which the intervals of another slab cover as much
-    as they say.
+    """The factor on the standard deviation with which the intervals of a slab cover ``LEVEL`` of
+    the truth.
+
+    Args:
+        run: The prior.
+        task: The task.
+        slab: Slices with their truth, other than those to restore.
+        samples: Samples of each.
+        plan: Sampler and times.
+        report: Called with (steps done, steps in all).
+
+    Returns:
+        The factor.
     """
     restored = _restore(run, task, task.measure(slab.x), samples, plan, report)
     inside = task.region(slab.brain).expand_as(slab.x)
@@ -82,14 +120,28 @@ def restore_slab(
 ) -> Outcome:
     """Write the degraded slab as NIfTI, read it back, restore it, write mean and standard
     deviation, and score.
+
+    Args:
+        run: The prior.
+        task: The task.
+        slab: The slices with their truth.
+        scale: The factor on the standard deviation.
+        samples: Samples of each slice.
+        plan: Sampler and times.
+        folder: The new folder of the files.
+        report: Called with (steps done, steps in all).
+
+    Returns:
+        The restorations and their scores.
     """
     folder.mkdir(parents=True)
     begun = time.perf_counter()
-    scan = read_scan(
-        _write(folder / "measured.nii.gz", task.measure(slab.x), task.grid(slab.grid)), 2, 1
-    )
+    # The measurement, through a file as a user has it.
+    path = _write(folder / "measured.nii.gz", task.measure(slab.x), task.grid(slab.grid))
+    scan = read_scan(path, 2, 1)
     y = torch.from_numpy(scan.values)
     restored = _restore(run, task, y, samples, plan, report)
+    # The deviation scaled, and the results on the grid of the truth.
     restored = replace(restored, std=scale * restored.std)
     fine = scan.finer(task.factor) if isinstance(task, Superres) else scan
     for name, stack in (("mean", restored.mean), ("std", restored.std)):
@@ -103,42 +155,35 @@ def restore_slab(
 def _score(
     task: Task, slab: Slab, y: Tensor, restored: Restored, scale: float, seconds: float
 ) -> Outcome:
-    region, best, shown = (
-        task.region(slab.brain),
-        task.baseline(y, slab),
-        task.operator.pseudo_inverse(y),
-    )
+    """The outcome: baselines, scores and coverage of restorations."""
+    region = task.region(slab.brain)
+    best = task.baseline(y, slab)
+    measured = task.operator.pseudo_inverse(y)
     classical = torch.from_numpy(np.asarray(best.restored, dtype=np.float32))[:, None]
-    ours, baseline, untouched = (
-        Score.of(x, slab.x, region) for x in (restored.mean, classical, shown)
-    )
     covered = coverage(slab.x, *restored.interval(level=LEVEL), region)
     return Outcome(
-        task,
-        shown,
-        best,
-        restored,
-        region,
-        ours,
-        baseline,
-        untouched,
-        scale,
-        float(covered.mean()),
-        seconds,
+        task=task,
+        measured=measured,
+        best=best,
+        restored=restored,
+        region=region,
+        ours=Score.of(restored.mean, slab.x, region),
+        baseline=Score.of(classical, slab.x, region),
+        untouched=Score.of(measured, slab.x, region),
+        scale=scale,
+        covered=float(covered.mean()),
+        seconds=seconds,
     )
 
 
 def _restore(run: Run, task: Task, y: Tensor, samples: int, plan: Plan, report: Report) -> Restored:
+    """Mean, deviation and samples of the posterior."""
+    gaussian = task.prepare(run, y)
     return restore(
-        run,
-        task.prepare(run, y),
-        task.operator,
-        task.sigma,
-        samples=samples,
-        plan=plan,
-        report=report,
+        run, gaussian, task.operator, task.sigma, samples=samples, plan=plan, report=report
     )
 
 
 def _write(path: Path, stack: Tensor, grid: Volume) -> Path:
+    """Write slices (n, 1, rows, columns) as a NIfTI volume on a grid."""
     return write_nifti(path, to_volume(stack.numpy()), grid)

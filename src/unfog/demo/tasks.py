@@ -1,4 +1,4 @@
-"""The slab that no training has seen, and the three ways the demo degrades it."""
+"""The demo's held-out slab, and the three tasks: how its slices are degraded and restored."""
 
 from __future__ import annotations
 
@@ -24,8 +24,13 @@ from unfog.workflows.problem import LEAST_NOISE
 
 @dataclass(frozen=True)
 class Slab:
-    """Axial slices (n, 1, rows, columns) in [0, 1], the brain in them, their heights in mm, and the
-    grid they lie on.
+    """Axial slices of the MNI152 template that no training has seen.
+
+    Args:
+        x: (n, 1, rows, columns) in [0, 1].
+        brain: The mask of the brain in them, of the same shape.
+        heights: Their MNI z, in mm.
+        grid: A volume on the grid they lie on.
     """
 
     x: Tensor
@@ -35,20 +40,33 @@ class Slab:
 
     @classmethod
     def of(cls, split: str, count: int) -> Slab:
-        """``count`` evenly spaced slices of a split."""
+        """``count`` evenly spaced slices of a split of the template, such as "test"."""
         data = MniT1(split)
         step = len(data) // count
         ids = list(range(step // 2, len(data), step))[:count]
-        x, affine = data.batch(ids)["x"], data.affine.copy()
+        x = data.batch(ids)["x"]
+        brain = torch.from_numpy(data.brain_mask(ids))
+        heights = [float(data.z_mm[i]) for i in ids]
+        # The template's affine, with the slices' distance and the first one's height.
+        affine = data.affine.copy()
         affine[2, 2:] = step, data.z_mm[ids[0]]
-        grid = new_volume(to_volume(x.numpy()), affine, code="mni")
-        return cls(
-            x, torch.from_numpy(data.brain_mask(ids)), [float(data.z_mm[i]) for i in ids], grid
-        )
+        return cls(x, brain, heights, new_volume(to_volume(x.numpy()), affine, code="mni"))
 
 
 class Task(ABC):
-    """A degradation, and what undoes it."""
+    """A degradation y = A x + noise, with its classical baselines.
+
+    Attributes:
+        name: In files and messages.
+        title: In the report.
+        rivals: The classical baselines, in words.
+        estimated: What the restored image is, in words.
+        operator: A.
+        sigma: The noise's standard deviation.
+        noise: How it is distributed, "gaussian" or "rician".
+        samples: Samples of each slice; the mean of K misses the posterior's mean by 1 / K of the
+            posterior's variance.
+    """
 
     name: str
     title: str
@@ -57,18 +75,18 @@ class Task(ABC):
     operator: Operator
     sigma: float = LEAST_NOISE
     noise: str = "gaussian"
-    samples = 8  # the mean of K falls short of the posterior's by a K-th of its variance
+    samples = 8
 
     @abstractmethod
     def measure(self, x: Tensor) -> Tensor:
-        """What a scanner would give of slices ``x``."""
+        """The simulated measurement y of slices ``x`` (n, 1, rows, columns)."""
 
     @abstractmethod
     def baseline(self, y: Tensor, slab: Slab) -> Best:
         """The best classical restoration, tuned on the truth."""
 
     def grid(self, fine: Volume) -> Volume:
-        """The grid of the measurement."""
+        """The grid of the measurement, for slices on the grid ``fine``."""
         return fine
 
     def prepare(self, run: Run, y: Tensor) -> Tensor:
@@ -76,7 +94,7 @@ class Task(ABC):
         return noise_models[self.noise](run, y, self.operator, self.sigma)
 
     def region(self, brain: Tensor) -> Tensor:
-        """Where restorations are scored."""
+        """The mask of where restorations are scored, within the brain."""
         return brain
 
 
@@ -95,23 +113,21 @@ class Denoise(Task):
 
 
 class Inpaint(Task):
-    """Stripes as wide as the picture: nothing beside them to copy from the other half of a
-    symmetric head.
+    """Missing stripes across the whole picture, so that nothing can be copied from the other half
+    of a symmetric head.
     """
 
     name, title, rivals = "inpaint", "Stripe inpainting", "biharmonic, total variation"
     period, width, samples = 10, 4, 24  # in a hole the posterior is wide
 
     def __init__(self, rows: int, columns: int) -> None:
-        row = torch.arange(rows)
-        self.keep = ((row - self.width - 2) % self.period >= self.width)[:, None].expand(
-            rows, columns
-        )[None, None]
+        kept_rows = (torch.arange(rows) - self.width - 2) % self.period >= self.width
+        self.keep = kept_rows[:, None].expand(rows, columns)[None, None]
         self.operator = Mask(self.keep)
 
     @property
     def share(self) -> float:
-        """How much of the picture is missing."""
+        """The share of the picture that is missing."""
         return 1 - float(self.keep.float().mean())
 
     def measure(self, x: Tensor) -> Tensor:
@@ -135,6 +151,7 @@ class Superres(Task):
         return self.operator(x)
 
     def grid(self, fine: Volume) -> Volume:
+        # The centre of the first coarse voxel lies between those of the fine voxels in it.
         shift = (self.factor - 1) / 2
         step = np.array(
             [[self.factor, 0, 0, shift], [0, self.factor, 0, shift], [0, 0, 1, 0], [0, 0, 0, 1.0]]
@@ -146,7 +163,7 @@ class Superres(Task):
 
 
 def tasks(slab: Slab) -> list[Task]:
-    """The demo's three."""
+    """The demo's three tasks, in the order of the report."""
     rows, columns = slab.x.shape[2:]
     return [Denoise(), Inpaint(rows, columns), Superres()]
 

@@ -1,5 +1,5 @@
-"""What the demo shows while it works: bars and pictures on a terminal, plain lines elsewhere; all
-on standard error.
+"""The demo's output while it works, on standard error: bars and pictures on a terminal, plain lines
+elsewhere.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from unfog.report import pictures
 
 
 class Show:
-    """Says what happens, shows pictures, and reports how far a stage has come."""
+    """Prints lines, pictures and the progress of each stage."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
-        """A line."""
+        """Print a line."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def pictures(self, row: Sequence[pictures.Picture]) -> None:
-        """A row of pictures, where the terminal has the colours for it."""
+        """Show a row of pictures, where the terminal has the colours for it."""
         if self.console.is_terminal and self.console.color_system in ("256", "truecolor"):
             self.console.print(half_blocks(fit(pictures.mosaic([row]), self.console.width)))
 
     @contextmanager
     def stage(self, title: str) -> Iterator[Report]:
-        """Announces a stage and gives the function that reports its progress."""
+        """Announce a stage; yields the function that reports its progress."""
         if not self.console.is_terminal:
             self.say(f"{title} ...")
         with progress(title, self.console) as report:
@@ -51,14 +51,13 @@ def fit(picture: pictures.Picture, width: int) -> pictures.Picture:
 
 
 def half_blocks(picture: pictures.Picture) -> Picture:
-    """The picture in characters, two pixels each: the upper half block is one, its background the
-    other.
+    """The picture in characters of two pixels each: the upper half block in one colour, its
+    background in the other.
     """
     segments: list[Segment] = []
     for upper, lower in zip(picture[:-1:2], picture[1::2], strict=True):
         for top, bottom in zip(upper.tolist(), lower.tolist(), strict=True):
-            segments.append(
-                Segment("▀", Style(color=Color.from_rgb(*top), bgcolor=Color.from_rgb(*bottom)))
-            )
+            style = Style(color=Color.from_rgb(*top), bgcolor=Color.from_rgb(*bottom))
+            segments.append(Segment("▀", style))
         segments.append(Segment.line())
     return Picture(segments)

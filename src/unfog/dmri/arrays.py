@@ -1,9 +1,8 @@
-"""Diffusion MRI on arrays, with the shipped prior or one of your own: what ``unfog.dmri`` offers by
-name.
+"""Diffusion MRI on arrays, with the shipped prior or another: the functions of ``unfog.dmri``.
 
-Scans are (X, Y, Z, volumes) of magnitudes as they were acquired; a gradient table is unfog's or
-DIPY's, with directions along the voxel axes or in the world, and the answers' directions are along
-the same.
+Scans are (X, Y, Z, volumes) of magnitudes as they were acquired. A gradient table is unfog's or
+DIPY's; its directions are along the voxel axes or in world axes, and those of the results are in
+the same axes.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def denoise(
     prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> classical.Denoised:
-    """A scan denoised by low rank and the prior; by low rank alone where a shell has fewer than 15
+    """Denoise a scan by low rank and the prior; by low rank alone where a shell has fewer than 15
     directions.
 
     Args:
@@ -69,7 +68,7 @@ def denoise(
         mask: Above 0 where to work, (X, Y, Z); everywhere without.
         coils: Channels combined by sum of squares.
         prior: A denoiser, or the name of a run.
-        report: Told (steps done, steps in all).
+        report: Called with (steps done, steps in all).
 
     Returns:
         ``signal`` (X, Y, Z, volumes), ``sigma`` (X, Y, Z) and ``expected_error``, in data's units.
@@ -87,16 +86,16 @@ def complete(
     prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> completion.Completed:
-    """The volumes of another gradient table, those measured denoised and the others predicted.
+    """Predict the volumes of another gradient table; those that were measured are denoised.
 
     Args:
         data: Magnitudes (X, Y, Z, volumes).
         gradients: Its table.
-        target: The table of the volumes that are wanted.
+        target: The table of the volumes to predict.
         mask: Above 0 where to work, (X, Y, Z); everywhere without.
         coils: Channels combined by sum of squares.
         prior: A denoiser, or the name of a run.
-        report: Told (steps done, steps in all).
+        report: Called with (steps done, steps in all).
 
     Returns:
         ``signal`` and ``std`` (X, Y, Z, target volumes), in data's units.
@@ -118,18 +117,18 @@ def fod(
     seed: int = 0,
     report: Report | None = None,
 ) -> orientations.Fod:
-    """Fibre orientations with their uncertainty, by draws of the posterior.
+    """Fibre orientations with their uncertainty, by draws from the posterior.
 
     Args:
         data: Magnitudes (X, Y, Z, volumes).
         gradients: Its table.
         mask: Above 0 where to work, (X, Y, Z); everywhere without.
         coils: Channels combined by sum of squares.
-        draws: How many draws the maps sum up.
-        kept: How many of them are returned as orientation densities.
+        draws: The number of draws that the maps summarise.
+        kept: The number of them that are returned as orientation densities.
         prior: A denoiser, or the name of a run.
         seed: Of the draws.
-        report: Told (steps done, steps in all).
+        report: Called with (steps done, steps in all).
 
     Returns:
         ``maps`` of directions, cones (degrees), FA and MD, and ``samples`` of densities.
@@ -150,4 +149,5 @@ def fod(
 
 
 def _denoiser(prior: Prior) -> Denoiser:
+    """The denoiser itself, or that of the run of that name, in the faster precision."""
     return prior if isinstance(prior, Denoiser) else in_precision(Run.open(prior).denoiser)

@@ -1,3 +1,3 @@
-"""Bytes in and out: formats of volumes, pictures, arrays and raw data, each checked on the way in
-and written whole or not at all.
+"""Reading and writing files: volumes, pictures, arrays and raw data, each checked when read and
+written complete or not at all.
 """

@@ -1,7 +1,7 @@
 """Diffusion scans of a BIDS data set (Gorgolewski et al. 2016; the Brain Imaging Data Structure).
 
-    dataset_description.json    sub-01/[ses-1/]dwi/sub-01_[ses-1_]dwi.nii.gz
-    with .bval, .bvec and .json
+    dataset_description.json
+    sub-01/[ses-1/]dwi/sub-01_[ses-1_]dwi.nii.gz    with .bval, .bvec and .json
 
 By the inheritance principle a table or sidecar serves every scan in or below its folder whose name
 ends alike and holds all its entities: a table nearer to the scan takes the place of one above, a
@@ -24,8 +24,14 @@ IMAGES = (".nii.gz", ".nii")
 
 @dataclass(frozen=True)
 class Scan:
-    """A diffusion scan at ``path``, in ``place`` below the data set's root, with its two tables and
-    the fields of its sidecars.
+    """A diffusion scan of a data set.
+
+    Args:
+        path: Its image.
+        place: The image's folder, relative to the data set's root.
+        bval: The file of its b-values.
+        bvec: The file of its directions.
+        sidecar: The fields of its JSON sidecars.
     """
 
     path: Path
@@ -42,7 +48,13 @@ class Scan:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What ``dataset_description.json`` says, and the magnitude scans."""
+    """A data set's description and its diffusion scans of magnitudes.
+
+    Args:
+        root: Its folder.
+        description: The fields of ``dataset_description.json``.
+        scans: The scans, in the order of their paths.
+    """
 
     root: Path
     description: Mapping[str, Any]
@@ -50,8 +62,18 @@ class DataSet:
 
 
 def read_bids(root: Path, subjects: Sequence[str] = (), sessions: Sequence[str] = ()) -> DataSet:
-    """The data set in the folder ``root``, of all ``subjects`` and ``sessions`` unless some are
-    named, with or without sub- and ses-.
+    """The diffusion scans of a BIDS data set.
+
+    Args:
+        root: The data set's folder.
+        subjects: Labels of the subjects to read, with or without sub-; all where there are none.
+        sessions: Labels of the sessions to read, with or without ses-; all where there are none.
+
+    Returns:
+        The data set; scans lack neither image nor tables.
+
+    Raises:
+        InputError: It is no BIDS data set, or lacks a subject, a session or a table.
     """
     if not (root / DESCRIPTION).is_file():
         raise InputError(
@@ -59,8 +81,8 @@ def read_bids(root: Path, subjects: Sequence[str] = (), sessions: Sequence[str] 
             "data set."
         )
     description = _fields(root / DESCRIPTION)
-    paths = _chosen(list(_images(root)), "sub", subjects)
-    paths = _chosen(paths, "ses", sessions)
+    paths = _with_labels(list(_images(root)), "sub", subjects)
+    paths = _with_labels(paths, "ses", sessions)
     if not paths:
         raise InputError(
             f"{root} holds no diffusion scan; BIDS names them sub-*/[ses-*/]dwi/sub-*_dwi.nii.gz."
@@ -69,37 +91,38 @@ def read_bids(root: Path, subjects: Sequence[str] = (), sessions: Sequence[str] 
 
 
 def _images(root: Path) -> Iterator[Path]:
-    """Every diffusion image but phases and parts of complex numbers."""
+    """The diffusion images of magnitudes, without phases and parts of complex numbers."""
     for pattern in ("sub-*/dwi/*_dwi.nii*", "sub-*/ses-*/dwi/*_dwi.nii*"):
         for path in sorted(root.glob(pattern)):
             if path.name.endswith(IMAGES) and _entities(path).get("part", "mag") == "mag":
                 yield path
 
 
-def _chosen(paths: list[Path], key: str, labels: Sequence[str]) -> list[Path]:
-    """Those whose entity ``key`` is one of ``labels``, or all without labels; ``InputError`` for a
-    label that none has.
+def _with_labels(paths: list[Path], key: str, labels: Sequence[str]) -> list[Path]:
+    """The paths whose entity ``key`` is one of ``labels``, or all without labels; ``InputError``
+    for a label that none has.
     """
-    wanted = [label.removeprefix(f"{key}-") for label in labels]
-    there = sorted({_entities(path)[key] for path in paths if key in _entities(path)})
-    if unknown := [label for label in wanted if label not in there]:
-        known = ", ".join(f"{key}-{label}" for label in there) or "none"
+    labels = [label.removeprefix(f"{key}-") for label in labels]
+    present = sorted({_entities(path)[key] for path in paths if key in _entities(path)})
+    if unknown := [label for label in labels if label not in present]:
+        listed = ", ".join(f"{key}-{label}" for label in present) or "none"
         raise InputError(
-            f"The data set has no diffusion scan of {key}-{unknown[0]}; it has {known}."
+            f"The data set has no diffusion scan of {key}-{unknown[0]}; it has {listed}."
         )
-    return [path for path in paths if not wanted or _entities(path).get(key) in wanted]
+    return [path for path in paths if not labels or _entities(path).get(key) in labels]
 
 
 def _scan(root: Path, path: Path) -> Scan:
+    """The scan of an image: its nearest tables, and the merged fields of its sidecars."""
     tables = {}
     for kind in (".bval", ".bvec"):
-        found = list(_inherited(root, path, kind))
-        if not found:
+        files = list(_inherited(root, path, kind))
+        if not files:
             raise InputError(
                 f"{path.name} has no {kind} file by BIDS' inheritance principle; put "
                 f"{_stem(path)}{kind} beside it."
             )
-        tables[kind] = found[-1]
+        tables[kind] = files[-1]
     fields: dict[str, Any] = {}
     for sidecar in _inherited(root, path, ".json"):
         fields |= _fields(sidecar)
@@ -110,37 +133,34 @@ def _inherited(root: Path, path: Path, kind: str) -> Iterator[Path]:
     """The files ending in ``kind`` that serve an image, from the data set's root down: one at most
     in a folder.
     """
-    own = _entities(path).items()
-    for folder in [
-        *reversed(path.parent.parents[: len(path.parent.relative_to(root).parts)]),
-        path.parent,
-    ]:
-        ends = sorted(
+    entities = _entities(path).items()
+    depth = len(path.parent.relative_to(root).parts)
+    for folder in [*reversed(path.parent.parents[:depth]), path.parent]:
+        candidates = sorted(
             file for file in folder.glob(f"*{kind}") if _stem(file).rpartition("_")[2] == "dwi"
         )
-        serving = [file for file in ends if _entities(file).items() <= own]
+        serving = [file for file in candidates if _entities(file).items() <= entities]
         if len(serving) > 1:
-            told = " and ".join(file.name for file in serving)
+            names = " and ".join(file.name for file in serving)
             raise InputError(
-                f"{told} both serve {path.name} in one folder, which BIDS forbids; remove one."
+                f"{names} both serve {path.name} in one folder, which BIDS forbids; remove one."
             )
         yield from serving
 
 
 def _stem(path: Path) -> str:
+    """A file's name up to its first dot."""
     return path.name.partition(".")[0]
 
 
 def _entities(path: Path) -> dict[str, str]:
-    """sub-01_run-2_dwi.nii.gz as {"sub": "01", "run": "2"}."""
-    return {
-        key: value
-        for key, dash, value in (part.partition("-") for part in _stem(path).split("_"))
-        if dash
-    }
+    """The entities of a name: sub-01_run-2_dwi.nii.gz as {"sub": "01", "run": "2"}."""
+    parts = (part.partition("-") for part in _stem(path).split("_"))
+    return {key: value for key, dash, value in parts if dash}
 
 
 def _fields(path: Path) -> dict[str, Any]:
+    """The fields of a JSON file; ``InputError`` where it is no JSON object."""
     try:
         fields = json.loads(path.read_text("utf-8"))
     except ValueError as error:

@@ -1,5 +1,5 @@
-"""A new folder of results, there complete or not at all: the frame of every command that writes
-one.
+"""A new folder of results, written complete or not at all: every command that writes one works
+inside ``job``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ class Job:
     """
 
     def __init__(self, out: Path, stack: ExitStack) -> None:
-        self._out, self._stack, self._bar = out, stack, ExitStack()
+        self._out = out
+        self._stack = stack
+        self._bar = ExitStack()  # the progress bar of the stage at work
         self._begun = time.perf_counter()
         stack.callback(self._bar.close)
 
@@ -47,7 +49,7 @@ class Job:
         """Write ``summary.json``.
 
         Args:
-            summary: What is worth knowing of what was done, as plain data.
+            summary: The facts of the work, as plain data.
 
         Returns:
             What the command prints: the summary between the folder and the seconds it took.
@@ -56,7 +58,7 @@ class Job:
         return self.result(summary)
 
     def result(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """What the command prints, where there is no ``summary.json``."""
+        """What the command prints: the summary between the folder and the seconds it took."""
         seconds = round(time.perf_counter() - self._begun, 1)
         return {"out": str(self._out), **summary, "seconds": seconds}
 
@@ -87,7 +89,9 @@ def check_new(out: Path) -> None:
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder to write into that becomes ``out`` when all is done, and vanishes on failure."""
+    """A folder to write into that becomes ``out`` when the block ends well, and vanishes when it
+    fails.
+    """
     check_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".unfog-") as scratch:

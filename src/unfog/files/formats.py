@@ -1,4 +1,4 @@
-"""The file formats, by name: one table from which reading, writing, inspecting and training choose.
+"""The file formats: one table from which reading, writing, inspecting and training choose.
 
 A new format is a ``Format`` in a file of its own and a line in ``formats``.
 """
@@ -31,7 +31,7 @@ from unfog.files.scans import (
 
 
 class Nifti(Format):
-    """One volume, cut into upright axial slices for a two-dimensional model."""
+    """NIfTI: one volume a file, cut into upright axial slices for a two-dimensional model."""
 
     name, dataset = "nifti", "nifti"
     suffixes: tuple[str, ...] = (".nii", ".nii.gz")
@@ -95,7 +95,7 @@ class Dicom(Nifti):
 
 
 class Png(Format):
-    """Grey of 8 or 16 bits, or colour of 8."""
+    """PNG: grey of 8 or 16 bits, or RGB of 8."""
 
     name, suffixes, dataset = "png", (".png",), "images"
     keeps = "the size, and the depth of grey"
@@ -118,7 +118,7 @@ class Png(Format):
 
 
 class Npy(Format):
-    """Numbers: (n, channels, *space), or one sample of it."""
+    """NumPy's .npy: (n, channels, *space), or one sample of it."""
 
     name, suffixes, dataset, folders = "npy", (".npy",), "arrays", False
     keeps = "the shape; float32"
@@ -130,7 +130,8 @@ class Npy(Format):
                 f"{path.name} has {data.ndim} axes; give (n, channels, *space) with {dims} of "
                 "space, or one sample of it."
             )
-        return ArrayScan(data.reshape((1,) * (dims + 2 - data.ndim) + data.shape), data.ndim)
+        stack = data.reshape((1,) * (dims + 2 - data.ndim) + data.shape)
+        return ArrayScan(stack, data.ndim)
 
     def describe(self, path: Path) -> dict[str, Any]:
         return {"kind": "array", **extremes(read_array(path))}
@@ -142,7 +143,7 @@ class Npy(Format):
         """Nothing: samples.npy is written whatever the format."""
 
 
-# Who can read a file is asked in this order, and so is who can write samples of a shape.
+# In this order the formats are tried for a file to read, and for samples to write.
 formats: list[Format] = [Nifti(), Dicom(), Png(), Npy()]
 
 
@@ -157,10 +158,12 @@ def format_of(path: Path) -> Format:
 
 
 def format_for(shape: Sequence[int], name: str | None = None) -> Format:
-    """The format that samples of a shape (channels, *space) are written in: the one of that name,
-    or the first that holds them.
+    """The format that samples of a shape (channels, *space) are written in: the one called
+    ``name``, or the first that holds them.
     """
-    return next(f for f in formats if (f.holds(shape) if name is None else f.name == name))
+    if name is not None:
+        return next(candidate for candidate in formats if candidate.name == name)
+    return next(candidate for candidate in formats if candidate.holds(shape))
 
 
 def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
@@ -175,7 +178,7 @@ def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
         Its values as a stack (n, channels, *space), with what is needed to write them back.
 
     Raises:
-        InputError: for a file of no known type, or of other channels or dimensions.
+        InputError: The file is of no known type, or of other channels or dimensions.
     """
     scan = format_of(path).read(path, dims)
     shape = scan.values.shape
@@ -188,6 +191,7 @@ def read_scan(path: Path, dims: int, channels: int | None) -> Scan:
 
 
 def _known() -> str:
+    """The kinds of files that can be read, for errors."""
     suffixes = [suffix for candidate in formats for suffix in candidate.suffixes]
     return f"a {', '.join(suffixes[:-1])} or {suffixes[-1]} file, or a DICOM series"
 
@@ -196,7 +200,7 @@ def eight_bits(samples: Array, look: Look) -> NDArray[np.uint8]:
     """Samples (n, channels, rows, columns) as pictures (n, rows, columns[, 3]): the data's range
     becomes 0 to 255.
     """
-    # In float32 and by way of [-1, 1], as a model has them.
+    # In float32 and by way of [-1, 1], the model's scale.
     scaled = (samples - np.float32(look.low)) * np.float32(2 / (look.high - look.low)) - 1
     levels = (np.float32(127.5) * (scaled + 1)).clip(0, 255).round().astype(np.uint8)
     levels = np.moveaxis(levels, 1, -1)
@@ -204,13 +208,16 @@ def eight_bits(samples: Array, look: Look) -> NDArray[np.uint8]:
 
 
 def contact_sheet(pictures: NDArray[Any], gap: int = 2) -> NDArray[Any]:
-    """Pictures (n, rows, columns[, 3]) side by side, as square as they go, on white."""
+    """Pictures (n, rows, columns[, 3]) in one, ceil(sqrt(n)) to a row, ``gap`` pixels of white
+    between them.
+    """
     n, rows, columns = pictures.shape[:3]
     across = math.ceil(math.sqrt(n))
     down = math.ceil(n / across)
     size = (down * (rows + gap) + gap, across * (columns + gap) + gap, *pictures.shape[3:])
     sheet = np.full(size, 255, pictures.dtype)
     for k, picture in enumerate(pictures):
-        top, left = gap + k // across * (rows + gap), gap + k % across * (columns + gap)
+        top = gap + k // across * (rows + gap)
+        left = gap + k % across * (columns + gap)
         sheet[top : top + rows, left : left + columns] = picture
     return sheet

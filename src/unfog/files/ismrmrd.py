@@ -25,7 +25,7 @@ ONE = ("contrast", "phase", "set", "kspace_encode_step_2")
 
 
 def read_ismrmrd(path: Path) -> NDArray[np.complex64]:
-    """(slices, coils, rows, columns), 0 where nothing was measured."""
+    """The k-space of a file, (slices, coils, rows, columns), 0 where nothing was measured."""
     try:
         import ismrmrd
     except ImportError as error:
@@ -42,25 +42,27 @@ def read_ismrmrd(path: Path) -> NDArray[np.complex64]:
         ) from error
     finally:
         file.close()
-    size, limit = encoding.encodedSpace.matrixSize, encoding.encodingLimits.kspace_encoding_step_1
+    size = encoding.encodedSpace.matrixSize
     rows, columns = int(size.y), int(size.x)
     _check(path, str(encoding.trajectory.value), lines, rows, columns)
-    kspace = _gathered(path, lines, rows, rows // 2 - int(limit.center if limit else rows // 2))
+    # The line of zero frequency goes to the middle row.
+    limit = encoding.encodingLimits.kspace_encoding_step_1
+    centre = int(limit.center if limit else rows // 2)
+    kspace = _gathered(path, lines, rows, rows // 2 - centre)
     return _cropped(kspace, int(encoding.reconSpace.matrixSize.x))
 
 
 def _lines(file: Any) -> Iterator[Any]:
+    """The acquisitions of a file, one after the other."""
     return (file.read_acquisition(k) for k in range(file.number_of_acquisitions()))
 
 
 def _check(path: Path, trajectory: str, lines: list[Any], rows: int, columns: int) -> None:
+    """``InputError`` unless the lines are those of one Cartesian image that fits in memory."""
     if trajectory.lower() != "cartesian":
         raise InputError(f"{path.name} has {trajectory} k-space; Cartesian lines are read.")
-    if (
-        not lines
-        or len({line.data.shape for line in lines}) > 1
-        or lines[0].data.shape[1] != columns
-    ):
+    shapes = {line.data.shape for line in lines}  # (coils, columns)
+    if len(shapes) != 1 or lines[0].data.shape[1] != columns:
         raise InputError(
             f"{path.name} must hold lines of {columns} samples each, as its header says, and of "
             "one number of coils."
@@ -70,7 +72,8 @@ def _check(path: Path, trajectory: str, lines: list[Any], rows: int, columns: in
             raise InputError(
                 f"{path.name} holds several images apart by {name}; give one at a time."
             )
-    if 8 * rows * lines[0].data.size * (1 + max(line.idx.slice for line in lines)) > MEMORY_CAP:
+    slices = 1 + max(line.idx.slice for line in lines)
+    if 8 * slices * rows * lines[0].data.size > MEMORY_CAP:  # bytes of complex64
         raise InputError(
             f"{path.name} claims more than {MEMORY_CAP >> 30} GB of k-space; split it."
         )
@@ -80,10 +83,8 @@ def _gathered(path: Path, lines: list[Any], rows: int, shift: int) -> NDArray[np
     """Lines at their places, repeated ones averaged; ``shift`` takes a line's number to its row."""
     coils, columns = lines[0].data.shape
     slices = 1 + max(line.idx.slice for line in lines)
-    total, times = (
-        np.zeros((slices, coils, rows, columns), np.complex64),
-        np.zeros((slices, 1, rows, 1), np.float32),
-    )
+    total = np.zeros((slices, coils, rows, columns), np.complex64)
+    times = np.zeros((slices, 1, rows, 1), np.float32)
     for line in lines:
         row = line.idx.kspace_encode_step_1 + shift
         if not 0 <= row < rows:
@@ -96,14 +97,12 @@ def _gathered(path: Path, lines: list[Any], rows: int, shift: int) -> NDArray[np
 
 
 def _cropped(kspace: NDArray[np.complex64], columns: int) -> NDArray[np.complex64]:
-    """k-space of the middle ``columns`` of the image."""
-    spare = kspace.shape[-1] - columns
-    if spare <= 0:
+    """k-space of the middle ``columns`` of the image: the scanner's oversampling taken away."""
+    if kspace.shape[-1] <= columns:
         return kspace
+    # To the image along the columns, cropped, and back.
     image = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(kspace, -1), norm="ortho"), -1)
     first = kspace.shape[-1] // 2 - columns // 2
     middle = image[..., first : first + columns]
-    return np.asarray(
-        np.fft.fftshift(np.fft.fft(np.fft.ifftshift(middle, -1), norm="ortho"), -1),
-        dtype=np.complex64,
-    )
+    back = np.fft.fftshift(np.fft.fft(np.fft.ifftshift(middle, -1), norm="ortho"), -1)
+    return np.asarray(back, dtype=np.complex64)

@@ -1,15 +1,14 @@
-"""NIfTI volumes read with suspicion and written with care.
+"""NIfTI volumes, checked when read and written without loss.
 
-Reading: the header is checked before anything is allocated, gzip is read to its trailer (so
-truncation and flipped bits show), and what can be mended is mended, counted and said. Writing:
-float32 with slope 1 and intercept 0, so nothing is rounded; affine, codes, units and voxel sizes
-stay exactly; free-text fields and extensions, which may name a patient, go.
+Reading: the header is checked before anything is allocated, gzip is read to its trailer (so that
+truncation and flipped bits are detected), and what can be mended is mended and counted in a note.
+Writing: float32 with slope 1 and intercept 0, so that nothing is rounded; affine, codes, units and
+voxel sizes stay exactly; free-text fields and extensions, which may name a patient, are dropped.
 """
 
 from __future__ import annotations
 
 import gzip
-import math
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -22,28 +21,34 @@ import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Extensions
 from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
+from unfog.files.nifti_header import checked_affine, checked_layout, read_header
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
-# no deflate stream unpacks to more than 1032 times its size
-_GZIP, _DEFLATE_LIMIT = (b"\x1f\x8b", 1032)
+_GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
+_DEFLATE_LIMIT = 1032  # no deflate stream unpacks to more than so many times its size
 _SPARE = 1 << 20  # bytes that may follow the voxels
 _FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type")
 
 
 @dataclass(frozen=True)
 class Volume:
-    """``data`` (X, Y, Z) or (X, Y, Z, T) float32, all finite; ``affine`` (4, 4) voxel to mm;
-    ``notes`` say what was mended.
+    """A volume, or a series of volumes, in its place in space.
+
+    Args:
+        data: (X, Y, Z) or (X, Y, Z, T), all finite.
+        affine: (4, 4), from voxel numbers to mm.
+        header: nibabel's Nifti1Header or Nifti2Header.
+        path: The file it was read from, if any.
+        notes: Sentences on what was mended in reading.
     """
 
     data: NDArray[np.float32]
     affine: NDArray[np.float64]
-    header: Any  # nibabel's Nifti1Header or Nifti2Header
+    header: Any
     path: Path | None = None
     notes: tuple[str, ...] = ()
 
@@ -69,14 +74,20 @@ class Volume:
             header[field] = b""
         header.extensions = Nifti1Extensions()
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-        return kind(
-            array, header.get_best_affine(), header
-        )  # the header's own affine: nothing in it is rewritten  # type: ignore[no-untyped-call]
+        # With the header's own affine nibabel rewrites nothing in it.
+        return kind(array, header.get_best_affine(), header)
 
 
 def new_volume(data: NDArray[Any], affine: NDArray[np.float64], code: str = "scanner") -> Volume:
-    """A volume with a fresh header in mm; ``code`` names the space: scanner, aligned, talairach or
-    mni.
+    """A volume with a new header in mm.
+
+    Args:
+        data: (X, Y, Z) or (X, Y, Z, T).
+        affine: (4, 4), from voxel numbers to mm.
+        code: The name of the space: scanner, aligned, talairach or mni.
+
+    Returns:
+        The volume, as float32.
     """
     header: Any = nib.Nifti1Header()  # type: ignore[no-untyped-call]
     header.set_data_shape(data.shape)
@@ -92,15 +103,14 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
     oversized or has no usable affine.
 
     A warning (and a note) tells of non-finite voxels, which become 0, and of an orientation that is
-    missing or contradicts itself, where the sform is used. A grid with one slice or a constant
-    volume is read like any other.
+    missing or contradicts itself, where the sform is used.
     """
     file, notes = Path(path), list[str]()
     with _opened(file) as (stream, most):
-        header = _header(file, stream)
-        shape, start, size = _layout(file, header, voxel_cap, most)
+        header = read_header(file, stream)
+        shape, start, size = checked_layout(file, header, voxel_cap, most)
         content = _content(file, stream, start, size)
-    affine = _affine(file, header, shape, notes)
+    affine = checked_affine(file, header, shape, notes)
     data = _voxels(file, header, shape, content, notes)
     for note in notes:
         warnings.warn(note, stacklevel=2)
@@ -110,8 +120,19 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
 def write_nifti(
     path: str | Path, data: NDArray[Any], like: Volume, overwrite: bool = False
 ) -> Path:
-    """Write ``data`` (X, Y, Z[, T]) on the grid of ``like``; refuses to write onto the file
-    ``like`` was read from.
+    """Write data on the grid of a volume as float32.
+
+    Args:
+        path: The file, .nii or .nii.gz.
+        data: (X, Y, Z[, T]).
+        like: The volume whose header and affine it gets.
+        overwrite: Whether a file may be there already; that of ``like`` is never written over.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The name ends otherwise, the grids differ, or the file may not be written.
     """
     target = Path(path)
     if not target.name.endswith((".nii", ".nii.gz")):
@@ -125,15 +146,18 @@ def write_nifti(
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """The unpacked bytes of ``file``, and the most there can be; every way of being damaged becomes
-    one sentence.
+    """A stream of the unpacked bytes of ``file``, and the most there can be; errors in reading it
+    become one sentence.
     """
     try:
         size = file.stat().st_size
         with file.open("rb") as raw:
             packed = raw.read(2) == _GZIP
             raw.seek(0)
-            yield (gzip.GzipFile(fileobj=raw), size * _DEFLATE_LIMIT) if packed else (raw, size)  # type: ignore[misc]
+            if packed:
+                yield gzip.GzipFile(fileobj=raw), size * _DEFLATE_LIMIT  # type: ignore[misc]
+            else:
+                yield raw, size
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
             f"{file.name} is truncated or damaged (its gzip stream does not check); copy it again."
@@ -143,65 +167,6 @@ def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
             f"{file.name} cannot be read ({error.strerror}); check that it is a file and its "
             "permissions."
         ) from error
-
-
-def _header(file: Path, stream: IO[bytes]) -> Any:
-    raw = stream.read(540)
-    kinds: Any = ((nib.Nifti1Header, 348, raw[344:348]), (nib.Nifti2Header, 540, raw[4:8]))
-    for kind, size, magic in kinds:
-        if magic in (b"n+1\0", b"n+2\0") and len(raw) >= size:
-            try:
-                return kind(raw[:size], check=False)
-            except (WrapStructError, HeaderDataError) as error:
-                raise InputError(
-                    f"{file.name} has a damaged NIfTI header; copy it again."
-                ) from error
-    raise InputError(
-        f"{file.name} is not a single-file NIfTI volume (.nii, .nii.gz) or is truncated; convert "
-        "or copy it again."
-    )
-
-
-def _layout(file: Path, header: Any, cap: int, most: int) -> tuple[tuple[int, ...], int, int]:
-    """Shape, start and size in bytes of the voxels, all checked against the file before anything is
-    allocated.
-    """
-    count = int(header["dim"][0])
-    dims = [int(d) for d in header["dim"][1 : count + 1]] if 2 <= count <= 7 else []
-    while len(dims) > 3 and dims[-1] == 1:
-        dims.pop()
-    if not 2 <= len(dims) <= 4 or min(dims) < 1:
-        raise InputError(
-            f"{file.name} has dim {header['dim'].tolist()}; 2 to 4 positive dimensions are read."
-        )
-    voxels = math.prod(dims)
-    if voxels > cap:
-        raise InputError(
-            f"{file.name} claims {voxels} voxels in dim and at most {cap} are read; crop it or "
-            "raise the cap."
-        )
-    try:
-        kind = header.get_data_dtype()
-    except (HeaderDataError, KeyError) as error:
-        raise InputError(
-            f"{file.name} has the unknown datatype {int(header['datatype'])}; convert it to "
-            "float32."
-        ) from error
-    if kind.fields or kind.kind not in "iuf":
-        raise InputError(
-            f"{file.name} holds {kind} voxels in datatype; convert it to real numbers."
-        )
-    offset, size = float(header["vox_offset"]), voxels * kind.itemsize
-    least = 352 if int(header["sizeof_hdr"]) == 348 else 544
-    if not least <= offset <= most or offset != int(offset):
-        raise InputError(f"{file.name} has a bad vox_offset of {offset}; copy or convert it again.")
-    if int(offset) + size > most:
-        raise InputError(
-            f"{file.name} is truncated: dim asks for {size} bytes of voxels and the file cannot "
-            "hold them; copy it again."
-        )
-    shape = tuple(dims) if len(dims) > 2 else (*dims, 1)
-    return shape, int(offset), size
 
 
 def _content(file: Path, stream: IO[bytes], start: int, size: int) -> bytes:
@@ -223,47 +188,10 @@ def _content(file: Path, stream: IO[bytes], start: int, size: int) -> bytes:
     return content
 
 
-def _affine(
-    file: Path, header: Any, shape: tuple[int, ...], notes: list[str]
-) -> NDArray[np.float64]:
-    sform, qform = bool(header["sform_code"] > 0), bool(header["qform_code"] > 0)
-    try:
-        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-        other = np.asarray(header.get_qform(), dtype=np.float64) if sform and qform else affine
-    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
-        raise InputError(
-            f"{file.name} has an unusable qform (quaternion or pixdim); correct its header."
-        ) from error
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    if (
-        not np.isfinite(affine).all()
-        or not sizes.min() > 0
-        or abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-4
-    ):
-        raise InputError(
-            f"{file.name} has a singular or non-finite {'sform' if sform else 'qform'} affine; "
-            "correct its header."
-        )
-    if not sform and not qform:
-        notes.append(
-            f"{file.name} states no orientation (qform_code and sform_code are 0); its axes are "
-            "taken as right, anterior, superior."
-        )
-    corners = np.array(
-        [[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])]
-    )
-    apart = np.abs(corners @ (affine - other).T).max()
-    if not apart <= 0.1 * sizes.min():
-        notes.append(
-            f"{file.name} has a qform and an sform that disagree by up to {apart:.3g} mm; the "
-            "sform is used."
-        )
-    return affine
-
-
 def _voxels(
     file: Path, header: Any, shape: tuple[int, ...], content: bytes, notes: list[str]
 ) -> NDArray[np.float32]:
+    """The voxels times slope plus intercept, those that are not finite 0."""
     try:
         slope, inter = header.get_slope_inter()
     except HeaderDataError as error:
@@ -272,11 +200,10 @@ def _voxels(
         ) from error
     raw = np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F")
     with np.errstate(over="ignore", invalid="ignore"):
-        data = (
-            raw.astype(np.float32)
-            if slope in (None, 1) and not inter
-            else (raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
-        )
+        if slope in (None, 1) and not inter:
+            data = raw.astype(np.float32)
+        else:
+            data = (raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
     bad = ~np.isfinite(data)
     if count := int(bad.sum()):
         data[bad] = 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,48 +16,86 @@ from numpy.typing import NDArray
 from unfog.errors import InputError
 from unfog.files.output import write_bytes
 
+Array = NDArray[np.float32]
 MEMORY_CAP = 8 << 30  # bytes of one array
 REAL = "biuf"  # NumPy's kinds of real numbers
 
 
+def read_npy(file: Path, name: str, kinds: str = REAL) -> NDArray[Any]:
+    """The array of a .npy, checked: the one reader of such files, for scans, raw data and training.
+
+    Args:
+        file: The .npy.
+        name: What the array is called in errors.
+        kinds: NumPy's kinds of numbers that are accepted.
+
+    Returns:
+        The array in the file's type, all finite.
+
+    Raises:
+        InputError: The file is damaged or a pickle, or its array is of another kind, too large or
+            not finite.
+    """
+    with _reading(file):
+        # NumPy checks a memory map against the file's length before anything is read.
+        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("an .npz by another name")
+        return require_finite(file, name, mapped, kinds)
+
+
+def read_array(path: Path) -> Array:
+    """A .npy of finite real numbers, at least one, as float32."""
+    data = read_npy(path, path.name)
+    if data.size == 0:
+        raise InputError(f"{path.name} must hold real, finite numbers.")
+    return np.asarray(data, dtype=np.float32)
+
+
 def npz_names(file: Path) -> list[str]:
-    """Of the arrays in an .npz."""
-    with zipfile.ZipFile(file) as bundle:
+    """The names of the arrays in an .npz."""
+    with _reading(file), zipfile.ZipFile(file) as bundle:
         return [name.removesuffix(".npy") for name in bundle.namelist()]
 
 
 def npz_array(file: Path, name: str, kinds: str = REAL) -> NDArray[Any]:
-    """One array of an .npz, of one of NumPy's ``kinds`` of numbers, finite."""
-    with zipfile.ZipFile(file) as bundle:
+    """One array of an .npz, checked as ``read_npy`` checks that of a .npy.
+
+    Args:
+        file: The .npz.
+        name: The array's name in it.
+        kinds: NumPy's kinds of numbers that are accepted.
+
+    Returns:
+        The array in the file's type, all finite.
+
+    Raises:
+        InputError: The file is damaged or holds no array of that name, or the array is a pickle, of
+            another kind, too large or not finite.
+    """
+    with _reading(file), zipfile.ZipFile(file) as bundle:
         info = bundle.getinfo(f"{name}.npy")
         with bundle.open(info) as stream:
             _check_header(file, stream, info.file_size)
         with bundle.open(info) as stream:
-            return require_finite(
-                file, name, np.lib.format.read_array(stream, allow_pickle=False), kinds
-            )
-
-
-def _check_header(file: Path, stream: Any, size: int) -> None:
-    """Refuse a header that claims more than its member holds, before NumPy makes room for it."""
-    version = np.lib.format.read_magic(stream)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, _, dtype = read(stream)
-    claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if claimed > min(size, MEMORY_CAP):
-        raise InputError(
-            f"{file.name} claims {claimed} bytes in its header and holds {size}, of which "
-            f"{MEMORY_CAP >> 30} GB are read."
-        )
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+        return require_finite(file, name, array, kinds)
 
 
 def require_finite(file: Path, name: str, array: NDArray[Any], kinds: str = REAL) -> NDArray[Any]:
-    """The array, read into memory, where it is of one of NumPy's ``kinds`` of numbers, not too
-    large and finite.
+    """An array read into memory, where it holds finite numbers and is not too large.
+
+    Args:
+        file: Where it comes from, for errors.
+        name: What it is called in errors.
+        array: The array, perhaps a memory map.
+        kinds: NumPy's kinds of numbers that are accepted.
+
+    Returns:
+        A copy of it in memory.
+
+    Raises:
+        InputError: It is of another kind, larger than ``MEMORY_CAP`` or not finite.
     """
     if array.dtype.kind not in kinds:
         raise InputError(
@@ -72,31 +113,39 @@ def require_finite(file: Path, name: str, array: NDArray[Any], kinds: str = REAL
     return array
 
 
-Array = NDArray[np.float32]
-
-
-def read_array(path: Path) -> Array:
-    """A .npy of finite real numbers; never a pickle."""
-    try:
-        data: NDArray[Any] = np.load(
-            path, mmap_mode="r", allow_pickle=False
-        )  # a map is checked against the file's length
-    except (ValueError, OSError, EOFError) as error:
-        raise InputError(
-            f"{path.name} is not a readable .npy of numbers; save it with numpy.save."
-        ) from error
-    if (
-        not isinstance(data, np.ndarray)
-        or data.dtype.kind not in "uifb"
-        or data.size == 0
-        or not np.isfinite(data).all()
-    ):
-        raise InputError(f"{path.name} must hold real, finite numbers.")
-    return np.array(data, dtype=np.float32)
-
-
 def write_array(path: Path, data: Array) -> Path:
-    """A .npy, written atomically."""
+    """Write a .npy atomically; returns its path."""
     content = io.BytesIO()
     np.save(content, data, allow_pickle=False)
     return write_bytes(path, content.getvalue())
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[None]:
+    """Turns every way in which NumPy or zipfile finds a file damaged into one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(
+            f"{file.name} is truncated, damaged or holds Python objects; save it again with "
+            "numpy.save or savez."
+        ) from error
+
+
+def _check_header(file: Path, stream: Any, size: int) -> None:
+    """Refuse a header that claims more than its member holds, before NumPy makes room for it."""
+    version = np.lib.format.read_magic(stream)
+    read_header = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, _, dtype = read_header(stream)
+    claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if claimed > min(size, MEMORY_CAP):
+        raise InputError(
+            f"{file.name} claims {claimed} bytes in its header and holds {size}, of which "
+            f"{MEMORY_CAP >> 30} GB are read."
+        )

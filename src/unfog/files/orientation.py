@@ -1,4 +1,4 @@
-"""Volumes in the nearest right-anterior-superior orientation, and back as they are stored."""
+"""Volumes turned to the nearest right-anterior-superior (RAS+) orientation, and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unfog.files.nifti import Volume
 
-PERCENTILE = 99.5
+PERCENTILE = 99.5  # of a volume's values: its brightest, but for a few voxels
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
@@ -33,9 +33,7 @@ def as_stored(data: NDArray[Any], volume: Volume) -> NDArray[Any]:
 
 
 def standing(volume: Volume) -> Volume:
-    """The volume with its data ``upright`` and the affine of that; its header stays that of the
-    file.
-    """
+    """A volume turned ``upright``, data and affine; its header stays that of the file."""
     turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
     affine = volume.affine @ inv_ornt_aff(turn, volume.data.shape)  # type: ignore[no-untyped-call]
     return replace(volume, data=np.ascontiguousarray(upright(volume)), affine=affine)

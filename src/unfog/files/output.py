@@ -1,4 +1,4 @@
-"""Output files: refused when they exist, and otherwise there complete or not at all."""
+"""Output files: refused when they exist already, and otherwise written complete or not at all."""
 
 from __future__ import annotations
 
@@ -19,10 +19,19 @@ from unfog.errors import InputError
 def check_output(
     path: str | Path, inputs: Iterable[str | Path] = (), overwrite: bool = False
 ) -> Path:
-    """``path`` as one that may be written: not an input, not there yet (unless ``overwrite``), in a
-    folder that is.
+    """Check that an output may be written; commands call it before long work, and ``write_bytes``
+    calls it again.
 
-    Worth calling before long work; ``write_bytes`` calls it again.
+    Args:
+        path: The file.
+        inputs: Files that were read, which are never written over.
+        overwrite: Whether a file may be there already.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: It is an input, a folder, there already, or in no folder.
     """
     target = Path(path)
     if any(target.resolve() == Path(source).resolve() for source in inputs):
@@ -41,7 +50,7 @@ def check_output(
 def write_bytes(
     path: str | Path, content: bytes, inputs: Iterable[str | Path] = (), overwrite: bool = False
 ) -> Path:
-    """Write an output file atomically: it is refused, or there complete, or not at all.
+    """Write an output file atomically: it is there complete or not at all.
 
     Args:
         path: The file.
@@ -51,6 +60,9 @@ def write_bytes(
 
     Returns:
         The path.
+
+    Raises:
+        InputError: ``check_output`` refuses it, or the system does.
     """
     target = check_output(path, inputs, overwrite)
     try:
@@ -64,17 +76,37 @@ def write_bytes(
 
 
 def write_json(path: str | Path, value: object, overwrite: bool = False) -> Path:
-    """Write ``value`` as JSON, as ``write_bytes`` does."""
+    """Write a value as JSON, atomically.
+
+    Args:
+        path: The file.
+        value: Plain data.
+        overwrite: Whether a file may be there already.
+
+    Returns:
+        The path.
+    """
     return write_bytes(path, (json.dumps(value, indent=1) + "\n").encode(), overwrite=overwrite)
 
 
 def write_text(path: str | Path, text: str, overwrite: bool = False) -> Path:
-    """Write text in UTF-8, as ``write_bytes`` does."""
+    """Write text in UTF-8, atomically.
+
+    Args:
+        path: The file.
+        text: Its text.
+        overwrite: Whether a file may be there already.
+
+    Returns:
+        The path.
+    """
     return write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
 
 
 def replace_durably(path: Path, content: bytes) -> None:
-    """Put a file in place of what is there, if anything: either is whole at every instant."""
+    """Write a file in place of what is there, if anything, so that either the old or the new one
+    is whole at every instant.
+    """
     scratch = path.with_name(f".tmp-{path.name}")
     try:
         write_durably(scratch, content)
@@ -86,7 +118,7 @@ def replace_durably(path: Path, content: bytes) -> None:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """Write a new file and make its bytes last (fsync); for a folder that is not in place yet."""
+    """Write a new file and flush it to the disk (fsync); for a folder that is not in place yet."""
     with open(path, "wb") as stream:
         stream.write(content)
         stream.flush()
@@ -94,9 +126,23 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def write_image(path: str | Path, array: NDArray[Any], overwrite: bool = False) -> Path:
-    """Write a PNG: ``array`` (rows, columns) of uint8 or uint16, or (rows, columns, 3) of uint8."""
+    """Write a PNG, atomically.
+
+    Args:
+        path: The file.
+        array: (rows, columns) of uint8 or uint16, or (rows, columns, 3) of uint8.
+        overwrite: Whether a file may be there already.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The name does not end in .png, the array is another, or the file may not be
+            written.
+    """
     target = Path(path)
-    grey, colour = array.ndim == 2, array.ndim == 3 and array.shape[2] == 3
+    grey = array.ndim == 2
+    colour = array.ndim == 3 and array.shape[2] == 3
     if target.suffix.lower() != ".png":
         raise InputError(f"The image {target.name!r} is written as PNG; let its name end in .png.")
     if not (grey and array.dtype in (np.uint8, np.uint16)) and not (
@@ -112,7 +158,7 @@ def write_image(path: str | Path, array: NDArray[Any], overwrite: bool = False) 
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` last; only POSIX systems can."""
+    """Flush the names in a folder to the disk (fsync); only POSIX systems can."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Pictures: 8- or 16-bit grey or 8-bit RGB; PNG, JPEG and TIFF."""
+"""Pictures in PNG, JPEG and TIFF: grey of 8 or 16 bits, or RGB of 8."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _DEEP_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
-    """One picture (channels, rows, columns), uint8 or uint16, upright by its EXIF; ``size`` cuts
-    the central square and resizes it.
+    """A picture read as (channels, rows, columns), uint8 or uint16, turned upright by its EXIF;
+    with ``size`` its central square, resized to that side in pixels.
     """
     file = Path(path)
     try:
@@ -54,17 +54,17 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
 
 
 def _check(file: Path, picture: Image.Image) -> None:
-    """Refuse, from the header alone, what would be lost or too large."""
+    """``InputError``, by the header alone, for a picture that is too large, or that could not be
+    read without loss.
+    """
     if picture.width * picture.height > PIXEL_CAP:
         raise InputError(
             f"{file.name} claims {picture.width} x {picture.height} pixels, more than "
             f"{PIXEL_CAP}; reduce it first."
         )
-    if getattr(picture, "n_frames", 1) > 1:
-        raise InputError(
-            f"{file.name} holds {getattr(picture, 'n_frames', 1)} pictures; save each as a file "
-            "of its own."
-        )
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1:
+        raise InputError(f"{file.name} holds {frames} pictures; save each as a file of its own.")
     deep = picture.mode not in _DEEP_GREY and any(
         "16" in str(tile[-1]) for tile in getattr(picture, "tile", ())
     )
@@ -76,20 +76,21 @@ def _check(file: Path, picture: Image.Image) -> None:
 
 
 def _array(file: Path, picture: Image.Image, size: int | None) -> NDArray[Any]:
+    """The pixels, (rows, columns) or (rows, columns, 3)."""
     if picture.mode in _DEEP_GREY:
         return _deep_grey(file, picture, size)
-    if picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (
-        255,
-        255,
-    ):
-        raise InputError(f"{file.name} has transparent pixels; flatten it onto a background.")
+    if picture.has_transparency_data:
+        opacity = picture.convert("RGBA").getchannel("A").getextrema()
+        if opacity != (255, 255):
+            raise InputError(f"{file.name} has transparent pixels; flatten it onto a background.")
     plain = picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
-    return np.asarray(
-        plain if size is None else ImageOps.fit(plain, (size, size), Image.Resampling.LANCZOS)
-    )
+    if size is not None:
+        plain = ImageOps.fit(plain, (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(plain)
 
 
 def _deep_grey(file: Path, picture: Image.Image, size: int | None) -> NDArray[Any]:
+    """The pixels (rows, columns) of a grey picture of 16 bits, uint16."""
     array = np.asarray(picture)
     if array.min() < 0 or array.max() > 65535:
         raise InputError(
@@ -97,9 +98,6 @@ def _deep_grey(file: Path, picture: Image.Image, size: int | None) -> NDArray[An
         )
     if size is not None:
         wide = Image.fromarray(array.astype(np.float32))
-        array = np.clip(
-            np.rint(np.asarray(ImageOps.fit(wide, (size, size), Image.Resampling.LANCZOS))),
-            0,
-            65535,
-        )
+        resized = np.asarray(ImageOps.fit(wide, (size, size), Image.Resampling.LANCZOS))
+        array = np.clip(np.rint(resized), 0, 65535)
     return array.astype(np.uint16)

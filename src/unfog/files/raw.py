@@ -5,8 +5,6 @@ among them), all finite.
 from __future__ import annotations
 
 import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from unfog.errors import InputError, MissingExtra
 from unfog.files.ismrmrd import read_ismrmrd
-from unfog.files.numpy_files import MEMORY_CAP, npz_array, npz_names, require_finite
+from unfog.files.numpy_files import MEMORY_CAP, npz_array, npz_names, read_npy, require_finite
 
 Raw = dict[str, NDArray[Any]]
 HDF5 = (".h5", ".hdf5", ".mrd")
@@ -35,49 +33,38 @@ def read_raw(path: Path, alone: str) -> Raw:
 
 
 def _numpy(path: Path, alone: str) -> Raw:
-    try:
-        if path.suffix.lower() == ".npy":
-            return {
-                alone: require_finite(
-                    path, alone, np.load(path, mmap_mode="r", allow_pickle=False), NUMBERS
-                )
-            }
-        names = npz_names(path)
-        return {
-            alone if len(names) == 1 else name: npz_array(path, name, NUMBERS) for name in names
-        }
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f"{path.name} is truncated, damaged or holds Python objects; save it again with "
-            "numpy.save or savez."
-        ) from error
+    """The arrays of a .npy or .npz."""
+    if path.suffix.lower() == ".npy":
+        return {alone: read_npy(path, alone, NUMBERS)}
+    names = npz_names(path)
+    arrays = {name: npz_array(path, name, NUMBERS) for name in names}
+    return {alone: arrays[names[0]]} if len(names) == 1 else arrays
 
 
 def _hdf5(path: Path) -> Raw:
+    """The arrays at the top of an HDF5 file, or the k-space of an ISMRMRD file."""
     try:
         import h5py
     except ImportError as error:
         raise MissingExtra("mri", "h5py") from error
     try:
         with h5py.File(path, "r") as file:
-            acquisitions = "dataset" in file and "data" in file["dataset"]
-            found = {
+            # ISMRMRD keeps its acquisitions in the group "dataset".
+            is_ismrmrd = "dataset" in file and "data" in file["dataset"]
+            arrays = {
                 name: _array(path, name, part)
                 for name, part in file.items()
                 if isinstance(part, h5py.Dataset)
             }
-        return (
-            {"kspace": require_finite(path, "kspace", read_ismrmrd(path), NUMBERS)}
-            if acquisitions
-            else found
-        )
+        if is_ismrmrd:
+            return {"kspace": require_finite(path, "kspace", read_ismrmrd(path), NUMBERS)}
+        return arrays
     except (OSError, RuntimeError, TypeError) as error:
         raise InputError(f"{path.name} is not a readable HDF5 file; copy it again.") from error
 
 
 def _array(path: Path, name: str, part: Any) -> NDArray[Any]:
+    """One HDF5 data set, its size checked before it is read."""
     if math.prod(part.shape) * part.dtype.itemsize > MEMORY_CAP:
         raise InputError(f"{path.name} needs more than {MEMORY_CAP >> 30} GB in {name}; split it.")
     return require_finite(path, name, np.asarray(part[()]), NUMBERS)

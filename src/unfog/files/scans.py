@@ -25,19 +25,32 @@ from unfog.files.slices import to_slices, to_volume
 
 
 class Scan(ABC):
-    """A file's values as a stack, and a writer of other stacks in its format."""
+    """A file's values as a stack, which writes other stacks in the file's format.
+
+    Attributes:
+        values: (n, channels, *space), in the file's units.
+    """
 
     values: Array
 
     @abstractmethod
     def units(self, low: float, high: float) -> tuple[float, float]:
-        """(offset, scale) with which (value - offset) / scale is in the model's units, data of
+        """(offset, scale) such that (value - offset) / scale is in the units of the model's data,
         which lie in [low, high].
         """
 
     @abstractmethod
     def write(self, folder: Path, name: str, stack: Array) -> Path:
-        """Write a stack shaped as ``values`` under ``name``."""
+        """Write a stack in the file's format.
+
+        Args:
+            folder: Where to.
+            name: The file's name without suffix.
+            stack: Shaped as ``values``, in the file's units.
+
+        Returns:
+            The file.
+        """
 
     @abstractmethod
     def finer(self, factor: int) -> Scan:
@@ -46,7 +59,8 @@ class Scan(ABC):
 
 @dataclass(frozen=True)
 class Look:
-    """What a file of samples needs to know besides their values.
+    """The range and voxel size of samples, which their values do not tell a ``Format`` that writes
+    them.
 
     Args:
         low: The smallest value of the model's data.
@@ -67,7 +81,7 @@ class Format(ABC):
 
     name: str  # in configs and messages
     suffixes: tuple[str, ...]
-    keeps: str  # what of a file survives being read, restored and written
+    keeps: str  # the properties of a file that are kept when it is read, restored and written
     dataset: str  # the data set that reads files of this format for training
     folders: bool = True  # whether that data set reads a folder of them
 
@@ -89,7 +103,13 @@ class Format(ABC):
 
     @abstractmethod
     def write(self, folder: Path, samples: Array, look: Look) -> None:
-        """Write samples (n, channels, *space), natural units, as files sample-0000 and so on."""
+        """Write samples as files sample-0000 and so on.
+
+        Args:
+            folder: Where to.
+            samples: (n, channels, *space), in natural units.
+            look: Their range and voxel size.
+        """
 
 
 def extremes(data: NDArray[Any]) -> dict[str, Any]:
@@ -104,8 +124,11 @@ def extremes(data: NDArray[Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class NiftiScan(Scan):
-    """A volume, read from NIfTI or DICOM and written as NIfTI; ``dims`` is the model's
-    dimension.
+    """A volume, read from NIfTI or DICOM and written as NIfTI.
+
+    Args:
+        volume: The volume.
+        dims: The model's number of spatial dimensions: 2 cuts axial slices, 3 keeps it whole.
     """
 
     volume: Volume
@@ -130,12 +153,14 @@ class NiftiScan(Scan):
         return write_nifti(folder / f"{name}.nii.gz", as_stored(whole, self.volume), self.volume)
 
     def finer(self, factor: int) -> NiftiScan:
+        # The shape along the upright axes.
         orientation = io_orientation(self.volume.affine)  # type: ignore[no-untyped-call]
         shape = [
             self.volume.data.shape[int(np.flatnonzero(orientation[:, 0] == axis)[0])]
             for axis in range(3)
         ]
         factors = np.array([factor, factor, factor if self.dims == 3 else 1])
+        # The affine of the upright volume, with finer steps.
         step = np.diag([*(1 / factors), 1.0])
         step[:3, 3] = (1 / factors - 1) / 2  # the first fine voxel's centre, in coarse voxels
         affine = self.volume.affine @ inv_ornt_aff(orientation, self.volume.data.shape) @ step  # type: ignore[no-untyped-call]
@@ -144,28 +169,26 @@ class NiftiScan(Scan):
 
 @dataclass(frozen=True)
 class PictureScan(Scan):
-    """A PNG of 8 or 16 bits, (rows, columns) or (rows, columns, 3)."""
+    """A PNG of 8 or 16 bits.
+
+    Args:
+        values: (1, 1 or 3, rows, columns).
+        full_scale: The value of white, 255 or 65535.
+    """
 
     values: Array
-    full_scale: float  # 255 or 65535
+    full_scale: float
 
     def units(self, low: float, high: float) -> tuple[float, float]:
         scale = self.full_scale / (high - low)
         return -low * scale, scale
 
     def write(self, folder: Path, name: str, stack: Array) -> Path:
-        # colour has 8 bits
-        top, kind = (
-            (self.full_scale, np.uint16)
-            if self.full_scale > 255 and len(stack[0]) == 1
-            else (255.0, np.uint8)
-        )
-        data = (
-            (np.moveaxis(stack[0], 0, -1) * (top / self.full_scale))
-            .clip(0, top)
-            .round()
-            .astype(kind)
-        )
+        picture = np.moveaxis(stack[0], 0, -1)
+        deep = self.full_scale > 255 and picture.shape[-1] == 1  # colour has 8 bits
+        top = self.full_scale if deep else 255.0
+        levels = (picture * (top / self.full_scale)).clip(0, top).round()
+        data = levels.astype(np.uint16 if deep else np.uint8)
         return write_image(folder / f"{name}.png", data[..., 0] if data.shape[-1] == 1 else data)
 
     def finer(self, factor: int) -> PictureScan:
@@ -174,7 +197,12 @@ class PictureScan(Scan):
 
 @dataclass(frozen=True)
 class ArrayScan(Scan):
-    """A .npy of (n, channels, *space), or of one sample without the leading axes."""
+    """A .npy of (n, channels, *space), or of one sample without the leading axes.
+
+    Args:
+        values: (n, channels, *space).
+        axes: The number of axes in the file.
+    """
 
     values: Array
     axes: int

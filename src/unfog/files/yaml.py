@@ -16,6 +16,8 @@ _LARGEST = 1_000_000  # bytes; a config is a page of text
 
 
 class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also refuses aliases and keys that stand twice."""
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.constructor.ConstructorError(
@@ -34,6 +36,8 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which writes equal parts in full instead of as aliases."""
+
     def ignore_aliases(self, data: object) -> bool:
         return True
 

@@ -1,1 +1,1 @@
-"""From files to files: what each command does, one file a command."""
+"""What each command does, from files to files: a module for each command."""

@@ -21,7 +21,7 @@ def average_run(source: str | Path, length: float, out: Path) -> dict[str, Any]:
         out: The new run's folder.
 
     Returns:
-        The folder, the run, and what the average is made of.
+        What the command prints: the folder, the run, and the snapshots averaged.
     """
     check_new(out)
     path = locate(source)

@@ -1,6 +1,6 @@
 """How images are degraded, by task: the operators that ``workflows.tasks`` names.
 
-Each takes a run and the task's options, and gives the operator A of y = A x + noise.
+Each takes a run and the task's options, and returns the operator A of y = A x + noise.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from unfog.workflows.tasks import Options
 
 
 def identity(run: Run, options: Options) -> Identity:
-    """Noise alone."""
+    """The identity, of denoising."""
     return Identity()
 
 
 def block_average(run: Run, options: Options) -> BlockAverage:
-    """Means over blocks of ``factor`` pixels a side."""
+    """Means over blocks of ``factor`` pixels a side, of super-resolution."""
     return BlockAverage(options.factor)
 
 
 def gaussian_blur(run: Run, options: Options) -> Operator:
-    """A Gaussian blur whose deviation is ``blur`` pixels."""
+    """A Gaussian blur of standard deviation ``blur`` pixels."""
     return registry.gaussian_blur(options.blur, len(run.shape) - 1)
 
 
 def grey(run: Run, options: Options) -> Grey:
-    """The mean of three channels."""
+    """The mean of the three channels, of colourisation."""
     if run.shape[0] != 3:
         raise InputError(f"Colour needs a run of 3 channels, and {run.name} has {run.shape[0]}.")
     return Grey()
 
 
 def simulated_mri(run: Run, options: Options) -> Operator:
-    """k-space of ``coils``, one line in ``acceleration``."""
+    """k-space of so many ``coils``, one line in ``acceleration`` of it."""
     return simulated.simulated_mri(run, options.acceleration, options.coils)
 
 

@@ -15,6 +15,7 @@ from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import read_scan
+from unfog.files.scans import Scan
 from unfog.physics.operators import Mask
 from unfog.runs.edit import draw_edits, edit_plan, invert_and_redraw, stated_conditions
 from unfog.runs.run import Run, data_range, require_posterior_mean
@@ -63,43 +64,30 @@ def edit_file(
         _check(method, before, after, guidance, {"--mask": mask, "--sampler": sampler})
         run = open_run(source)
         scan = read_scan(path, len(run.shape) - 1, run.shape[0])
+        # The input on the model's scale.
         offset, scale = scan.units(*data_range(run))
         x = run.codec.encode((torch.from_numpy(scan.values) - offset) / scale)
         shown, condition = (stated_conditions(run, texts) for texts in (before, after))
         editor = run.denoiser if guidance is None else guided(run, guidance)
         plan = edit_plan(run, "ddim" if method == "inversion" else sampler, steps, strength)
+        keep = _kept(run, mask, x)
         if method == "inversion":
             require_posterior_mean(run)
-            own: dict[str, Any] = {"iterations": iterations, "from": list(before)}
+        common: dict[str, Any] = {
+            "strength": strength,
+            "condition": condition,
+            "report": work.progress("editing"),
+        }
+        # Edits (n, edits, channels, *space) on the model's scale.
+        if method == "inversion":
             edits = invert_and_redraw(
-                run.denoiser,
-                editor,
-                x,
-                plan,
-                strength=strength,
-                shown=shown,
-                condition=condition,
-                iterations=iterations,
-                report=work.progress("editing"),
+                run.denoiser, editor, x, plan, shown=shown, iterations=iterations, **common
             )
+            options = {"iterations": iterations, "from": list(before)}
         else:
-            own = {"seed": seed}
-            edits = draw_edits(
-                editor,
-                x,
-                plan,
-                strength=strength,
-                condition=condition,
-                keep=_kept(run, mask, x),
-                samples=samples,
-                seed=seed,
-                report=work.progress("editing"),
-            )
-        results = run.codec.decode(edits) * scale + offset
-        files = [
-            scan.write(work.folder, f"edit-{k:02d}", results[:, k].numpy()).name
-            for k in range(results.shape[1])
-        ]
+            edits = draw_edits(editor, x, plan, keep=keep, samples=samples, seed=seed, **common)
+            options = {"seed": seed}
+        files = _write(work.folder, scan, run.codec.decode(edits) * scale + offset)
         summary = {
             "run": run.name,
             "input": path.name,
@@ -107,11 +95,18 @@ def edit_file(
             "strength": strength,
             "to": list(after),
             "guidance": guidance,
-            **own,
+            **options,
             **plan.names,
             "files": files,
         }
         return work.end(summary)
+
+
+def _write(folder: Path, scan: Scan, edits: Tensor) -> list[str]:
+    """Write edits (n, edits, channels, *space) in the input's format; returns the files' names."""
+    return [
+        scan.write(folder, f"edit-{k:02d}", edits[:, k].numpy()).name for k in range(edits.shape[1])
+    ]
 
 
 def _check(
@@ -119,7 +114,7 @@ def _check(
     before: Sequence[str],
     after: Sequence[str],
     guidance: float | None,
-    given: Mapping[str, object],
+    sdedit_options: Mapping[str, object],
 ) -> None:
     """``InputError`` for an option that means nothing to the method."""
     if guidance is not None and not after:
@@ -129,23 +124,21 @@ def _check(
             "SDEdit does not ask what the input shows; leave --from out, or take --method "
             "inversion."
         )
-    if method == "inversion" and any(value is not None for value in given.values()):
+    if method == "inversion" and any(value is not None for value in sdedit_options.values()):
+        names = " and ".join(sdedit_options)
         raise InputError(
-            f"An inversion edits the whole input, by DDIM; leave {' and '.join(given)} out, or "
-            "take --method sdedit."
+            f"An inversion edits the whole input, by DDIM; leave {names} out, or take --method "
+            "sdedit."
         )
 
 
 def _kept(run: Run, mask: Path | None, x: Tensor) -> Mask | None:
-    """Where the input stays, from a file that is not 0 where it is edited."""
+    """The mask of where the input stays, from a file that is 0 there."""
     if mask is None:
         return None
     edited = read_scan(mask, len(run.shape) - 1, None).values != 0
-    if (
-        edited.shape[2:] != x.shape[2:]
-        or edited.shape[1] not in (1, x.shape[1])
-        or len(edited) not in (1, len(x))
-    ):
+    same_grid = edited.shape[2:] == x.shape[2:]
+    if not same_grid or edited.shape[1] not in (1, x.shape[1]) or len(edited) not in (1, len(x)):
         raise InputError(
             f"{mask.name} gives {edited.shape} and the input {tuple(x.shape)}; make the mask on "
             "the input's grid."

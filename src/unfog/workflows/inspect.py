@@ -1,4 +1,4 @@
-"""``unfog inspect``: what a run or a file is, in words and numbers; nothing is changed."""
+"""``unfog inspect``: a description of a run or a file."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def inspect_path(path: Path) -> dict[str, Any]:
 
 
 def _run(path: Path) -> dict[str, Any]:
+    """A description of a run: its system, size, verified checkpoints, card and config."""
     run = open_run(path)
     facts = {
         "kind": "run",
@@ -37,4 +38,6 @@ def _run(path: Path) -> dict[str, Any]:
         facts["checkpoints"] = {folder.name: fault(folder) or "verified" for folder in checkpoints}
     else:
         facts["weights"] = "verified"
-    return {**facts, **({"card": dict(run.card)} if run.card else {}), "config": run.config}
+    if run.card:
+        facts["card"] = dict(run.card)
+    return {**facts, "config": run.config}

@@ -50,10 +50,12 @@ def low_light_files(
         require_posterior_mean(run)
         scans = _exposures(run, paths, None if options.operator else run.shape[0])
         stacks = [torch.from_numpy(scan.values) for scan in scans]
+        # Stacks become measurements A x of the scene, each exposed in its own way.
         operator = _before_exposure(run, stacks[0], options.mask, options.operator)
         if isinstance(operator, Points):
             stacks = [operator(stack) for stack in stacks]
-        folder, (offset, scale) = work.folder, scans[0].units(*data_range(run))
+        offset, scale = scans[0].units(*data_range(run))
+        folder = work.folder
         restored = low_light(
             run,
             stacks,
@@ -63,6 +65,7 @@ def low_light_files(
             seed=draws.seed,
             report=work.progress("restoring"),
         )
+        # On the scale of the first file.
         mean, samples = (x * scale + offset for x in (restored.mean, restored.samples))
         results = {
             "mean": mean,
@@ -83,7 +86,7 @@ def low_light_files(
 
 
 def _exposures(run: Run, paths: Sequence[Path], channels: int | None) -> list[Scan]:
-    """The files, of one size, none of which is of one value."""
+    """The files read; ``InputError`` where sizes differ, or an image is of one value."""
     scans = [read_scan(path, len(run.shape) - 1, channels) for path in paths]
     shapes = [scan.values.shape for scan in scans]
     if len(set(shapes)) > 1:
@@ -100,13 +103,15 @@ def _fitted(paths: Sequence[Path], stacks: Sequence[Tensor], scene: Tensor) -> l
     """The exposure of each file that the restored scene shows, for the summary."""
     exposures = [shot.fit(scene, shot.measurement).exposure for shot in shots_of(stacks)]
     return [
-        {"input": path.name, "factor": one.factor.tolist(), "offset": one.offset.tolist()}
-        for path, one in zip(paths, exposures, strict=True)
+        {"input": path.name, "factor": fit.factor.tolist(), "offset": fit.offset.tolist()}
+        for path, fit in zip(paths, exposures, strict=True)
     ]
 
 
 def _before_exposure(run: Run, stack: Tensor, mask: Path | None, file: Path | None) -> Operator:
-    """A of joint tasks: from a mask or a file, or the identity."""
+    """The operator A of what was done to the scene before it was exposed: from a mask or a file,
+    or the identity.
+    """
     if mask is not None and file is not None:
         raise InputError("Give --mask or --operator, not both.")
     if file is not None:

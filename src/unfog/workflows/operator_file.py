@@ -1,4 +1,4 @@
-"""Operators in a file."""
+"""Linear operators in a YAML file, of ``unfog restore --operator``."""
 
 from __future__ import annotations
 
@@ -16,27 +16,21 @@ from unfog.physics.linear import Operator, require_adjoint
 from unfog.physics.registry import operators
 
 
-def _filled(part: Any, folder: Path) -> Any:
-    """The config of an operator with the numbers of the files it names."""
-    if not isinstance(part, dict):
-        return part
-    named = {
-        key: value
-        for key, value in part.items()
-        if isinstance(value, str) and value.lower().endswith(".npy")
-    }
-    return {
-        **part,
-        **{
-            key: torch.from_numpy(read_raw(folder / value, key)[key])
-            for key, value in named.items()
-        },
-    }
-
-
 def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
-    """The operator in a file, self-tested on what it would measure: (n, channels', *space') of
-    images of ``channels`` channels.
+    """The operator in a file, one or a list of which the first is applied first.
+
+    It is tested on the shape of the measurement, and its adjoint by the dot product.
+
+    Args:
+        path: The YAML file.
+        measurement: y, (n, channels', *space').
+        channels: The number of channels of the images x in y = A x.
+
+    Returns:
+        A.
+
+    Raises:
+        InputError: The file holds no operator, or one that does not make such measurements.
     """
     parts = yaml.read(path)
     parts = parts if isinstance(parts, list) else [parts]
@@ -46,14 +40,12 @@ def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
             "of them."
         )
     try:
-        operator = reduce(
-            lambda inner, outer: outer @ inner,
-            [operators.build(_filled(part, path.parent)) for part in parts],
-        )
+        steps = [operators.build(_filled(part, path.parent)) for part in parts]
+        operator = reduce(lambda inner, outer: outer @ inner, steps)
+        # The adjoint of a measurement is an image, and the operator makes a measurement of it.
         shape = operator.adjoint(measurement[:1]).shape
-        fits = (
-            shape[1] == channels and operator(torch.zeros(shape)).shape[1:] == measurement.shape[1:]
-        )
+        measured = operator(torch.zeros(shape)).shape if shape[1] == channels else None
+        fits = measured is not None and measured[1:] == measurement.shape[1:]
     except (RuntimeError, IndexError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -65,3 +57,15 @@ def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
         )
     require_adjoint(operator, shape)
     return operator
+
+
+def _filled(part: Any, folder: Path) -> Any:
+    """The config of an operator, with numbers in place of the names of .npy files in ``folder``."""
+    if not isinstance(part, dict):
+        return part
+    numbers = {
+        key: torch.from_numpy(read_raw(folder / value, key)[key])
+        for key, value in part.items()
+        if isinstance(value, str) and value.lower().endswith(".npy")
+    }
+    return {**part, **numbers}

@@ -1,6 +1,5 @@
-"""A file as an inverse problem y = A x + noise: the readers of the tasks on images.
-
-Each reader takes (run, paths, task, options), as ``workflows.tasks`` names it.
+"""Files read as inverse problems y = A x + noise: the readers of the tasks on images, which
+``workflows.tasks`` names.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class InverseProblem:
         scale: What 1 of the model's data is in the file's units.
         target: Writes restored values in the format of the file.
         noise: Estimates the standard deviation of the noise from y.
-        unit: What that deviation is multiplied by in the units that the user gives it in.
+        unit: The factor from that deviation to the units in which the user gives it.
         warnings: What to know about the file, in sentences.
     """
 
@@ -53,7 +52,20 @@ class InverseProblem:
 def measured_images(
     run: Run, paths: Sequence[Path], task: Task, options: Options
 ) -> InverseProblem:
-    """Images degraded by the task's own operator, in a format of images."""
+    """Images degraded by the task's own operator.
+
+    Args:
+        run: The prior.
+        paths: The one input file.
+        task: The task.
+        options: What that operator needs.
+
+    Returns:
+        The problem, with y on the model's scale.
+
+    Raises:
+        InputError: The file cannot be read, or does not fit the run.
+    """
     scan = read_scan(paths[0], len(run.shape) - 1, run.shape[0])
     return _problem(run, scan, _operator(run, task, options))
 
@@ -61,7 +73,20 @@ def measured_images(
 def measured_coarsely(
     run: Run, paths: Sequence[Path], task: Task, options: Options
 ) -> InverseProblem:
-    """Images of coarse voxels, which are restored on a finer grid."""
+    """Images of coarse voxels, which are restored on a grid ``factor`` times finer.
+
+    Args:
+        run: The prior.
+        paths: The one input file.
+        task: The task.
+        options: ``factor``.
+
+    Returns:
+        The problem, with y on the model's scale.
+
+    Raises:
+        InputError: The file cannot be read, or does not fit the run.
+    """
     problem = measured_images(run, paths, task, options)
     return replace(problem, target=problem.target.finer(options.factor))
 
@@ -69,7 +94,20 @@ def measured_coarsely(
 def measured_in_grey(
     run: Run, paths: Sequence[Path], task: Task, options: Options
 ) -> InverseProblem:
-    """Grey images of what has colour."""
+    """Grey images of coloured scenes: y is the mean of three channels.
+
+    Args:
+        run: The prior.
+        paths: The one input file.
+        task: The task.
+        options: Of no meaning here.
+
+    Returns:
+        The problem, with y on the model's scale.
+
+    Raises:
+        InputError: The file is not grey, or the run has no three channels.
+    """
     operator = _operator(run, task, options)
     return _problem(run, read_scan(paths[0], len(run.shape) - 1, 1), operator)
 
@@ -77,7 +115,20 @@ def measured_in_grey(
 def measured_by_operator(
     run: Run, paths: Sequence[Path], task: Task, options: Options
 ) -> InverseProblem:
-    """What the operator in a file makes of images."""
+    """Images degraded by the operator in a file.
+
+    Args:
+        run: The prior.
+        paths: The one input file.
+        task: The task.
+        options: ``operator``, the file.
+
+    Returns:
+        The problem, with y on the model's scale.
+
+    Raises:
+        InputError: A file cannot be read, or the operator does not make such images.
+    """
     assert options.operator is not None  # the task needs it
     scan = read_scan(paths[0], len(run.shape) - 1, None)
     operator = read_operator(options.operator, torch.from_numpy(scan.values), run.shape[0])
@@ -87,11 +138,24 @@ def measured_by_operator(
 def measured_beside_holes(
     run: Run, paths: Sequence[Path], task: Task, options: Options
 ) -> InverseProblem:
-    """Images with holes, which a mask marks by values that are not 0."""
+    """Images with holes.
+
+    Args:
+        run: The prior.
+        paths: The one input file.
+        task: The task.
+        options: ``mask``, a file that is not 0 in the holes.
+
+    Returns:
+        The problem, with y on the model's scale.
+
+    Raises:
+        InputError: A file cannot be read, or the mask is not on the input's grid.
+    """
     assert options.mask is not None  # the task needs it
-    scan, hole = (
-        read_scan(path, len(run.shape) - 1, run.shape[0]) for path in (paths[0], options.mask)
-    )
+    dims, channels = len(run.shape) - 1, run.shape[0]
+    scan = read_scan(paths[0], dims, channels)
+    hole = read_scan(options.mask, dims, channels)
     if hole.values.shape != scan.values.shape:
         raise InputError(
             f"{options.mask.name} gives {hole.values.shape} and the input {scan.values.shape}; "
@@ -103,6 +167,7 @@ def measured_beside_holes(
 
 
 def _operator(run: Run, task: Task, options: Options) -> Operator:
+    """The operator that the task's row names."""
     assert task.operator is not None  # or the task has a reader of its own
     operator: Operator = function(task.operator)(run, options)
     return operator
@@ -111,22 +176,27 @@ def _operator(run: Run, task: Task, options: Options) -> Operator:
 def _problem(run: Run, scan: Scan, operator: Operator) -> InverseProblem:
     """The values of a scan as a measurement, in the units of the model's data."""
     offset, scale = scan.units(*data_range(run))
+    # A (scale x + offset) + noise becomes A x + noise.
     y = torch.from_numpy(scan.values)
-    y = (y - operator(torch.full_like(operator.adjoint(y[:1]), offset))) / scale
-    return InverseProblem(
-        y, operator, offset, scale, scan, blind_sigma, scale, _warnings(run, scan)
-    )
+    constant = torch.full_like(operator.adjoint(y[:1]), offset)
+    y = (y - operator(constant)) / scale
+    warnings = _warnings(run, scan)
+    return InverseProblem(y, operator, offset, scale, scan, blind_sigma, scale, warnings)
 
 
 def blind_sigma(y: Tensor) -> float:
-    """The noise's standard deviation in a stack, from the images that hold anything."""
+    """The noise's standard deviation in a stack (n, channels, *space): the median over its images
+    or planes that are not 0; 0 for signals of one dimension.
+    """
     filled = y[y.flatten(1).any(1)]
     planes = filled.movedim(2, 1).flatten(0, 1) if y.ndim == 5 else filled
-    return float(estimate_sigma(planes).median()) if len(planes) and y.ndim > 3 else 0.0
+    if not len(planes) or y.ndim <= 3:
+        return 0.0
+    return float(estimate_sigma(planes).median())
 
 
 def _warnings(run: Run, scan: Scan) -> list[str]:
-    """What a reader of the result should know about the file."""
+    """Sentences on the file: what was mended, and voxels unlike those of the training."""
     warnings: list[str] = []
     trained = run.card.get("voxel_mm")
     if isinstance(scan, NiftiScan):

@@ -3,19 +3,18 @@ CT (``--task ct``).
 
 An .npz or .h5 file holds arrays by name; a .npy holds the first alone.
 
-    mri   kspace
-    complex (coils, *space) or (slices, coils, *space), zero frequency in the middle; or (*space) of
-    one coil
-          mask           not 0 where k-space was measured, (*space), or (columns) for whole lines;
-                         else where k-space is not 0
-          sensitivities  complex (coils, *space) or (slices, coils, *space); else from the middle of
-                         k-space (``physics.coils``)
-    ct    sinogram       (angles, detectors) or (slices, angles, detectors)
-          angles         (angles), degrees
+    mri   kspace           complex (coils, *space) or (slices, coils, *space), zero frequency in
+                           the middle; or (*space) of one coil
+          mask             not 0 where k-space was measured, (*space), or (columns) for whole
+                           lines; else where k-space is not 0
+          sensitivities    complex (coils, *space) or (slices, coils, *space); else from the middle
+                           of k-space (``physics.coils``)
+    ct    sinogram         (angles, detectors) or (slices, angles, detectors)
+          angles           (angles), degrees
           radius, opening  of a fan beam: from source to centre in pixels, and degrees
-          scale          what a pixel of value 1 adds to a ray that crosses it (1)
-          deviation      of each ray's noise, shaped as the sinogram or one view of it, where rays
-                         differ
+          scale            what a pixel of value 1 adds to a ray that crosses it (1)
+          deviation        of each ray's noise, shaped as the sinogram or one view of it, where
+                           rays differ
 
 The image is real: a magnitude for MRI, attenuation for CT.
 """
@@ -45,20 +44,46 @@ from unfog.workflows.problem import InverseProblem
 from unfog.workflows.tasks import Options, Task
 
 Array = NDArray[Any]
-TOP = 99.5  # percentile of an image of unknown units that stands for the largest value of the data
+TOP = 99.5  # the percentile of an image of unknown units that is taken for the data's largest value
 
 
 def measured_kspace(
     run: Run, paths: Sequence[Path], task: Task, options: Options
 ) -> InverseProblem:
-    """k-space of one coil or several, lines of which may be missing."""
+    """k-space of one coil or several, lines of which may be missing.
+
+    Args:
+        run: The prior.
+        paths: The one input file.
+        task: The task.
+        options: ``mask`` and ``sensitivities``, files that are used in place of the input's arrays.
+
+    Returns:
+        The problem.
+
+    Raises:
+        InputError: A file cannot be read, or its arrays do not fit each other or the run.
+    """
     return _checked(run, task, _mri, paths[0], options)
 
 
 def measured_sinogram(
     run: Run, paths: Sequence[Path], task: Task, options: Options
 ) -> InverseProblem:
-    """A sinogram of parallel or fan-beam rays."""
+    """A sinogram of parallel or fan-beam rays.
+
+    Args:
+        run: The prior.
+        paths: The one input file.
+        task: The task.
+        options: Of no meaning here.
+
+    Returns:
+        The problem.
+
+    Raises:
+        InputError: A file cannot be read, or its arrays do not fit each other or the run.
+    """
     return _checked(run, task, _ct, paths[0], options)
 
 
@@ -66,7 +91,7 @@ Reader = Callable[[Run, Path, Options], InverseProblem]
 
 
 def _checked(run: Run, task: Task, read: Reader, path: Path, options: Options) -> InverseProblem:
-    """What ``read`` reads, its operator self-tested."""
+    """The problem that ``read`` reads, the adjoint of its operator tested by the dot product."""
     if run.shape[0] != 1:
         raise InputError(
             f"{task.name} makes images of one channel, and {run.name} has {run.shape[0]}."
@@ -77,6 +102,7 @@ def _checked(run: Run, task: Task, read: Reader, path: Path, options: Options) -
 
 
 def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
+    """y = M F S x: coil maps S, the Fourier transform F and the mask M of what was measured."""
     dims, raw = len(run.shape) - 1, read_raw(path, "kspace")
     for name, file in (("mask", options.mask), ("sensitivities", options.sensitivities)):
         if file is not None:
@@ -88,34 +114,26 @@ def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
             "(coils, *space) or (slices, coils, *space) with "
             f"{dims} axes of space, not all zero."
         )
-    whole = torch.from_numpy(kspace.reshape((1,) * (dims + 2 - kspace.ndim) + kspace.shape)).to(
-        torch.complex64
-    )
+    stack = kspace.reshape((1,) * (dims + 2 - kspace.ndim) + kspace.shape)
+    whole = torch.from_numpy(stack).to(torch.complex64)
     mask = _lines(raw, path, whole)
     whole = whole * mask
     maps, warnings = _maps(raw, path, whole)
     coils = SliceCoils(maps) @ ComplexOf()
     y = to_real(whole)
-    combined = coils.adjoint(Fourier().adjoint(y)) / maps.abs().square().sum(1, keepdim=True).clamp(
-        min=1e-6
-    )
+    # Coils combined by their maps, S^T F^-1 y / sum |S|^2, give the image's units.
+    power = maps.abs().square().sum(1, keepdim=True)
+    combined = coils.adjoint(Fourier().adjoint(y)) / power.clamp(min=1e-6)
     scale = _unit(combined, data_range(run)[1])
-    stack = np.zeros((len(y), 1, *y.shape[2:]), np.float32)
-    target = ArrayScan(stack, dims if len(y) == 1 else dims + 2)
-    return InverseProblem(
-        y / scale,
-        Mask(mask) @ Fourier() @ coils,
-        0.0,
-        scale,
-        target,
-        _median(estimate_edge_sigma),
-        scale,
-        warnings,
-    )
+    images = np.zeros((len(y), 1, *y.shape[2:]), np.float32)
+    target = ArrayScan(images, dims if len(y) == 1 else dims + 2)
+    operator = Mask(mask) @ Fourier() @ coils
+    noise = _median(estimate_edge_sigma)
+    return InverseProblem(y / scale, operator, 0.0, scale, target, noise, scale, warnings)
 
 
 def _lines(raw: Raw, path: Path, kspace: Tensor) -> Tensor:
-    """Where k-space was measured, (1, 1, *space)."""
+    """The mask of where k-space was measured, (1, 1, *space)."""
     space = kspace.shape[2:]
     if "mask" not in raw:
         return kspace.abs().sum((0, 1), keepdim=True) > 0
@@ -134,7 +152,7 @@ def _lines(raw: Raw, path: Path, kspace: Tensor) -> Tensor:
 
 
 def _maps(raw: Raw, path: Path, kspace: Tensor) -> tuple[Tensor, list[str]]:
-    """Sensitivities (slices or 1, coils, *space), and what to say of them."""
+    """The coils' maps (slices or 1, coils, *space), and a note where they were estimated."""
     if "sensitivities" not in raw:
         note = (
             "The coils' sensitivities were found from the middle of k-space; give "
@@ -151,7 +169,9 @@ def _maps(raw: Raw, path: Path, kspace: Tensor) -> tuple[Tensor, list[str]]:
 
 
 def _unit(image: Tensor, high: float) -> float:
-    """What 1 of the model's data is in the image's units: 1 where it fits already."""
+    """What 1 of the model's data is in the image's units: 1 where the image's largest value is
+    within a quarter of the data's.
+    """
     top = float(np.percentile(image.abs().numpy(), TOP))
     if not top > 0:
         raise InputError("The image of this k-space is empty; give k-space that holds its middle.")
@@ -159,51 +179,46 @@ def _unit(image: Tensor, high: float) -> float:
 
 
 def _ct(run: Run, path: Path, options: Options) -> InverseProblem:
+    """y = R x: line integrals along the rays, divided by their noise where that is stated."""
     raw = read_raw(path, "sinogram")
     sinogram, angles = (_named(raw, path, name) for name in ("sinogram", "angles"))
-    if (
-        "c" in (sinogram.dtype.kind, angles.dtype.kind)
-        or sinogram.ndim not in (2, 3)
-        or angles.shape != sinogram.shape[-2:-1]
-    ):
+    views = sinogram.shape[-2:]  # (angles, detectors)
+    real = "c" not in (sinogram.dtype.kind, angles.dtype.kind)
+    if not real or sinogram.ndim not in (2, 3) or angles.shape != views[:1]:
         raise InputError(
             f"{path.name} has a sinogram {sinogram.shape} {sinogram.dtype} and angles "
             f"{angles.shape}; give real numbers "
             "(angles, detectors), one angle for each row."
         )
-    operator, scale = (
-        _beam(run, raw, path, sinogram, torch.from_numpy(angles).double()),
-        _number(raw, path, "scale", 1.0),
-    )
-    y = torch.from_numpy(sinogram.astype(np.float32) / np.float32(scale)).reshape(
-        -1, 1, *sinogram.shape[-2:]
-    )
+    operator = _beam(run, raw, path, sinogram, torch.from_numpy(angles).double())
+    scale = _number(raw, path, "scale", 1.0)
+    integrals = sinogram.astype(np.float32) / np.float32(scale)
+    y = torch.from_numpy(integrals).reshape(-1, 1, *views)
     size = run.shape[-1]
-    target = ArrayScan(
-        np.zeros((len(y), 1, size, size), np.float32), 2 if sinogram.ndim == 2 else 4
-    )
+    images = np.zeros((len(y), 1, size, size), np.float32)
+    target = ArrayScan(images, 2 if sinogram.ndim == 2 else 4)
     if "deviation" not in raw:
         return InverseProblem(y, operator, 0.0, 1.0, target, _median(estimate_ray_sigma), scale)
     deviation = raw["deviation"]
-    if deviation.shape != sinogram.shape[-2:] or not (
-        deviation.dtype.kind in "iuf" and (deviation > 0).all()
-    ):
+    positive = deviation.dtype.kind in "iuf" and (deviation > 0).all()
+    if deviation.shape != views or not positive:
         raise InputError(
             f"{path.name} has a deviation {deviation.shape}; give a number above zero for every "
-            f"ray {sinogram.shape[-2:]}."
+            f"ray {views}."
         )
+    # Each ray over its own deviation: the noise is then white, of deviation 1.
     white = Weights(torch.from_numpy(scale / deviation.astype(np.float64))[None, None])
     return InverseProblem(white(y), white @ operator, 0.0, 1.0, target, lambda y: 1.0, 1.0)
 
 
 def _beam(run: Run, raw: Raw, path: Path, sinogram: Array, angles: Tensor) -> Operator:
+    """The rays: a fan beam where the file states its radius or opening, else parallel."""
     size, detectors = run.shape[-1], sinogram.shape[-1]
     if run.shape[1:] != (size, size):
         raise InputError(f"CT needs a run of square images, and {run.name} makes {run.shape[1:]}.")
     if "radius" in raw or "opening" in raw:
-        return FanBeam(
-            angles, size, _number(raw, path, "radius"), detectors, _number(raw, path, "opening")
-        )
+        radius, opening = (_number(raw, path, name) for name in ("radius", "opening"))
+        return FanBeam(angles, size, radius, detectors, opening)
     if detectors != size:
         raise InputError(
             f"{path.name} has {detectors} detectors for images of {size} x {size}; parallel rays "
@@ -213,6 +228,7 @@ def _beam(run: Run, raw: Raw, path: Path, sinogram: Array, angles: Tensor) -> Op
 
 
 def _named(raw: Raw, path: Path, name: str) -> Array:
+    """The array of that name; ``InputError`` where the file holds none."""
     if name not in raw:
         raise InputError(
             f"{path.name} holds no {name!r} (it holds: {', '.join(raw) or 'nothing'}); save it "
@@ -222,9 +238,9 @@ def _named(raw: Raw, path: Path, name: str) -> Array:
 
 
 def _number(raw: Raw, path: Path, name: str, default: float | None = None) -> float:
-    value = (
-        np.asarray(default) if name not in raw and default is not None else _named(raw, path, name)
-    )
+    """The one positive number of that name, or the default where the file holds none."""
+    use_default = name not in raw and default is not None
+    value = np.asarray(default) if use_default else _named(raw, path, name)
     if value.size != 1 or value.dtype.kind not in "iuf" or not float(value.reshape(())) > 0:
         raise InputError(
             f"{path.name} has {name} {value.shape} {value.dtype}; give one number above zero."
@@ -233,5 +249,5 @@ def _number(raw: Raw, path: Path, name: str, default: float | None = None) -> fl
 
 
 def _median(estimate: Callable[[Tensor], Tensor]) -> Callable[[Tensor], float]:
-    """One number for a stack."""
+    """An estimator of one number for a stack: the median of those of its images."""
     return lambda y: float(estimate(y).median())

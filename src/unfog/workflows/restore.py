@@ -33,14 +33,15 @@ def restore_file(
     draws: Draws | None = None,
 ) -> dict[str, Any]:
     """Restore a file into a new folder: mean, standard deviation and samples in the file's own
-    format (.npy for raw data of scanners), summary.json and report.html.
+    format (.npy for raw data of scanners), summary.json and report.html. The default workflow of a
+    ``Task``.
 
     Args:
         source: A run's folder, or the name of a shipped prior.
         paths: The one input file.
         task: A task of ``workflows.tasks``, or its name.
         out: The new folder.
-        options: What the task is told besides its input.
+        options: The task's files and numbers besides its input.
         draws: Noise, method, sampler and samples.
 
     Returns:
@@ -64,32 +65,35 @@ def _restored_into(
     path: Path,
     task: Task,
     problem: InverseProblem,
-    given: float | None,
+    noise: float | None,
     draws: Draws,
 ) -> dict[str, Any]:
-    """Solve the problem and write what comes of it; ``given`` is the noise, None to estimate it."""
+    """Solve the problem and write the results; ``noise`` is in the user's units, None to estimate
+    it.
+    """
+    # The noise on the model's scale, made Gaussian.
     low, high = data_range(run)
-    estimate = problem.noise(problem.y) if given is None else given / problem.unit
+    estimate = problem.noise(problem.y) if noise is None else noise / problem.unit
     sigma = max(estimate, LEAST_NOISE * (high - low))
     y = noise_models[draws.noise_model](run, problem.y, problem.operator, sigma)
+    # Samples of the posterior.
     plan, folder = Plan.of(run, draws.sampler, draws.steps, GRID), work.folder
     restored = _restore_filled(run, y, problem, sigma, plan, draws, work.progress("restoring"))
     # On the file's scale, the deviation with the factor that was learned for the task.
     factor = interval_scale(run, task.name)
-    stacks = {
-        "mean": restored.mean,
-        **{f"sample-{k:02d}": restored.samples[:, k] for k in range(draws.samples)},
+    mean, samples = (x * problem.scale + problem.offset for x in (restored.mean, restored.samples))
+    results = {
+        "mean": mean,
+        "std": factor * problem.scale * restored.samples.std(1),
+        **{f"sample-{k:02d}": samples[:, k] for k in range(draws.samples)},
     }
-    results = {name: value * problem.scale + problem.offset for name, value in stacks.items()}
-    results["std"] = factor * problem.scale * restored.samples.std(1)
-    names = ("mean", "std", *list(stacks)[1:])
-    files = [problem.target.write(folder, name, results[name].numpy()).name for name in names]
+    files = [problem.target.write(folder, name, x.numpy()).name for name, x in results.items()]
     summary = {
         "task": task.name,
         "run": run.name,
         "input": path.name,
         "noise": sigma * problem.unit,
-        "noise estimated": given is None,
+        "noise estimated": noise is None,
         "noise model": draws.noise_model,
         "method": draws.method,
         "seed": draws.seed,
@@ -130,7 +134,7 @@ def _restore_filled(
     draws: Draws,
     report: Report | None = None,
 ) -> Restored:
-    """The restoration of a stack whose empty images stay empty.
+    """The restoration of a stack, of which images that are 0 everywhere stay 0.
 
     Args:
         run: The prior.
@@ -160,6 +164,7 @@ def _restore_filled(
     )
 
     def among_all(part: Tensor) -> Tensor:
+        """The results of the filled images among zeros for the others."""
         whole = torch.zeros(len(y), *part.shape[1:])
         whole[filled] = part
         return whole

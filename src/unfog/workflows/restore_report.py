@@ -29,8 +29,17 @@ def restoration_page(
     trust: float,
     bounds: tuple[float, float],
 ) -> Page | None:
-    """The page of a stack of grey or RGB images, or of planes of volumes; None for other numbers of
-    channels.
+    """The page of a restored stack of grey or RGB images, or of volumes.
+
+    Args:
+        summary: The contents of summary.json.
+        start: The measurement as images, (n, channels, *space).
+        restored: Mean and samples.
+        trust: The factor on the standard deviation of the samples.
+        bounds: The smallest and largest value of the model's data.
+
+    Returns:
+        The page, or None where there are neither 1 nor 3 channels.
     """
     if restored.mean.shape[1] not in (1, 3):
         return None
@@ -38,29 +47,62 @@ def restoration_page(
     start, mean, spread, sample = (
         planes(x) for x in (start, restored.mean, spread, restored.samples[:, 0])
     )
+    numbers = sorted({int(k) for k in np.linspace(0, len(mean) - 1, SHOWN).round()})
     page = Page("unfog restore", LEAD)
+    _facts(page, summary)
+    _before_and_after(page, start, mean, numbers, bounds)
+    _side_by_side(page, start, mean, spread, sample, numbers, bounds)
+    page.provenance(
+        {key: value for key, value in summary.items() if key not in ("warnings", "files")},
+        "All of summary.json but its files.",
+    )
+    return page
+
+
+def _facts(page: Page, summary: Mapping[str, Any]) -> None:
+    """The noise, the misfit, the deviation and the warnings."""
+    estimated = ", estimated" if summary["noise estimated"] else ""
+    misfit = (
+        "root mean square misfit of the samples, in deviations of the noise: about 1 where they fit"
+    )
     page.facts(
         [
-            (
-                f"{summary['noise']:.3g}",
-                "the noise's standard deviation"
-                + (", estimated" if summary["noise estimated"] else ""),
-            ),
-            (
-                f"{summary['data consistency']:.2f}",
-                "root mean square misfit of the samples, in deviations of the noise: about 1 "
-                "where they fit",
-            ),
+            (f"{summary['noise']:.3g}", f"the noise's standard deviation{estimated}"),
+            (f"{summary['data consistency']:.2f}", misfit),
             (f"{summary['mean std']:.3g}", "mean standard deviation"),
         ]
     )
     if summary["warnings"]:
         page.warning("What to know about this file", *summary["warnings"])
+
+
+def _before_and_after(
+    page: Page, start: Tensor, mean: Tensor, numbers: Sequence[int], bounds: tuple[float, float]
+) -> None:
+    """The middle ones of the numbered images, which hold most, with a slider."""
+    middle = list(numbers)[(len(numbers) - 1) // 3 :][:WIPED]
+    page.section("Before and after")
+    page.wipe(
+        Row("measured", [_stretched(start[k]) for k in middle], ["measured"] * len(middle)),
+        Row("mean", [shown(mean[k], *bounds) for k in middle], ["mean"] * len(middle)),
+        f"{COLUMNS[0].capitalize()}, on the left of the line and the mean on its right; arrow "
+        "keys move the slider too.",
+    )
+
+
+def _side_by_side(
+    page: Page,
+    start: Tensor,
+    mean: Tensor,
+    spread: Tensor,
+    sample: Tensor,
+    numbers: Sequence[int],
+    bounds: tuple[float, float],
+) -> None:
+    """A row for each of the numbered images, with the columns of ``COLUMNS``."""
     top = max(float(spread.max()), 1e-12)
-    chosen = sorted({int(k) for k in np.linspace(0, len(mean) - 1, SHOWN).round()})
-    _before_and_after(page, start, mean, chosen, bounds)
     rows = []
-    for k in chosen:
+    for k in numbers:
         pictures: list[Picture] = [
             _stretched(start[k]),
             shown(mean[k], *bounds),
@@ -75,41 +117,22 @@ def restoration_page(
         f"deviation from 0 to {top:.3g}.",
         COLUMNS,
     )
-    page.provenance(
-        {key: value for key, value in summary.items() if key not in ("warnings", "files")},
-        "All of summary.json but its files.",
-    )
-    return page
-
-
-def _before_and_after(
-    page: Page, start: Tensor, mean: Tensor, chosen: Sequence[int], bounds: tuple[float, float]
-) -> None:
-    """The middle ones of the chosen images, which hold most, with a slider."""
-    middle = list(chosen)[(len(chosen) - 1) // 3 :][:WIPED]
-    page.section("Before and after")
-    page.wipe(
-        Row("measured", [_stretched(start[k]) for k in middle], ["measured"] * len(middle)),
-        Row("mean", [shown(mean[k], *bounds) for k in middle], ["mean"] * len(middle)),
-        f"{COLUMNS[0].capitalize()}, on the left of the line and the mean on its right; arrow "
-        "keys move the slider too.",
-    )
 
 
 def planes(x: Tensor) -> Tensor:
-    """A stack (n, channels, rows, columns) as it is; of volumes (n, channels, X, Y, Z) three planes
-    each, upright.
+    """The planes to show of a stack, (n, channels, rows, columns): images as they are, three planes
+    of each volume (n, channels, X, Y, Z), upright.
     """
     if x.ndim == 4:
         return x
     depth = x.shape[-1]
-    some = x[..., sorted({depth // 4, depth // 2, 3 * depth // 4})]
-    return some.permute(0, 4, 1, 3, 2).flip(-2).flatten(0, 1)
+    quarters = x[..., sorted({depth // 4, depth // 2, 3 * depth // 4})]
+    return quarters.permute(0, 4, 1, 3, 2).flip(-2).flatten(0, 1)
 
 
 def _stretched(image: Tensor) -> Picture:
-    """An image (channels, rows, columns) of unknown units, from its 1st to its 99.5th
-    percentile.
+    """The picture of an image (channels, rows, columns) of unknown units, shown from its 1st to
+    its 99.5th percentile.
     """
     low, high = (float(v) for v in np.percentile(image.numpy(), (1, 99.5)))
     return shown(image, low, high)

@@ -50,7 +50,8 @@ def sample_run(
     """
     with job(out) as work:
         run = open_run(source)
-        plan, condition = Plan.of(run, sampler, steps, grid), _classes(run, label, guidance, count)
+        plan = Plan.of(run, sampler, steps, grid)
+        condition = _classes(run, label, guidance, count)
         folder = work.folder
         x = draw(
             run,

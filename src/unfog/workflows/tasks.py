@@ -1,8 +1,8 @@
 """The tasks of ``unfog restore``: one table, from which the command line, the restoration of files
 and ``unfog calibrate-uncertainty`` take their choices.
 
-A row names its functions as "module:function" and nothing here loads them, so that the command line
-can list the tasks before torch is loaded.
+A row names its functions as "module:function", and they are imported when a task is run, so that
+the command line can list the tasks before torch is loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from unfog.errors import InputError
 
 PROBLEM, DEGRADE, RAW = (f"unfog.workflows.{name}" for name in ("problem", "degradations", "raw"))
 
-# What an option is for, in the words of the refusal where it means nothing to a task.
+# What an option is for: the beginning of the error where it means nothing to a task.
 PURPOSES = {
     "mask": "A mask is for inpainting, lowlight, hdr and mri",
     "operator": "An operator is for --task custom, lowlight and hdr",
@@ -33,7 +33,7 @@ IMAGES = COMMON | {"noise-model"}
 
 @dataclass(frozen=True)
 class Options:
-    """What a task may be told besides its input.
+    """The options of a task besides its input.
 
     Args:
         mask: A file that is not 0 in holes, or where k-space was measured.
@@ -58,7 +58,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Draws:
-    """How a file is restored.
+    """How samples of the posterior are drawn: noise, method, sampler, number and seed.
 
     Args:
         noise: The noise's standard deviation in the input's units, or "auto".
@@ -81,7 +81,7 @@ class Draws:
 
 @dataclass(frozen=True)
 class Task:
-    """A degradation that can be undone.
+    """A degradation that ``unfog restore`` undoes.
 
     Args:
         name: What ``--task`` takes.
@@ -89,7 +89,7 @@ class Task:
         reader: "module:function", (run, paths, task, options) -> ``InverseProblem``.
         operator: "module:function", (run, options) -> Operator: how images are degraded in order to
             calibrate uncertainty; None where only the user's file says so.
-        takes: Those of the options in ``PURPOSES`` that mean something to it.
+        takes: The options in ``PURPOSES`` that mean something to it.
         needs: The option it cannot do without.
         several: Whether it takes two inputs or more, and not one.
         workflow: "module:function" that restores files: (source, paths, task, out, options, draws).
@@ -104,12 +104,15 @@ class Task:
     several: bool = False
     workflow: str = "unfog.workflows.restore:restore_file"
 
-    def check(self, inputs: Sequence[Path], **given: object) -> None:
-        """``InputError`` for options that mean nothing to the task, or a number of inputs it lacks.
+    def check(self, inputs: Sequence[Path], **options: object) -> None:
+        """Check the user's options against the task.
 
         Args:
             inputs: The input files.
-            **given: Each option of ``PURPOSES`` that was asked for, None where it was not.
+            **options: The values of options in ``PURPOSES``, None where the user set none.
+
+        Raises:
+            InputError: The number of inputs is wrong, or an option is missing or means nothing.
         """
         if (len(inputs) > 1) != self.several:
             raise InputError(
@@ -117,7 +120,7 @@ class Task:
                 if self.several
                 else f"Give one input for {self.name}; hdr takes several."
             )
-        for key, value in given.items():
+        for key, value in options.items():
             option = key.replace("_", "-")
             if value is not None and option not in self.takes:
                 raise InputError(f"{PURPOSES[option]}, not for {self.name}; leave --{option} out.")

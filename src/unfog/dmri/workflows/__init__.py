@@ -1,1 +1,1 @@
-"""Diffusion MRI from files to files: what ``unfog dmri`` does."""
+"""The commands of ``unfog dmri``, from files to files: a module for each."""

@@ -1,4 +1,4 @@
-"""``unfog dmri`` on every scan of a BIDS data set: a data set of derivatives."""
+"""``unfog dmri`` on every scan of a BIDS data set, whose results are a data set of derivatives."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from unfog.progress import progress
 from unfog.version import __version__
 
 T = TypeVar("T")
-# A scan, its tables and a new folder -> the summary of what was written there
+# (scan, its tables, new folder) -> the summary of the results written into the folder
 Work = Callable[[Path, Tables, Path], dict[str, Any]]
 
 VERSION = "1.9.0"  # of BIDS
-# of files that are no maps
+# BIDS' suffixes of files that are no maps, by unfog's names
 LABELS = {
     "dwi_denoised": "desc-denoised_dwi",
     "dwi_completed": "desc-completed_dwi",
     "mask": "desc-brain_mask",
     "report": "report",
 }
-# what those who go on need; other fields of a scan's sidecar may name a patient
+# The fields of a sidecar that later processing needs; other fields may name a patient.
 ACQUISITION = (
     "EchoTime",
     "RepetitionTime",
@@ -56,10 +56,25 @@ def each_scan(
     subjects: Sequence[str] | None = None,
     sessions: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """``work`` on the scan ``source``, or where that is a BIDS data set on each of its scans, into
-    the new data set ``out``.
+    """Process a scan, or each scan of a BIDS data set; called by the commands of ``unfog dmri``.
 
     A scan without diffusion weighting is left out. A failure on the way leaves nothing.
+
+    Args:
+        source: A scan, or the folder of a BIDS data set.
+        tables: The scan's tables; for a data set only their layout.
+        out: The new folder, or the new data set of derivatives.
+        work: What to do with one scan.
+        command: The command's name, for the data set's description.
+        mask: The mask that the user named, refused for a data set.
+        subjects: Labels of the subjects of a data set to process; all by default.
+        sessions: Labels of the sessions to process; all by default.
+
+    Returns:
+        What the command prints.
+
+    Raises:
+        InputError: An option does not go with the source, or a scan cannot be processed.
     """
     if not source.is_dir():
         if subjects or sessions:
@@ -81,7 +96,8 @@ def each_scan(
         ]
         if not weighted:
             raise InputError(f"No scan of {source} has diffusion weighting; check its .bval files.")
-        folder, summaries = whole.folder, dict[str, dict[str, Any]]()
+        folder = whole.folder
+        summaries: dict[str, dict[str, Any]] = {}
         for k, scan in enumerate(weighted):
             with progress("scans") as report:
                 report(k + 1, len(weighted))
@@ -101,28 +117,29 @@ def each_scan(
 
 
 def _tables(scan: Scan, layout: str) -> Tables:
+    """The tables of a scan, their vectors laid out as the user says."""
     return Tables(scan.bval, scan.bvec, layout=layout)
 
 
 def _named(scan: Scan, do: Callable[[], T]) -> T:
-    """What ``do`` gives, or its error with the scan's name in it."""
+    """The result of ``do``; its error gets the scan's name."""
     try:
         return do()
     except InputError as error:
-        raise (
-            error if scan.stem in str(error) else InputError(f"{scan.path.name}: {error}")
-        ) from error
+        if scan.stem in str(error):
+            raise
+        raise InputError(f"{scan.path.name}: {error}") from error
 
 
 def _move(work: Path, folder: Path, scan: Scan, summary: Mapping[str, Any]) -> None:
-    """The files of one scan to their places and names, with sidecars: one for a series, one that
-    all maps inherit.
+    """Move the results of one scan to their places and names, with sidecars: one for each series,
+    and one that all maps inherit.
     """
     place = folder / scan.place
     place.mkdir(parents=True, exist_ok=True)
-    told = {key: value for key, value in summary.items() if key not in ("out", "files", "seconds")}
-    common = {"Sources": [f"bids:raw:{(scan.place / scan.path.name).as_posix()}"], "unfog": told}
-    kept = {key: scan.sidecar[key] for key in ACQUISITION if key in scan.sidecar}
+    facts = {key: value for key, value in summary.items() if key not in ("out", "files", "seconds")}
+    common = {"Sources": [f"bids:raw:{(scan.place / scan.path.name).as_posix()}"], "unfog": facts}
+    acquisition = {key: scan.sidecar[key] for key in ACQUISITION if key in scan.sidecar}
     for file in sorted(work.iterdir()):
         name, _, kind = file.name.partition(".")
         if kind == "json":
@@ -131,34 +148,32 @@ def _move(work: Path, folder: Path, scan: Scan, summary: Mapping[str, Any]) -> N
         label = LABELS.get(name, f"desc-{name.replace('_', '')}_dwimap")
         file.rename(place / f"{scan.stem}_{label}.{kind}")
         if kind == "nii.gz" and not label.endswith("_dwimap"):
-            own = (
-                {"Type": "Brain"}
-                if name == "mask"
-                else kept | {"SkullStripped": name == "dwi_completed"}
-            )
-            write_json(place / f"{scan.stem}_{label}.json", own | common)
+            if name == "mask":
+                fields = {"Type": "Brain"}
+            else:
+                fields = acquisition | {"SkullStripped": name == "dwi_completed"}
+            write_json(place / f"{scan.stem}_{label}.json", fields | common)
     write_json(place / f"{scan.stem}_dwimap.json", common)
     work.rmdir()
 
 
 def _description(source: DataSet, out: Path, command: str) -> dict[str, Any]:
-    """The derivatives' dataset_description.json; where they are, only if within the data set: paths
-    elsewhere name people.
+    """The fields of the derivatives' dataset_description.json.
+
+    The way to the data set is stated only where the derivatives lie within it, because other paths
+    may name people.
     """
-    inside = source.root.resolve() in out.resolve().parents
-    above = (
-        "/".join([".."] * len(out.resolve().relative_to(source.root.resolve()).parts))
-        if inside
-        else None
-    )
+    root, place = source.root.resolve(), out.resolve()
+    above = None
+    if root in place.parents:
+        above = "/".join([".."] * len(place.relative_to(root).parts))
     origin = {"DOI": source.description.get("DatasetDOI"), "URL": above}
+    stated = {key: value for key, value in origin.items() if value}
     return {
         "Name": f"{command} of {source.description.get('Name', 'a data set')}",
         "BIDSVersion": VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "unfog", "Version": __version__, "Description": command}],
-        "SourceDatasets": [
-            {key: value for key, value in origin.items() if value} or {"Version": "unknown"}
-        ],
+        "SourceDatasets": [stated or {"Version": "unknown"}],
         **({"DatasetLinks": {"raw": above}} if above else {}),
     }

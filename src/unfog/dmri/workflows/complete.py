@@ -13,7 +13,7 @@ from unfog.dmri.denoising.blind import has_enough_directions
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.complete import check_target, completed
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.workflows.report import cut, planes_of, provenance
+from unfog.dmri.workflows.report import cut, planes_of, provenance, shells_with_b0
 from unfog.dmri.workflows.scan import REFINER, Series, Tables, sizes
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
@@ -37,8 +37,23 @@ def complete_file(
     coils: int = 1,
     prior: str = REFINER,
 ) -> dict[str, Any]:
-    """The volumes of the ``target`` tables into the new folder ``out``: dwi_completed and its
-    table, std, report.html, summary.json.
+    """Predict the volumes of other gradient tables, into a new folder: dwi_completed and its table,
+    std, report.html and summary.json.
+
+    Args:
+        dwi: The scan.
+        tables: Its gradients.
+        out: The new folder.
+        target: The gradients of the volumes to predict.
+        mask: A file above 0 where to work; the head is found without one.
+        coils: Channels combined by sum of squares.
+        prior: A run's folder, or the name of a shipped prior.
+
+    Returns:
+        The summary that is written there too.
+
+    Raises:
+        InputError: A file cannot be read, or a shell of the target was not measured well enough.
     """
     with job(out) as work:
         return _completed(work, dwi, tables, target, mask, coils, prior)
@@ -53,45 +68,53 @@ def _completed(
     coils: int,
     prior: str,
 ) -> dict[str, Any]:
+    """The work of ``complete_file``."""
     check_target(tables.read(np.eye(4)), target.read(np.eye(4)))  # before anything large is read
     run = Run.open(prior)
     series = Series.open(dwi, tables, mask)
-    at = target.read(series.stored.affine)
-    first = denoise(
+    target_table = target.read(series.stored.affine)
+    # Low rank, and then the posterior of the prior's harmonics at the directions of the target.
+    low = denoise(
         series.volume.data,
         series.gradients,
         series.inside,
         coils=coils,
         report=work.progress("denoising"),
     )
-    here, there = (table.along(series.volume.affine) for table in (series.gradients, at))
-    found = completed(
+    measured_at = series.gradients.along(series.volume.affine)
+    predicted_at = target_table.along(series.volume.affine)
+    estimate = completed(
         InBfloat16(run.denoiser),
-        first,
-        here,
-        there,
+        low,
+        measured_at,
+        predicted_at,
         series.inside,
         report=work.progress("completing"),
     )
-    volumes = {"dwi_completed": series.like(found.signal), "std": series.like(found.std)}
+    volumes = {"dwi_completed": series.like(estimate.signal), "std": series.like(estimate.std)}
     files = series.write(work.folder, volumes)
-    series.write_table(work.folder / "dwi_completed", at)
-    options = {"target volumes": len(at), "target shells": sizes(at), "coils": coils}
-    options |= {"prior": run.name, "prior sha256": run.weights_sha256}
-    summary = series.summary(first, **options) | {"files": files}
+    series.write_table(work.folder / "dwi_completed", target_table)
+    options = {
+        "target volumes": len(target_table),
+        "target shells": sizes(target_table),
+        "coils": coils,
+        "prior": run.name,
+        "prior sha256": run.weights_sha256,
+    }
+    summary = series.summary(low, **options) | {"files": files}
     summary["warnings"] += [] if has_enough_directions(series.gradients) else [FEW]
-    work.write_report(_page(volumes, at, series, summary).html())
+    work.write_report(_page(volumes, target_table, series, summary).html())
     return work.end(summary)
 
 
 def _page(
-    volumes: Mapping[str, Volume], at: GradientTable, series: Series, summary: Mapping[str, Any]
+    volumes: Mapping[str, Volume], target: GradientTable, series: Series, summary: Mapping[str, Any]
 ) -> Page:
     """The page of upright volumes and the summary."""
     page = Page("unfog dmri complete", LEAD)
     page.facts(
         [
-            (f"{len(at)}", "volumes"),
+            (f"{len(target)}", "volumes"),
             (f"{len(series.gradients)}", "were measured"),
             (f"{summary['noise']:.3g}", "the noise's deviation"),
         ]
@@ -102,19 +125,15 @@ def _page(
         "The signal", "One volume of each shell, and the standard deviation to expect of its error."
     )
     planes = planes_of(series.inside)
-    for name, some in {
-        "b = 0": np.flatnonzero(at.b0),
-        **{f"b = {b:.0f}": volumes for b, volumes in at.shells().items()},
-    }.items():
-        if len(some):
-            signal, std = (
-                volumes[key].data[..., int(some[-1])] for key in ("dwi_completed", "std")
-            )
-            top, wide = (float(np.percentile(x, 99.5)) or 1.0 for x in (signal, std))
-            rows = [
-                Row("signal", [grey(x, 0, top) for x in cut(signal, planes)]),
-                Row("std", [colour(x, 0, wide) for x in cut(std, planes)]),
-            ]
-            page.pictures(rows, f"{name}: white is {top:.3g}; the deviation, bright at {wide:.3g}.")
+    for name, numbers in shells_with_b0(target).items():
+        if not len(numbers):
+            continue
+        signal, std = (volumes[key].data[..., int(numbers[-1])] for key in ("dwi_completed", "std"))
+        top, wide = (float(np.percentile(x, 99.5)) or 1.0 for x in (signal, std))
+        rows = [
+            Row("signal", [grey(x, 0, top) for x in cut(signal, planes)]),
+            Row("std", [colour(x, 0, wide) for x in cut(std, planes)]),
+        ]
+        page.pictures(rows, f"{name}: white is {top:.3g}; the deviation, bright at {wide:.3g}.")
     provenance(page, summary)
     return page

@@ -1,5 +1,5 @@
-"""``unfog dmri denoise --method ddm2``: a scan denoised by what it alone has taught, from files to
-files.
+"""``unfog dmri denoise --method ddm2``: a scan denoised by DDM2 (Xiang et al. 2023), a diffusion
+model trained on this scan alone.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from unfog.dmri.denoising.classical import denoise
+from unfog.dmri.denoising.classical import Denoised, denoise
 from unfog.dmri.denoising.ddm2 import Settings, ddm2, neighbours
 from unfog.dmri.rician import koay_inversion
 from unfog.dmri.workflows.scan import Series, Tables
@@ -32,39 +33,44 @@ def ddm2_file(
     steps: int = 2000,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Denoise a scan into the new folder ``out``; low rank finds the noise, and denoises the
+    """Denoise a scan by DDM2 into a new folder; low rank estimates the noise, and denoises the
     volumes at b = 0.
 
-    It holds dwi_denoised and its table, first_stage (what the other volumes alone say), noise,
-    residual, mask and summary.json.
+    The folder holds dwi_denoised and its table, first_stage (the prediction of each volume from the
+    others), noise, residual, mask and summary.json.
+
+    Args:
+        dwi: The scan.
+        tables: Its gradients.
+        out: The new folder.
+        mask: A file above 0 where to work; the head is found without one.
+        coils: Channels combined by sum of squares.
+        unbias: Whether what noise adds to magnitudes is taken away.
+        steps: Training steps of each of the two networks.
+        seed: Of the training and of the samples.
+
+    Returns:
+        The summary that is written there too.
+
+    Raises:
+        InputError: A file cannot be read, or the table has too few directions.
     """
     with job(out) as work:
         neighbours(tables.read(np.eye(4)))  # before anything large is read
         series = Series.open(dwi, tables, mask)
         data, gradients, inside = series.volume.data, series.gradients, series.inside
-        low = denoise(
-            data,
-            gradients,
-            inside,
-            coils=coils,
-            unbias=unbias,
-            report=work.progress("finding the noise"),
-        )
+        report = work.progress("finding the noise")
+        low = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=report)
         settings = Settings(steps=steps, seed=seed)
         learned = ddm2(data, gradients, inside, settings, report=work.progress("learning the scan"))
-        answers = []
-        for signal in (learned.signal, learned.first):
-            answer = signal
-            if unbias:
-                corrected = koay_inversion(signal, low.sigma[..., None], coils)
-                answer = np.where(inside[..., None], corrected, signal)
-            answer[..., gradients.b0] = low.signal[..., gradients.b0]
-            answers.append(answer)
+        signal, first = (
+            _finished(x, low, series, coils, unbias) for x in (learned.signal, learned.first)
+        )
         maps = {
-            "dwi_denoised": answers[0],
-            "first_stage": answers[1],
+            "dwi_denoised": signal,
+            "first_stage": first,
             "noise": low.sigma,
-            "residual": data - answers[0],
+            "residual": data - signal,
             "mask": inside,
         }
         volumes = {name: series.like(values) for name, values in maps.items()}
@@ -81,3 +87,15 @@ def ddm2_file(
         summary = series.summary(low, **options) | {"files": files}
         summary["warnings"].append(ALONE)
         return work.end(summary)
+
+
+def _finished(
+    signal: NDArray[Any], low: Denoised, series: Series, coils: int, unbias: bool
+) -> NDArray[Any]:
+    """The volumes of a stage, without bias if ``unbias``, with those of low rank at b = 0."""
+    inside, b0 = series.inside, series.gradients.b0
+    if unbias:
+        corrected = koay_inversion(signal, low.sigma[..., None], coils)
+        signal = np.where(inside[..., None], corrected, signal)
+    signal[..., b0] = low.signal[..., b0]
+    return signal

@@ -31,11 +31,25 @@ def denoise_file(
     unbias: bool = True,
     prior: str = REFINER,
 ) -> dict[str, Any]:
-    """Denoise a scan into the new folder ``out``, by low rank and then by a ``prior``, a run or
-    ``none``.
+    """Denoise a scan into a new folder, by low rank and then by a prior.
 
-    It holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html and
-    summary.json.
+    The folder holds dwi_denoised and its table, noise, residual, expected_error, mask, report.html
+    and summary.json.
+
+    Args:
+        dwi: The scan.
+        tables: Its gradients.
+        out: The new folder.
+        mask: A file above 0 where to work; the head is denoised without one.
+        coils: Channels combined by sum of squares.
+        unbias: Whether what noise adds to magnitudes is taken away.
+        prior: A run's folder, the name of a shipped prior, or "none" for low rank alone.
+
+    Returns:
+        The summary that is written there too.
+
+    Raises:
+        InputError: A file cannot be read, or the files do not belong together.
     """
     with job(out) as work:
         return _denoised(work, dwi, tables, mask, coils, unbias, prior)
@@ -50,32 +64,34 @@ def _denoised(
     unbias: bool,
     prior: str,
 ) -> dict[str, Any]:
+    """The work of ``denoise_file``."""
     run = None if prior == "none" else Run.open(prior)
     series = Series.open(dwi, tables, mask)
     data, gradients, inside = series.volume.data, series.gradients, series.inside
-    found = denoise(
-        data, gradients, inside, coils=coils, unbias=unbias, report=work.progress("denoising")
-    )
+    # Low rank.
+    report = work.progress("denoising")
+    denoised = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=report)
     options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
+    # The prior, on the harmonics of each shell.
     if run is not None and has_enough_directions(gradients):
         table = gradients.along(series.volume.affine)
         report = work.progress("refining")
-        found = refine(InBfloat16(run.denoiser), found, table, inside, report=report)
+        denoised = refine(InBfloat16(run.denoiser), denoised, table, inside, report=report)
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
     maps = {
-        "dwi_denoised": found.signal,
-        "noise": found.sigma,
-        "residual": data - found.signal,
-        "expected_error": found.expected_error,
+        "dwi_denoised": denoised.signal,
+        "noise": denoised.sigma,
+        "residual": data - denoised.signal,
+        "expected_error": denoised.expected_error,
         "mask": inside,
     }
     volumes = {name: series.like(values) for name, values in maps.items()}
     files = series.write(work.folder, volumes)
     series.write_table(work.folder / "dwi_denoised", gradients)
-    removed = removed_over_noise(
-        volumes["residual"].data[inside], _noise_power(found, inside, coils, unbias)
-    )
-    summary = _summary(series, found, options, removed) | {"files": files}
+    # What was removed, over the noise that was expected.
+    noise_power = _noise_power(denoised, inside, coils, unbias)
+    removed = removed_over_noise(volumes["residual"].data[inside], noise_power)
+    summary = _summary(series, denoised, options, removed) | {"files": files}
     if run is not None and not has_enough_directions(gradients):
         summary["warnings"].append(
             "A shell has fewer than 15 directions, too few for the prior: this is low rank alone."
@@ -85,38 +101,38 @@ def _denoised(
 
 
 def _summary(
-    series: Series, found: Denoised, options: dict[str, Any], removed: NDArray[Any]
+    series: Series, denoised: Denoised, options: dict[str, Any], removed: NDArray[Any]
 ) -> dict[str, Any]:
-    """What is worth knowing of the scan and of what was done to it."""
+    """The contents of summary.json but for the files: the scan, the options and the checks."""
     data, gradients, inside = series.volume.data, series.gradients, series.inside
-    common = series.summary(found, **options)
+    common = series.summary(denoised, **options)
     noisy = common["noise"] > 0
-    told = common.pop("warnings") + [
-        text for text in (too_much_removed(removed) if noisy else None,) if text
-    ]
-    shells = (
-        signal_to_noise(found.signal, found.sigma, found.expected_error, inside, gradients)
-        if noisy
-        else {}
-    )
-    lags, white = residual_autocorrelation(data - found.signal, inside, gradients)
+    warnings = common.pop("warnings")
+    shells = {}
+    if noisy:
+        if warning := too_much_removed(removed):
+            warnings = [*warnings, warning]
+        shells = signal_to_noise(
+            denoised.signal, denoised.sigma, denoised.expected_error, inside, gradients
+        )
+    lags, white = residual_autocorrelation(data - denoised.signal, inside, gradients)
     return common | {
         "seed": None,
         "signal to noise": {b: one._asdict() for b, one in shells.items()},
         "residual autocorrelation": lags,
         "residual autocorrelation of white noise": white,
         "removed over noise": float(np.sqrt(np.mean(removed**2))) if noisy else None,
-        "warnings": told,
+        "warnings": warnings,
     }
 
 
 def _noise_power(
-    found: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool
+    denoised: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool
 ) -> Callable[[int], NDArray[Any]]:
-    """The power of the noise in the voxels of a volume: about the signal beneath, or about the mean
-    magnitude where its bias is kept.
+    """A function of a volume's number: the mean square of the noise in the voxels ``inside``, about
+    the signal beneath, or about the mean magnitude where its bias is kept.
     """
-    sigma = found.sigma[inside]
+    sigma = denoised.sigma[inside]
     if unbias:
-        return lambda k: magnitude_error(found.signal[inside, k], sigma, coils)
-    return lambda k: sigma**2 * variance_share(found.signal[inside, k], sigma, coils)
+        return lambda k: magnitude_error(denoised.signal[inside, k], sigma, coils)
+    return lambda k: sigma**2 * variance_share(denoised.signal[inside, k], sigma, coils)

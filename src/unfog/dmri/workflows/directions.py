@@ -14,13 +14,18 @@ from unfog.report import Axis, grey
 from unfog.report.pictures import Picture
 
 Array = NDArray[np.floating[Any]]
-LEAST_FA, MOST = 0.2, 3000  # of a voxel with a stick, and sticks a picture
+LEAST_FA = 0.2  # of a voxel with a stick
+MOST = 3000  # sticks a picture
 
 
 @dataclass(frozen=True)
 class Directions:
-    """Maps of fibre directions: ``axis`` (X, Y, Z, 3), unit vectors in world axes; ``fa`` (X, Y,
-    Z); and ``cone`` (X, Y, Z), the half-angle of its cone in degrees, 0 without one.
+    """Maps of fibre directions.
+
+    Args:
+        axis: (X, Y, Z, 3), unit vectors in world axes.
+        fa: Fractional anisotropy, (X, Y, Z).
+        cone: (X, Y, Z), the half-angle of the cone of uncertainty in degrees, 0 without one.
     """
 
     axis: Array
@@ -47,8 +52,10 @@ def directions_of(data: Array, inside: NDArray[np.bool_], gradients: GradientTab
         InputError: The table does not determine a tensor.
     """
     tensors = fit_tensors(data[inside], gradients)
-    axis, fa = np.zeros((*inside.shape, 3), np.float32), np.zeros(inside.shape, np.float32)
-    axis[inside], fa[inside] = tensors.direction, tensors.fa
+    axis = np.zeros((*inside.shape, 3), np.float32)
+    fa = np.zeros(inside.shape, np.float32)
+    axis[inside] = tensors.direction
+    fa[inside] = tensors.fa
     return Directions(axis, fa, np.zeros_like(fa))
 
 
@@ -73,18 +80,12 @@ def sticks(axis: Array, fa: Array, cone: Array) -> tuple[Picture, list[Axis]]:
     """
     where = np.argwhere(fa > LEAST_FA)
     step = 1 + int(len(where) > MOST)
-    axes = [
-        Axis(
-            int(r),
-            int(c),
-            float(axis[r, c, 0]),
-            float(axis[r, c, 1]),
-            _bright(axis[r, c]),
-            float(cone[r, c]),
-        )
-        for r, c in where
-        if r % step == 0 and c % step == 0
-    ]
+    axes = []
+    for r, c in where:
+        if r % step == 0 and c % step == 0:
+            right, up = float(axis[r, c, 0]), float(axis[r, c, 1])
+            colour = _bright(axis[r, c])
+            axes.append(Axis(int(r), int(c), right, up, colour, float(cone[r, c])))
     return grey(fa), axes
 
 

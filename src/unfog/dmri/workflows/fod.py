@@ -1,8 +1,8 @@
-"""``unfog dmri fod``: where fibres point and how surely, from files to files."""
+"""``unfog dmri fod``: fibre orientations with their uncertainty, from files to files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ UNLIKE = (
     "vary from voxel to voxel in ways that "
     "the prior does not know, so neither directions nor cones are to be trusted."
 )
-LARGEST = (
-    1.25  # phantoms come to 1.03 at most, fibres of each voxel by themselves (DIPY's FORCE) to 3.5
-)
+# The largest misfit without a warning: phantoms come to 1.03 at most, and scans whose voxels have
+# independent fibres (DIPY's FORCE) to 3.5.
+LARGEST = 1.25
 NARROW = (
     "Cones and deviations hold for noise as it was acquired, white; here it is not, so "
     "they are too narrow."
@@ -52,9 +52,26 @@ def fod_file(
     prior: str = PRIOR,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Posterior draws, summed up in the new folder ``out``: direction (world axes), cone95, cone50,
-    fa_mean, fa_std, md_mean, md_std, fod_sh_samples (X, Y, Z, 15 x draws, as many as go into 256
-    MB), report.html and summary.json.
+    """Draw from the posterior of fibre orientations, and write summaries of it into a new folder.
+
+    The folder holds direction (world axes), cone95, cone50, fa_mean, fa_std, md_mean, md_std,
+    fod_sh_samples (X, Y, Z, 15 x draws, as many as go into 256 MB), report.html and summary.json.
+
+    Args:
+        dwi: The scan.
+        tables: Its gradients.
+        out: The new folder.
+        mask: A file above 0 where to work; the head is found without one.
+        coils: Channels combined by sum of squares.
+        samples: The number of draws.
+        prior: A run's folder, or the name of a shipped prior.
+        seed: Of the draws.
+
+    Returns:
+        The summary that is written there too.
+
+    Raises:
+        InputError: A file cannot be read, or no shell has enough directions.
     """
     with job(out) as work:
         return _drawn(work, dwi, tables, mask, coils, samples, prior, seed)
@@ -70,64 +87,70 @@ def _drawn(
     prior: str,
     seed: int,
 ) -> dict[str, Any]:
+    """The work of ``fod_file``."""
     chosen_shell(tables.read(np.eye(4)))  # before anything large is read
     run = Run.open(prior)
     series = Series.open(dwi, tables, mask)
-    data, gradients = series.volume.data, series.gradients
-    first = denoise(
-        data, gradients, series.inside, coils=coils, report=work.progress("finding the noise")
-    )
-    volumes, scales = chosen_shell(gradients), fod_scales(run)
-    table = gradients[volumes]
-    kept = int(np.clip(MOST // (15 * series.inside.size), 1, samples))
-    found = drawn(
-        InBfloat16(run.denoiser),
-        first,
-        gradients,
-        volumes,
-        series.inside,
-        draws=samples,
-        kept=kept,
-        scales=scales,
-        seed=seed,
-        report=work.progress("drawing"),
-    )
-    maps = _volumes(series, found)
-    files = series.write(work.folder, maps)
-    options = {
+    # The noise by low rank, of all volumes; draws from one shell and its b = 0.
+    report = work.progress("finding the noise")
+    low = denoise(series.volume.data, series.gradients, series.inside, coils=coils, report=report)
+    volumes = chosen_shell(series.gradients)
+    table = series.gradients[volumes]
+    options: dict[str, Any] = {
         "coils": coils,
         "samples": samples,
         "seed": seed,
         "shell": round(float(table.bvals[~table.b0].mean())),
         "prior": run.name,
         "prior sha256": run.weights_sha256,
-        "scales": scales,
-        "fod samples": kept,
+        "scales": fod_scales(run),
+        "fod samples": int(np.clip(MOST // (15 * series.inside.size), 1, samples)),
         "fod layout": LAYOUT,
-        "response": found.response.tolist(),
-        "misfit": found.maps.misfit.round(3).tolist(),
     }
-    summary = series.summary(first, **options) | {"files": files}
-    if any(words in text for words in NOT_WHITE for text in summary["warnings"]):
-        summary["warnings"].append(NARROW)
-    if found.maps.misfit[1] > LARGEST:
-        summary["warnings"].append(UNLIKE.format(found.maps.misfit[1]))
+    fibres = drawn(
+        InBfloat16(run.denoiser),
+        low,
+        series.gradients,
+        volumes,
+        series.inside,
+        draws=samples,
+        kept=options["fod samples"],
+        scales=options["scales"],
+        seed=seed,
+        report=work.progress("drawing"),
+    )
+    options["response"] = fibres.response.tolist()
+    options["misfit"] = fibres.maps.misfit.round(3).tolist()
+    maps = _volumes(series, fibres)
+    files = series.write(work.folder, maps)
+    summary = series.summary(low, **options) | {"files": files}
+    summary["warnings"] += _warnings(summary["warnings"], float(fibres.maps.misfit[1]))
     work.write_report(_page(maps, series, summary).html())
     return work.end(summary)
 
 
-def _volumes(series: Series, found: Fod) -> dict[str, Volume]:
+def _warnings(scan: Sequence[str], misfit: float) -> list[str]:
+    """Warnings of this method, given those of the ``scan`` and the misfit at order 2."""
+    warnings = []
+    if any(words in text for words in NOT_WHITE for text in scan):
+        warnings.append(NARROW)
+    if misfit > LARGEST:
+        warnings.append(UNLIKE.format(misfit))
+    return warnings
+
+
+def _volumes(series: Series, fibres: Fod) -> dict[str, Volume]:
+    """The maps and the draws of densities, as volumes by the names of their files."""
     names = ("direction", "cone95", "cone50", "fa_mean", "fa_std", "md_mean", "md_std")
-    densities = np.moveaxis(found.samples, -1, -2).reshape(*found.samples.shape[:3], -1)
-    return {name: series.like(getattr(found.maps, name)) for name in names} | {
-        "fod_sh_samples": series.like(densities)
-    }
+    densities = np.moveaxis(fibres.samples, -1, -2).reshape(*fibres.samples.shape[:3], -1)
+    volumes = {name: series.like(getattr(fibres.maps, name)) for name in names}
+    return volumes | {"fod_sh_samples": series.like(densities)}
 
 
 def _page(maps: Mapping[str, Volume], series: Series, summary: Mapping[str, Any]) -> Page:
     """The page of upright volumes and the summary."""
-    page, inside = Page("unfog dmri fod", LEAD), series.inside
-    fibrous = inside & (maps["fa_mean"].data > 0.2)
+    page = Page("unfog dmri fod", LEAD)
+    fibrous = series.inside & (maps["fa_mean"].data > 0.2)
     cone = f"{np.median(maps['cone95'].data[fibrous]):.1f}" if fibrous.any() else "none"
     page.facts(
         [
@@ -138,19 +161,21 @@ def _page(maps: Mapping[str, Volume], series: Series, summary: Mapping[str, Any]
     )
     if summary["warnings"]:
         page.warning("What to know about this scan", *summary["warnings"])
-    planes = planes_of(inside)
+    _directions(page, maps, series)
+    provenance(page, summary)
+    return page
+
+
+def _directions(page: Page, maps: Mapping[str, Volume], series: Series) -> None:
+    """Directions in colours, their cones and FA as maps, and cones over one slice of FA."""
+    planes = planes_of(series.inside)
     axis, fa, cone95 = (maps[name].data for name in ("direction", "fa_mean", "cone95"))
     page.section(
         "Directions",
         "Red to the side, green to the front, blue upwards, as bright as the mean FA; and how "
         "far they may be off.",
     )
-    rows = [
-        Row(
-            "direction",
-            [coloured(*pair) for pair in zip(cut(fa, planes), cut(axis, planes), strict=True)],
-        )
-    ]
+    rows = [Row("direction", list(map(coloured, cut(fa, planes), cut(axis, planes))))]
     rows += [
         Row(name, [colour(x, 0, top) for x in cut(maps[name].data, planes)])
         for name, top in BRIGHT.items()
@@ -158,12 +183,11 @@ def _page(maps: Mapping[str, Volume], series: Series, summary: Mapping[str, Any]
     page.pictures(
         rows, "The 95 % cone, bright at 30 degrees; FA, at 1; its standard deviation, at .1."
     )
+    middle = planes[len(planes) // 2 :][:1]
     along = Directions(axis, fa, cone95).along(series.volume.affine)
-    grids = zip(*(cut(each, planes[len(planes) // 2 :][:1]) for each in along), strict=True)
+    grids = zip(*(cut(each, middle) for each in along), strict=True)
     page.glyphs(
         [sticks(*grid) for grid in grids],
         "cones over FA",
         "Each direction in the middle of its 95 % cone, over FA (white is 1).",
     )
-    provenance(page, summary)
-    return page

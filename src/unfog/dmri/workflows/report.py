@@ -27,35 +27,32 @@ LEAD = "A diffusion scan before and after denoising, what was taken away, and wh
 SLICES, STICKS = 5, 2  # axial slices shown, and those with directions drawn
 # entries that a summary must have
 FIGURES = {"noise", "components", "signal to noise", "residual autocorrelation", "warnings"}
-MAPS, CONES = (
-    ("dwi_denoised", "residual", "noise", "expected_error", "mask"),
-    ("direction", "cone95"),
-)
+# the files of unfog dmri denoise, and those of unfog dmri fod
+MAPS = ("dwi_denoised", "residual", "noise", "expected_error", "mask")
+CONES = ("direction", "cone95")
 
 
 def write_report(folder: Path) -> dict[str, Any]:
-    """Write ``report.html`` in ``folder``, whole or not at all; with cones where the maps direction
-    and cone95 lie there too.
+    """Write ``report.html`` into a folder that ``unfog dmri denoise`` wrote.
 
-    Returns the path by the name "report". Raises `InputError` for a folder that ``unfog dmri
-    denoise`` did not write.
+    Args:
+        folder: The folder; where the maps direction and cone95 lie in it too, cones are drawn.
+
+    Returns:
+        The path of the page, by the name "report".
+
+    Raises:
+        InputError: ``unfog dmri denoise`` did not write the folder.
     """
-    missing = [
-        name
-        for name in (*(f"{n}.nii.gz" for n in MAPS), "summary.json")
-        if not (folder / name).is_file()
-    ]
+    required = [*(f"{name}.nii.gz" for name in MAPS), "summary.json"]
+    missing = [name for name in required if not (folder / name).is_file()]
     if missing:
         raise InputError(
             f"{folder} lacks {missing[0]}; give a folder that unfog dmri denoise wrote."
         )
     after = read_nifti(folder / "dwi_denoised.nii.gz")
-    gradients = read_fsl(
-        folder / "dwi_denoised.bval",
-        folder / "dwi_denoised.bvec",
-        after.affine,
-        after.data.shape[3],
-    )
+    bvals, bvecs = (folder / f"dwi_denoised.{kind}" for kind in ("bval", "bvec"))
+    gradients = read_fsl(bvals, bvecs, after.affine, after.data.shape[3])
     cones = CONES if all((folder / f"{name}.nii.gz").is_file() for name in CONES) else ()
     volumes = {name: standing(read_nifti(folder / f"{name}.nii.gz")) for name in (*MAPS, *cones)}
     page = report_page(volumes, gradients, _summary(folder / "summary.json"))
@@ -115,17 +112,22 @@ def report_page(
 
 
 def planes_of(inside: NDArray[np.bool_]) -> list[int]:
-    """The numbers of ``SLICES`` axial slices spread over the head ``inside`` (X, Y, Z)."""
-    held = np.flatnonzero(inside.any((0, 1)))
-    return (
-        sorted({int(held[round(q * (len(held) - 1))]) for q in np.linspace(0.1, 0.9, SLICES)})
-        if len(held)
-        else [0]
-    )
+    """The numbers of at most ``SLICES`` axial slices spread over the head ``inside`` (X, Y, Z)."""
+    filled = np.flatnonzero(inside.any((0, 1)))
+    if not len(filled):
+        return [0]
+    quantiles = np.linspace(0.1, 0.9, SLICES)
+    return sorted({int(filled[round(q * (len(filled) - 1))]) for q in quantiles})
+
+
+def shells_with_b0(gradients: GradientTable) -> dict[str, NDArray[Any]]:
+    """The numbers of the volumes at b = 0 and of each shell, by a title such as "b = 1000"."""
+    shells = {f"b = {b:.0f}": volumes for b, volumes in gradients.shells().items()}
+    return {"b = 0": np.flatnonzero(gradients.b0), **shells}
 
 
 def cut(data: Array, planes: list[int]) -> list[Array]:
-    """The axial slices ``planes`` of (X, Y, Z), each (rows, columns)."""
+    """The axial slices numbered ``planes`` of (X, Y, Z[, ...]), each (rows, columns[, ...])."""
     slices = to_slices(data)
     return [slices[k, 0] for k in planes]
 
@@ -145,23 +147,21 @@ def _signals(
         "One volume of each shell, before and after, and the difference between them, which "
         "should look like noise.",
     )
-    shown = {
-        "b = 0": np.flatnonzero(gradients.b0),
-        **{f"b = {b:.0f}": volumes for b, volumes in gradients.shells().items()},
-    }
-    for name, volumes in shown.items():
-        if len(volumes):
-            k = int(volumes[0])
-            top, wide = float(np.percentile(after[..., k], 99.5)) or 1.0, max(3 * sigma, 1e-6)
-            first, second = (
-                Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)])
-                for label, data in (("before", before), ("after", after))
-            )
-            page.flicker(first, second, f"{name}: white is {top:.3g}.")
-            removed = Row("", [grey(x, -wide, wide) for x in cut(residual[..., k], planes)])
-            page.pictures(
-                [removed], f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}."
-            )
+    wide = max(3 * sigma, 1e-6)
+    for name, volumes in shells_with_b0(gradients).items():
+        if not len(volumes):
+            continue
+        k = int(volumes[0])
+        top = float(np.percentile(after[..., k], 99.5)) or 1.0
+        first, second = (
+            Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)])
+            for label, data in (("before", before), ("after", after))
+        )
+        page.flicker(first, second, f"{name}: white is {top:.3g}.")
+        removed = Row("", [grey(x, -wide, wide) for x in cut(residual[..., k], planes)])
+        page.pictures(
+            [removed], f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}."
+        )
 
 
 def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
@@ -204,14 +204,13 @@ def _directions(
         for label, one in zip(("before", "after"), directions, strict=True)
     )
     page.flicker(first, second, "Colour-coded directions in the mask.")
+    # Sticks of the tensors, or cones of the posterior where their maps are there.
     has_cones = CONES[0] in volumes
-    drawn = (
-        Directions(volumes["direction"].data, directions[1].fa, volumes["cone95"].data)
-        if has_cones
-        else directions[1]
-    )
+    drawn = directions[1]
+    if has_cones:
+        drawn = Directions(volumes["direction"].data, drawn.fa, volumes["cone95"].data)
     middle = sorted({planes[(k + 1) * len(planes) // (STICKS + 1)] for k in range(STICKS)})
-    grids = zip(*(cut(map_, middle) for map_ in drawn.along(after.affine)), strict=True)
+    grids = zip(*(cut(data, middle) for data in drawn.along(after.affine)), strict=True)
     wide = " in the middle of the cone that holds it with 95 %" if has_cones else ""
     page.glyphs(
         [sticks(*grid) for grid in grids],
@@ -242,7 +241,7 @@ def _removed(
     gradients: GradientTable,
     summary: Mapping[str, Any],
 ) -> None:
-    """The size of what was removed by volume, and its autocorrelation."""
+    """The root mean square of the residual by volume, and its autocorrelation."""
     page.section(
         "What was removed",
         "A volume that stands out moved, dropped out, or holds signal that was taken for noise.",
@@ -254,10 +253,8 @@ def _removed(
         "root mean square",
         "The size of what was removed from each volume.",
     )
-    lags, white = (
-        summary["residual autocorrelation"],
-        summary["residual autocorrelation of white noise"],
-    )
+    lags = summary["residual autocorrelation"]
+    white = summary["residual autocorrelation of white noise"]
     rows = [
         [f"along {axis}", *(f"{value:+.3f}" for value in values)] for axis, values in lags.items()
     ]
@@ -274,9 +271,6 @@ def provenance(page: Page, summary: Mapping[str, Any]) -> None:
     """The section of a page that says how a result was made, from its summary.json."""
     elsewhere = ("warnings", "files", "signal to noise", "residual autocorrelation")
     shown = {key: value for key, value in summary.items() if key not in elsewhere}
-    values = shown | (
-        {"seed": "none: nothing is drawn at random"} if shown.get("seed") is None else {}
-    )
-    page.provenance(
-        values, "The version, the prior by the SHA-256 of its weights, and all options."
-    )
+    if shown.get("seed") is None:
+        shown["seed"] = "none: nothing is drawn at random"
+    page.provenance(shown, "The version, the prior by the SHA-256 of its weights, and all options.")

@@ -26,8 +26,15 @@ PRIOR = "dmri"  # the prior for raw signals, whose noise is white
 
 @dataclass(frozen=True)
 class Tables:
-    """The files of a scan's gradient table as the command line names them: FSL's two, in a
-    ``layout``, or MRtrix's one. ``prefix`` begins the options that name them, for error messages.
+    """The files of a scan's gradient table as the command line names them: FSL's two or MRtrix's
+    one.
+
+    Args:
+        bvals: FSL's b-values.
+        bvecs: FSL's directions.
+        grad: MRtrix's table, in place of the two.
+        layout: How ``bvecs`` lies: in "rows" or "columns"; "auto" tells by the shape.
+        prefix: The beginning of the options that name the files, for error messages.
     """
 
     bvals: Path | None = None
@@ -37,8 +44,17 @@ class Tables:
     prefix: str = ""
 
     def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
-        """Read the table of a scan with ``affine`` (4, 4) and so many ``volumes``; `InputError`
-        where files are missing or both kinds are given.
+        """Read the table of a scan.
+
+        Args:
+            affine: The scan's, (4, 4).
+            volumes: The number of its volumes, which the table must have too; None for any.
+
+        Returns:
+            The table, with directions in world axes.
+
+        Raises:
+            InputError: Files are missing, damaged or of both kinds.
         """
         if self.grad is not None:
             if self.bvals or self.bvecs:
@@ -68,9 +84,14 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
 
 @dataclass(frozen=True)
 class Series:
-    """A scan as it is ``stored``, and as a ``volume`` turned upright, so that it has one answer
-    whichever of the 48 ways its voxels are stored. ``gradients`` are in world axes; ``inside`` (X,
-    Y, Z) is the head in the upright volume.
+    """A scan read from its files and turned upright, so that results do not depend on which of the
+    48 ways its voxels are stored.
+
+    Args:
+        stored: The scan as it is stored.
+        volume: The scan turned upright, (X, Y, Z, volumes).
+        gradients: Its table, with directions in world axes.
+        inside: The head in the upright volume, (X, Y, Z).
     """
 
     stored: Volume
@@ -95,11 +116,10 @@ class Series:
         """
         stored, gradients = read_series(dwi, tables)
         volume = standing(stored)
-        inside = (
-            brain_mask(volume, gradients)
-            if mask is None
-            else standing(_mask(mask, stored)).data > 0
-        )
+        if mask is None:
+            inside = brain_mask(volume, gradients)
+        else:
+            inside = standing(_mask(mask, stored)).data > 0
         return cls(stored, volume, gradients, inside)
 
     def like(self, data: NDArray[Any]) -> Volume:
@@ -110,10 +130,11 @@ class Series:
         """Write upright volumes as NIfTI files laid out as the scan is stored; returns the files'
         names.
         """
-        return [
-            write_nifti(folder / f"{name}.nii.gz", as_stored(x.data, self.stored), self.stored).name
-            for name, x in maps.items()
-        ]
+        names = []
+        for name, volume in maps.items():
+            data = as_stored(volume.data, self.stored)
+            names.append(write_nifti(folder / f"{name}.nii.gz", data, self.stored).name)
+        return names
 
     def write_table(self, stem: Path, gradients: GradientTable) -> None:
         """Write FSL's two files, ``stem`` with .bval and .bvec, for volumes stored as the scan."""
@@ -121,8 +142,14 @@ class Series:
         write_fsl(gradients, bvals, bvecs, self.stored.affine)
 
     def summary(self, denoised: Denoised, **options: Any) -> dict[str, Any]:
-        """The part of a summary.json about a scan: its shape, its noise by ``denoised``, its
-        warnings, and the ``options`` it was processed with.
+        """The part of a summary.json that all commands on scans share.
+
+        Args:
+            denoised: The result of low rank, with the noise it estimated.
+            **options: The options the scan was processed with.
+
+        Returns:
+            Its volumes, shells and voxels, the options, its noise, and its warnings.
         """
         volume, gradients, inside = self.volume, self.gradients, self.inside
         return {
