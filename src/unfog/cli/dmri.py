@@ -9,17 +9,23 @@ from typing import Annotated
 import typer
 
 from unfog.cli.dmri_options import (
+    B0,
     Bvals,
     Bvecs,
     Coils,
+    Drop,
     Dwi,
     Grad,
+    In,
     Layout,
     Mask,
     Method,
+    Precision,
     Sessions,
     Subjects,
+    Unbias,
     Vectors,
+    volume_numbers,
 )
 from unfog.cli.options import AsJson, Out, Seed, emit
 from unfog.errors import InputError
@@ -43,14 +49,15 @@ def denoise(
     bvecs: Bvecs = None,
     grad: Grad = None,
     layout: Vectors = Layout.auto,
+    b0_threshold: B0 = None,
+    drop_volumes: Drop = None,
     mask: Mask = None,
-    coils: Coils = 1,
-    unbias: Annotated[
-        bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")
-    ] = True,
+    coils: Coils = None,
+    unbias: Unbias = True,
     prior: Annotated[
         str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")
     ] = "dmri-refiner",
+    precision: In = Precision.auto,
     method: Annotated[
         Method,
         typer.Option(
@@ -83,21 +90,27 @@ def denoise(
             raise InputError("The method ddm2 takes no prior; leave --prior out.")
         work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
     else:
-        work = partial(denoise_file, mask=mask, coils=coils, unbias=unbias, prior=prior)
-    tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(
-        each_scan(
-            dwi,
-            tables,
-            out,
-            work,
-            command="unfog dmri denoise",
+        work = partial(
+            denoise_file,
             mask=mask,
-            subjects=subject,
-            sessions=session,
-        ),
-        as_json,
+            coils=coils,
+            unbias=unbias,
+            prior=prior,
+            precision=precision.value,
+        )
+    dropped = volume_numbers(drop_volumes)
+    tables = Tables(bvals, bvecs, grad, layout.value, threshold=b0_threshold, drop=dropped)
+    summary = each_scan(
+        dwi,
+        tables,
+        out,
+        work,
+        command="unfog dmri denoise",
+        mask=mask,
+        subjects=subject,
+        sessions=session,
     )
+    emit(summary, as_json)
 
 
 @dmri.command(
@@ -119,11 +132,15 @@ def complete(
     target_grad: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An MRtrix table, in place of the two.")
     ] = None,
+    b0_threshold: B0 = None,
+    drop_volumes: Drop = None,
     mask: Mask = None,
-    coils: Coils = 1,
+    coils: Coils = None,
+    unbias: Unbias = True,
     prior: Annotated[
         str, typer.Option(metavar="RUN", help="The prior that predicts.")
     ] = "dmri-refiner",
+    precision: In = Precision.auto,
     subject: Subjects = None,
     session: Sessions = None,
     as_json: AsJson = False,
@@ -138,22 +155,29 @@ def complete(
     from unfog.dmri.workflows.complete import complete_file
     from unfog.dmri.workflows.scan import Tables
 
-    target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-")
-    work = partial(complete_file, target=target, mask=mask, coils=coils, prior=prior)
-    tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(
-        each_scan(
-            dwi,
-            tables,
-            out,
-            work,
-            command="unfog dmri complete",
-            mask=mask,
-            subjects=subject,
-            sessions=session,
-        ),
-        as_json,
+    target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-", b0_threshold)
+    work = partial(
+        complete_file,
+        target=target,
+        mask=mask,
+        coils=coils,
+        unbias=unbias,
+        prior=prior,
+        precision=precision.value,
     )
+    dropped = volume_numbers(drop_volumes)
+    tables = Tables(bvals, bvecs, grad, layout.value, threshold=b0_threshold, drop=dropped)
+    summary = each_scan(
+        dwi,
+        tables,
+        out,
+        work,
+        command="unfog dmri complete",
+        mask=mask,
+        subjects=subject,
+        sessions=session,
+    )
+    emit(summary, as_json)
 
 
 @dmri.command(
@@ -167,12 +191,16 @@ def fod(
     bvecs: Bvecs = None,
     grad: Grad = None,
     layout: Vectors = Layout.auto,
+    b0_threshold: B0 = None,
+    drop_volumes: Drop = None,
     mask: Mask = None,
-    coils: Coils = 1,
+    coils: Coils = None,
+    unbias: Unbias = True,
     samples: Annotated[
         int, typer.Option(min=2, help="Posterior draws; cones of few are too narrow.")
     ] = 200,
     prior: Annotated[str, typer.Option(metavar="RUN", help="The prior to draw from.")] = "dmri",
+    precision: In = Precision.auto,
     seed: Seed = 0,
     subject: Subjects = None,
     session: Sessions = None,
@@ -190,21 +218,29 @@ def fod(
     from unfog.dmri.workflows.fod import fod_file
     from unfog.dmri.workflows.scan import Tables
 
-    work = partial(fod_file, mask=mask, coils=coils, samples=samples, prior=prior, seed=seed)
-    tables = Tables(bvals, bvecs, grad, layout.value)
-    emit(
-        each_scan(
-            dwi,
-            tables,
-            out,
-            work,
-            command="unfog dmri fod",
-            mask=mask,
-            subjects=subject,
-            sessions=session,
-        ),
-        as_json,
+    work = partial(
+        fod_file,
+        mask=mask,
+        coils=coils,
+        unbias=unbias,
+        samples=samples,
+        prior=prior,
+        precision=precision.value,
+        seed=seed,
     )
+    dropped = volume_numbers(drop_volumes)
+    tables = Tables(bvals, bvecs, grad, layout.value, threshold=b0_threshold, drop=dropped)
+    summary = each_scan(
+        dwi,
+        tables,
+        out,
+        work,
+        command="unfog dmri fod",
+        mask=mask,
+        subjects=subject,
+        sessions=session,
+    )
+    emit(summary, as_json)
 
 
 @dmri.command(

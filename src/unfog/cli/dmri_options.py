@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from unfog.errors import InputError
+
 Dwi = Annotated[
     Path,
     typer.Argument(
@@ -44,11 +46,60 @@ Mask = Annotated[
     typer.Option(metavar="FILE", help="Above 0 where to work; found by itself without."),
 ]
 Coils = Annotated[
-    int,
+    int | None,
     typer.Option(
-        min=1, help="Channels combined by sum of squares: noise is non-central chi if over 1."
+        min=1,
+        help="Channels combined by sum of squares (non-central chi noise); read from the air "
+        "without.",
     ),
 ]
+Unbias = Annotated[
+    bool, typer.Option("--unbias/--keep-bias", help="Take away what noise adds to magnitudes.")
+]
+B0 = Annotated[
+    float | None,
+    typer.Option(
+        "--b0-threshold",
+        min=0,
+        metavar="B",
+        help="Up to this b, s/mm^2, a volume counts as b = 0; told from the table without.",
+    ),
+]
+Drop = Annotated[
+    str | None,
+    typer.Option(
+        "--drop-volumes",
+        metavar="LIST",
+        help="Volumes to leave out of scan and table, counted from 0: 3,17,40-42.",
+    ),
+]
+
+
+class Precision(StrEnum):
+    """What the network computes in."""
+
+    auto = "auto"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+In = Annotated[
+    Precision,
+    typer.Option("--precision", help="Of the network; auto takes the faster on this machine."),
+]
+
+
+def volume_numbers(text: str | None) -> tuple[int, ...]:
+    """The numbers of a list such as 3,17,40-42; `InputError` where it is none."""
+    numbers: list[int] = []
+    for part in (text or "").replace(" ", "").split(",") if text else ():
+        first, dash, last = part.partition("-")
+        if not (first.isdigit() and (last.isdigit() or not dash)):
+            raise InputError(f"Volumes are listed as 3,17,40-42, not {text!r}; write them so.")
+        numbers += range(int(first), int(last or first) + 1)
+    return tuple(numbers)
+
+
 Subjects = Annotated[
     list[str] | None,
     typer.Option("--subject", metavar="LABEL", help="Of a BIDS data set, these subjects alone."),

@@ -55,7 +55,8 @@ def denoise(
     gradients: Any,
     mask: NDArray[Any] | None = None,
     *,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> classical.Denoised:
@@ -66,14 +67,17 @@ def denoise(
         data: Magnitudes (X, Y, Z, volumes).
         gradients: Its table, unfog's or DIPY's.
         mask: Above 0 where to work, (X, Y, Z); everywhere without.
-        coils: Channels combined by sum of squares.
+        coils: Channels combined by sum of squares; read from the air by default.
+        unbias: Whether to take away what noise adds to magnitudes.
         prior: A denoiser, or the name of a run.
         report: Called with (steps done, steps in all).
 
     Returns:
         ``signal`` (X, Y, Z, volumes), ``sigma`` (X, Y, Z) and ``expected_error``, in data's units.
     """
-    return blind.denoise_blind(_denoiser(prior), data, gradients, mask, coils=coils, report=report)
+    return blind.denoise_blind(
+        _denoiser(prior), data, gradients, mask, coils=coils, unbias=unbias, report=report
+    )
 
 
 def complete(
@@ -82,7 +86,8 @@ def complete(
     target: Any,
     mask: NDArray[Any] | None = None,
     *,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     prior: Prior = "dmri-refiner",
     report: Report | None = None,
 ) -> completion.Completed:
@@ -93,7 +98,8 @@ def complete(
         gradients: Its table.
         target: The table of the volumes to predict.
         mask: Above 0 where to work, (X, Y, Z); everywhere without.
-        coils: Channels combined by sum of squares.
+        coils: Channels combined by sum of squares; read from the air by default.
+        unbias: Whether to take away what noise adds to magnitudes.
         prior: A denoiser, or the name of a run.
         report: Called with (steps done, steps in all).
 
@@ -101,7 +107,14 @@ def complete(
         ``signal`` and ``std`` (X, Y, Z, target volumes), in data's units.
     """
     return completion.complete(
-        _denoiser(prior), data, gradients, target, mask, coils=coils, report=report
+        _denoiser(prior),
+        data,
+        gradients,
+        target,
+        mask,
+        coils=coils,
+        unbias=unbias,
+        report=report,
     )
 
 
@@ -110,7 +123,8 @@ def fod(
     gradients: Any,
     mask: NDArray[Any] | None = None,
     *,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     draws: int = 200,
     kept: int = 20,
     prior: Prior = "dmri",
@@ -123,7 +137,8 @@ def fod(
         data: Magnitudes (X, Y, Z, volumes).
         gradients: Its table.
         mask: Above 0 where to work, (X, Y, Z); everywhere without.
-        coils: Channels combined by sum of squares.
+        coils: Channels combined by sum of squares; read from the air by default.
+        unbias: Whether to take away what noise adds to magnitudes.
         draws: The number of draws that the maps summarise.
         kept: The number of them that are returned as orientation densities.
         prior: A denoiser, or the name of a run.
@@ -140,6 +155,7 @@ def fod(
         gradients,
         mask,
         coils=coils,
+        unbias=unbias,
         draws=draws,
         kept=kept,
         scales=scales,

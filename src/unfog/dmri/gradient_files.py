@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unfog.dmri.gradients import Array, GradientTable, fsl_to_world
 from unfog.errors import InputError
@@ -21,6 +23,7 @@ def read_fsl(
     volumes: int | None = None,
     layout: str = "auto",
     threshold: float | None = None,
+    drop: Sequence[int] = (),
 ) -> GradientTable:
     """Read FSL's two text files.
 
@@ -32,6 +35,7 @@ def read_fsl(
         layout: How vectors lie in the file: "rows" (3 rows, FSL's own), "columns" (3 columns) or
             "auto", which can tell unless there are exactly three.
         threshold: Up to this b a volume counts as b = 0; as ``GradientTable`` has it by default.
+        drop: Volumes to leave out, counted from 0.
 
     Returns:
         The table, in world axes.
@@ -52,12 +56,15 @@ def read_fsl(
             f"{len(vectors)} vectors; match them."
         )
     _check_count(Path(bvals), values.size, volumes)
-    along = _named(Path(bvecs), values.ravel(), vectors, threshold)
+    along = _named(Path(bvecs), values.ravel(), vectors, threshold, drop)
     return replace(along, directions=along.directions @ fsl_to_world(affine).T)
 
 
 def read_mrtrix(
-    path: str | Path, volumes: int | None = None, threshold: float | None = None
+    path: str | Path,
+    volumes: int | None = None,
+    threshold: float | None = None,
+    drop: Sequence[int] = (),
 ) -> GradientTable:
     """Read an MRtrix table: a row of x y z b for each volume, in world axes; # begins a comment.
 
@@ -65,6 +72,7 @@ def read_mrtrix(
         path: The file.
         volumes: The number of volumes of the scan, to check the file against.
         threshold: Up to this b a volume counts as b = 0; as ``GradientTable`` has it by default.
+        drop: Volumes to leave out, counted from 0.
 
     Returns:
         The table.
@@ -75,7 +83,7 @@ def read_mrtrix(
             f"{Path(path).name} has {table.shape[1]} columns; an MRtrix table has four: x y z b."
         )
     _check_count(Path(path), len(table), volumes)
-    return _named(Path(path), table[:, 3], table[:, :3], threshold)
+    return _named(Path(path), table[:, 3], table[:, :3], threshold, drop)
 
 
 def write_fsl(table: GradientTable, bvals: str | Path, bvecs: str | Path, affine: Array) -> None:
@@ -149,9 +157,31 @@ def _check_count(path: Path, count: int, volumes: int | None) -> None:
         )
 
 
-def _named(path: Path, bvals: Array, vectors: Array, threshold: float | None) -> GradientTable:
-    """The table of a file; its errors begin with the file's name."""
+def kept_volumes(volumes: int, drop: Sequence[int]) -> NDArray[np.int64]:
+    """The numbers of the volumes that stay; `InputError` where one to drop is not there, or none
+    stays.
+    """
+    absent = [k for k in drop if not 0 <= k < volumes]
+    if absent:
+        raise InputError(
+            f"Volume {absent[0]} cannot be left out: the scan has volumes 0 to {volumes - 1}."
+        )
+    kept = np.setdiff1d(np.arange(volumes), np.asarray(drop, int))
+    if not len(kept):
+        raise InputError("All volumes were to be left out; keep some.")
+    return kept
+
+
+def _named(
+    path: Path, bvals: Array, vectors: Array, threshold: float | None, drop: Sequence[int]
+) -> GradientTable:
+    """The table of a file without the volumes to ``drop``; its errors begin with the file's
+    name.
+    """
     try:
-        return GradientTable(bvals, vectors, threshold)
+        kept = kept_volumes(len(bvals), drop)
+        left = ", ".join(map(str, sorted(set(drop))))
+        notes = (f"Left out as asked: volumes {left}, counted from 0.",) if left else ()
+        return GradientTable(bvals[kept], vectors[kept], threshold, notes)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error

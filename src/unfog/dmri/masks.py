@@ -23,13 +23,29 @@ def voxels_inside(mask: NDArray[Any] | None, space: Sequence[int]) -> NDArray[np
     return np.ones(tuple(space), bool) if mask is None else np.asarray(mask) > 0
 
 
+def measured_somewhere(data: NDArray[Any]) -> NDArray[np.bool_]:
+    """Voxels (X, Y, Z) that are not 0 in every volume of (X, Y, Z, volumes): the others lie outside
+    the field of view, or were stripped.
+    """
+    return np.asarray((data != 0).any(-1))
+
+
+def measured_inside(mask: NDArray[Any] | None, data: NDArray[Any]) -> NDArray[np.bool_]:
+    """A mask (everywhere without one) less the voxels that are 0 in every volume of ``data``,
+    unless nothing were left.
+    """
+    inside = voxels_inside(mask, data.shape[:3])
+    there = inside & measured_somewhere(data)
+    return there if there.any() else inside
+
+
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     """The head, (X, Y, Z) bool: DIPY's median Otsu on the mean of the volumes at b = 0, or of all
     volumes where there are none.
 
     Everything, where what Otsu leaves out is not air: not dark, or darker with diffusion weighting,
     which air is not. A crop inside a head has no air, and Otsu would part its fluid from its
-    tissue.
+    tissue; nor has a head that was stripped, of which everything is what is not 0.
     """
     try:
         from dipy.segment.mask import median_otsu
@@ -37,16 +53,17 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
         raise MissingExtra("dmri", "DIPY") from error
     shown = gradients.b0 if gradients.b0.any() else ~gradients.b0
     mean, weighted = volume.data[..., shown].mean(-1), volume.data[..., ~gradients.b0].mean(-1)
-    everything = np.ones(mean.shape, bool)
+    everything = measured_inside(None, volume.data)
     if float(mean.max()) == float(mean.min()):
         return everything
     inside = np.asarray(median_otsu(mean, median_radius=2, numpass=1)[1], dtype=bool)
-    if not inside.any() or inside.all():
+    rest = everything & ~inside
+    if not inside.any() or not rest.any():
         return everything
     # Air is dark, and no darker with diffusion weighting.
-    outside = np.median(mean[~inside])
+    outside = np.median(mean[rest])
     dark, still = (
         outside < AIR * np.median(mean[inside]),
-        outside <= STILL * np.median(weighted[~inside]),
+        outside <= STILL * np.median(weighted[rest]),
     )
     return inside if dark and still else everything

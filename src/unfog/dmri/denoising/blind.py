@@ -29,7 +29,7 @@ from unfog.dmri.denoising.posterior_mean import NoisyShell, measure, posterior_m
 from unfog.dmri.denoising.twicing import twiced
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
-from unfog.dmri.masks import voxels_inside
+from unfog.dmri.masks import measured_inside, voxels_inside
 from unfog.dmri.shells import ORDER, left_out, shells, signals
 from unfog.progress import Report
 
@@ -45,7 +45,8 @@ def denoise_blind(
     gradients: Any,
     mask: NDArray[Any] | None = None,
     *,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     report: Report | None = None,
 ) -> Denoised:
     """Denoise magnitudes by low rank and the prior; by low rank alone the shells that have fewer
@@ -56,14 +57,15 @@ def denoise_blind(
         data: (X, Y, Z, volumes), magnitudes.
         gradients: The scan's table, of unfog or of DIPY.
         mask: (X, Y, Z), where to denoise; everywhere without one.
-        coils: How many were combined by sum of squares.
+        coils: How many were combined by sum of squares; read from the air by default.
+        unbias: Whether to take away what noise adds to magnitudes.
         report: Called as ``report(done, total)``, for low rank and again for the prior.
 
     Returns:
         Signal, noise level and expected error.
     """
-    table = as_table(gradients)
-    first = classical.denoise(data, table, mask, coils=coils, report=report)
+    table, mask = as_table(gradients), measured_inside(mask, data)
+    first = classical.denoise(data, table, mask, coils=coils, unbias=unbias, report=report)
     return (
         refine(denoiser, first, table, mask, report=report)
         if has_enough_directions(table)

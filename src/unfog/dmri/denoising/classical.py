@@ -2,7 +2,7 @@ r"""Denoising a scan by low rank, which needs no training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from unfog.dmri.denoising.low_rank import Rule, hard_threshold, local_svd
+from unfog.dmri.denoising.noise_law import NoiseLaw, read_law
 from unfog.dmri.denoising.noise_level import Noise, estimate_noise, gaussian_level
 from unfog.dmri.gradients import as_table
-from unfog.dmri.masks import voxels_inside
+from unfog.dmri.masks import measured_inside, measured_somewhere, voxels_inside
 from unfog.dmri.rician import koay_inversion, without_bias
 from unfog.errors import InputError
 from unfog.progress import Report
@@ -28,7 +29,8 @@ class Denoised:
     of the noise in every real and imaginary part. ``expected_error`` (X, Y, Z) is the root mean
     square over volumes, sigma outside the mask. ``noise`` is that of the magnitudes. ``measured``
     (X, Y, Z, volumes) are the magnitudes, less the bias of noise if it was taken from the signal
-    too.
+    too. ``law`` is what the values say of their noise, ``coils`` the number that was used,
+    ``unbiased`` whether the bias was taken away, ``notes`` what a reader should know of them.
     """
 
     signal: Array
@@ -36,6 +38,10 @@ class Denoised:
     expected_error: Array
     noise: Noise
     measured: Array
+    law: NoiseLaw = field(default_factory=NoiseLaw)
+    coils: int = 1
+    unbiased: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def denoise(
@@ -43,7 +49,7 @@ def denoise(
     gradients: Any,
     mask: NDArray[Any] | None = None,
     *,
-    coils: int = 1,
+    coils: int | None = None,
     unbias: bool = True,
     rule: Rule = hard_threshold,
     report: Report | None = None,
@@ -60,8 +66,10 @@ def denoise(
         data: (X, Y, Z, volumes), magnitudes.
         gradients: The scan's table, of unfog or of DIPY; its length is checked.
         mask: (X, Y, Z), where to denoise; everywhere without one.
-        coils: How many were combined by sum of squares.
-        unbias: Whether to take away what noise adds to magnitudes.
+        coils: How many were combined by sum of squares; read from the air by default, 1 where there
+            is none.
+        unbias: Whether to take away what noise adds to magnitudes; nothing is taken where the data
+            say that they are none (``noise_law``).
         rule: What becomes of singular values (``unfog.dmri.denoising.low_rank``).
         report: Called as ``report(done, total)``, counting planes.
 
@@ -79,11 +87,16 @@ def denoise(
     # Low rank patch by patch, in the scores of the components.
     scores, error = local_svd(components.scores(y / level), inside, rule, report)
     mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
+    # The law of the noise, and by it the deviation of real and imaginary parts.
+    law = _law(y, gradients, inside, noise, mean)
+    note = law.sentence(coils, unbias)
+    coils, unbias = coils or law.coils or 1, unbias and law.magnitudes
+    sigma = noise.level.numpy()
+    sigma = gaussian_level(sigma, mean, inside, coils) if law.magnitudes else sigma
+    sigma = np.where(measured_somewhere(data), sigma, 0).astype(np.float32)
     # The error of r scores, spread over all volumes.
-    sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
-    expected = np.where(
-        inside.numpy(), sigma * (error * scores.shape[3] / y.shape[3]).sqrt().numpy(), sigma
-    )
+    share = (error * scores.shape[3] / y.shape[3]).sqrt().numpy()
+    expected = (sigma * np.where(inside.numpy(), share, 1)).astype(np.float32)
     # From E[y] to the signal; the data lose the same bias.
     measured = y.numpy()
     if unbias:
@@ -91,7 +104,18 @@ def denoise(
             inside.numpy()[..., None], koay_inversion(mean, sigma[..., None], coils), mean
         )
         measured = without_bias(measured, mean, sigma[..., None], coils)
-    return Denoised(mean, sigma, expected.astype(np.float32), noise, measured)
+    notes = () if note is None else (note,)
+    return Denoised(mean, sigma, expected, noise, measured, law, coils, unbias, notes)
+
+
+def _law(
+    y: torch.Tensor, gradients: Any, inside: torch.Tensor, noise: Noise, mean: NDArray[Any]
+) -> NoiseLaw:
+    """The law of the noise of magnitudes ``y``, given its level and what low rank has for E[y]."""
+    level, weighted = noise.level.numpy(), ~as_table(gradients).b0
+    one_coil = gaussian_level(level, mean, inside, 1)
+    correlation = float(noise.correlation[:, 0].max())
+    return read_law(y.numpy(), weighted, inside.numpy(), level, one_coil, correlation)
 
 
 def _checked(
@@ -115,4 +139,5 @@ def _checked(
         )
     if not np.isfinite(data).all():
         raise InputError("The scan holds values that are not finite; set them to 0.")
+    inside = measured_inside(mask, data)
     return torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32)), torch.from_numpy(inside)

@@ -16,7 +16,7 @@ from unfog.dmri.denoising.blind import in_harmonics, predict
 from unfog.dmri.denoising.classical import Array, Denoised
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
-from unfog.dmri.masks import voxels_inside
+from unfog.dmri.masks import measured_inside, voxels_inside
 from unfog.dmri.shells import basis, same_shells, shells
 from unfog.progress import Report
 
@@ -45,7 +45,8 @@ def complete(
     target: Any,
     mask: NDArray[Any] | None = None,
     *,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     report: Report | None = None,
 ) -> Completed:
     """Predict the volumes of another gradient table from a scan.
@@ -71,7 +72,8 @@ def complete(
         gradients: The scan's table, of unfog or of DIPY.
         target: The table to predict, of unfog or of DIPY.
         mask: (X, Y, Z); everywhere without one.
-        coils: How many were combined by sum of squares.
+        coils: How many were combined by sum of squares; read from the air by default.
+        unbias: Whether to take away what noise adds to magnitudes.
         report: Called as ``report(done, total)``.
 
     Returns:
@@ -83,9 +85,9 @@ def complete(
     """
     table, at = as_table(gradients), as_table(target)
     check_target(table, at)
-    return completed(
-        denoiser, classical.denoise(data, table, mask, coils=coils), table, at, mask, report=report
-    )
+    mask = measured_inside(mask, data)
+    first = classical.denoise(data, table, mask, coils=coils, unbias=unbias)
+    return completed(denoiser, first, table, at, mask, report=report)
 
 
 def check_target(table: GradientTable, at: GradientTable) -> None:

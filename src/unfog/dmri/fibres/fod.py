@@ -17,7 +17,7 @@ from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.fibres.orientation import Array, Orientation, orientation
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count, degrees
-from unfog.dmri.masks import voxels_inside
+from unfog.dmri.masks import measured_inside, voxels_inside
 from unfog.dmri.shells import ORDER, basis
 from unfog.errors import InputError
 from unfog.progress import Report
@@ -49,7 +49,8 @@ def fod(
     gradients: Any,
     mask: NDArray[Any] | None = None,
     *,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     draws: int = 200,
     kept: int = 20,
     scales: Mapping[str, float] | None = None,
@@ -73,7 +74,8 @@ def fod(
         data: (X, Y, Z, volumes), magnitudes.
         gradients: The scan's table, of unfog or of DIPY.
         mask: (X, Y, Z); everywhere without one.
-        coils: How many were combined by sum of squares.
+        coils: How many were combined by sum of squares; read from the air by default.
+        unbias: Whether to take away what noise adds to magnitudes.
         draws: Posterior draws that cones and deviations are taken from.
         kept: How many of them are returned as densities.
         scales: Factors named cone, fa and md that widen the cones and the deviations; 1 unless
@@ -89,7 +91,8 @@ def fod(
     """
     table = as_table(gradients)
     volumes = chosen_shell(table)
-    first = classical.denoise(data, table, mask, coils=coils)
+    mask = measured_inside(mask, data)
+    first = classical.denoise(data, table, mask, coils=coils, unbias=unbias)
     return drawn(
         denoiser,
         first,

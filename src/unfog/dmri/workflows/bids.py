@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,9 +91,7 @@ def each_scan(
     with job(out) as whole:
         data_set = read_bids(source, subjects or (), sessions or ())
         weighted = [
-            scan
-            for scan in data_set.scans
-            if not _tables(scan, tables.layout).read(np.eye(4)).b0.all()
+            scan for scan in data_set.scans if not _tables(scan, tables).read(np.eye(4)).b0.all()
         ]
         if not weighted:
             raise InputError(f"No scan of {source} has diffusion weighting; check its .bval files.")
@@ -101,7 +100,7 @@ def each_scan(
         for k, scan in enumerate(weighted):
             with progress("scans") as report:
                 report(k + 1, len(weighted))
-            one = partial(work, scan.path, _tables(scan, tables.layout), folder / "work")
+            one = partial(work, scan.path, _tables(scan, tables), folder / "work")
             summaries[scan.stem] = _named(scan, one)
             _move(folder / "work", folder, scan, summaries[scan.stem])
         write_json(folder / DESCRIPTION, _description(data_set, out, command))
@@ -116,9 +115,9 @@ def each_scan(
         )
 
 
-def _tables(scan: Scan, layout: str) -> Tables:
-    """The tables of a scan, their vectors laid out as the user says."""
-    return Tables(scan.bval, scan.bvec, layout=layout)
+def _tables(scan: Scan, options: Tables) -> Tables:
+    """The tables of a scan, read with the options that the user gave for all."""
+    return replace(options, bvals=scan.bval, bvecs=scan.bvec)
 
 
 def _named(scan: Scan, do: Callable[[], T]) -> T:

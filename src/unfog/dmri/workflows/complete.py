@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unfog.core.denoiser import InBfloat16
 from unfog.dmri.denoising.blind import has_enough_directions
-from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.complete import check_target, completed
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.report import cut, planes_of, provenance, shells_with_b0
@@ -18,6 +16,7 @@ from unfog.dmri.workflows.scan import REFINER, Series, Tables, sizes
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
 from unfog.report import Page, Row, colour, grey
+from unfog.runs.machine import AUTO, in_precision, resolve
 from unfog.runs.run import Run
 
 LEAD = (
@@ -34,8 +33,10 @@ def complete_file(
     *,
     target: Tables,
     mask: Path | None = None,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     prior: str = REFINER,
+    precision: str = AUTO,
 ) -> dict[str, Any]:
     """Predict the volumes of other gradient tables, into a new folder: dwi_completed and its table,
     std, report.html and summary.json.
@@ -46,8 +47,10 @@ def complete_file(
         out: The new folder.
         target: The gradients of the volumes to predict.
         mask: A file above 0 where to work; the head is found without one.
-        coils: Channels combined by sum of squares.
+        coils: Channels combined by sum of squares; read from the air by default.
+        unbias: Whether what noise adds to magnitudes is taken away.
         prior: A run's folder, or the name of a shipped prior.
+        precision: "bf16", "fp32", or "auto" for the faster one here.
 
     Returns:
         The summary that is written there too.
@@ -56,7 +59,7 @@ def complete_file(
         InputError: A file cannot be read, or a shell of the target was not measured well enough.
     """
     with job(out) as work:
-        return _completed(work, dwi, tables, target, mask, coils, prior)
+        return _completed(work, dwi, tables, target, mask, coils, unbias, prior, precision)
 
 
 def _completed(
@@ -65,8 +68,10 @@ def _completed(
     tables: Tables,
     target: Tables,
     mask: Path | None,
-    coils: int,
+    coils: int | None,
+    unbias: bool,
     prior: str,
+    precision: str,
 ) -> dict[str, Any]:
     """The work of ``complete_file``."""
     check_target(tables.read(np.eye(4)), target.read(np.eye(4)))  # before anything large is read
@@ -74,17 +79,11 @@ def _completed(
     series = Series.open(dwi, tables, mask)
     target_table = target.read(series.stored.affine)
     # Low rank, and then the posterior of the prior's harmonics at the directions of the target.
-    low = denoise(
-        series.volume.data,
-        series.gradients,
-        series.inside,
-        coils=coils,
-        report=work.progress("denoising"),
-    )
+    low = series.low_rank(coils, unbias, work.progress("denoising"))
     measured_at = series.gradients.along(series.volume.affine)
     predicted_at = target_table.along(series.volume.affine)
     estimate = completed(
-        InBfloat16(run.denoiser),
+        in_precision(run.denoiser, precision),
         low,
         measured_at,
         predicted_at,
@@ -97,9 +96,9 @@ def _completed(
     options = {
         "target volumes": len(target_table),
         "target shells": sizes(target_table),
-        "coils": coils,
         "prior": run.name,
         "prior sha256": run.weights_sha256,
+        "precision": resolve(precision),
     }
     summary = series.summary(low, **options) | {"files": files}
     summary["warnings"] += [] if has_enough_directions(series.gradients) else [FEW]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.dmri.denoising.classical import Denoised, denoise
+from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.denoising.ddm2 import Settings, ddm2, neighbours
 from unfog.dmri.rician import koay_inversion
 from unfog.dmri.workflows.scan import Series, Tables
@@ -28,7 +28,7 @@ def ddm2_file(
     out: Path,
     *,
     mask: Path | None = None,
-    coils: int = 1,
+    coils: int | None = None,
     unbias: bool = True,
     steps: int = 2000,
     seed: int = 0,
@@ -44,7 +44,7 @@ def ddm2_file(
         tables: Its gradients.
         out: The new folder.
         mask: A file above 0 where to work; the head is found without one.
-        coils: Channels combined by sum of squares.
+        coils: Channels combined by sum of squares; read from the air by default.
         unbias: Whether what noise adds to magnitudes is taken away.
         steps: Training steps of each of the two networks.
         seed: Of the training and of the samples.
@@ -59,13 +59,10 @@ def ddm2_file(
         neighbours(tables.read(np.eye(4)))  # before anything large is read
         series = Series.open(dwi, tables, mask)
         data, gradients, inside = series.volume.data, series.gradients, series.inside
-        report = work.progress("finding the noise")
-        low = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=report)
+        low = series.low_rank(coils, unbias, work.progress("finding the noise"))
         settings = Settings(steps=steps, seed=seed)
         learned = ddm2(data, gradients, inside, settings, report=work.progress("learning the scan"))
-        signal, first = (
-            _finished(x, low, series, coils, unbias) for x in (learned.signal, learned.first)
-        )
+        signal, first = (_finished(x, low, series) for x in (learned.signal, learned.first))
         maps = {
             "dwi_denoised": signal,
             "first_stage": first,
@@ -78,8 +75,6 @@ def ddm2_file(
         series.write_table(work.folder / "dwi_denoised", gradients)
         options = {
             "method": "ddm2",
-            "coils": coils,
-            "bias removed": unbias,
             "steps": steps,
             "seed": seed,
             "noise of the matched state": float(np.median(learned.levels[learned.levels > 0])),
@@ -89,13 +84,11 @@ def ddm2_file(
         return work.end(summary)
 
 
-def _finished(
-    signal: NDArray[Any], low: Denoised, series: Series, coils: int, unbias: bool
-) -> NDArray[Any]:
-    """The volumes of a stage, without bias if ``unbias``, with those of low rank at b = 0."""
+def _finished(signal: NDArray[Any], low: Denoised, series: Series) -> NDArray[Any]:
+    """The volumes of a stage, without bias as low rank's, with those of low rank at b = 0."""
     inside, b0 = series.inside, series.gradients.b0
-    if unbias:
-        corrected = koay_inversion(signal, low.sigma[..., None], coils)
+    if low.unbiased:
+        corrected = koay_inversion(signal, low.sigma[..., None], low.coils)
         signal = np.where(inside[..., None], corrected, signal)
     signal[..., b0] = low.signal[..., b0]
     return signal

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.core.denoiser import InBfloat16
 from unfog.dmri.checks.quality import residual_autocorrelation, signal_to_noise
 from unfog.dmri.checks.warnings import removed_over_noise, too_much_removed
 from unfog.dmri.denoising.blind import has_enough_directions, refine
-from unfog.dmri.denoising.classical import Denoised, denoise
+from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.workflows.report import report_page
 from unfog.dmri.workflows.scan import REFINER, Series, Tables
 from unfog.files.folder import Job, job
+from unfog.runs.machine import AUTO, in_precision, resolve
 from unfog.runs.run import Run
 
 
@@ -27,9 +27,10 @@ def denoise_file(
     out: Path,
     *,
     mask: Path | None = None,
-    coils: int = 1,
+    coils: int | None = None,
     unbias: bool = True,
     prior: str = REFINER,
+    precision: str = AUTO,
 ) -> dict[str, Any]:
     """Denoise a scan into a new folder, by low rank and then by a prior.
 
@@ -41,9 +42,10 @@ def denoise_file(
         tables: Its gradients.
         out: The new folder.
         mask: A file above 0 where to work; the head is denoised without one.
-        coils: Channels combined by sum of squares.
+        coils: Channels combined by sum of squares; read from the air by default.
         unbias: Whether what noise adds to magnitudes is taken away.
         prior: A run's folder, the name of a shipped prior, or "none" for low rank alone.
+        precision: "bf16", "fp32", or "auto" for the faster one here.
 
     Returns:
         The summary that is written there too.
@@ -52,7 +54,7 @@ def denoise_file(
         InputError: A file cannot be read, or the files do not belong together.
     """
     with job(out) as work:
-        return _denoised(work, dwi, tables, mask, coils, unbias, prior)
+        return _denoised(work, dwi, tables, mask, coils, unbias, prior, precision)
 
 
 def _denoised(
@@ -60,24 +62,27 @@ def _denoised(
     dwi: Path,
     tables: Tables,
     mask: Path | None,
-    coils: int,
+    coils: int | None,
     unbias: bool,
     prior: str,
+    precision: str,
 ) -> dict[str, Any]:
     """The work of ``denoise_file``."""
     run = None if prior == "none" else Run.open(prior)
     series = Series.open(dwi, tables, mask)
     data, gradients, inside = series.volume.data, series.gradients, series.inside
     # Low rank.
-    report = work.progress("denoising")
-    denoised = denoise(data, gradients, inside, coils=coils, unbias=unbias, report=report)
-    options: dict[str, Any] = {"coils": coils, "bias removed": unbias}
+    denoised = series.low_rank(coils, unbias, work.progress("denoising"))
+    options: dict[str, Any] = {}
     # The prior, on the harmonics of each shell.
     if run is not None and has_enough_directions(gradients):
         table = gradients.along(series.volume.affine)
         report = work.progress("refining")
-        denoised = refine(InBfloat16(run.denoiser), denoised, table, inside, report=report)
+        denoised = refine(
+            in_precision(run.denoiser, precision), denoised, table, inside, report=report
+        )
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
+        options |= {"precision": resolve(precision)}
     maps = {
         "dwi_denoised": denoised.signal,
         "noise": denoised.sigma,
@@ -89,7 +94,7 @@ def _denoised(
     files = series.write(work.folder, volumes)
     series.write_table(work.folder / "dwi_denoised", gradients)
     # What was removed, over the noise that was expected.
-    noise_power = _noise_power(denoised, inside, coils, unbias)
+    noise_power = _noise_power(denoised, inside)
     removed = removed_over_noise(volumes["residual"].data[inside], noise_power)
     summary = _summary(series, denoised, options, removed) | {"files": files}
     if run is not None and not has_enough_directions(gradients):
@@ -126,13 +131,13 @@ def _summary(
     }
 
 
-def _noise_power(
-    denoised: Denoised, inside: NDArray[np.bool_], coils: int, unbias: bool
-) -> Callable[[int], NDArray[Any]]:
+def _noise_power(denoised: Denoised, inside: NDArray[np.bool_]) -> Callable[[int], NDArray[Any]]:
     """A function of a volume's number: the mean square of the noise in the voxels ``inside``, about
     the signal beneath, or about the mean magnitude where its bias is kept.
     """
-    sigma = denoised.sigma[inside]
-    if unbias:
+    sigma, coils = denoised.sigma[inside], denoised.coils
+    if not denoised.law.magnitudes:
+        return lambda _: sigma**2
+    if denoised.unbiased:
         return lambda k: magnitude_error(denoised.signal[inside, k], sigma, coils)
     return lambda k: sigma**2 * variance_share(denoised.signal[inside, k], sigma, coils)

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from unfog.core.denoiser import InBfloat16
-from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales
 from unfog.dmri.workflows.directions import Directions, coloured, sticks
 from unfog.dmri.workflows.report import cut, planes_of, provenance
@@ -17,6 +15,7 @@ from unfog.dmri.workflows.scan import PRIOR, Series, Tables
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
 from unfog.report import Page, Row, colour
+from unfog.runs.machine import AUTO, in_precision, resolve
 from unfog.runs.run import Run
 
 LEAD = (
@@ -47,9 +46,11 @@ def fod_file(
     out: Path,
     *,
     mask: Path | None = None,
-    coils: int = 1,
+    coils: int | None = None,
+    unbias: bool = True,
     samples: int = 200,
     prior: str = PRIOR,
+    precision: str = AUTO,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Draw from the posterior of fibre orientations, and write summaries of it into a new folder.
@@ -62,9 +63,11 @@ def fod_file(
         tables: Its gradients.
         out: The new folder.
         mask: A file above 0 where to work; the head is found without one.
-        coils: Channels combined by sum of squares.
+        coils: Channels combined by sum of squares; read from the air by default.
+        unbias: Whether what noise adds to magnitudes is taken away.
         samples: The number of draws.
         prior: A run's folder, or the name of a shipped prior.
+        precision: "bf16", "fp32", or "auto" for the faster one here.
         seed: Of the draws.
 
     Returns:
@@ -74,7 +77,7 @@ def fod_file(
         InputError: A file cannot be read, or no shell has enough directions.
     """
     with job(out) as work:
-        return _drawn(work, dwi, tables, mask, coils, samples, prior, seed)
+        return _drawn(work, dwi, tables, mask, coils, unbias, samples, prior, precision, seed)
 
 
 def _drawn(
@@ -82,9 +85,11 @@ def _drawn(
     dwi: Path,
     tables: Tables,
     mask: Path | None,
-    coils: int,
+    coils: int | None,
+    unbias: bool,
     samples: int,
     prior: str,
+    precision: str,
     seed: int,
 ) -> dict[str, Any]:
     """The work of ``fod_file``."""
@@ -92,23 +97,22 @@ def _drawn(
     run = Run.open(prior)
     series = Series.open(dwi, tables, mask)
     # The noise by low rank, of all volumes; draws from one shell and its b = 0.
-    report = work.progress("finding the noise")
-    low = denoise(series.volume.data, series.gradients, series.inside, coils=coils, report=report)
+    low = series.low_rank(coils, unbias, work.progress("finding the noise"))
     volumes = chosen_shell(series.gradients)
     table = series.gradients[volumes]
     options: dict[str, Any] = {
-        "coils": coils,
         "samples": samples,
         "seed": seed,
         "shell": round(float(table.bvals[~table.b0].mean())),
         "prior": run.name,
         "prior sha256": run.weights_sha256,
+        "precision": resolve(precision),
         "scales": fod_scales(run),
         "fod samples": int(np.clip(MOST // (15 * series.inside.size), 1, samples)),
         "fod layout": LAYOUT,
     }
     fibres = drawn(
-        InBfloat16(run.denoiser),
+        in_precision(run.denoiser, precision),
         low,
         series.gradients,
         volumes,

@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
-from unfog.dmri.denoising.classical import Denoised
-from unfog.dmri.gradient_files import read_fsl, read_mrtrix, write_fsl
+from unfog.dmri.denoising.classical import Denoised, denoise
+from unfog.dmri.gradient_files import kept_volumes, read_fsl, read_mrtrix, write_fsl
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.masks import brain_mask
+from unfog.dmri.masks import brain_mask, measured_inside
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti, write_nifti
 from unfog.files.orientation import as_stored, standing
+from unfog.progress import Report
 from unfog.version import __version__
 
 REFINER = "dmri-refiner"  # the prior for scans after low rank
@@ -35,6 +36,8 @@ class Tables:
         grad: MRtrix's table, in place of the two.
         layout: How ``bvecs`` lies: in "rows" or "columns"; "auto" tells by the shape.
         prefix: The beginning of the options that name the files, for error messages.
+        threshold: Up to this b a volume counts as b = 0; told from the table by default.
+        drop: Volumes to leave out of scan and table, counted from 0.
     """
 
     bvals: Path | None = None
@@ -42,6 +45,8 @@ class Tables:
     grad: Path | None = None
     layout: str = "auto"
     prefix: str = ""
+    threshold: float | None = None
+    drop: tuple[int, ...] = ()
 
     def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
         """Read the table of a scan.
@@ -62,24 +67,32 @@ class Tables:
                     f"Give --{self.prefix}grad, or --{self.prefix}bvals and "
                     f"--{self.prefix}bvecs, but not both."
                 )
-            return read_mrtrix(self.grad, volumes)
+            return read_mrtrix(self.grad, volumes, self.threshold, self.drop)
         if self.bvals is None or self.bvecs is None:
             raise InputError(
                 f"A scan needs its gradients: give --{self.prefix}bvals and "
                 f"--{self.prefix}bvecs, or --{self.prefix}grad."
             )
-        return read_fsl(self.bvals, self.bvecs, affine, volumes, self.layout)
+        return read_fsl(
+            self.bvals, self.bvecs, affine, volumes, self.layout, self.threshold, self.drop
+        )
 
 
 def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
-    """A scan and its gradient table; a bad table is refused before a large scan is read."""
+    """A scan and its gradient table, without the volumes to drop; a bad table is refused before a
+    large scan is read.
+    """
     tables.read(np.eye(4))
     volume = read_nifti(dwi)
     if volume.data.ndim != 4:
         raise InputError(
             f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole."
         )
-    return volume, tables.read(volume.affine, volume.data.shape[3])
+    gradients = tables.read(volume.affine, volume.data.shape[3])
+    if tables.drop:
+        kept = kept_volumes(volume.data.shape[3], tables.drop)
+        volume = replace(volume, data=volume.data[..., kept])
+    return volume, gradients
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,8 @@ class Series:
         stored: The scan as it is stored.
         volume: The scan turned upright, (X, Y, Z, volumes).
         gradients: Its table, with directions in world axes.
-        inside: The head in the upright volume, (X, Y, Z).
+        inside: The head in the upright volume, (X, Y, Z), without voxels that are 0 in every
+            volume, which were not measured.
     """
 
     stored: Volume
@@ -120,7 +134,21 @@ class Series:
             inside = brain_mask(volume, gradients)
         else:
             inside = standing(_mask(mask, stored)).data > 0
-        return cls(stored, volume, gradients, inside)
+        return cls(stored, volume, gradients, measured_inside(inside, volume.data))
+
+    def low_rank(self, coils: int | None, unbias: bool, report: Report | None = None) -> Denoised:
+        """The scan denoised by low rank, with its noise.
+
+        Args:
+            coils: Channels combined by sum of squares; read from the air if None.
+            unbias: Whether what noise adds to magnitudes is taken away.
+            report: Called as ``report(done, total)``.
+
+        Returns:
+            The upright result.
+        """
+        data, gradients = self.volume.data, self.gradients
+        return denoise(data, gradients, self.inside, coils=coils, unbias=unbias, report=report)
 
     def like(self, data: NDArray[Any]) -> Volume:
         """Upright ``data`` (X, Y, Z[, T]) as a volume on this scan's grid."""
@@ -159,12 +187,16 @@ class Series:
             "b0 volumes": int(gradients.b0.sum()),
             "shells": sizes(gradients),
             "voxels": int(inside.sum()),
+            "coils": denoised.coils,
+            "bias removed": denoised.unbiased,
             **options,
             "noise": float(np.median(denoised.sigma[inside])),
             "noise correlation": [round(float(rho), 3) for rho in denoised.noise.correlation[:, 0]],
             "components": denoised.noise.components.axes.shape[1],
             "warnings": [
                 *volume.notes,
+                *gradients.notes,
+                *denoised.notes,
                 *warnings_of(volume.data, gradients, inside, volume.affine, denoised.noise),
             ],
         }
