@@ -52,7 +52,8 @@ def error(signal: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", ["real", "half"])
 def test_what_is_no_magnitude_is_not_corrected(kind: str) -> None:
     denoised = low_rank(noisy(kind))
-    assert not denoised.law.magnitudes and not denoised.unbiased
+    assert not denoised.law.magnitudes
+    assert not denoised.unbiased
     np.testing.assert_array_equal(denoised.signal, low_rank(noisy(kind), unbias=False).signal)
     assert "no bias was taken away" in denoised.notes[0]
     # The level is that of the values themselves.
@@ -69,7 +70,8 @@ def test_a_wrong_correction_would_have_done_harm(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("coils", [1, 2, 4, 8])
 def test_air_tells_how_many_coils(coils: int) -> None:
     denoised = low_rank(noisy("magnitude", coils))
-    assert denoised.law.magnitudes and denoised.law.below == 0
+    assert denoised.law.magnitudes
+    assert denoised.law.below == 0
     assert denoised.coils == denoised.law.coils == coils
     assert any(f"{coils} combined coils" in text for text in denoised.notes) == (coils > 1)
     # The bias of several coils goes with their number, and not with one.
@@ -84,13 +86,15 @@ def test_air_tells_how_many_coils(coils: int) -> None:
 def test_a_number_that_air_contradicts_is_said() -> None:
     denoised = low_rank(noisy("magnitude"), coils=4)
     assert denoised.coils == 4
-    assert "looks like 1" in denoised.notes[0] and "4 was given" in denoised.notes[0]
+    assert "looks like 1" in denoised.notes[0]
+    assert "4 was given" in denoised.notes[0]
 
 
 def test_without_air_one_coil_is_taken() -> None:
     data = np.where(HEAD[..., None], noisy("magnitude", 4), 0)
     denoised = low_rank(data)
-    assert denoised.law.coils is None and denoised.coils == 1
+    assert denoised.law.coils is None
+    assert denoised.coils == 1
     # And what is 0 in every volume stays 0, in signal, noise and expected error.
     for values in (denoised.signal, denoised.sigma, denoised.expected_error):
         assert not values[~HEAD].any()

@@ -89,3 +89,26 @@ def test_magnitudes_of_hardly_any_signal(snr: float, coils: int) -> None:
     level = np.sqrt(2 * coils + snr**2 - mean[..., 0] ** 2)
     found = gaussian_level(level, mean, torch.ones(6, 6, 6, dtype=torch.bool), coils)
     np.testing.assert_allclose(found, 1.0, atol=0.01)
+
+
+@pytest.mark.parametrize("volumes", [4, 7, 9])
+@pytest.mark.parametrize("sigma", [25.0, 50.0])
+def test_few_volumes_have_their_noise_found_in_patches(volumes: int, sigma: float) -> None:
+    # Smooth signals, different in every volume, leave no component of noise alone.
+    generator = torch.Generator().manual_seed(volumes)
+    x, y, z = torch.meshgrid(*[torch.linspace(-1, 1, n) for n in (24, 24, 12)], indexing="ij")
+    turn = torch.rand(volumes, 3, generator=generator) * 4
+    phase = torch.stack([x, y, z], -1) @ turn.T
+    clean = 800 + 300 * torch.sin(phase)
+    noisy = clean + sigma * torch.randn(clean.shape, generator=generator)
+    inside = torch.ones(x.shape, dtype=torch.bool)
+    noise = estimate_noise(noisy, inside)
+    assert abs(float(noise.level.median()) / sigma - 1) < 0.08
+    assert float(noise.correlation.abs().max()) < 0.1  # white, and not "interpolated"
+
+
+def test_few_volumes_of_a_thin_scan() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noisy = 500 + 20 * torch.randn(12, 12, 2, 5, generator=generator)
+    noise = estimate_noise(noisy, torch.ones(12, 12, 2, dtype=torch.bool))
+    assert abs(float(noise.level.median()) / 20 - 1) < 0.1

@@ -118,10 +118,26 @@ def global_pca(x: Tensor, independent: float = 1.0) -> Components:
     Where neighbours share noise, only the share ``independent`` of the rows counts as samples of
     it.
     """
+    samples = independent * len(x)
+    return _principal(x, lambda values: int(marchenko_pastur(values[None], samples)[0]))
+
+
+def above_noise(x: Tensor, clear: float) -> Components:
+    """The principal components of ``x`` (n, volumes), whose noise has deviation 1, of eigenvalues
+    ``clear`` times above the largest of noise alone; at least one.
+    """
+    edge = clear * (1 + math.sqrt(x.shape[1] / max(len(x), 1))) ** 2
+    return _principal(x, lambda values: int((values > edge).sum()))
+
+
+def _principal(x: Tensor, rank_of: Callable[[Tensor], int]) -> Components:
+    """As many principal components of ``x`` (n, volumes) as ``rank_of`` says of the eigenvalues, at
+    least one.
+    """
     mean = x.mean(0)
     centred = x - mean
     values, vectors = torch.linalg.eigh((centred.T @ centred).double() / max(len(x) - 1, 1))
-    rank = max(int(marchenko_pastur(values[None], independent * len(x))[0]), 1)
+    rank = max(rank_of(values), 1)
     axes = vectors[:, len(values) - rank :].to(x.dtype)
     # |row|^2 less what lies along the axes.
     residual = centred.square().sum(1) - (centred @ axes).square().sum(1)

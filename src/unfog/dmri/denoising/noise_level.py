@@ -4,6 +4,7 @@ neighbours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,12 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unfog.dmri.denoising.low_rank import Components, global_pca
+from unfog.dmri.denoising.low_rank import Components, above_noise, global_pca, marchenko_pastur
 from unfog.dmri.rician import variance_share, variance_share_at
 from unfog.errors import InputError, MissingExtra
 
 SPREAD = 2.5  # voxels: the deviation of the Gaussian that averages the level
 LAGS, ROUNDS = 2, 3
+FEW = 2  # images of noise alone; with fewer, signal is among them
+SIDE, STEP = 5, 2  # of patches of few volumes, and the distance between them, in voxels
+CLEAR = 1.1  # times the noise that a component of few volumes must have
 
 
 class Noise(NamedTuple):
@@ -47,6 +51,9 @@ def estimate_noise(x: Tensor, inside: Tensor) -> Noise:
     noise shared by neighbours disturbs it little; counting n ``independent`` rows instead of n
     corrects for the rest.
 
+    A scan of few volumes (six directions) has signal in all or nearly all of its components, and
+    its noise is found patch by patch.
+
     ``components`` are those of x / level inside. Outside, the level is the nearest average inside.
     A scan of exactly constant volumes has noise 0 and correlation 0. Raises `InputError` for an
     empty mask.
@@ -58,6 +65,8 @@ def estimate_noise(x: Tensor, inside: Tensor) -> Noise:
         safe = torch.where(level > 0, level, 1.0)
         # The components of noise in x / level, as samples as independent as the last round found.
         components = global_pca(x[inside] / safe[inside, None], noise.independent if noise else 1.0)
+        if x.shape[3] - components.axes.shape[1] < FEW:
+            return _of_few_volumes(x, inside)
         # Their mean square at each voxel, averaged in space.
         variance = torch.zeros_like(level)
         variance[inside] = components.residual
@@ -66,6 +75,58 @@ def estimate_noise(x: Tensor, inside: Tensor) -> Noise:
         level = estimate
     assert noise is not None
     return noise
+
+
+def _of_few_volumes(x: Tensor, inside: Tensor) -> Noise:
+    """The noise of a scan whose components hold hardly any image of noise alone: by the law in
+    patches, where signals are more alike (Veraart et al. 2016). What neighbours share of it cannot
+    be told from signal, and counts as 0.
+    """
+    variance, known = _patch_variance(x, inside)
+    level = smooth(variance, known).clamp(min=0).sqrt()
+    safe = torch.where(level > 0, level, 1.0)
+    components = above_noise(x[inside] / safe[inside, None], CLEAR)
+    return Noise(level, torch.zeros(3, LAGS), components)
+
+
+def _patch_variance(x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+    """The variance of the noise at the middles of patches inside, (X, Y, Z), and which voxels these
+    are; all of the mask's variance in one place where no patch has its middle inside.
+    """
+    variance, known = torch.zeros_like(inside, dtype=x.dtype), torch.zeros_like(inside)
+    sides = [min(SIDE, size) for size in x.shape[:3]]
+    first, even = [side // 2 for side in sides], _even_changes(sides).to(x.dtype)
+    for plane in range(0, x.shape[0] - sides[0] + 1, STEP):
+        # (Y', Z', volumes, voxels of a patch)
+        slab = x[plane : plane + sides[0]].unfold(1, sides[1], STEP).unfold(2, sides[2], STEP)
+        patches = slab.permute(1, 2, 3, 0, 4, 5).flatten(3)
+        place = (
+            plane + first[0],
+            slice(first[1], first[1] + STEP * len(patches), STEP),
+            slice(first[2], first[2] + STEP * patches.shape[1], STEP),
+        )
+        at = inside[place]
+        # Less what changes evenly over a patch, most of the signal's changes.
+        rows = patches[at] - patches[at] @ even @ even.T
+        samples = max(len(even) - even.shape[1], 1)
+        values = torch.linalg.eigvalsh((rows @ rows.mT).double() / samples)
+        found = torch.zeros(at.shape, dtype=x.dtype)
+        found[at] = marchenko_pastur(values, samples)[1].to(x.dtype)
+        variance[place], known[place] = found, at
+    if not bool(known.any()):
+        variance[inside], known = x[inside].var(0, correction=0).min(), inside
+    return variance, known
+
+
+def _even_changes(sides: Sequence[int]) -> Tensor:
+    """An orthonormal basis (voxels, n) of what is constant over a patch or changes evenly along one
+    of its axes.
+    """
+    places = torch.meshgrid(*[torch.arange(n, dtype=torch.float64) for n in sides], indexing="ij")
+    columns = [torch.ones(sides, dtype=torch.float64), *places]
+    varying = [c for k, c in enumerate(columns) if k == 0 or sides[k - 1] > 1]
+    basis: Tensor = torch.linalg.qr(torch.stack([c.flatten() for c in varying], 1)).Q
+    return basis
 
 
 def smooth(values: Tensor, inside: Tensor) -> Tensor:
