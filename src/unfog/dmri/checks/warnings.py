@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unfog.dmri.denoising.noise_level import Noise
+from unfog.dmri.checks.dropout import dropout_warning
+from unfog.dmri.denoising.low_rank import Components
+from unfog.dmri.denoising.noise_level import FEW, VOLUMES, Noise
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.tensor import determines_tensor, fit_tensors
 
@@ -36,7 +38,7 @@ def warnings_of(
     noise: Noise,
 ) -> list[str]:
     """Warnings about a scan before it is denoised: already denoised, interpolated, correlated
-    noise, or flipped b-vectors.
+    noise, slices that dropped out, or flipped b-vectors.
 
     Args:
         data: (X, Y, Z, volumes), magnitudes.
@@ -51,22 +53,29 @@ def warnings_of(
     if not float(noise.level.max()) > 0:
         return ["The scan holds no noise at all, so there was nothing to remove."]
     # A scan that was denoised has correlated noise for that reason.
-    noise_warning = _denoised(noise.components.eigenvalues, int(inside.sum())) or _shared(
+    noise_warning = _denoised(noise.components, int(inside.sum())) or _shared(
         noise.correlation[:, 0]
     )
-    return [text for text in (noise_warning, _flipped(data, gradients, inside, affine)) if text]
+    warnings = (
+        noise_warning,
+        dropout_warning(data, gradients, inside),
+        _flipped(data, gradients, inside, affine),
+    )
+    return [text for text in warnings if text]
 
 
-def _denoised(eigenvalues: Tensor, voxels: int) -> str | None:
+def _denoised(components: Components, voxels: int) -> str | None:
     """A sentence where the scan looks denoised already.
 
     The smallest eigenvalues of a noisy scan's covariance are spread over [(1 - sqrt g)^2, (1 + sqrt
     g)^2] sigma^2, g volumes a voxel (Marchenko & Pastur); a denoiser has made the least of them
     smaller.
     """
-    values, ratio = eigenvalues.numpy(), len(eigenvalues) / voxels
-    # Too few voxels, or volumes, for the least eigenvalue to say anything.
-    if ratio >= 0.15 or len(values) < FEW_VOLUMES:
+    values, rank = components.eigenvalues.numpy(), components.axes.shape[1]
+    ratio = len(values) / voxels
+    # Too few voxels, or volumes, for the least eigenvalue to say anything; or it is signal's.
+    few = len(values) < FEW_VOLUMES or (len(values) < VOLUMES and len(values) - rank < FEW)
+    if ratio >= 0.15 or few:
         return None
     # The eigenvalue below which a quarter lies; the law relates the least to it.
     quarter = float(np.quantile(values[: max(2, len(values) // 2)], 0.5))

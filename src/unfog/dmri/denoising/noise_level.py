@@ -18,7 +18,7 @@ from unfog.errors import InputError, MissingExtra
 
 SPREAD = 2.5  # voxels: the deviation of the Gaussian that averages the level
 LAGS, ROUNDS = 2, 3
-FEW = 2  # images of noise alone; with fewer, signal is among them
+FEW, VOLUMES = 2, 16  # images of noise alone, of so few volumes; with fewer, signal is among them
 SIDE, STEP = 5, 2  # of patches of few volumes, and the distance between them, in voxels
 CLEAR = 1.1  # times the noise that a component of few volumes must have
 
@@ -65,7 +65,7 @@ def estimate_noise(x: Tensor, inside: Tensor) -> Noise:
         safe = torch.where(level > 0, level, 1.0)
         # The components of noise in x / level, as samples as independent as the last round found.
         components = global_pca(x[inside] / safe[inside, None], noise.independent if noise else 1.0)
-        if x.shape[3] - components.axes.shape[1] < FEW:
+        if x.shape[3] < VOLUMES and x.shape[3] - components.axes.shape[1] < FEW:
             return _of_few_volumes(x, inside)
         # Their mean square at each voxel, averaged in space.
         variance = torch.zeros_like(level)

@@ -1,0 +1,65 @@
+"""Slices whose signal dropped out, as they do where a head moves while the scan is sensitive to
+motion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfog.dmri.gradients import GradientTable
+
+LOST = 0.75  # of a slice's mean, over that of its neighbours, below which it dropped out
+FEWEST = 50  # voxels of a slice inside
+NAMED = 6  # slices that a sentence names
+
+
+def dropped_slices(
+    data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_]
+) -> list[tuple[int, int, int]]:
+    """Slices darker than both neighbours in the same volume, by what is usual of their shell.
+
+        q[z, k] = mean of slice z of volume k / median of it over the shell's volumes;
+        dropped out where q[z, k] < 0.75 min(q[z - 1, k], q[z + 1, k]).
+
+    Args:
+        data: (X, Y, Z, volumes), as acquired.
+        gradients: The scan's table.
+        inside: (X, Y, Z), the mask.
+
+    Returns:
+        (axis of the array, slice, volume) of each, counted from 0.
+    """
+    found = []
+    for axis in range(3):
+        others = tuple(k for k in range(3) if k != axis)
+        voxels = inside.sum(others)
+        total = np.einsum("xyzn,xyz->" + "xyz"[axis] + "n", data, inside.astype(data.dtype))
+        means = total / np.maximum(voxels, 1)[:, None]
+        for volumes in gradients.shells().values():
+            usual = np.median(means[:, volumes], 1, keepdims=True)
+            share = means[:, volumes] / np.where(usual > 0, usual, 1)
+            beside = np.minimum(share[:-2], share[2:])
+            enough = (np.minimum(voxels[:-2], voxels[2:]) >= FEWEST) & (voxels[1:-1] >= FEWEST)
+            dark = (share[1:-1] < LOST * beside) & enough[:, None] & (usual[1:-1] > 0)
+            found += [(axis, int(z) + 1, int(volumes[k])) for z, k in np.argwhere(dark)]
+    return found
+
+
+def dropout_warning(
+    data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_]
+) -> str | None:
+    """A sentence that names the slices that dropped out; the arguments are those of
+    ``dropped_slices``.
+    """
+    found = dropped_slices(data, gradients, inside)
+    if not found:
+        return None
+    named = ", ".join(f"{'xyz'[axis]} {k} of volume {volume}" for axis, k, volume in found[:NAMED])
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return (
+        f"Slices dropped out: {named}{more} (counted from 0); they are left as they are, for "
+        "eddy to replace, or leave the volumes out (--drop-volumes)."
+    )
