@@ -211,6 +211,6 @@ def _unit(bvals: Array, vectors: Array, threshold: float) -> Array:
         shape = shape if np.isfinite(length[k]) else "non-finite"
         raise InputError(
             f"Volume {k} (b = {bvals[k]:g}) has a vector that is {shape}; directions are unit "
-            "vectors, so correct the table."
+            f"vectors, so correct the table or leave the volume out (--drop-volumes {k})."
         )
     return np.where(weighted[:, None], vectors / np.where(weighted, length, 1)[:, None], 0.0)

@@ -39,7 +39,7 @@ class Orientation:
     Z), half-angles in degrees that hold 95 % and 50 % of the draws; mean and standard deviation of
     FA and of MD (mm^2/s), (X, Y, Z); ``coefficients`` (X, Y, Z, 15, kept), the signals of the first
     draws in the scan's units; ``misfit`` (3,), of the harmonics of order 0, 2 and 4 (see
-    ``orientation``).
+    ``orientation``), NaN where the draws vary more than the noise leaves room for.
     """
 
     direction: Array
@@ -178,13 +178,14 @@ class _Misfit:
         self._forget()
 
     def misfit(self) -> Array:
-        """What was left over what was due, (3,), by order."""
+        """What was left over what was due, (3,), by order; NaN where nothing was due."""
         order_of = degrees(ORDER).numpy()
-        ratios = [
-            self.left[order_of == order].sum() / max(self.due[order_of == order].sum(), 1e-30)
-            for order in range(0, ORDER + 1, 2)
-        ]
-        return np.array(ratios, np.float32)
+        orders = range(0, ORDER + 1, 2)
+        left, due = (
+            np.array([part[order_of == order].sum() for order in orders])
+            for part in (self.left, self.due)
+        )
+        return np.where(due > 0, left / np.where(due > 0, due, 1), np.nan).astype(np.float32)
 
 
 def _empty(space: tuple[int, ...], kept: int) -> Orientation:

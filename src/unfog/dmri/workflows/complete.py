@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from unfog.dmri.denoising.blind import has_enough_directions
-from unfog.dmri.denoising.complete import check_target, completed
+from unfog.dmri.denoising.complete import FEWEST, check_target, completed
 from unfog.dmri.gradients import GradientTable
+from unfog.dmri.harmonics import count
+from unfog.dmri.shells import ORDER, left_out
 from unfog.dmri.workflows.report import cut, planes_of, provenance, shells_with_b0
-from unfog.dmri.workflows.scan import REFINER, Series, Tables, sizes
+from unfog.dmri.workflows.scan import REFINER, Series, Tables, left_out_warning, sizes
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
 from unfog.report import Page, Row, colour, grey
@@ -101,9 +102,16 @@ def _completed(
         "precision": resolve(precision),
     }
     summary = series.summary(low, **options) | {"files": files}
-    summary["warnings"] += [] if has_enough_directions(series.gradients) else [FEW]
+    summary["warnings"] += _warnings(series.gradients)
     work.write_report(_page(volumes, target_table, series, summary).html())
     return work.end(summary)
+
+
+def _warnings(gradients: GradientTable) -> list[str]:
+    """Warnings about volumes in no usable shell, and about shells of few directions."""
+    unused = left_out_warning(gradients, FEWEST, "they were not used")
+    few = len(left_out(gradients, count(ORDER))) > len(left_out(gradients, FEWEST))
+    return [*([unused] if unused else []), *([FEW] if few else [])]
 
 
 def _page(

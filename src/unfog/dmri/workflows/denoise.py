@@ -13,9 +13,11 @@ from unfog.dmri.checks.quality import residual_autocorrelation, signal_to_noise
 from unfog.dmri.checks.warnings import removed_over_noise, too_much_removed
 from unfog.dmri.denoising.blind import has_enough_directions, refine
 from unfog.dmri.denoising.classical import Denoised
+from unfog.dmri.harmonics import count
 from unfog.dmri.rician import magnitude_error, variance_share
+from unfog.dmri.shells import ORDER
 from unfog.dmri.workflows.report import report_page
-from unfog.dmri.workflows.scan import REFINER, Series, Tables
+from unfog.dmri.workflows.scan import REFINER, Series, Tables, left_out_warning
 from unfog.files.folder import Job, job
 from unfog.runs.machine import AUTO, in_precision, resolve
 from unfog.runs.run import Run
@@ -97,10 +99,11 @@ def _denoised(
     noise_power = _noise_power(denoised, inside)
     removed = removed_over_noise(volumes["residual"].data[inside], noise_power)
     summary = _summary(series, denoised, options, removed) | {"files": files}
-    if run is not None and not has_enough_directions(gradients):
-        summary["warnings"].append(
-            "A shell has fewer than 15 directions, too few for the prior: this is low rank alone."
-        )
+    alone = left_out_warning(
+        gradients, count(ORDER), "too few for the prior, so low rank alone denoised them"
+    )
+    if run is not None and alone:
+        summary["warnings"].append(alone)
     work.write_report(report_page(volumes, gradients, summary).html())
     return work.end(summary)
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales
+from unfog.dmri.harmonics import count
+from unfog.dmri.shells import ORDER
 from unfog.dmri.workflows.directions import Directions, coloured, sticks
 from unfog.dmri.workflows.report import cut, planes_of, provenance
-from unfog.dmri.workflows.scan import PRIOR, Series, Tables
+from unfog.dmri.workflows.scan import PRIOR, Series, Tables, left_out_warning
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
 from unfog.report import Page, Row, colour
@@ -104,6 +106,7 @@ def _drawn(
         "samples": samples,
         "seed": seed,
         "shell": round(float(table.bvals[~table.b0].mean())),
+        "volumes used": len(volumes),
         "prior": run.name,
         "prior sha256": run.weights_sha256,
         "precision": resolve(precision),
@@ -124,11 +127,15 @@ def _drawn(
         report=work.progress("drawing"),
     )
     options["response"] = fibres.response.tolist()
-    options["misfit"] = fibres.maps.misfit.round(3).tolist()
+    options["misfit"] = [
+        None if np.isnan(one) else round(float(one), 3) for one in fibres.maps.misfit
+    ]
     maps = _volumes(series, fibres)
     files = series.write(work.folder, maps)
     summary = series.summary(low, **options) | {"files": files}
     summary["warnings"] += _warnings(summary["warnings"], float(fibres.maps.misfit[1]))
+    if unused := left_out_warning(series.gradients, count(ORDER), "they were not used"):
+        summary["warnings"].append(unused)
     work.write_report(_page(maps, series, summary).html())
     return work.end(summary)
 

@@ -15,6 +15,7 @@ from unfog.dmri.denoising.classical import Denoised, denoise
 from unfog.dmri.gradient_files import kept_volumes, read_fsl, read_mrtrix, write_fsl
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import brain_mask, measured_inside
+from unfog.dmri.shells import left_out
 from unfog.errors import InputError
 from unfog.files.nifti import Volume, read_nifti, write_nifti
 from unfog.files.orientation import as_stored, standing
@@ -22,6 +23,7 @@ from unfog.progress import Report
 from unfog.version import __version__
 
 REFINER = "dmri-refiner"  # the prior for scans after low rank
+NAMED = 8  # runs of volumes that a warning names
 PRIOR = "dmri"  # the prior for raw signals, whose noise is white
 
 
@@ -200,6 +202,27 @@ class Series:
                 *warnings_of(volume.data, gradients, inside, volume.affine, denoised.noise),
             ],
         }
+
+
+def left_out_warning(gradients: GradientTable, least: int, consequence: str) -> str | None:
+    """A sentence about the volumes in no shell of ``least`` directions; None where all are in one.
+
+    Args:
+        gradients: The scan's table.
+        least: Directions that a shell must have.
+        consequence: What became of these volumes, the end of the sentence.
+    """
+    volumes = left_out(gradients, least)
+    if not len(volumes):
+        return None
+    # Runs of numbers, as 3 or 5-9.
+    runs = np.split(volumes, np.flatnonzero(np.diff(volumes) != 1) + 1)
+    texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
+    named = ", ".join(texts[:NAMED]) + (" and others" if len(texts) > NAMED else "")
+    return (
+        f"{len(volumes)} volumes ({named}, counted from 0) are in no shell of {least} directions "
+        f"or more: {consequence}."
+    )
 
 
 def sizes(gradients: GradientTable) -> dict[str, int]:
