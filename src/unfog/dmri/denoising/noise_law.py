@@ -4,7 +4,7 @@ Magnitudes of complex noise of deviation sigma never have a mean below its floor
 one coil. Where voxels lie clearly below it the values were not made so: they are real parts, or
 magnitudes of those, and a correction for Rician bias would harm them. In air the mean over the
 deviation tells how many coils were combined: 1.91 for one, 2.75 for two, 3.94 for four
-(Constantinides et al. 1997).
+(Constantinides et al. 1997); and 1.32 that the values are magnitudes of real parts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 FLOOR = math.sqrt(math.pi / 2)  # E|n| / sigma of one coil's magnitude without signal
 ERRORS = 3.0  # standard errors below the floor that a voxel's mean must lie
 BELOW, NEGATIVE = 0.01, 0.005  # shares of voxels, and of values, that magnitudes do not have
-FEWEST = 200  # voxels of air that tell the number of coils
+HALF = 0.5  # of its volumes in which a voxel may be 0 and still count as measured
+FEWEST, FEW_VOLUMES = 200, 6  # voxels of air, and volumes, that tell the law
+HALF_GAUSSIAN = 1.1, 1.6  # mean over deviation in air of real parts' magnitudes, about 1.32
 MOST_COILS = 64
 WHITE = 0.3  # correlation of neighbours beyond which air has been averaged
 
@@ -31,7 +33,7 @@ class NoiseLaw:
     Args:
         magnitudes: Whether they can be magnitudes of complex noise.
         coils: How many were combined, as air tells; None where there is no air to tell.
-        below: The share of voxels whose mean lies clearly below the floor.
+        below: The share of voxels inside whose mean lies clearly below the floor.
         negative: The share of negative values.
     """
 
@@ -45,11 +47,11 @@ class NoiseLaw:
         and whether to ``unbias``; None where there is nothing to say.
         """
         if not self.magnitudes:
-            cause = (
-                f"{100 * self.negative:.1f} % of the values are negative"
-                if self.negative > NEGATIVE
-                else f"{100 * self.below:.1f} % of the voxels lie below the floor of its mean"
-            )
+            cause = "air has too small a mean for its deviation"
+            if self.below > BELOW:
+                cause = f"{100 * self.below:.1f} % of the voxels lie below the floor of its mean"
+            if self.negative > NEGATIVE:
+                cause = f"{100 * self.negative:.1f} % of the values are negative"
             kept = ", so no bias was taken away" if unbias else ""
             return f"The noise is not that of magnitudes, Rician or chi: {cause}{kept}."
         if coils is not None and self.coils is not None and self.coils != coils:
@@ -84,31 +86,39 @@ def read_law(
         The law.
     """
     chosen = data[..., weighted if weighted.any() else ~weighted]
-    mean, filled = chosen.mean(-1), (data != 0).all(-1)
+    measured = (chosen == 0).mean(-1) < HALF
+    head, air = chosen[inside & measured], chosen[measured & ~inside]
+    # Voxels whose mean lies clearly below the floor, and negative values.
     error = ERRORS * level / math.sqrt(chosen.shape[-1])
-    below = (mean < FLOOR * sigma - error) & filled & (sigma > 0)
-    share = float(below.sum() / max(1, filled.sum()))
-    negative = float((chosen[filled] < 0).mean()) if filled.any() else 0.0
-    magnitudes = share <= BELOW and negative <= NEGATIVE
-    air = filled & ~inside
-    coils = _coils(chosen[air]) if magnitudes and correlation < WHITE else None
-    return NoiseLaw(magnitudes, coils, share, negative)
+    highest = (FLOOR * sigma - error)[inside & measured]
+    below = float((head.mean(-1) < highest).mean()) if len(head) else 0.0
+    negative = float((chosen[measured] < 0).mean()) if measured.any() else 0.0
+    # Air, unless neighbours share its noise.
+    ratio = _ratio(air) if correlation < WHITE else None
+    half = ratio is not None and HALF_GAUSSIAN[0] < ratio < HALF_GAUSSIAN[1]
+    if below > BELOW or negative > NEGATIVE or half:
+        return NoiseLaw(False, None, below, negative)
+    return NoiseLaw(True, None if ratio is None else _coils(ratio), below, negative)
 
 
-def _coils(air: NDArray[Any]) -> int | None:
-    """The number of coils whose law has the ratio of ``air`` (voxels, volumes)."""
-    if len(air) < FEWEST or air.shape[1] < 6:
+def _ratio(air: NDArray[Any]) -> float | None:
+    """The mean over the deviation of the darker half of ``air`` (voxels, volumes), as ghosts and
+    skin are brighter; None where there is too little of it.
+    """
+    if len(air) < FEWEST or air.shape[1] < FEW_VOLUMES:
         return None
     mean = air.mean(1)
-    darkest = mean <= np.median(mean)  # ghosts and skin are brighter than air
+    darkest = mean <= np.median(mean)
     deviation = float(np.median(air[darkest].std(1, ddof=1)))
-    if not deviation > 0:
-        return None
-    ratio = float(np.median(mean[darkest])) / deviation
+    return float(np.median(mean[darkest])) / deviation if deviation > 0 else None
+
+
+def _coils(ratio: float) -> int | None:
+    """The number of coils whose law has this ratio of mean to deviation; None where none has."""
     ratios = [mean_over_deviation(n) for n in range(1, MOST_COILS + 1)]
-    nearest = int(np.argmin([abs(ratio - r) for r in ratios])) + 1
-    # A ratio that no number of coils has is not that of air.
-    return nearest if 0.75 * ratios[0] < ratio < ratios[-1] else None
+    if not HALF_GAUSSIAN[1] < ratio < ratios[-1]:
+        return None
+    return int(np.argmin([abs(ratio - one) for one in ratios])) + 1
 
 
 def mean_over_deviation(coils: int) -> float:
