@@ -14,6 +14,8 @@ from unfog.dmri.denoising import classical
 from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics, own_weights, without_own
 from unfog.dmri.denoising.blind import in_harmonics, predict
 from unfog.dmri.denoising.classical import Array, Denoised
+from unfog.dmri.denoising.held_out import HeldOut, held_out
+from unfog.dmri.denoising.ridge import ridge
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.harmonics import count
 from unfog.dmri.masks import measured_inside, voxels_inside
@@ -25,6 +27,7 @@ FEWEST = count(2)  # directions in a shell: what determines order 2
 # of low rank's expected error, what is left after the prior: the median over 22 simulated scans of
 # the measured error over the expected one
 LEFT = 0.91
+LARGEST = 1.25  # of the misfit at directions held out, beyond which the deviation is widened
 SAME = 0.1  # degrees within which two axes count as the same
 
 
@@ -32,10 +35,14 @@ SAME = 0.1  # degrees within which two axes count as the same
 class Completed:
     """``signal`` and its standard deviation ``std``, both (X, Y, Z, volumes of the target), 0
     outside the mask.
+
+    ``check`` are the errors at directions held out, None where there were none to spare. Where the
+    prior's is worse there than ridge regression's, ``signal`` is ridge regression's.
     """
 
     signal: Array
     std: Array
+    check: HeldOut | None = None
 
 
 def complete(
@@ -121,6 +128,32 @@ def completed(
         The volumes of ``at`` and their standard deviations.
     """
     inside = voxels_inside(mask, first.sigma.shape)
+
+    def by_prior(
+        first: Denoised, table: GradientTable, at: GradientTable, inside: NDArray[np.bool_]
+    ) -> tuple[Array, Array]:
+        return _by_prior(denoiser, first, table, at, inside)
+
+    # Directions held out tell whether the prior knows such a scan; else ridge regression predicts.
+    check = held_out(by_prior, first, table, inside, FEWEST)
+    signal, std = _by_prior(denoiser, first, table, at, inside, report)
+    if check is not None and check.prior_is_worse:
+        signal, std = _by_ridge(first, table, at, inside, signal, check.missed_by_ridge)
+    elif check is not None and check.misfit > LARGEST:
+        std = std * check.misfit
+    signal, std = (np.where(inside[..., None], x, 0).astype(np.float32) for x in (signal, std))
+    return Completed(signal, std, check)
+
+
+def _by_prior(
+    denoiser: Denoiser,
+    first: Denoised,
+    table: GradientTable,
+    at: GradientTable,
+    inside: NDArray[np.bool_],
+    report: Report | None = None,
+) -> tuple[Array, Array]:
+    """Signals and deviations (X, Y, Z, volumes of ``at``) by the prior."""
     regular = without_own(first, table, inside)
     signal = predict(denoiser, regular, table, at, inside, least=FEWEST, report=report)
     measured, std = (
@@ -146,7 +179,29 @@ def completed(
         ratio = at.bvals[volumes] / measured[k].b
         ratio[np.abs(ratio - 1) < SCATTER] = 1  # as far as measured volumes of a shell scatter
         signal[..., volumes] = at_own_b(signal[..., volumes], first.signal[..., table.b0], ratio)
-    return Completed(np.where(inside[..., None], signal, 0), np.where(inside[..., None], std, 0))
+    return signal, std
+
+
+def _by_ridge(
+    first: Denoised,
+    table: GradientTable,
+    at: GradientTable,
+    inside: NDArray[np.bool_],
+    signal: Array,
+    missed: float,
+) -> tuple[Array, Array]:
+    """``signal`` with the volumes of shells by ridge regression on the data instead, and deviations
+    of ``missed`` times the noise.
+    """
+    measured, signal = shells(table, least=FEWEST), signal.copy()
+    std = np.repeat(first.expected_error[..., None], len(at), -1)
+    for k, volumes in same_shells(measured, at):
+        known = measured[k].volumes
+        signal[inside, volumes[:, None]] = ridge(
+            first.measured[inside][:, known], table.directions[known], at.directions[volumes]
+        ).T
+        std[..., volumes] = missed * first.noise.level.numpy()[..., None]
+    return signal, std
 
 
 def at_own_b(signal: Array, b0: Array, ratio: NDArray[np.float64]) -> Array:

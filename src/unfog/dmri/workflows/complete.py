@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from unfog.dmri.denoising.complete import FEWEST, check_target, completed
+from unfog.dmri.denoising.complete import FEWEST, LARGEST, check_target, completed
+from unfog.dmri.denoising.held_out import HeldOut
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER, left_out
@@ -23,6 +24,15 @@ from unfog.runs.run import Run
 LEAD = (
     "A diffusion scan with the volumes of another gradient table: those measured denoised, "
     "the others predicted."
+)
+WORSE = (
+    "The prior predicts directions that were held out worse than ridge regression does (error "
+    "{:.3g} against {:.3g}), so ridge regression made these volumes: the scan is unlike those it "
+    "knows."
+)
+NARROW = (
+    "Directions that were held out are missed by {:.1f} times what the prior says, so std was "
+    "widened by that."
 )
 FEW = "A shell has fewer than 15 directions: what they leave open of its harmonics is the prior's."
 
@@ -100,18 +110,37 @@ def _completed(
         "prior": run.name,
         "prior sha256": run.weights_sha256,
         "precision": resolve(precision),
+        "held out": None if estimate.check is None else _figures(estimate.check),
     }
     summary = series.summary(low, **options) | {"files": files}
-    summary["warnings"] += _warnings(series.gradients)
+    summary["warnings"] += _warnings(series.gradients, estimate.check)
     work.write_report(_page(volumes, target_table, series, summary).html())
     return work.end(summary)
 
 
-def _warnings(gradients: GradientTable) -> list[str]:
-    """Warnings about volumes in no usable shell, and about shells of few directions."""
+def _figures(check: HeldOut) -> dict[str, Any]:
+    """What directions held out have told, for the summary."""
+    return {
+        "error of the prior": check.prior,
+        "error of ridge regression": check.ridge,
+        "noise": check.noise,
+        "misfit": round(check.misfit, 3),
+        "used": "ridge regression" if check.prior_is_worse else "prior",
+    }
+
+
+def _warnings(gradients: GradientTable, check: HeldOut | None) -> list[str]:
+    """Warnings about volumes in no usable shell, shells of few directions, and what directions held
+    out have told.
+    """
     unused = left_out_warning(gradients, FEWEST, "they were not used")
     few = len(left_out(gradients, count(ORDER))) > len(left_out(gradients, FEWEST))
-    return [*([unused] if unused else []), *([FEW] if few else [])]
+    told = None
+    if check is not None and check.prior_is_worse:
+        told = WORSE.format(check.prior, check.ridge)
+    elif check is not None and check.misfit > LARGEST:
+        told = NARROW.format(check.misfit)
+    return [text for text in (unused, FEW if few else None, told) if text]
 
 
 def _page(
