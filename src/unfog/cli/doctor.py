@@ -6,8 +6,6 @@ import os
 import platform
 import re
 import shutil
-import time
-from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -19,7 +17,8 @@ _OWN_EXTRAS = {"dev"}  # for working on unfog, not for using it
 def doctor(as_json: AsJson = False) -> None:
     """Say what this machine offers.
 
-    Versions, threads, devices, the speed of bfloat16, the cache, installed extras and free disk.
+    Versions, devices, the precision and threads that auto takes, the cache, installed extras and
+    free disk.
     """
     emit(
         {
@@ -28,7 +27,7 @@ def doctor(as_json: AsJson = False) -> None:
                 for name in ("unfog", "torch", "numpy", "safetensors", "nibabel")
             },
             "machine": _machine(),
-            "bfloat16": _bfloat16(),
+            "fastest": _fastest(),
             "cache": _cache(),
             "extras": _extras(),
         },
@@ -57,32 +56,22 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _bfloat16() -> dict[str, Any]:
-    """How many times faster a convolution, the main work of training, is in bfloat16 than in
-    float32 on the CPU.
+def _fastest() -> dict[str, Any]:
+    """What auto takes here: the precision, and the threads, with the speeds that they were chosen
+    by.
     """
-    import torch
+    from unfog.openmp import POLICY
+    from unfog.runs.machine import best_precision, chosen_threads, measured, processor
 
-    x, w = torch.randn(4, 64, 48, 48), torch.randn(64, 64, 3, 3)
-    half = x.bfloat16(), w.bfloat16()
-    full = _seconds(lambda: torch.conv2d(x, w, padding=1))
-    speed = full / _seconds(lambda: torch.conv2d(*half, padding=1))
+    speeds = measured()
     return {
-        "speed-up": round(speed, 2),
-        "advice": "training.precision=bf16" if speed > 1.1 else "training.precision=fp32",
+        "processor": processor()["name"],
+        "precision": best_precision(),
+        "bfloat16 over float32": round(speeds["bfloat16"], 2),
+        "threads": chosen_threads(),
+        "all threads over one": round(speeds["threads"], 2),
+        "waiting threads": os.environ.get(POLICY, "torch's default").lower(),
     }
-
-
-def _seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """The least of ``repeats`` times, after one run to warm up."""
-
-    def once() -> float:
-        start = time.perf_counter()
-        work()
-        return time.perf_counter() - start
-
-    once()
-    return min(once() for _ in range(repeats))
 
 
 def _cache() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The demo's live training: a small model, trained for about a minute by the library's own loop,
+"""The demo's live training: a small model, trained for a number of steps by the library's own loop,
 with samples drawn on the way.
 """
 
@@ -19,14 +19,14 @@ from unfog.progress import Report
 from unfog.report import grey
 from unfog.runs.run import Run, export
 from unfog.runs.sample import Plan, draw
-from unfog.runs.train import configure, rate, train_config
+from unfog.runs.train import configure, train_config
 from unfog.systems.registry import Config
 
 SYSTEM = "t1-prior"
 # 48 x 40: a quarter of the pixels learns in a quarter of the time
 DATA: Config = {"name": "mni-t1", "resolution": 4.0}
 SMALLER = (
-    "network.channels=32",
+    "network.channels=24",
     "network.multipliers=[1, 2, 2]",
     "network.patch=1",
     "network.dropout=0.0",
@@ -74,7 +74,7 @@ class Live:
 
 
 class _TimeIsUp(Exception):
-    """Raised to stop a training that takes much longer than the measured rate promised."""
+    """Raised to stop a training that takes longer than anyone waits."""
 
 
 class _Watcher:
@@ -117,12 +117,13 @@ class _Watcher:
         self.show.pictures([grey(x[0]) for x in moment.samples])
 
 
-def train_live(out: Path, seconds: float, count: int, show: Show) -> Live:
+def train_live(out: Path, steps: int, patience: float, count: int, show: Show) -> Live:
     """Train a small model, and draw samples at each of ``MOMENTS``.
 
     Args:
         out: The new run's folder.
-        seconds: About how long to train; after half as many more it stops.
+        steps: Of the training, a multiple of ten; as many as its samples need on any machine.
+        patience: Seconds after which it stops all the same.
         count: The number of samples at each moment.
         show: Where to show them.
 
@@ -131,13 +132,11 @@ def train_live(out: Path, seconds: float, count: int, show: Show) -> Live:
     """
     dataset = open_dataset(DATA)
     config = configure(SYSTEM, dataset, DATA, SMALLER)
-    # As many steps as go into the time, by a short measurement.
-    steps_a_second = rate(config, dataset, seconds=0.04 * seconds)
-    every = max(1, round(seconds * steps_a_second / TENTHS))
+    every = max(1, steps // TENTHS)
     config["training"] |= {"steps": TENTHS * every, "checkpoint_every": every}
     with tempfile.TemporaryDirectory() as scratch, show.stage("training a small model") as report:
         folder = Path(scratch) / "live"
-        watcher = _Watcher(folder, every, 1.5 * seconds, count, show, report)
+        watcher = _Watcher(folder, every, patience, count, show, report)
         with suppress(_TimeIsUp):
             train_config(config, dataset, folder, callback=watcher)
         taken = time.perf_counter() - watcher.begun

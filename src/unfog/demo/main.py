@@ -18,7 +18,7 @@ from unfog.demo import report
 from unfog.demo.figure import lead_figure, row_of
 from unfog.demo.live import Live, train_live
 from unfog.demo.prior import Drawn, draw_new, forward_strip, reverse_strip
-from unfog.demo.restore import Outcome, calibrate, restore_slab
+from unfog.demo.restore import Outcome, calibrate, restore_once, restore_slab
 from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
@@ -40,30 +40,51 @@ class Size:
     """How much the demo does.
 
     Args:
-        live_seconds: The time of the live training.
+        live_steps: Steps of the live training.
+        patience: Seconds after which it stops all the same.
         live_samples: Samples drawn at each moment of it.
         new_slices: Slices drawn from the shipped prior.
         slices: Slices of the test slab that are restored.
         calibration: Slices of the validation slab by which intervals are scaled.
         samples: The most a task may draw of one slice.
+        seconds: That a task may draw for; it draws as many samples as go into them, 8 at least.
         steps: Sampler steps of a restoration.
     """
 
-    live_seconds: float
+    live_steps: int
+    patience: float
     live_samples: int
     new_slices: int
     slices: int
     calibration: int
     samples: int
+    seconds: float
     steps: int
 
 
 FULL = Size(
-    live_seconds=48, live_samples=8, new_slices=16, slices=5, calibration=2, samples=24, steps=16
+    live_steps=240,
+    patience=200,
+    live_samples=8,
+    new_slices=16,
+    slices=5,
+    calibration=2,
+    samples=24,
+    seconds=110,
+    steps=16,
 )
 QUICK = Size(
-    live_seconds=15, live_samples=4, new_slices=4, slices=2, calibration=1, samples=8, steps=16
+    live_steps=80,
+    patience=100,
+    live_samples=4,
+    new_slices=4,
+    slices=2,
+    calibration=1,
+    samples=8,
+    seconds=0,
+    steps=16,
 )
+LEAST = 8  # samples of a task
 
 
 def run_demo(
@@ -92,7 +113,7 @@ def run_demo(
     if earlier:
         shutil.rmtree(out)
     with new_folder(out) as folder:
-        live = train_live(folder / "live", size.live_seconds, size.live_samples, show)
+        live = train_live(folder / "live", size.live_steps, size.patience, size.live_samples, show)
         drawn = _new_slices(run, size, show)
         outcomes = _restore_all(run, slab, size, folder, show)
         summary = _summary(run, live, drawn, outcomes, quick)
@@ -122,7 +143,7 @@ def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> 
     plan = Plan.of(run, steps=size.steps, grid=GRID)
     outcomes = []
     for task in tasks(slab):
-        samples = min(task.samples, size.samples)
+        samples = _affordable(run, task, slab, size, plan)
         scale = _interval_scale(run, task, size, plan, show)
         with show.stage(f"{task.title}: {samples} samples of {size.slices} slices") as progress:
             outcome = restore_slab(
@@ -135,6 +156,20 @@ def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> 
         )
         outcomes.append(outcome)
     return outcomes
+
+
+def _affordable(run: Run, task: Task, slab: Slab, size: Size, plan: Plan) -> int:
+    """How many samples a task draws: as many as go into its seconds on this machine, measured on
+    one slice and few steps, and never fewer than ``LEAST``.
+    """
+    most = min(task.samples, size.samples)
+    if most <= LEAST:
+        return most
+    few = Plan.of(run, steps=2, grid=GRID)
+    begun = time.perf_counter()
+    restore_once(run, task, slab.x[:1], few)
+    each = (time.perf_counter() - begun) / 2  # of a sample of a slice at one step
+    return int(min(most, max(LEAST, size.seconds / (each * size.slices * size.steps))))
 
 
 def _interval_scale(run: Run, task: Task, size: Size, plan: Plan, show: Show) -> float:
@@ -181,6 +216,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
         "baseline": outcome.best.name,
         "baseline parameters": outcome.best.params,
         "baseline psnr": float(outcome.baseline.psnr.mean()),
+        "samples": outcome.samples,
         "psnr": float(outcome.ours.psnr.mean()),
         "gain": outcome.gain,
         "baseline ssim": float(outcome.baseline.ssim.mean()),

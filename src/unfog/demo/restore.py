@@ -67,6 +67,7 @@ class Outcome:
         untouched: Those of the measurement.
         scale: The factor on the standard deviation.
         covered: The share of the truth within the intervals.
+        samples: How many were drawn of each slice.
         seconds: To read, restore and write.
     """
 
@@ -80,6 +81,7 @@ class Outcome:
     untouched: Score
     scale: float
     covered: float
+    samples: int
     seconds: float
 
     @property
@@ -106,6 +108,11 @@ def calibrate(run: Run, task: Task, slab: Slab, samples: int, plan: Plan, report
     restored = _restore(run, task, task.measure(slab.x), samples, plan, report)
     inside = task.region(slab.brain).expand_as(slab.x)
     return conformal_scale((slab.x - restored.mean)[inside], restored.std[inside], LEVEL)
+
+
+def restore_once(run: Run, task: Task, x: Tensor, plan: Plan) -> Restored:
+    """One sample of a task on slices ``x`` (n, 1, rows, columns), to see how long it takes."""
+    return _restore(run, task, task.measure(x), 1, plan, lambda done, total: None)
 
 
 def restore_slab(
@@ -149,11 +156,17 @@ def restore_slab(
     if isinstance(task, Inpaint):
         _write(folder / "hole.nii.gz", (~task.keep).float().expand_as(slab.x), slab.grid)
     seconds = time.perf_counter() - begun
-    return _score(task, slab, y, restored, scale, seconds)
+    return _score(task, slab, y, restored, scale, samples, seconds)
 
 
 def _score(
-    task: Task, slab: Slab, y: Tensor, restored: Restored, scale: float, seconds: float
+    task: Task,
+    slab: Slab,
+    y: Tensor,
+    restored: Restored,
+    scale: float,
+    samples: int,
+    seconds: float,
 ) -> Outcome:
     """The outcome: baselines, scores and coverage of restorations."""
     region = task.region(slab.brain)
@@ -172,6 +185,7 @@ def _score(
         untouched=Score.of(measured, slab.x, region),
         scale=scale,
         covered=float(covered.mean()),
+        samples=samples,
         seconds=seconds,
     )
 
