@@ -24,7 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
-from unfog.files.nifti_header import checked_affine, checked_layout, read_header
+from unfog.files.nifti_header import checked_affine, checked_layout, mend, read_header
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
@@ -102,14 +102,16 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
     """Read a .nii or .nii.gz of 2 to 4 dimensions; ``InputError`` for one that is damaged,
     oversized or has no usable affine.
 
-    A warning (and a note) tells of non-finite voxels, which become 0, and of an orientation that is
-    missing or contradicts itself, where the sform is used.
+    A warning (and a note) tells of non-finite voxels, which become 0, of header fields that are
+    mended (``nifti_header.mend``), and of an orientation that is missing or contradicts itself,
+    where the sform is used.
     """
     file, notes = Path(path), list[str]()
     with _opened(file) as (stream, most):
         header = read_header(file, stream)
         shape, start, size = checked_layout(file, header, voxel_cap, most)
         content = _content(file, stream, start, size)
+    mend(file, header, notes)
     affine = checked_affine(file, header, shape, notes)
     data = _voxels(file, header, shape, content, notes)
     for note in notes:
