@@ -239,6 +239,31 @@ def test_written_volumes_are_float32_and_anonymous(nifti: Path, tmp_path: Path) 
     np.testing.assert_array_equal(read_nifti(out).data, volume.data + 0.25)
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_what_is_written_has_a_range_and_a_meaning_of_its_own(tmp_path: Path, kind: Any) -> None:
+    """A noise map of 0.01 under a range of 10 to 4095 would be shown black, and a float map under
+    the intent of labels as labels.
+    """
+    made = kind(np.zeros((4, 3, 2, 2), np.float32), np.eye(4))
+    header = made.header
+    header["cal_min"], header["cal_max"] = 10, 4095
+    header.set_intent("t test", (7,), name="JANE")
+    header["toffset"] = 3
+    if "glmax" in header:
+        header["glmin"], header["glmax"] = 5, 4095
+    made.to_filename(tmp_path / "in.nii")
+    volume = read_nifti(tmp_path / "in.nii")
+    for name, data in (("series", volume.data), ("map", volume.data[..., 0] + 0.01)):
+        out = nib.load(write_nifti(tmp_path / f"{name}.nii.gz", data, volume)).header
+        ranged = {"cal_min", "cal_max", "glmin", "glmax"} & set(out)
+        assert {float(out[field]) for field in ranged} == {0}
+        assert out.get_intent() == ("none", (), "")
+        assert [float(out[f"intent_p{k}"]) for k in (1, 2, 3)] == [0, 0, 0]
+        assert float(out["toffset"]) == 3
+    # The volume in memory says what its file says.
+    assert float(volume.header["cal_max"]) == 4095
+
+
 def test_nifti_2_and_four_dimensions(tmp_path: Path) -> None:
     made = nib.Nifti2Image(
         np.random.default_rng(0).normal(size=(4, 3, 2, 5)), np.diag([2, 2, 3, 1])

@@ -3,7 +3,8 @@
 Reading: the header is checked before anything is allocated, gzip is read to its trailer (so that
 truncation and flipped bits are detected), and what can be mended is mended and counted in a note.
 Writing: float32 with slope 1 and intercept 0, so that nothing is rounded; affine, codes, units and
-voxel sizes stay exactly; free-text fields and extensions, which may name a patient, are dropped.
+voxel sizes stay exactly; free-text fields and extensions, which may name a patient, are dropped, as
+are the range to show and the intent of what was read (``cal_max``, ``intent_code``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,13 @@ VOXEL_CAP = 1 << 29  # 2 GB as float32
 _GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 _DEFLATE_LIMIT = 1032  # no deflate stream unpacks to more than so many times its size
 _SPARE = 1 << 20  # bytes that may follow the voxels
-_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type")
+_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type", "intent_name")
+# What a header says of the values themselves, which are others when they are written: the range to
+# show, the meaning, and the extremes of old.
+_OF_VALUES = (
+    *("cal_max", "cal_min", "glmax", "glmin"),
+    *("intent_code", "intent_p1", "intent_p2", "intent_p3"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,9 @@ class Volume:
         return float(x), float(y), float(z)
 
     def image(self, data: NDArray[Any] | None = None) -> Any:
-        """A nibabel image of ``data`` (its own by default) as float32 under this header, free text
-        and extensions dropped.
+        """A nibabel image of ``data`` (its own by default) as float32 under this header, without
+        free text, extensions, and what it says of the values it was read with: the range to show
+        and the intent.
         """
         array = np.asarray(self.data if data is None else data, dtype=np.float32)
         if array.shape[:3] != self.data.shape[:3]:
@@ -72,6 +80,8 @@ class Volume:
         header.set_data_dtype(np.float32)
         for field in set(_FREE_TEXT) & set(header.keys()):  # NIfTI-2 has fewer
             header[field] = b""
+        for field in set(_OF_VALUES) & set(header.keys()):
+            header[field] = 0
         header.extensions = Nifti1Extensions()
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
         # With the header's own affine nibabel rewrites nothing in it.
