@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unfog.errors import InputError
 from unfog.files.formats import read_scan
-from unfog.files.scans import NiftiScan, Scan
+from unfog.files.scans import NiftiScan, Scan, require_same_grid
 from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask
@@ -161,6 +161,7 @@ def measured_beside_holes(
             f"{options.mask.name} gives {hole.values.shape} and the input {scan.values.shape}; "
             "make the mask on the input's grid."
         )
+    require_same_grid(options.mask, hole, scan)
     mask = Mask(torch.from_numpy(hole.values == 0))
     problem = _problem(run, scan, mask)
     return replace(problem, y=mask(problem.y))  # what was not measured is 0
