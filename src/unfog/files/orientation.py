@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from unfog.files.nifti import Volume
 
-PERCENTILE = 99.5  # of a volume's values: its brightest, but for a few voxels
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 

@@ -18,10 +18,11 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
+from unfog.files.extent import extent
 from unfog.files.grids import same_grid
 from unfog.files.nifti import Volume, new_volume, write_nifti
 from unfog.files.numpy_files import Array, write_array
-from unfog.files.orientation import PERCENTILE, as_stored, upright, upright_affine
+from unfog.files.orientation import as_stored, upright, upright_affine
 from unfog.files.output import write_image
 from unfog.files.slices import to_slices, to_volume
 
@@ -163,7 +164,7 @@ class NiftiScan(Scan):
         return np.array(to_slices(data) if self.dims == 2 else data[None, None])
 
     def units(self, low: float, high: float) -> tuple[float, float]:
-        bottom, top = (float(v) for v in np.percentile(self.volume.data, (0.5, PERCENTILE)))
+        bottom, top = extent(self.volume.data)
         # Noise reaches a little below 0 and is no reason to move it; the air of a CT is.
         bottom = 0.0 if bottom > -0.25 * top else bottom
         if not top > bottom or (bottom == low and abs(top - high) <= 0.25 * (high - low)):

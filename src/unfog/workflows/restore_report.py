@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from unfog.files.extent import brightest
 from unfog.report import Page, Row, colour
 from unfog.report.pictures import Picture, shown
 from unfog.runs.restore import Restored
@@ -132,7 +133,7 @@ def planes(x: Tensor) -> Tensor:
 
 def _stretched(image: Tensor) -> Picture:
     """The picture of an image (channels, rows, columns) of unknown units, shown from its 1st to
-    its 99.5th percentile.
+    the 99.5th of what is not empty.
     """
-    low, high = (float(v) for v in np.percentile(image.numpy(), (1, 99.5)))
+    low, high = float(np.percentile(image.numpy(), 1)), brightest(image.numpy())
     return shown(image, low, high)
