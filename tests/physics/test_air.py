@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from unfog.core.codec import Range
+from unfog.files.nifti import new_volume
+from unfog.files.scans import NiftiScan, PictureScan
 from unfog.physics.air import air_sigma
 from unfog.physics.noise import add_gaussian, add_rician, estimate_sigma
-from unfog.workflows.problem import blind_sigma, magnitude_sigma
+from unfog.physics.operators import Identity
+from unfog.runs.run import Run
+from unfog.workflows.problem import _problem, blind_sigma, magnitude_sigma
 
 SHAPE = (6, 1, 96, 80)
 
@@ -53,6 +60,16 @@ def test_a_volume_is_read_plane_by_plane_and_zeros_do_not_count() -> None:
     assert magnitude_sigma(cut) == pytest.approx(7, rel=0.03)
     volume = torch.nn.functional.pad(y[:, 0][None, None], (0, 0, 0, 0, 2, 2))
     assert magnitude_sigma(volume) == pytest.approx(air_sigma(y))
+
+
+def test_volumes_of_files_are_read_by_their_air_and_pictures_are_not() -> None:
+    y = add_rician(head(0.5), 10.7, torch.Generator().manual_seed(4))
+    run = Run(Path(), {}, None, Range(0, 255), (1, 96, 80), {})  # type: ignore[arg-type]
+    volume = NiftiScan(new_volume(y[:, 0].movedim(0, 2).numpy(), np.eye(4)), 2)
+    problem = _problem(run, volume, Identity())
+    assert problem.noise(problem.y) * problem.unit == pytest.approx(10.7, rel=0.03)
+    picture = _problem(run, PictureScan(y.numpy(), 255.0), Identity())
+    assert picture.noise(picture.y) == blind_sigma(y)
 
 
 def test_other_laws_are_read_as_before() -> None:
