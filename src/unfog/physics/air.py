@@ -19,6 +19,7 @@ SPREAD = 0.88  # mean^2 / mean square of a window: 0.785 in air, nearer 1 the mo
 LOW, HIGH, MEDIAN = 0.5, 1.1, 0.9148
 STARTS = (0.02, 0.1, 0.3, 0.5)  # of the dim windows, from where the level of air is looked for
 LEAST = 400  # windows
+ENOUGH = 1 << 20  # values; of more planes some are looked at, evenly spaced
 RAYLEIGH, CLOSE = math.pi / 4, 0.02  # mean^2 / mean square of Rayleigh's law
 WHITE = (0.55, 0.75)  # the mixed differences of white Rayleigh noise, which are 0.65 sigma
 
@@ -29,6 +30,7 @@ def air_sigma(x: Tensor) -> float | None:
     """
     if min(x.shape[2:]) < SIDE or bool((x < 0).any()):
         return None
+    x = x[:: max(1, x.numel() // ENOUGH)]
     # The power and the spread of windows without zeros, which were not measured.
     power, mean = avg_pool2d(x**2, SIDE, 1) / 2, avg_pool2d(x, SIDE, 1)
     filled = avg_pool2d((x > 0).float(), SIDE, 1) > 1 - 0.5 / SIDE**2
