@@ -140,6 +140,84 @@ def test_forms_that_disagree_and_no_forms_warn(plain: Path) -> None:
         assert read_nifti(patched(plain, qform_code=0, sform_code=0)).notes
 
 
+def loaded(path: Path) -> nib.Nifti1Image:
+    """The file by nibabel's own loader."""
+    return nib.Nifti1Image.from_filename(path)
+
+
+@pytest.mark.parametrize("form", ["qform", "sform", "both"])
+@pytest.mark.parametrize(
+    ("pixdim", "word"),
+    [
+        ({0: 0}, r"pixdim\[0\] = 0; it is taken as 1"),
+        ({0: 3}, r"pixdim\[0\] = 3; it is taken as 1"),
+        ({0: np.nan}, r"pixdim\[0\] = nan; it is taken as 1"),
+        ({1: -1.5}, "voxel sizes of -1.5, .* are taken"),
+        ({2: -1.3, 3: -2}, "voxel sizes of .*, -1.3, -2 in pixdim; .*, 1.3, 2 are taken"),
+        ({3: 0}, "voxel sizes of .*, 0 in pixdim; .*, 1 are taken"),
+    ],
+)
+def test_what_nibabel_mends_is_mended_alike_and_noted(
+    plain: Path, tmp_path: Path, form: str, pixdim: dict[int, float], word: str
+) -> None:
+    header = nib.load(plain).header
+    sizes = header["pixdim"].copy()
+    for place, value in pixdim.items():
+        sizes[place] = value
+    codes = {"qform": {"sform_code": 0}, "sform": {"qform_code": 0}, "both": {}}[form]
+    path = patched(plain, pixdim=sizes, **codes)
+    with pytest.warns(UserWarning, match=word):
+        volume = read_nifti(path)
+    np.testing.assert_array_equal(volume.affine, loaded(path).affine)
+    np.testing.assert_array_equal(volume.header["pixdim"], loaded(path).header["pixdim"])
+    # What is written on its grid needs no mending.
+    out = write_nifti(tmp_path / "out.nii", volume.data, volume)
+    np.testing.assert_array_equal(loaded(out).affine, volume.affine)
+    assert not any("pixdim" in note for note in read_nifti(out).notes)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"quatern_b": 2}, {"qoffset_y": np.nan}, {"pixdim": [1, np.inf, 1, 1, 1, 1, 1, 1]}],
+)
+def test_an_unusable_qform_beside_an_sform_is_a_note(
+    plain: Path, tmp_path: Path, fields: dict[str, Any]
+) -> None:
+    with pytest.warns(UserWarning, match="unusable qform .*; its sform is used"):
+        volume = read_nifti(patched(plain, **fields))
+    np.testing.assert_array_equal(volume.affine, nib.load(plain).header.get_sform())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        out = read_nifti(write_nifti(tmp_path / "out.nii", volume.data, volume))
+    np.testing.assert_array_equal(out.affine, volume.affine)
+    assert int(out.header["qform_code"]) == 0
+
+
+@pytest.mark.parametrize("fields", [{"quatern_b": 2}, {"qoffset_y": np.nan}])
+def test_an_unusable_qform_that_is_not_stated_says_nothing(
+    plain: Path, fields: dict[str, Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_nifti(patched(plain, qform_code=0, **fields)).notes == ()
+
+
+@pytest.mark.parametrize("code", [-1, 6, 200])
+def test_a_code_of_no_known_space_counts_as_none(plain: Path, code: int) -> None:
+    with pytest.warns(UserWarning, match=f"unknown sform_code {code}"):
+        volume = read_nifti(patched(plain, sform_code=code, qoffset_x=90))
+    np.testing.assert_array_equal(volume.affine, loaded(plain).affine)
+    assert volume.affine[0, 3] == 90
+
+
+def test_without_codes_the_first_axis_is_left_and_the_note_says_so(plain: Path) -> None:
+    with pytest.warns(UserWarning, match="left, anterior, superior, as nibabel and SPM do"):
+        volume = read_nifti(patched(plain, qform_code=0, sform_code=0))
+    np.testing.assert_array_equal(volume.affine, loaded(plain).affine)
+    assert nib.aff2axcodes(volume.affine) == ("L", "A", "S")
+    np.testing.assert_array_equal(upright(volume), volume.data[::-1])
+
+
 def test_non_finite_voxels_are_counted(tmp_path: Path) -> None:
     data = np.ones((4, 4, 4), np.float32)
     data[0, 0] = [np.nan, np.inf, -np.inf, 5]
@@ -159,6 +237,31 @@ def test_written_volumes_are_float32_and_anonymous(nifti: Path, tmp_path: Path) 
         np.testing.assert_array_equal(raw[field], before[field], field)
     assert b"JANE" not in out.read_bytes()
     np.testing.assert_array_equal(read_nifti(out).data, volume.data + 0.25)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_what_is_written_has_a_range_and_a_meaning_of_its_own(tmp_path: Path, kind: Any) -> None:
+    """A noise map of 0.01 under a range of 10 to 4095 would be shown black, and a float map under
+    the intent of labels as labels.
+    """
+    made = kind(np.zeros((4, 3, 2, 2), np.float32), np.eye(4))
+    header = made.header
+    header["cal_min"], header["cal_max"] = 10, 4095
+    header.set_intent("t test", (7,), name="JANE")
+    header["toffset"] = 3
+    if "glmax" in header:
+        header["glmin"], header["glmax"] = 5, 4095
+    made.to_filename(tmp_path / "in.nii")
+    volume = read_nifti(tmp_path / "in.nii")
+    for name, data in (("series", volume.data), ("map", volume.data[..., 0] + 0.01)):
+        out = nib.load(write_nifti(tmp_path / f"{name}.nii.gz", data, volume)).header
+        ranged = {"cal_min", "cal_max", "glmin", "glmax"} & set(out)
+        assert {float(out[field]) for field in ranged} == {0}
+        assert out.get_intent() == ("none", (), "")
+        assert [float(out[f"intent_p{k}"]) for k in (1, 2, 3)] == [0, 0, 0]
+        assert float(out["toffset"]) == 3
+    # The volume in memory says what its file says.
+    assert float(volume.header["cal_max"]) == 4095
 
 
 def test_nifti_2_and_four_dimensions(tmp_path: Path) -> None:

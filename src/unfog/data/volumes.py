@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from unfog.data.dataset import ArrayDataset, choose, datasets
 from unfog.errors import InputError
 from unfog.files.dicom import read_every_series
+from unfog.files.extent import brightest
 from unfog.files.nifti import Volume, read_nifti
-from unfog.files.orientation import PERCENTILE, upright
+from unfog.files.orientation import upright
 from unfog.files.slices import to_slices
 
 
@@ -140,12 +141,13 @@ def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.f
 
 
 def scaled(data: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A volume scaled by itself to [0, 1]: its smallest value to 0, its 99.5th percentile to 1.
+    """A volume scaled by itself to [0, 1]: its smallest value to 0, its brightest but for a few of
+    those not empty (``files.extent``) to 1.
 
     What lies above is cut, so that one bright vessel does not darken a head. A constant volume is
     0.
     """
-    low, high = float(data.min()), float(np.percentile(data, PERCENTILE))
+    low, high = float(data.min()), brightest(data)
     if not high > low:
         high = float(data.max())
     span = high - low if high > low else 1.0

@@ -3,7 +3,8 @@
 Reading: the header is checked before anything is allocated, gzip is read to its trailer (so that
 truncation and flipped bits are detected), and what can be mended is mended and counted in a note.
 Writing: float32 with slope 1 and intercept 0, so that nothing is rounded; affine, codes, units and
-voxel sizes stay exactly; free-text fields and extensions, which may name a patient, are dropped.
+voxel sizes stay exactly; free-text fields and extensions, which may name a patient, are dropped, as
+are the range to show and the intent of what was read (``cal_max``, ``intent_code``).
 """
 
 from __future__ import annotations
@@ -24,14 +25,20 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
-from unfog.files.nifti_header import checked_affine, checked_layout, read_header
+from unfog.files.nifti_header import checked_affine, checked_layout, mend, read_header
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
 _GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
 _DEFLATE_LIMIT = 1032  # no deflate stream unpacks to more than so many times its size
 _SPARE = 1 << 20  # bytes that may follow the voxels
-_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type")
+_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type", "intent_name")
+# What a header says of the values themselves, which are others when they are written: the range to
+# show, the meaning, and the extremes of old.
+_OF_VALUES = (
+    *("cal_max", "cal_min", "glmax", "glmin"),
+    *("intent_code", "intent_p1", "intent_p2", "intent_p3"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,9 @@ class Volume:
         return float(x), float(y), float(z)
 
     def image(self, data: NDArray[Any] | None = None) -> Any:
-        """A nibabel image of ``data`` (its own by default) as float32 under this header, free text
-        and extensions dropped.
+        """A nibabel image of ``data`` (its own by default) as float32 under this header, without
+        free text, extensions, and what it says of the values it was read with: the range to show
+        and the intent.
         """
         array = np.asarray(self.data if data is None else data, dtype=np.float32)
         if array.shape[:3] != self.data.shape[:3]:
@@ -72,6 +80,8 @@ class Volume:
         header.set_data_dtype(np.float32)
         for field in set(_FREE_TEXT) & set(header.keys()):  # NIfTI-2 has fewer
             header[field] = b""
+        for field in set(_OF_VALUES) & set(header.keys()):
+            header[field] = 0
         header.extensions = Nifti1Extensions()
         kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
         # With the header's own affine nibabel rewrites nothing in it.
@@ -102,14 +112,16 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
     """Read a .nii or .nii.gz of 2 to 4 dimensions; ``InputError`` for one that is damaged,
     oversized or has no usable affine.
 
-    A warning (and a note) tells of non-finite voxels, which become 0, and of an orientation that is
-    missing or contradicts itself, where the sform is used.
+    A warning (and a note) tells of non-finite voxels, which become 0, of header fields that are
+    mended (``nifti_header.mend``), and of an orientation that is missing or contradicts itself,
+    where the sform is used.
     """
     file, notes = Path(path), list[str]()
     with _opened(file) as (stream, most):
         header = read_header(file, stream)
         shape, start, size = checked_layout(file, header, voxel_cap, most)
         content = _content(file, stream, start, size)
+    mend(file, header, notes)
     affine = checked_affine(file, header, shape, notes)
     data = _voxels(file, header, shape, content, notes)
     for note in notes:

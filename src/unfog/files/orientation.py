@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from unfog.files.nifti import Volume
 
-PERCENTILE = 99.5  # of a volume's values: its brightest, but for a few voxels
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
@@ -32,8 +31,13 @@ def as_stored(data: NDArray[Any], volume: Volume) -> NDArray[Any]:
     return np.asarray(nib.apply_orientation(data, back))  # type: ignore[no-untyped-call]
 
 
+def upright_affine(volume: Volume) -> NDArray[np.float64]:
+    """The affine (4, 4) of the data turned ``upright``."""
+    turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
+    return np.asarray(volume.affine @ inv_ornt_aff(turn, volume.data.shape))  # type: ignore[no-untyped-call]
+
+
 def standing(volume: Volume) -> Volume:
     """A volume turned ``upright``, data and affine; its header stays that of the file."""
-    turn = nib.io_orientation(volume.affine)  # type: ignore[no-untyped-call]
-    affine = volume.affine @ inv_ornt_aff(turn, volume.data.shape)  # type: ignore[no-untyped-call]
-    return replace(volume, data=np.ascontiguousarray(upright(volume)), affine=affine)
+    data = np.ascontiguousarray(upright(volume))
+    return replace(volume, data=data, affine=upright_affine(volume))

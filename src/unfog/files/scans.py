@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import inv_ornt_aff, io_orientation
+from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
+from unfog.errors import InputError
+from unfog.files.extent import extent
+from unfog.files.grids import same_grid
 from unfog.files.nifti import Volume, new_volume, write_nifti
 from unfog.files.numpy_files import Array, write_array
-from unfog.files.orientation import PERCENTILE, as_stored, upright
+from unfog.files.orientation import as_stored, upright, upright_affine
 from unfog.files.output import write_image
 from unfog.files.slices import to_slices, to_volume
 
@@ -55,6 +58,12 @@ class Scan(ABC):
     @abstractmethod
     def finer(self, factor: int) -> Scan:
         """The scan of a grid ``factor`` times finer along the model's axes."""
+
+    def same_place(self, other: Scan) -> bool:
+        """Whether another scan, of the same size or one slice of it, lies on this one's grid; true
+        where either does not say where it lies.
+        """
+        return True
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,21 @@ class Format(ABC):
         """
 
 
+def require_same_grid(path: Path, other: Scan, scan: Scan) -> None:
+    """``InputError`` where another file of the input's size lies elsewhere than the input.
+
+    Args:
+        path: The other file, a mask or a further exposure.
+        other: What it holds.
+        scan: The input.
+    """
+    if not scan.same_place(other):
+        raise InputError(
+            f"{path.name} is not on the input's grid (its affine differs); make it on that grid, "
+            "or resample it to it."
+        )
+
+
 def extremes(data: NDArray[Any]) -> dict[str, Any]:
     """Shape, type, smallest and largest value of an array, for ``Format.describe``."""
     return {
@@ -140,7 +164,7 @@ class NiftiScan(Scan):
         return np.array(to_slices(data) if self.dims == 2 else data[None, None])
 
     def units(self, low: float, high: float) -> tuple[float, float]:
-        bottom, top = (float(v) for v in np.percentile(self.volume.data, (0.5, PERCENTILE)))
+        bottom, top = extent(self.volume.data)
         # Noise reaches a little below 0 and is no reason to move it; the air of a CT is.
         bottom = 0.0 if bottom > -0.25 * top else bottom
         if not top > bottom or (bottom == low and abs(top - high) <= 0.25 * (high - low)):
@@ -163,8 +187,16 @@ class NiftiScan(Scan):
         # The affine of the upright volume, with finer steps.
         step = np.diag([*(1 / factors), 1.0])
         step[:3, 3] = (1 / factors - 1) / 2  # the first fine voxel's centre, in coarse voxels
-        affine = self.volume.affine @ inv_ornt_aff(orientation, self.volume.data.shape) @ step  # type: ignore[no-untyped-call]
+        affine = upright_affine(self.volume) @ step
         return NiftiScan(new_volume(np.zeros(shape * factors, np.float32), affine), self.dims)
+
+    def same_place(self, other: Scan) -> bool:
+        if not isinstance(other, NiftiScan):
+            return True
+        shape = upright(other.volume).shape
+        flat = self.dims == 2 and shape[2] == 1 < len(self.values)
+        one, two = upright_affine(self.volume), upright_affine(other.volume)
+        return same_grid(one, two, shape, any_slice=flat)
 
 
 @dataclass(frozen=True)

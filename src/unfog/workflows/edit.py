@@ -15,7 +15,7 @@ from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import read_scan
-from unfog.files.scans import Scan
+from unfog.files.scans import Scan, require_same_grid
 from unfog.physics.operators import Mask
 from unfog.runs.edit import draw_edits, edit_plan, invert_and_redraw, stated_conditions
 from unfog.runs.run import Run, data_range, require_posterior_mean
@@ -70,7 +70,7 @@ def edit_file(
         shown, condition = (stated_conditions(run, texts) for texts in (before, after))
         editor = run.denoiser if guidance is None else guided(run, guidance)
         plan = edit_plan(run, "ddim" if method == "inversion" else sampler, steps, strength)
-        keep = _kept(run, mask, x)
+        keep = _kept(run, mask, scan)
         if method == "inversion":
             require_posterior_mean(run)
         common: dict[str, Any] = {
@@ -132,17 +132,19 @@ def _check(
         )
 
 
-def _kept(run: Run, mask: Path | None, x: Tensor) -> Mask | None:
+def _kept(run: Run, mask: Path | None, scan: Scan) -> Mask | None:
     """The mask of where the input stays, from a file that is 0 there."""
     if mask is None:
         return None
-    edited = read_scan(mask, len(run.shape) - 1, None).values != 0
-    same_grid = edited.shape[2:] == x.shape[2:]
-    if not same_grid or edited.shape[1] not in (1, x.shape[1]) or len(edited) not in (1, len(x)):
+    where, x = read_scan(mask, len(run.shape) - 1, None), scan.values
+    edited = where.values != 0
+    same_size = edited.shape[2:] == x.shape[2:]
+    if not same_size or edited.shape[1] not in (1, x.shape[1]) or len(edited) not in (1, len(x)):
         raise InputError(
-            f"{mask.name} gives {edited.shape} and the input {tuple(x.shape)}; make the mask on "
+            f"{mask.name} gives {edited.shape} and the input {x.shape}; make the mask on "
             "the input's grid."
         )
+    require_same_grid(mask, where, scan)
     if edited.all() or not edited.any():
         raise InputError(
             f"{mask.name} is {'0 nowhere' if edited.all() else '0 everywhere'}; it is 0 where "

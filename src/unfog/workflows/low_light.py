@@ -13,7 +13,7 @@ from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import read_scan
-from unfog.files.scans import Scan
+from unfog.files.scans import Scan, require_same_grid
 from unfog.physics.linear import Operator
 from unfog.physics.operators import Identity, Points
 from unfog.runs.low_light import low_light, shots_of
@@ -51,7 +51,7 @@ def low_light_files(
         scans = _exposures(run, paths, None if options.operator else run.shape[0])
         stacks = [torch.from_numpy(scan.values) for scan in scans]
         # Stacks become measurements A x of the scene, each exposed in its own way.
-        operator = _before_exposure(run, stacks[0], options.mask, options.operator)
+        operator = _before_exposure(run, scans[0], options.mask, options.operator)
         if isinstance(operator, Points):
             stacks = [operator(stack) for stack in stacks]
         offset, scale = scans[0].units(*data_range(run))
@@ -92,6 +92,7 @@ def _exposures(run: Run, paths: Sequence[Path], channels: int | None) -> list[Sc
     if len(set(shapes)) > 1:
         raise InputError(f"The exposures must be of one size, got {', '.join(map(str, shapes))}.")
     for path, scan in zip(paths, scans, strict=True):
+        require_same_grid(path, scan, scans[0])
         if not bool((torch.from_numpy(scan.values).flatten(1).std(1) > 0).all()):
             raise InputError(
                 f"{path.name} holds an image of one value, from which no exposure can be estimated."
@@ -108,20 +109,22 @@ def _fitted(paths: Sequence[Path], stacks: Sequence[Tensor], scene: Tensor) -> l
     ]
 
 
-def _before_exposure(run: Run, stack: Tensor, mask: Path | None, file: Path | None) -> Operator:
+def _before_exposure(run: Run, scan: Scan, mask: Path | None, file: Path | None) -> Operator:
     """The operator A of what was done to the scene before it was exposed: from a mask or a file,
     or the identity.
     """
     if mask is not None and file is not None:
         raise InputError("Give --mask or --operator, not both.")
     if file is not None:
-        return read_operator(file, stack, run.shape[0])
+        return read_operator(file, torch.from_numpy(scan.values), run.shape[0])
     if mask is None:
         return Identity()
-    hole = torch.from_numpy(read_scan(mask, len(run.shape) - 1, None).values != 0)
-    if hole.shape[2:] != stack.shape[2:] or not bool((hole == hole[:1, :1]).all()):
+    where = read_scan(mask, len(run.shape) - 1, None)
+    hole = torch.from_numpy(where.values != 0)
+    if hole.shape[2:] != scan.values.shape[2:] or not bool((hole == hole[:1, :1]).all()):
         raise InputError(
             f"{mask.name} must hold one mask on the input's grid, the same for every channel and "
             "slice."
         )
+    require_same_grid(mask, where, scan)
     return Points(~hole[0, 0])

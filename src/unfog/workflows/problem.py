@@ -13,7 +13,8 @@ from torch import Tensor
 
 from unfog.errors import InputError
 from unfog.files.formats import read_scan
-from unfog.files.scans import NiftiScan, Scan
+from unfog.files.scans import NiftiScan, Scan, require_same_grid
+from unfog.physics.air import air_sigma
 from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask
@@ -161,6 +162,7 @@ def measured_beside_holes(
             f"{options.mask.name} gives {hole.values.shape} and the input {scan.values.shape}; "
             "make the mask on the input's grid."
         )
+    require_same_grid(options.mask, hole, scan)
     mask = Mask(torch.from_numpy(hole.values == 0))
     problem = _problem(run, scan, mask)
     return replace(problem, y=mask(problem.y))  # what was not measured is 0
@@ -181,18 +183,35 @@ def _problem(run: Run, scan: Scan, operator: Operator) -> InverseProblem:
     constant = torch.full_like(operator.adjoint(y[:1]), offset)
     y = (y - operator(constant)) / scale
     warnings = _warnings(run, scan)
-    return InverseProblem(y, operator, offset, scale, scan, blind_sigma, scale, warnings)
+    noise = magnitude_sigma if isinstance(scan, NiftiScan) else blind_sigma
+    return InverseProblem(y, operator, offset, scale, scan, noise, scale, warnings)
 
 
 def blind_sigma(y: Tensor) -> float:
     """The noise's standard deviation in a stack (n, channels, *space): the median over its images
     or planes that are not 0; 0 for signals of one dimension.
     """
+    planes = _planes(y)
+    return float(estimate_sigma(planes).median()) if len(planes) else 0.0
+
+
+def magnitude_sigma(y: Tensor) -> float:
+    """The same of a volume, which may be of magnitudes: from its air, where that has Rayleigh's
+    law, else as any image's.
+    """
+    planes = _planes(y)
+    air = air_sigma(planes) if len(planes) else None
+    return blind_sigma(y) if air is None else air
+
+
+def _planes(y: Tensor) -> Tensor:
+    """The images or planes of a stack that are not 0, (n, channels, rows, columns); none of signals
+    of one dimension.
+    """
     filled = y[y.flatten(1).any(1)]
-    planes = filled.movedim(2, 1).flatten(0, 1) if y.ndim == 5 else filled
-    if not len(planes) or y.ndim <= 3:
-        return 0.0
-    return float(estimate_sigma(planes).median())
+    if y.ndim <= 3:
+        return filled[:0]
+    return filled.movedim(2, 1).flatten(0, 1) if y.ndim == 5 else filled
 
 
 def _warnings(run: Run, scan: Scan) -> list[str]:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.files.extent import brightest
 from unfog.files.raw import Raw, read_raw
 from unfog.files.scans import ArrayScan
 from unfog.physics.coils import self_calibrated
@@ -44,7 +45,6 @@ from unfog.workflows.problem import InverseProblem
 from unfog.workflows.tasks import Options, Task
 
 Array = NDArray[Any]
-TOP = 99.5  # the percentile of an image of unknown units that is taken for the data's largest value
 
 
 def measured_kspace(
@@ -172,7 +172,7 @@ def _unit(image: Tensor, high: float) -> float:
     """What 1 of the model's data is in the image's units: 1 where the image's largest value is
     within a quarter of the data's.
     """
-    top = float(np.percentile(image.abs().numpy(), TOP))
+    top = brightest(image.abs().numpy())
     if not top > 0:
         raise InputError("The image of this k-space is empty; give k-space that holds its middle.")
     return 1.0 if abs(top / high - 1) <= 0.25 else top / high

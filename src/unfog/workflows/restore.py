@@ -13,8 +13,10 @@ from torch import Tensor
 from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.folder import Job, job
+from unfog.physics.operators import Identity
 from unfog.posterior.methods import AUTO, methods
 from unfog.progress import Report
+from unfog.runs.misfit import misfit_of
 from unfog.runs.restore import GRID, Restored, data_consistency, noise_models, restore
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import Plan
@@ -22,6 +24,13 @@ from unfog.runs.uncertainty import interval_scale
 from unfog.workflows.problem import LEAST_NOISE, InverseProblem
 from unfog.workflows.restore_report import restoration_page
 from unfog.workflows.tasks import Draws, Options, Task, function, task_named
+
+LARGEST = 1.25  # the largest misfit without a warning
+UNLIKE = (
+    "The image is unlike those the prior learned, or its noise unlike what was taken: the mean "
+    "errs {:.2f} times as much as the prior states (misfit), and the deviation is widened by that; "
+    "check the noise, or train on images like it."
+)
 
 
 def restore_file(
@@ -79,8 +88,12 @@ def _restored_into(
     # Samples of the posterior.
     plan, folder = Plan.of(run, draws.sampler, draws.steps, GRID), work.folder
     restored = _restore_filled(run, y, problem, sigma, plan, draws, work.progress("restoring"))
-    # On the file's scale, the deviation with the factor that was learned for the task.
-    factor = interval_scale(run, task.name)
+    # How far the image is from those of the prior.
+    misfit = _misfit(run, y, problem, restored, sigma, draws)
+    wider = misfit if misfit is not None and misfit > LARGEST else None
+    # On the file's scale, the deviation with the factor that was learned for the task, and with
+    # that of the misfit where it is large.
+    factor = interval_scale(run, task.name) * (wider or 1.0)
     mean, samples = (x * problem.scale + problem.offset for x in (restored.mean, restored.samples))
     results = {
         "mean": mean,
@@ -102,8 +115,9 @@ def _restored_into(
         "scale": problem.scale,
         "std scale": factor,
         "mean std": float(results["std"].mean()),
+        "misfit": misfit,
         "data consistency": data_consistency(problem.operator, y, restored.samples, sigma),
-        "warnings": problem.warnings,
+        "warnings": problem.warnings + ([UNLIKE.format(wider)] if wider else []),
         "files": files,
     }
     page = restoration_page(summary, problem.operator.adjoint(y), restored, factor, (low, high))
@@ -123,6 +137,28 @@ def require_noise(text: str) -> float | None:
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"The noise is 'auto' or a number above 0, not {text!r}.")
     return value
+
+
+def _misfit(
+    run: Run, y: Tensor, problem: InverseProblem, restored: Restored, sigma: float, draws: Draws
+) -> float | None:
+    """The misfit of a denoising, whose mean is the posterior's own; None for other tasks.
+
+    Args:
+        run: The prior.
+        y: The measurement with Gaussian noise.
+        problem: The operator.
+        restored: The restoration.
+        sigma: The noise's standard deviation, in y's units.
+        draws: Method and seed.
+
+    Returns:
+        The root of the mean's error over the variance that the prior states (``runs.misfit``).
+    """
+    if draws.method != AUTO or not isinstance(problem.operator, Identity):
+        return None
+    filled = y.flatten(1).any(1)
+    return misfit_of(run, y[filled], restored.mean[filled], sigma, draws.seed)
 
 
 def _restore_filled(

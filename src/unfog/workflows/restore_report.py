@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from unfog.files.extent import brightest
 from unfog.report import Page, Row, colour
 from unfog.report.pictures import Picture, shown
 from unfog.runs.restore import Restored
@@ -60,15 +61,19 @@ def restoration_page(
 
 
 def _facts(page: Page, summary: Mapping[str, Any]) -> None:
-    """The noise, the misfit, the deviation and the warnings."""
+    """The noise, the residual, the misfit, the deviation and the warnings."""
     estimated = ", estimated" if summary["noise estimated"] else ""
-    misfit = (
-        "root mean square misfit of the samples, in deviations of the noise: about 1 where they fit"
+    residual = (
+        "root mean square residual of the samples, in deviations of the noise: about 1 where they "
+        "fit"
     )
+    misfit = summary.get("misfit")
+    error = "misfit: the mean's error over what the prior states, about 1 for images like its own"
     page.facts(
         [
             (f"{summary['noise']:.3g}", f"the noise's standard deviation{estimated}"),
-            (f"{summary['data consistency']:.2f}", misfit),
+            (f"{summary['data consistency']:.2f}", residual),
+            *([] if misfit is None else [(f"{misfit:.2f}", error)]),
             (f"{summary['mean std']:.3g}", "mean standard deviation"),
         ]
     )
@@ -132,7 +137,7 @@ def planes(x: Tensor) -> Tensor:
 
 def _stretched(image: Tensor) -> Picture:
     """The picture of an image (channels, rows, columns) of unknown units, shown from its 1st to
-    its 99.5th percentile.
+    the 99.5th of what is not empty.
     """
-    low, high = (float(v) for v in np.percentile(image.numpy(), (1, 99.5)))
+    low, high = float(np.percentile(image.numpy(), 1)), brightest(image.numpy())
     return shown(image, low, high)

@@ -13,6 +13,7 @@ from unfog.data.builtin.mni import MniT1
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.tensor import fit_tensors
 from unfog.errors import InputError
+from unfog.files.grids import same_grid
 from unfog.files.nifti import Volume
 
 Array = NDArray[np.float64]
@@ -84,9 +85,8 @@ def anatomy_of_maps(white: Volume, grey: Volume, fluid: Volume) -> Anatomy:
         InputError: The maps are not on one grid, or hold other values.
     """
     for other in (grey, fluid):
-        if other.data.shape != white.data.shape or not np.allclose(
-            other.affine, white.affine, atol=0.05 * min(white.zooms)
-        ):
+        shape = other.data.shape
+        if shape != white.data.shape or not same_grid(white.affine, other.affine, shape):
             raise InputError("The three tissue maps are not on one grid; make them on the same.")
     maps = np.stack([volume.data.astype(np.float64) for volume in (white, grey, fluid)], -1)
     if maps.ndim != 4 or maps.min() < -0.01 or maps.max() > 1.01:

@@ -17,6 +17,7 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import brain_mask, measured_inside
 from unfog.dmri.shells import left_out
 from unfog.errors import InputError
+from unfog.files.grids import same_grid
 from unfog.files.nifti import Volume, read_nifti, write_nifti
 from unfog.files.orientation import as_stored, standing
 from unfog.progress import Report
@@ -235,9 +236,8 @@ def _mask(path: Path, volume: Volume) -> Volume:
     empty.
     """
     mask = read_nifti(path)
-    if mask.data.shape != volume.data.shape[:3] or not np.allclose(
-        mask.affine, volume.affine, atol=0.05 * min(volume.zooms)
-    ):
+    shape = mask.data.shape
+    if shape != volume.data.shape[:3] or not same_grid(volume.affine, mask.affine, shape):
         raise InputError(
             f"{path.name} is not on the scan's grid (shape or affine differ); make the mask on it."
         )
