@@ -133,10 +133,15 @@ def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
 
 
 def _lines(raw: Raw, path: Path, kspace: Tensor) -> Tensor:
-    """The mask of where k-space was measured, (1, 1, *space)."""
+    """The mask of where k-space was measured, (1, 1, *space), or (slices, 1, *space) where that
+    differs from image to image.
+    """
     space = kspace.shape[2:]
     if "mask" not in raw:
-        return kspace.abs().sum((0, 1), keepdim=True) > 0
+        each = kspace.abs().sum(1, keepdim=True) > 0
+        together = each.any(0, keepdim=True)
+        filled = each[each.flatten(1).any(1)]
+        return together if bool((filled == together).all()) else each
     mask = torch.from_numpy(raw["mask"]) != 0
     if mask.shape not in (space, space[-1:]):
         raise InputError(
