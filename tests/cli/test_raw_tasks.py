@@ -208,3 +208,14 @@ def test_lines_may_be_missing_elsewhere_in_every_image(place: Path) -> None:
     Path("out").rename("before")
     restore("pair.npz --task mri --noise 0.1")
     np.testing.assert_allclose(np.load("out/mean.npy")[0, 0], alone, atol=0.05)
+
+
+def test_axes_that_are_named_give_the_same_image(place: Path) -> None:
+    kspace, maps = np.load("kspace.npy"), np.load("maps.npy")
+    last = {"kspace": np.moveaxis(kspace, 0, 2), "sensitivities": np.moveaxis(maps, 0, 2)}
+    np.savez("last.npz", **last)
+    restore("last.npz --task mri --noise 0.1 --axes rows,columns,coils")
+    named = np.load("out/mean.npy")
+    Path("out").rename("before")
+    restore("kspace.npy --task mri --sensitivities maps.npy --noise 0.1")
+    np.testing.assert_array_equal(named, np.load("out/mean.npy"))
