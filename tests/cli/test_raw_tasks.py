@@ -60,6 +60,9 @@ def place(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("bad.npz", kspace=np.where(kspace == kspace[0, 0, 0, 0], np.nan, kspace))
     with h5py.File("scan.h5", "w") as file:
         file["kspace"], file["sensitivities"] = kspace, numbers(maps)
+    with h5py.File("fast.h5", "w") as file:
+        file["kspace"], file["ismrmrd_header"] = kspace, "<?xml version='1.0'?>"
+        file.attrs["acquisition"] = "AXT1"
     angle = numbers(angles)
     np.savez(
         "ct.npz",
@@ -98,6 +101,7 @@ def error(factor: float = 1.0, row: int | None = None) -> float:
     ("line", "row"),
     [
         ("scan.h5 --task mri --noise 0.1", None),
+        ("fast.h5 --task mri --noise 0.1 --sensitivities maps.npy", None),
         ("kspace.npy --task mri --sensitivities maps.npy --noise 0.1", 0),
         ("fan.npz --task ct --noise 0.1", None),
         ("ct.npz --task ct", None),

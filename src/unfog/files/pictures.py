@@ -35,11 +35,7 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            tags = tags_of(file)
-            if tags is not None and (tags.deep_colour or not _opens(file)):
-                array = _by_tags(file, tags, size)
-            else:
-                array = _by_pillow(file, tags, size)
+            array = _pixels(file, tags_of(file), size)
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -53,13 +49,16 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
     return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
 
 
-def _opens(file: Path) -> bool:
-    """Whether Pillow knows the kind of a picture."""
+def _pixels(file: Path, tags: Tags | None, size: int | None) -> NDArray[Any]:
+    """The pixels by Pillow where it reads them right, else by ``tags``, those of a TIFF."""
+    if tags is None:
+        return _by_pillow(file, tags, size)
+    if tags.deep_colour:
+        return _by_tags(file, tags, size)
     try:
-        with Image.open(file):
-            return True
+        return _by_pillow(file, tags, size)
     except UnidentifiedImageError:
-        return False
+        return _by_tags(file, tags, size)
 
 
 def _by_pillow(file: Path, tags: Tags | None, size: int | None) -> NDArray[Any]:
