@@ -64,9 +64,12 @@ def test_nobody_in_a_mosaic_is_named_in_what_is_written(tmp_path: Path) -> None:
         assert word not in content
 
 
-def test_a_mosaic_without_its_type_is_known_by_its_private_field(tmp_path: Path) -> None:
-    one = mosaic(slices(AXIAL))
-    one.ImageType = ["ORIGINAL", "PRIMARY"]
+@pytest.mark.parametrize(("kind", "count"), [(["ORIGINAL", "PRIMARY"], "field"), (None, "csa")])
+def test_a_mosaic_without_its_type_is_known_by_its_private_fields(
+    tmp_path: Path, kind: Any, count: str
+) -> None:
+    one = mosaic(slices(AXIAL), count)
+    one.ImageType = kind
     assert read_dicom(write(tmp_path, [one])).data.shape == (6, 4, 5)
 
 
@@ -130,9 +133,24 @@ def test_what_is_no_slice_is_refused(tmp_path: Path, kind: list[str]) -> None:
 
 
 def test_a_projection_in_an_enhanced_file_is_refused(tmp_path: Path) -> None:
+    import pydicom
+
     one = enhanced(slices(AXIAL))
     one.VolumeBasedCalculationTechnique = "MIN_IP"
     with pytest.raises(InputError, match="its type is MIN_IP"):
+        read_dicom(write(tmp_path / "whole", [one]))
+    one = enhanced(slices(AXIAL))
+    kind = pydicom.Dataset()
+    kind.FrameType = ["DERIVED", "PRIMARY", "VOLUME", "MAX_IP"]
+    one.PerFrameFunctionalGroupsSequence[3].MRImageFrameTypeSequence = [kind]
+    with pytest.raises(InputError, match="its type is MAX_IP"):
+        read_dicom(write(tmp_path / "frame", [one]))
+
+
+def test_mosaics_in_an_enhanced_file_are_refused(tmp_path: Path) -> None:
+    one = enhanced(slices(AXIAL))
+    one.ImageType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE", "MOSAIC"]
+    with pytest.raises(InputError, match=r"enhanced file of mosaics; convert .* dcm2niix"):
         read_dicom(write(tmp_path, [one]))
 
 

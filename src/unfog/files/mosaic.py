@@ -28,9 +28,10 @@ REMEDY = "convert the series with dcm2niix and give the NIfTI"
 
 
 def require_slice(file: Path, header: Any) -> None:
-    """``InputError`` for a picture that its header calls a montage, a projection or a reformat."""
-    technique = str(header.get("VolumeBasedCalculationTechnique", ""))
-    for name in (*_image_type(header), technique):
+    """``InputError`` for a picture, or a frame by its functional groups, that its header calls a
+    montage, a projection or a reformat.
+    """
+    for name in _types(header, "ImageType", "FrameType", "VolumeBasedCalculationTechnique"):
         if NO_SLICE & set(re.split(r"[ _]", name.upper())):
             raise InputError(
                 f"{file.name} is no slice of a scan but made of several (its type is {name}); give "
@@ -40,13 +41,18 @@ def require_slice(file: Path, header: Any) -> None:
 
 def is_mosaic(header: Any) -> bool:
     """Whether a picture is a Siemens mosaic, by its type or its private number of slices."""
-    return "MOSAIC" in _image_type(header) or _private_count(header) > 1
+    types = _types(header, "ImageType")
+    if "MOSAIC" in types or _private_count(header) > 1:
+        return True
+    # Siemens' own header takes a while to read, so it is asked where the type was taken out.
+    return not types and _stated_count(_siemens_header(header)) > 1
 
 
-def _image_type(header: Any) -> list[str]:
-    """The values of ImageType, which pydicom gives as text where there is one alone."""
-    value = header.get("ImageType") or []
-    return [value] if isinstance(value, str) else [str(one) for one in value]
+def _types(header: Any, *fields: str) -> list[str]:
+    """The values of fields of text, which pydicom gives as one where there is one alone."""
+    values = [header.get(field) or [] for field in fields]
+    lists = [[value] if isinstance(value, str) else list(value) for value in values]
+    return [str(one) for values in lists for one in values if one]
 
 
 def tiles_of(whole: Slice) -> list[Slice]:
@@ -96,7 +102,7 @@ def tiles_of(whole: Slice) -> list[Slice]:
 def _private(whole: Slice) -> tuple[int, Floats]:
     """The number of slices, and the unit vector (3,) from one to the next."""
     csa = _siemens_header(whole.facts)
-    count = _private_count(whole.facts) or int(_first(csa, "NumberOfImagesInMosaic") or 0)
+    count = _private_count(whole.facts) or _stated_count(csa)
     if count < 1:
         raise _unclear(whole, "how many slices it holds")
     normal = np.cross(*whole.axes)
@@ -128,9 +134,10 @@ def _siemens_header(header: Any) -> dict[str, Any]:
     return dict(found["tags"]) if found else {}
 
 
-def _first(csa: dict[str, Any], name: str) -> Any:
-    """The first value of a field, None where it has none."""
-    return next(iter(csa.get(name, {}).get("items", [])), None)
+def _stated_count(csa: dict[str, Any]) -> int:
+    """The number of slices in Siemens' image header, 0 where it does not say."""
+    items = csa.get("NumberOfImagesInMosaic", {}).get("items", [])
+    return int(items[0]) if items and isinstance(items[0], int) else 0
 
 
 def _unclear(whole: Slice, what: str) -> InputError:
