@@ -53,6 +53,11 @@ def test_both_layouts_are_told_by_names_and_attributes(
     assert set(found) == {"kspace"} | (set(arrays) & {"mask"})
 
 
+def test_reference_images_are_not_read_so_they_stop_nothing(tmp_path: Path) -> None:
+    path = write(tmp_path, kspace=MANY, reconstruction_rss=IMAGES * np.nan)
+    np.testing.assert_array_equal(read_raw(path, "kspace")["kspace"], MANY)
+
+
 def test_what_only_pads_k_space_was_not_measured(tmp_path: Path) -> None:
     padding = {"acquisition": "AXT2", "padding_left": 2, "padding_right": 7}
     found = read_raw(write(tmp_path, padding, kspace=MANY, mask=np.ones(8)), "kspace")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from unfog.errors import InputError
 
+KEPT = ("kspace", "mask", "sensitivities")  # what is read; of the references the shape alone
 HEADER, REFERENCES = "ismrmrd_header", ("reconstruction_rss", "reconstruction_esc")
 PADDING = ("padding_left", "padding_right")  # attributes: the columns that were measured
 REMEDY = "say its axes, such as --axes slices,coils,rows,columns"
@@ -28,13 +29,17 @@ def is_fastmri(names: Mapping[str, Any], attributes: Mapping[str, Any]) -> bool:
 
 
 def slices_of_fastmri(
-    path: Path, arrays: dict[str, NDArray[Any]], attributes: Mapping[str, Any]
+    path: Path,
+    arrays: dict[str, NDArray[Any]],
+    references: Mapping[str, tuple[int, ...]],
+    attributes: Mapping[str, Any],
 ) -> dict[str, NDArray[Any]]:
     """The arrays of a fastMRI file with k-space as (slices, coils, rows, columns).
 
     Args:
         path: The file, for errors.
-        arrays: Its arrays of numbers by name.
+        arrays: Its arrays ``KEPT``.
+        references: The shapes of its reference images by name.
         attributes: Its attributes, of which ``PADDING`` say between which columns a scanner
             measured at all.
 
@@ -45,18 +50,14 @@ def slices_of_fastmri(
         InputError: What else the file holds contradicts the layout.
     """
     kspace = arrays["kspace"]
-    kept: dict[str, NDArray[Any]] = {
-        name: arrays[name] for name in ("mask", "sensitivities") if name in arrays
-    }
-    images = [arrays[name].shape for name in REFERENCES if name in arrays]
-    counts = {shape[0] if len(shape) > 2 else 1 for shape in images}
+    kept = {name: array for name, array in arrays.items() if name != "kspace"}
+    counts = {shape[0] if len(shape) > 2 else 1 for shape in references.values()}
     maps = kept["sensitivities"].shape if "sensitivities" in kept else None
     if kspace.ndim == 3 and counts == {1}:
         kspace = kspace[None]  # one image, so the first axis counts its coils
     elif kspace.ndim not in (3, 4) or counts - {len(kspace)} or maps == kspace.shape:
-        beside = " and ".join(
-            f"{name} {arrays[name].shape}" for name in (*REFERENCES, *kept) if name in arrays
-        )
+        shapes = {**references, **{name: array.shape for name, array in kept.items()}}
+        beside = " and ".join(f"{name} {shape}" for name, shape in shapes.items())
         raise InputError(
             f"{path.name} has k-space {kspace.shape} beside {beside or 'marks of fastMRI'}, so "
             f"which axis counts its coils is unclear; {REMEDY}."

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.errors import InputError, MissingExtra
-from unfog.files.fastmri import PADDING, is_fastmri, slices_of_fastmri
+from unfog.files.fastmri import KEPT, PADDING, REFERENCES, is_fastmri, slices_of_fastmri
 from unfog.files.ismrmrd import read_ismrmrd
 from unfog.files.numpy_files import MEMORY_CAP, npz_array, npz_names, read_npy, require_finite
 
@@ -74,16 +74,20 @@ def _hdf5(path: Path, alone: str, as_stored: bool) -> Raw:
             is_ismrmrd = isinstance(group, h5py.Group) and "data" in group
             fastmri = is_fastmri(file, file.attrs) and not as_stored
             attributes = {name: file.attrs[name] for name in PADDING if name in file.attrs}
+            references = {name: file[name].shape for name in REFERENCES if name in file}
             arrays = {
                 name: _array(path, name, part)
                 for name, part in file.items()
                 if isinstance(part, h5py.Dataset)
                 and (part.dtype.kind in NUMBERS or name == alone)
                 and not is_ismrmrd
+                and (name in KEPT or not fastmri)
             }
         if is_ismrmrd:
             return Planes(kspace=require_finite(path, "kspace", read_ismrmrd(path), NUMBERS))
-        return Planes(slices_of_fastmri(path, arrays, attributes)) if fastmri else arrays
+        if fastmri:
+            return Planes(slices_of_fastmri(path, arrays, references, attributes))
+        return arrays
     except (OSError, RuntimeError, TypeError) as error:
         raise InputError(f"{path.name} is not a readable HDF5 file; copy it again.") from error
 
