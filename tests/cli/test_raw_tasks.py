@@ -60,6 +60,9 @@ def place(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez("bad.npz", kspace=np.where(kspace == kspace[0, 0, 0, 0], np.nan, kspace))
     with h5py.File("scan.h5", "w") as file:
         file["kspace"], file["sensitivities"] = kspace, numbers(maps)
+    with h5py.File("fast.h5", "w") as file:
+        file["kspace"], file["ismrmrd_header"] = kspace, "<?xml version='1.0'?>"
+        file.attrs["acquisition"] = "AXT1"
     angle = numbers(angles)
     np.savez(
         "ct.npz",
@@ -98,6 +101,7 @@ def error(factor: float = 1.0, row: int | None = None) -> float:
     ("line", "row"),
     [
         ("scan.h5 --task mri --noise 0.1", None),
+        ("fast.h5 --task mri --noise 0.1 --sensitivities maps.npy", None),
         ("kspace.npy --task mri --sensitivities maps.npy --noise 0.1", 0),
         ("fan.npz --task ct --noise 0.1", None),
         ("ct.npz --task ct", None),
@@ -195,3 +199,27 @@ def test_an_operator_whose_adjoint_is_wrong_is_refused(
         True,
         False,
     )
+
+
+def test_lines_may_be_missing_elsewhere_in_every_image(place: Path) -> None:
+    """An image is restored from what was measured of it, so it is what it is alone."""
+    kspace = np.load("scan.npz")["kspace"] * 1e6
+    kspace[0, :, :, [0, 7]] = kspace[1, :, :, [1, 6]] = 0
+    np.savez("pair.npz", kspace=kspace, sensitivities=np.load("maps.npy"))
+    np.savez("alone.npz", kspace=kspace[:1], sensitivities=np.load("maps.npy"))
+    restore("alone.npz --task mri --noise 0.1")
+    alone = np.load("out/mean.npy")
+    Path("out").rename("before")
+    restore("pair.npz --task mri --noise 0.1")
+    np.testing.assert_allclose(np.load("out/mean.npy")[0, 0], alone, atol=0.05)
+
+
+def test_axes_that_are_named_give_the_same_image(place: Path) -> None:
+    kspace, maps = np.load("kspace.npy"), np.load("maps.npy")
+    last = {"kspace": np.moveaxis(kspace, 0, 2), "sensitivities": np.moveaxis(maps, 0, 2)}
+    np.savez("last.npz", **last)
+    restore("last.npz --task mri --noise 0.1 --axes rows,columns,coils")
+    named = np.load("out/mean.npy")
+    Path("out").rename("before")
+    restore("kspace.npy --task mri --sensitivities maps.npy --noise 0.1")
+    np.testing.assert_array_equal(named, np.load("out/mean.npy"))

@@ -58,6 +58,13 @@ def restore(
             metavar="FILE", help="For mri: complex maps of the coils, .npy or in the input."
         ),
     ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="For mri: the axes of k-space as stored, such as rows,columns,coils.",
+        ),
+    ] = None,
     operator: Annotated[
         Path | None,
         typer.Option(
@@ -98,10 +105,11 @@ def restore(
         mask=mask,
         operator=operator,
         sensitivities=sensitivities,
+        axes=axes,
         sampler=sampler,
         method=None if method == "auto" else method,
         noise_model=None if noise_model is NoiseModel.gaussian else noise_model.value,
     )
-    options = Options(mask, operator, sensitivities, factor, blur)
+    options = Options(mask, operator, sensitivities, factor, blur, axes=axes)
     draws = Draws(noise, noise_model.value, method, samples, steps, sampler, seed)
     emit(function(row.workflow)(run, source, row, out, options, draws), as_json)

@@ -19,11 +19,12 @@ MEMORY_CAP = 8 << 30  # bytes of a whole folder
 @datasets.register("images")
 class Images(ArrayDataset):
     """The pictures under a folder, PNG, JPEG and TIFF, in the order of their names: 8- or 16-bit
-    grey or 8-bit RGB, (channels, rows, columns), held in memory in their own depth.
+    grey, 8-bit RGB or 16-bit RGB in TIFF, (channels, rows, columns), held in memory in their own
+    depth.
 
-    16-bit values are kept exactly. Files that Pillow would read with a silent loss (16-bit colour,
-    transparency, CMYK, further pages) or in part (a truncated file) are refused. The codec's range
-    is the depth's, 0 to 255 or 65535; ``classes`` holds the names of the labels.
+    16-bit values are kept exactly. Files that would be read with a silent loss (16-bit colour in
+    PNG, transparency, CMYK, further pages) or in part (a truncated file) are refused. The codec's
+    range is the depth's, 0 to 255 or 65535; ``classes`` holds the names of the labels.
 
     Args:
         path: The folder, or one picture.

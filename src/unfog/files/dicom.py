@@ -15,6 +15,7 @@ import numpy as np
 
 from unfog.errors import InputError
 from unfog.files.dicom_volume import EVEN, PARALLEL, Floats, Slice, load_pydicom, reading, stacked
+from unfog.files.mosaic import REMEDY, is_mosaic, require_slice, tiles_of
 from unfog.files.nifti import Volume
 
 __all__ = ["EVEN", "PARALLEL", "Floats", "is_dicom", "read_dicom", "read_every_series"]
@@ -72,7 +73,9 @@ def _series(path: Path) -> list[list[Slice]]:
 
 
 def _slices(file: Path, header: Any) -> list[Slice]:
-    """The slice of an ordinary file, or a slice for each frame of an enhanced one."""
+    """The slice of an ordinary file, or a slice for each frame of an enhanced one or for each tile
+    of a mosaic.
+    """
     colour = header.get("PhotometricInterpretation", "MONOCHROME2")
     if colour != "MONOCHROME2" or header.get("SamplesPerPixel", 1) != 1:
         raise InputError(
@@ -87,6 +90,12 @@ def _slices(file: Path, header: Any) -> list[Slice]:
         )
     shared = list(header.get("SharedFunctionalGroupsSequence", []))
     facts = [_flat(header, [*shared, group]) for group in groups] or [header]
+    for one in (header, *(facts if groups else ())):
+        require_slice(file, one)
+    if is_mosaic(header):
+        if groups:
+            raise InputError(f"{file.name} is an enhanced file of mosaics; {REMEDY}.")
+        return tiles_of(_slice(file, 0, header, header))
     return [_slice(file, k, header, one) for k, one in enumerate(facts)]
 
 

@@ -40,12 +40,13 @@ class Slice:
 
     Args:
         file: The file.
-        frame: The number of the frame in it.
+        frame: The number of the frame, or of the tile of a mosaic, in it.
         size: (rows, columns).
         position: ImagePositionPatient, (3,): of the first pixel's centre, in mm.
         axes: ImageOrientationPatient, (2, 3): unit vectors along a row and down a column.
         spacing: PixelSpacing, (2,): from row to row and from column to column, in mm.
         facts: A pydicom data set of the fields that hold for this frame.
+        tiles: How many tiles a side of the mosaic has whose tile this is; 1 for whole frames.
     """
 
     file: Path
@@ -55,6 +56,7 @@ class Slice:
     axes: Floats
     spacing: Floats
     facts: Any
+    tiles: int = 1
 
 
 def stacked(series: list[Slice]) -> Volume:
@@ -152,7 +154,10 @@ def _values(series: list[Slice]) -> NDArray[np.float32]:
     for k, one in enumerate(series):
         slices_of.setdefault(one.file, []).append(k)
     for file, numbers in slices_of.items():
-        frames = _pixels(file).reshape(-1, rows, columns)
+        # Mosaics have tiles below and beside each other, other files whole frames.
+        side = series[numbers[0]].tiles
+        tiles = _pixels(file).reshape(-1, rows, side, columns).swapaxes(1, 2)
+        frames = tiles.reshape(-1, rows, columns)
         for k in numbers:
             with reading(file):
                 rescale = load_pydicom().pixels.apply_rescale

@@ -1,4 +1,4 @@
-"""Pictures in PNG, JPEG and TIFF: grey of 8 or 16 bits, or RGB of 8."""
+"""Pictures in PNG, JPEG and TIFF: grey of 8 or 16 bits, or RGB of 8; in TIFF of 16 too."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unfog.errors import InputError
+from unfog.files.tiff import Tags, read_deep, tags_of
 
 PIXEL_CAP = 1 << 26  # of one picture: 8192 x 8192
 _BROKEN = (
@@ -34,12 +35,7 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file) as picture:
-                _check(file, picture)
-                picture.verify()  # checksums; it leaves the picture unusable
-            with Image.open(file) as picture:
-                picture.load()
-                array = _array(file, ImageOps.exif_transpose(picture), size)
+            array = _pixels(file, tags_of(file), size)
     except InputError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -53,20 +49,54 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
     return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
 
 
+def _pixels(file: Path, tags: Tags | None, size: int | None) -> NDArray[Any]:
+    """The pixels by Pillow where it reads them right, else by ``tags``, those of a TIFF."""
+    if tags is None:
+        return _by_pillow(file, tags, size)
+    if tags.deep_colour:
+        return _by_tags(file, tags, size)
+    try:
+        return _by_pillow(file, tags, size)
+    except UnidentifiedImageError:
+        return _by_tags(file, tags, size)
+
+
+def _by_pillow(file: Path, tags: Tags | None, size: int | None) -> NDArray[Any]:
+    """The pixels of a picture that Pillow reads; ``tags`` where it is a TIFF."""
+    with Image.open(file) as picture:
+        _check(file, picture)
+        picture.verify()  # checksums; it leaves the picture unusable
+    with Image.open(file) as picture:
+        picture.load()
+        return _array(file, ImageOps.exif_transpose(picture), tags, size)
+
+
+def _by_tags(file: Path, tags: Tags, size: int | None) -> NDArray[Any]:
+    """The pixels of a TIFF that Pillow does not read."""
+    _check_size(file, *tags.size)
+    if tags.further:
+        raise InputError(f"{file.name} holds several pictures; save each as a file of its own.")
+    return _fitted(read_deep(file, tags), size)
+
+
+def _check_size(file: Path, rows: int, columns: int) -> None:
+    """``InputError`` for a picture that is too large."""
+    if rows * columns > PIXEL_CAP:
+        raise InputError(
+            f"{file.name} claims {columns} x {rows} pixels, more than {PIXEL_CAP}; reduce it first."
+        )
+
+
 def _check(file: Path, picture: Image.Image) -> None:
     """``InputError``, by the header alone, for a picture that is too large, or that could not be
     read without loss.
     """
-    if picture.width * picture.height > PIXEL_CAP:
-        raise InputError(
-            f"{file.name} claims {picture.width} x {picture.height} pixels, more than "
-            f"{PIXEL_CAP}; reduce it first."
-        )
+    _check_size(file, picture.height, picture.width)
     frames = getattr(picture, "n_frames", 1)
     if frames > 1:
         raise InputError(f"{file.name} holds {frames} pictures; save each as a file of its own.")
     deep = picture.mode not in _DEEP_GREY and any(
-        "16" in str(tile[-1]) for tile in getattr(picture, "tile", ())
+        "16" in _stored_mode(tile[-1]) for tile in getattr(picture, "tile", ())
     )
     if deep or picture.mode in ("CMYK", "YCbCr", "LAB", "HSV", "F"):
         raise InputError(
@@ -75,10 +105,16 @@ def _check(file: Path, picture: Image.Image) -> None:
         )
 
 
-def _array(file: Path, picture: Image.Image, size: int | None) -> NDArray[Any]:
+def _stored_mode(arguments: Any) -> str:
+    """Pillow's name of how pixels are stored, such as RGB;16B, the first argument of a decoder."""
+    return str(arguments if isinstance(arguments, str) else (*(arguments or ()), "")[0])
+
+
+def _array(file: Path, picture: Image.Image, tags: Tags | None, size: int | None) -> NDArray[Any]:
     """The pixels, (rows, columns) or (rows, columns, 3)."""
     if picture.mode in _DEEP_GREY:
-        return _deep_grey(file, picture, size)
+        array = np.asarray(picture)
+        return _deep_grey(file, array if tags is None else tags.positive(array), size)
     if picture.has_transparency_data:
         opacity = picture.convert("RGBA").getchannel("A").getextrema()
         if opacity != (255, 255):
@@ -89,15 +125,22 @@ def _array(file: Path, picture: Image.Image, size: int | None) -> NDArray[Any]:
     return np.asarray(plain)
 
 
-def _deep_grey(file: Path, picture: Image.Image, size: int | None) -> NDArray[Any]:
+def _deep_grey(file: Path, array: NDArray[Any], size: int | None) -> NDArray[Any]:
     """The pixels (rows, columns) of a grey picture of 16 bits, uint16."""
-    array = np.asarray(picture)
     if array.min() < 0 or array.max() > 65535:
         raise InputError(
             f"{file.name} has values {array.min()} to {array.max()}; grey pictures hold 0 to 65535."
         )
-    if size is not None:
-        wide = Image.fromarray(array.astype(np.float32))
-        resized = np.asarray(ImageOps.fit(wide, (size, size), Image.Resampling.LANCZOS))
-        array = np.clip(np.rint(resized), 0, 65535)
-    return array.astype(np.uint16)
+    return _fitted(array.astype(np.uint16), size)
+
+
+def _fitted(array: NDArray[Any], size: int | None) -> NDArray[Any]:
+    """The pixels, with ``size`` their central square resized to that side, in their own depth."""
+    if size is None:
+        return array
+    if array.ndim == 3:
+        return np.stack([_fitted(channel, size) for channel in np.moveaxis(array, 2, 0)], 2)
+    wide = Image.fromarray(array.astype(np.float32))
+    resized = np.asarray(ImageOps.fit(wide, (size, size), Image.Resampling.LANCZOS))
+    top = np.iinfo(array.dtype).max
+    return np.asarray(np.clip(np.rint(resized), 0, top).astype(array.dtype))

@@ -4,7 +4,8 @@ CT (``--task ct``).
 An .npz or .h5 file holds arrays by name; a .npy holds the first alone.
 
     mri   kspace           complex (coils, *space) or (slices, coils, *space), zero frequency in
-                           the middle; or (*space) of one coil
+                           the middle; or (*space) of one coil; or with the axes of ``--axes``;
+                           fastMRI's and ISMRMRD's files say theirs
           mask             not 0 where k-space was measured, (*space), or (columns) for whole
                            lines; else where k-space is not 0
           sensitivities    complex (coils, *space) or (slices, coils, *space); else from the middle
@@ -31,8 +32,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.files.axes import arranged
 from unfog.files.extent import brightest
-from unfog.files.raw import Raw, read_raw
+from unfog.files.raw import Planes, Raw, read_raw
 from unfog.files.scans import ArrayScan
 from unfog.physics.coils import self_calibrated
 from unfog.physics.fourier import ComplexOf, Fourier, SliceCoils, to_real
@@ -56,7 +58,8 @@ def measured_kspace(
         run: The prior.
         paths: The one input file.
         task: The task.
-        options: ``mask`` and ``sensitivities``, files that are used in place of the input's arrays.
+        options: ``mask`` and ``sensitivities``, files that are used in place of the input's arrays;
+            ``axes``, those of its k-space.
 
     Returns:
         The problem.
@@ -103,7 +106,7 @@ def _checked(run: Run, task: Task, read: Reader, path: Path, options: Options) -
 
 def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
     """y = M F S x: coil maps S, the Fourier transform F and the mask M of what was measured."""
-    dims, raw = len(run.shape) - 1, read_raw(path, "kspace")
+    dims, raw = len(run.shape) - 1, _kspace(run, path, options.axes)
     for name, file in (("mask", options.mask), ("sensitivities", options.sensitivities)):
         if file is not None:
             raw[name] = _named(read_raw(file, name), file, name)
@@ -111,8 +114,8 @@ def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
     if kspace.dtype.kind != "c" or not dims <= kspace.ndim <= dims + 2 or not kspace.any():
         raise InputError(
             f"{path.name} has k-space {kspace.shape} {kspace.dtype}; give complex numbers "
-            "(coils, *space) or (slices, coils, *space) with "
-            f"{dims} axes of space, not all zero."
+            f"(coils, *space) or (slices, coils, *space) with {dims} axes of space, not all zero, "
+            "or name its axes with --axes."
         )
     stack = kspace.reshape((1,) * (dims + 2 - kspace.ndim) + kspace.shape)
     whole = torch.from_numpy(stack).to(torch.complex64)
@@ -132,11 +135,34 @@ def _mri(run: Run, path: Path, options: Options) -> InverseProblem:
     return InverseProblem(y / scale, operator, 0.0, scale, target, noise, scale, warnings)
 
 
+def _kspace(run: Run, path: Path, axes: str | None) -> Raw:
+    """The arrays of a file, their axes in order; ``InputError`` where a file of planes meets a
+    run of volumes.
+    """
+    raw = read_raw(path, "kspace", as_stored=axes is not None)
+    dims = len(run.shape) - 1
+    if isinstance(raw, Planes) and dims != 2:
+        raise InputError(
+            f"{path.name} holds k-space of planes, and {run.name} makes images of {dims} axes; "
+            "give a prior of planes."
+        )
+    if axes is None:
+        return raw
+    if isinstance(raw, Planes):
+        raise InputError(f"{path.name} is ISMRMRD, which says its axes; leave --axes out.")
+    return arranged(path, raw, axes, dims)
+
+
 def _lines(raw: Raw, path: Path, kspace: Tensor) -> Tensor:
-    """The mask of where k-space was measured, (1, 1, *space)."""
+    """The mask of where k-space was measured, (1, 1, *space), or (slices, 1, *space) where that
+    differs from image to image.
+    """
     space = kspace.shape[2:]
     if "mask" not in raw:
-        return kspace.abs().sum((0, 1), keepdim=True) > 0
+        each = kspace.abs().sum(1, keepdim=True) > 0
+        together = each.any(0, keepdim=True)
+        filled = each[each.flatten(1).any(1)]
+        return together if bool((filled == together).all()) else each
     mask = torch.from_numpy(raw["mask"]) != 0
     if mask.shape not in (space, space[-1:]):
         raise InputError(

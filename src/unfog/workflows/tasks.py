@@ -23,6 +23,7 @@ PURPOSES = {
     "mask": "A mask is for inpainting, lowlight, hdr and mri",
     "operator": "An operator is for --task custom, lowlight and hdr",
     "sensitivities": "Coil sensitivities are for --task mri",
+    "axes": "Names of axes are for --task mri",
     "sampler": "A sampler is for tasks that do not bring their own",
     "method": "A method is for tasks that do not bring their own",
     "noise-model": "A noise model is for images, since raw data have Gaussian noise",
@@ -44,6 +45,7 @@ class Options:
         acceleration: Simulated MRI measures one line of k-space in so many.
         coils: Number of coils of simulated MRI.
         views: Number of angles of simulated CT, over half a turn.
+        axes: The axes of k-space as stored, such as "rows,columns,coils".
     """
 
     mask: Path | None = None
@@ -54,6 +56,7 @@ class Options:
     acceleration: int = 4
     coils: int = 8
     views: int = 60
+    axes: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ TASKS: dict[str, Task] = {
             "k-space with lines left out",
             reader=f"{RAW}:measured_kspace",
             operator=f"{DEGRADE}:simulated_mri",
-            takes=COMMON | {"mask", "sensitivities"},
+            takes=COMMON | {"mask", "sensitivities", "axes"},
         ),
         Task(
             "ct",
