@@ -86,7 +86,7 @@ def test_names_and_paths_are_not_exchanged(tmp_path):
     go(out, folder, 1, resume=False)
     with pytest.raises(InputError, match=r"trained on .*a, not on digits"):
         go(out, "digits", 2)
-    with pytest.raises(InputError, match="no file or folder '.*nowhere'"):
+    with pytest.raises(InputError, match=r"no file or folder '.*nowhere'"):
         go(out, tmp_path / "nowhere", 2)
     with pytest.raises(InputError, match="training data changed"):
         go(out, folder, 2, True, "data.size=4")
