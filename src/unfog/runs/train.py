@@ -16,6 +16,7 @@ from unfog.data.dataset import Dataset, open_dataset
 from unfog.data.memory import Memory
 from unfog.errors import InputError
 from unfog.progress import training_progress
+from unfog.runs.budget import fit, warn_if_short
 from unfog.runs.build import build
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
@@ -51,7 +52,8 @@ def train(
             one, or a file or folder; None where a resumed run goes on with those in its config.
         out: The run's folder, which is new unless the run is resumed.
         steps: Training steps; the recipe's by default.
-        minutes: Sets the steps by a short measurement.
+        minutes: Sets the steps by a short measurement. These, or fewer steps than the recipe's,
+            also fit warm-up, average, network and batch, where not set (``runs.budget``).
         seed: The seed of weights, order and noise; 0 by default.
         labels: Class numbers from 0 for each sample of an array.
         dims: Axes of space of an array: by default 1 for two axes in all, 3 for five, else 2.
@@ -93,10 +95,13 @@ def train(
         return Run.open(out)
     dataset = data if isinstance(data, Dataset) else Memory(data, labels, dims, value_range)
     if resume:
+        _check_resume(start, resume, minutes)
         config = apply_overrides(_stored(system, Path(out)), overrides)
     else:
+        _check_resume(start, resume, minutes)
         config = configure(system, dataset, {"name": dataset.name}, overrides)
-    _train(config, dataset, Path(out), start=start, resume=resume, minutes=minutes)
+        config = _fitted(config, dataset, overrides, start, minutes)
+    _train(config, dataset, Path(out), start=start, resume=resume, told=minutes is not None)
     return Run.open(out)
 
 
@@ -122,7 +127,7 @@ def train_system(
             config.
         resume: Whether to go on from the newest checkpoint in ``out``.
         minutes: Sets the steps by a short measurement of the rate, so that the learning rate ends
-            its decay on time.
+            its decay on time, and fits the recipe to them (``runs.budget``).
 
     Returns:
         The folder, last step and loss, parameters and time.
@@ -133,8 +138,9 @@ def train_system(
         dataset = open_dataset(config["data"])
     else:
         config, dataset = _configured(system, data, overrides)
+        config = _fitted(config, dataset, overrides, start, minutes)
     begun = time.perf_counter()
-    result = _train(config, dataset, out, start=start, resume=resume, minutes=minutes)
+    result = _train(config, dataset, out, start=start, resume=resume, told=minutes is not None)
     return {
         "run": str(out),
         "system": system,
@@ -164,17 +170,17 @@ def _train(
     *,
     start: str | Path | None,
     resume: bool,
-    minutes: float | None,
+    told: bool,
 ) -> TrainResult:
-    """Train what a config describes, after its number of steps and its start are settled."""
-    _check_resume(start, resume, minutes)
+    """Train what a config describes, after its start is settled; a new run of few steps says what
+    it needs, unless that was told before it began.
+    """
     start_run = None if start is None else Run.open(start)
     if start_run is not None:
         config["start"] = {"run": start_run.name, "sha256": start_run.weights_sha256}
-    if minutes is not None:
-        config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
+    begun = time.perf_counter()
     with training_progress(config["training"]["steps"]) as callback:
-        return train_config(
+        result = train_config(
             config,
             dataset,
             out,
@@ -182,6 +188,26 @@ def _train(
             resume=resume,
             callback=callback,
         )
+    if not (told or resume or start_run):
+        warn_if_short(result.step, time.perf_counter() - begun)
+    return result
+
+
+def _fitted(
+    config: Config,
+    dataset: Dataset,
+    overrides: Sequence[str],
+    start: str | Path | None,
+    minutes: float | None,
+) -> Config:
+    """A new run's config, fitted to its budget; the network stays where weights are given."""
+    given = {pair.partition("=")[0].strip() for pair in overrides}
+    if start is not None:
+        return fit(config, dataset, given | {"network.name"}, minutes)
+    config = fit(config, dataset, given, minutes)
+    if minutes is not None:
+        warn_if_short(config["training"]["steps"], 60 * minutes)
+    return config
 
 
 def _configured(system: str, data: str | None, overrides: Sequence[str]) -> tuple[Config, Dataset]:
