@@ -15,6 +15,7 @@ from unfog.files import yaml
 from unfog.runs import budget
 from unfog.runs.budget import PREFERRED, TEACHES, fit
 from unfog.runs.build import build
+from unfog.runs.run import Run
 from unfog.runs.train import train_system
 from unfog.runs.train_from_config import configure
 from unfog.training.ema import power_ramp
@@ -45,7 +46,7 @@ def test_a_short_run_of_small_samples(system, shape):
     assert math.prod(decay(t) for t in range(1, 191)) == 0
     assert 1 - math.prod(decay(t) for t in range(96, 191)) > 0.999  # all from the second half
     # The parts that make the system are its own.
-    same = ("process", "prediction", "objective", "sampling", "conditions")
+    same = ("process", "prediction", "objective", "conditions")
     assert all(fitted[key] == config[key] for key in same)
 
 
@@ -57,6 +58,7 @@ def test_what_the_user_sets_stays():
         "training.lr=3e-4",
         "training.warmup=55",
         "training.ema=0.99",
+        "sampling.clip=null",
     ]
     config, data, given = made((1, 8, 8), "ddpm", *mine, "training.steps=100")
     assert fit(config, data, given) == config
@@ -86,6 +88,31 @@ def test_long_runs_and_shipped_recipes_stay(system, shape, steps):
     assert fit(config, data, given) == config
     config, data, given = made(shape, system)
     assert fit(config, data, given) == config
+
+
+@pytest.mark.parametrize(
+    ("system", "clip"), [("ddpm", 1.0), ("ddim", 1.0), ("edm", None), ("improved-ddpm", None)]
+)
+def test_a_short_run_of_noise_prediction_clips_its_samples(system, clip):
+    config, data, given = made((1, 8, 8), system, "training.steps=100")
+    assert fit(config, data, given)["sampling"].get("clip") == clip
+    own, data, given = made((1, 8, 8), system, "training.steps=100", "sampling.clip=null")
+    assert fit(own, data, given)["sampling"].get("clip") is None
+
+
+def test_clipped_samples_stay_in_the_range_of_the_data(tmp_path):
+    small = ["network.channels=8", "network.groups=4", "training.batch=4", "training.steps=1"]
+    train_system("ddpm", "digits", tmp_path / "run", small)
+    run = Run.open(tmp_path / "run")
+    low, high = run.config["codec"]["low"], run.config["codec"]["high"]
+    inside = run.sample(2, steps=5)
+    assert low <= inside.min()
+    assert inside.max() <= high
+    run.config["sampling"]["clip"] = None
+    assert run.sample(2, steps=5).abs().max() > 2 * high  # one step has taught it nothing
+    run.config["sampling"]["clip"] = -1
+    with pytest.raises(InputError, match=r"sampling\.clip is a number above 0"):
+        run.sample(1, steps=2)
 
 
 def test_consistency_doubles_its_knots_within_the_run():
@@ -121,7 +148,7 @@ def test_minutes_choose_the_widest_network_that_learns(monkeypatch, minutes, cha
         assert training["steps"] == pytest.approx(minutes * 60 * 10 / 40, rel=0.01)
     if minutes == 2:
         assert training["steps"] == pytest.approx(1200, rel=0.01)
-        assert (training["warmup"], training["batch"]) == (training["steps"] // 10, 32)
+        assert (training["warmup"], training["batch"]) == (training["steps"] // 10, 16)
     else:
         assert training["steps"] >= PREFERRED
 

@@ -7,6 +7,7 @@ too wide to see enough samples. So
 - the warm-up is at most a tenth of the steps;
 - the average is a power ramp (Karras et al. 2024), a share of the steps so far, whatever they are;
 - pictures of 16 x 16 or less get a network of 32 channels;
+- samples of DDPM's noise prediction are clipped to the data's range on the way, as its code does;
 - where only minutes are given, the widest network that makes ``PREFERRED`` steps in them, on
   patches and of fewer samples a step where the narrow one is too slow as well.
 
@@ -37,7 +38,7 @@ TINY = 16 * 16  # points of a sample for which 32 channels are enough
 NARROW: Config = {"channels": 32, "groups": 8, "blocks": 1}
 NARROW_RATE = 1e-3  # learning rate of the narrow networks, as the small priors have it
 LONG_POWER = 17.0  # of the average: over the last 18th of the steps
-POINTS = 8192  # of the network's finest grid, times the samples of a step
+POINTS = 4096  # of the network's finest grid, times the samples of a step
 LEAST_BATCH = 4
 PREFERRED = 5000  # steps below which a narrower network learns more
 TEACHES = 1000  # steps below which samples do not look like the data
@@ -152,7 +153,22 @@ def _scheduled(config: Config, recipe: Config, given: Collection[str]) -> Config
     if "every" in objective and "objective.every" not in given:
         share = objective["every"] / recipe["training"]["steps"]
         objective["every"] = max(1, round(share * steps))
-    return {**config, "objective": objective, "training": training}
+    sampling = dict(config["sampling"])
+    if _may_clip(config) and "sampling.clip" not in given:
+        sampling["clip"] = 1.0
+    return {**config, "objective": objective, "training": training, "sampling": sampling}
+
+
+def _may_clip(config: Config) -> bool:
+    """Whether DDPM's authors would clip x_0 in sampling, as their code does: the error of a noise
+    predicted at the noisy end is 1 / alpha times as large in x_0, until training is long.
+    """
+    return (
+        config["codec"]["name"] == "range"
+        and config["prediction"]["name"] == "noise"
+        and config["sampling"]["sampler"] in ("ddpm", "ddim")
+        and not config.get("variance")
+    )
 
 
 def warn_if_short(steps: int, seconds: float) -> None:
