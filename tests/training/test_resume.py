@@ -17,7 +17,7 @@ import torch
 from unfog.errors import InputError
 from unfog.training import checkpoint
 from unfog.training.guard import Interrupted, locked
-from unfog.training.loop import FREE, _hash
+from unfog.training.identity import FREE, hash_of
 
 SCRIPT = Path(__file__).with_name("conftest.py")
 
@@ -113,9 +113,9 @@ def test_a_run_from_before_there_were_snapshots_or_a_head_rate_goes_on(tiny):
     wanted = hashlib.sha256(
         checkpoint.to_json({"config": {"a": 1, "training": {}}, "settings": old})
     ).hexdigest()
-    assert _hash({"a": 1}, settings) == wanted
+    assert hash_of({"a": 1}, settings) == wanted
     assert wanted not in (
-        _hash({"a": 1}, tiny.settings(**change))
+        hash_of({"a": 1}, tiny.settings(**change))
         for change in ({"snapshot_every": 5}, {"head_rate": 5.0})
     )
 

@@ -12,11 +12,14 @@ from unfog.cli.options import AsJson, emit
 
 def train(
     system: Annotated[str, typer.Argument(metavar="SYSTEM", help="One of `unfog systems`.")],
-    data: Annotated[
-        str,
-        typer.Option(metavar="NAME|PATH", help="One of `unfog data`, or your own file or folder."),
-    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|PATH",
+            help="One of `unfog data`, or your own file or folder; with --resume the run's own.",
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; repeatable."),

@@ -17,6 +17,7 @@ from torch import Tensor
 from unfog.core.registry import Registry
 from unfog.errors import InputError
 from unfog.files.formats import formats
+from unfog.files.listing import files_below
 
 Ids = Sequence[int] | Tensor | NDArray[Any]
 Config = dict[str, Any]
@@ -182,7 +183,7 @@ def kind_of(path: Path) -> str:
     """The name of the data set that reads a path: that of the first format in it, else
     ``images``.
     """
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+    files = files_below(path)
     if path.suffix.lower() == ".npz":
         return "arrays"  # named arrays train, and are no images to restore
     for candidate in formats:

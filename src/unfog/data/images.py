@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, datasets
 from unfog.errors import InputError
+from unfog.files.listing import files_below
 from unfog.files.pictures import read_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -38,8 +39,9 @@ class Images(ArrayDataset):
 
     def __init__(self, path: str, size: int | None = None, label: bool = False) -> None:
         folder = Path(path)
-        inside = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        files = [folder] if folder.is_file() else sorted(inside)
+        below = files_below(folder)
+        inside = [p for p in below if p.suffix.lower() in SUFFIXES]
+        files = below if folder.is_file() else inside
         if not files:
             raise InputError(
                 f"{folder.name} holds no pictures ({', '.join(SUFFIXES)}); name the folder that "

@@ -13,6 +13,7 @@ from unfog.data.dataset import ArrayDataset, choose, datasets
 from unfog.errors import InputError
 from unfog.files.dicom import read_every_series
 from unfog.files.extent import brightest
+from unfog.files.listing import files_below
 from unfog.files.nifti import Volume, read_nifti
 from unfog.files.orientation import upright
 from unfog.files.slices import to_slices
@@ -92,8 +93,9 @@ def nifti(
         InputError: There is no such file.
     """
     folder = Path(path)
-    inside = (p for p in folder.rglob("*") if p.name.lower().endswith((".nii", ".nii.gz")))
-    files = [folder] if folder.is_file() else sorted(inside)
+    below = files_below(folder)
+    inside = [p for p in below if p.name.lower().endswith((".nii", ".nii.gz"))]
+    files = below if folder.is_file() else inside
     if not files:
         raise InputError(
             f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does."

@@ -24,6 +24,7 @@ from unfog.demo.terminal import Show
 from unfog.errors import InputError
 from unfog.files.folder import new_folder
 from unfog.files.output import write_bytes, write_image, write_json, write_text
+from unfog.files.text import read_text
 from unfog.report import grey, mosaic
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
@@ -259,7 +260,7 @@ def _is_demo(out: Path) -> bool:
 def _written(summary: Path) -> set[str]:
     """The files that an earlier demo says it wrote."""
     try:
-        content = json.loads(summary.read_text("utf-8"))
+        content = json.loads(read_text(summary))
         return set(content["files"]) if content["made by"] == MADE_BY else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()

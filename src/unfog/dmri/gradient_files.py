@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from unfog.dmri.gradients import Array, GradientTable, fsl_to_world
 from unfog.errors import InputError
 from unfog.files.output import write_bytes
+from unfog.files.text import read_text
 
 LAYOUTS = ("auto", "rows", "columns")
 
@@ -113,8 +114,7 @@ def _numbers(path: Path) -> Array:
     """The numbers of a text file, (rows, columns)."""
     try:
         lines = [
-            line.split("#")[0].replace(",", " ").split()
-            for line in path.read_text("utf-8-sig").splitlines()
+            line.split("#")[0].replace(",", " ").split() for line in read_text(path).splitlines()
         ]
         rows = [[float(word) for word in line] for line in lines if line]
     except OSError as error:

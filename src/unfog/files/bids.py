@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.files.listing import visible
+from unfog.files.text import read_text
 
 DESCRIPTION = "dataset_description.json"
 IMAGES = (".nii.gz", ".nii")
@@ -93,7 +95,7 @@ def read_bids(root: Path, subjects: Sequence[str] = (), sessions: Sequence[str] 
 def _images(root: Path) -> Iterator[Path]:
     """The diffusion images of magnitudes, without phases and parts of complex numbers."""
     for pattern in ("sub-*/dwi/*_dwi.nii*", "sub-*/ses-*/dwi/*_dwi.nii*"):
-        for path in sorted(root.glob(pattern)):
+        for path in visible(root, root.glob(pattern)):
             if path.name.endswith(IMAGES) and _entities(path).get("part", "mag") == "mag":
                 yield path
 
@@ -136,9 +138,11 @@ def _inherited(root: Path, path: Path, kind: str) -> Iterator[Path]:
     entities = _entities(path).items()
     depth = len(path.parent.relative_to(root).parts)
     for folder in [*reversed(path.parent.parents[:depth]), path.parent]:
-        candidates = sorted(
-            file for file in folder.glob(f"*{kind}") if _stem(file).rpartition("_")[2] == "dwi"
-        )
+        candidates = [
+            file
+            for file in visible(folder, folder.glob(f"*{kind}"))
+            if _stem(file).rpartition("_")[2] == "dwi"
+        ]
         serving = [file for file in candidates if _entities(file).items() <= entities]
         if len(serving) > 1:
             names = " and ".join(file.name for file in serving)
@@ -162,7 +166,7 @@ def _entities(path: Path) -> dict[str, str]:
 def _fields(path: Path) -> dict[str, Any]:
     """The fields of a JSON file; ``InputError`` where it is no JSON object."""
     try:
-        fields = json.loads(path.read_text("utf-8"))
+        fields = json.loads(read_text(path))
     except ValueError as error:
         raise InputError(f"{path.name} is not JSON; mend it, for BIDS needs it.") from error
     if not isinstance(fields, dict):

@@ -15,6 +15,7 @@ import numpy as np
 
 from unfog.errors import InputError
 from unfog.files.dicom_volume import EVEN, PARALLEL, Floats, Slice, load_pydicom, reading, stacked
+from unfog.files.listing import files_below
 from unfog.files.mosaic import REMEDY, is_mosaic, require_slice, tiles_of
 from unfog.files.nifti import Volume
 
@@ -56,9 +57,8 @@ def read_every_series(path: str | Path) -> Iterator[Volume]:
 
 def _series(path: Path) -> list[list[Slice]]:
     """The slices of every series, told apart by SeriesInstanceUID."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     every: dict[str, list[Slice]] = {}
-    for file in filter(is_dicom, files):
+    for file in filter(is_dicom, files_below(path)):
         with reading(file):
             header = load_pydicom().dcmread(file, stop_before_pixels=True)
             if "Rows" in header:  # others are reports, directories and the like

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from unfog.errors import InputError
+from unfog.files.text import read_text
 
 _LARGEST = 1_000_000  # bytes; a config is a page of text
 
@@ -68,7 +69,7 @@ def read(path: Path) -> Any:
     try:
         if path.stat().st_size > _LARGEST:
             raise InputError(f"{path} is larger than {_LARGEST} bytes: not a config.")
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(read_text(path), str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist.") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
+from unfog.files.text import read_text
 from unfog.interop.diffusers_names import (
     DEFAULTS,
     Config,
@@ -158,7 +159,7 @@ def load_diffusers(path: str | Path) -> UNet:
                 "diffusion_pytorch_model.safetensors."
             )
     try:
-        return unet_from_diffusers(load_file(weights), json.loads(config.read_text()))
+        return unet_from_diffusers(load_file(weights), json.loads(read_text(config)))
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 

@@ -24,6 +24,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.random import generators, normal
 from unfog.errors import InputError
 from unfog.files.output import write_bytes, write_json
+from unfog.files.text import read_text
 from unfog.progress import Report
 from unfog.runs.run import Run
 from unfog.sampling.calibration.calibrate import CalibratedSolver, calibrate, fine
@@ -190,7 +191,7 @@ def load_solver(run: Run, calls: int) -> LinearSolver:
             f"{run.name} has no calibrated solver of {calls} calls (it has: {others}); make one "
             "with unfog calibrate."
         )
-    record = json.loads(path.read_text())
+    record = json.loads(read_text(path))
     if record["weights_sha256"] != run.weights_sha256:
         raise InputError(
             f"{path.name} was calibrated on other weights than those of {run.name}; calibrate "

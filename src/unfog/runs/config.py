@@ -158,6 +158,8 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
     """
     if path == "training":
         factory: Callable[..., Any] = TrainSettings
+    elif path == "sampling":
+        return {"clip": None}  # of the denoised estimate, on the model's scale
     elif path in _PARTS and "name" in section:
         factory = _PARTS[path].get(section["name"])
     else:

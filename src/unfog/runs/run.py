@@ -26,6 +26,7 @@ from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.files.output import write_bytes, write_json
+from unfog.files.text import read_text
 from unfog.runs.build import build
 from unfog.runs.config import load_config, save_config
 from unfog.systems.registry import Config
@@ -78,7 +79,7 @@ class Run:
                 "source."
             ) from error
         parts.denoiser.eval().requires_grad_(False)
-        card = json.loads((path / CARD).read_text()) if (path / CARD).is_file() else {}
+        card = json.loads(read_text(path / CARD)) if (path / CARD).is_file() else {}
         return cls(path, config, parts.denoiser, parts.codec, parts.shape, card, parts.space)
 
     @property
@@ -226,7 +227,7 @@ def _weights(path: Path) -> dict[str, Tensor]:
         raise InputError(
             f"{path} holds neither checkpoints nor {WEIGHTS} with its {MANIFEST}; train it first."
         )
-    for name, expected in json.loads((path / MANIFEST).read_text()).items():
+    for name, expected in json.loads(read_text(path / MANIFEST)).items():
         if _sha256(path / name) != expected:
             raise InputError(
                 f"{name} in {path.name} is not as it was written (its SHA-256 differs); restore it."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unfog.data.dataset import Dataset, datasets, kind_of, open_dataset
+from unfog.data.dataset import Dataset, open_dataset
 from unfog.data.memory import Memory
 from unfog.errors import InputError
 from unfog.progress import training_progress
+from unfog.runs.budget import fit, warn_if_short
 from unfog.runs.build import build
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.run import CONFIG, Run
+from unfog.runs.train_data import absolute, data_section, resumed_section
 from unfog.runs.train_from_config import configure, objective_of, rate, train_config
 from unfog.systems import registry
 from unfog.systems.registry import Config
@@ -30,7 +31,7 @@ __all__ = ["configure", "objective_of", "rate", "train", "train_config", "train_
 
 def train(
     system: str,
-    data: str | Path | Dataset | Tensor | NDArray[Any],
+    data: str | Path | Dataset | Tensor | NDArray[Any] | None,
     out: str | Path,
     *,
     steps: int | None = None,
@@ -48,10 +49,11 @@ def train(
     Args:
         system: One of ``unfog.systems.names()``.
         data: An array or tensor (n, *space) or (n, channels, *space); or a ``Dataset``, the name of
-            one, or a file or folder.
+            one, or a file or folder; None where a resumed run goes on with those in its config.
         out: The run's folder, which is new unless the run is resumed.
         steps: Training steps; the recipe's by default.
-        minutes: Sets the steps by a short measurement.
+        minutes: Sets the steps by a short measurement. These, or fewer steps than the recipe's,
+            also fit warm-up, average, network and batch, where not set (``runs.budget``).
         seed: The seed of weights, order and noise; 0 by default.
         labels: Class numbers from 0 for each sample of an array.
         dims: Axes of space of an array: by default 1 for two axes in all, 3 for five, else 2.
@@ -75,28 +77,37 @@ def train(
         pairs["training.seed"] = seed
     overrides = [f"{key}={json.dumps(value)}" for key, value in pairs.items()]
     # Data by name or in files are opened from the config, an array or a data set is used as it is.
-    if isinstance(data, str | Path):
+    if data is None or isinstance(data, str | Path):
         if labels is not None or dims is not None or value_range is not None:
             raise InputError(
                 "labels, dims and value_range describe an array; for data in files set data.dims "
                 "and others in settings."
             )
         train_system(
-            system, str(data), Path(out), overrides, start=start, resume=resume, minutes=minutes
+            system,
+            None if data is None else str(data),
+            Path(out),
+            overrides,
+            start=start,
+            resume=resume,
+            minutes=minutes,
         )
         return Run.open(out)
     dataset = data if isinstance(data, Dataset) else Memory(data, labels, dims, value_range)
     if resume:
-        config = _resumed(system, Path(out), overrides)
+        _check_resume(start, resume, minutes)
+        config = apply_overrides(_stored(system, Path(out)), overrides)
     else:
+        _check_resume(start, resume, minutes)
         config = configure(system, dataset, {"name": dataset.name}, overrides)
-    _train(config, dataset, Path(out), start=start, resume=resume, minutes=minutes)
+        config = _fitted(config, dataset, overrides, start, minutes)
+    _train(config, dataset, Path(out), start=start, resume=resume, told=minutes is not None)
     return Run.open(out)
 
 
 def train_system(
     system: str,
-    data: str,
+    data: str | None,
     out: Path,
     overrides: Sequence[str] = (),
     *,
@@ -108,26 +119,28 @@ def train_system(
 
     Args:
         system: A system by name.
-        data: A data set by name, or a file or folder.
+        data: A data set by name, or a file or folder; a resumed run may go without, and is refused
+            others than it was trained on.
         out: The run's folder.
         overrides: Settings, each "key=value".
         start: A run whose averaged weights are trained on; its name and their SHA-256 stand in the
             config.
         resume: Whether to go on from the newest checkpoint in ``out``.
         minutes: Sets the steps by a short measurement of the rate, so that the learning rate ends
-            its decay on time.
+            its decay on time, and fits the recipe to them (``runs.budget``).
 
     Returns:
         The folder, last step and loss, parameters and time.
     """
     _check_resume(start, resume, minutes)
     if resume:
-        config = _resumed(system, out, overrides)
+        config = _resumed(system, data, out, overrides)
         dataset = open_dataset(config["data"])
     else:
         config, dataset = _configured(system, data, overrides)
+        config = _fitted(config, dataset, overrides, start, minutes)
     begun = time.perf_counter()
-    result = _train(config, dataset, out, start=start, resume=resume, minutes=minutes)
+    result = _train(config, dataset, out, start=start, resume=resume, told=minutes is not None)
     return {
         "run": str(out),
         "system": system,
@@ -157,17 +170,17 @@ def _train(
     *,
     start: str | Path | None,
     resume: bool,
-    minutes: float | None,
+    told: bool,
 ) -> TrainResult:
-    """Train what a config describes, after its number of steps and its start are settled."""
-    _check_resume(start, resume, minutes)
+    """Train what a config describes, after its start is settled; a new run of few steps says what
+    it needs, unless that was told before it began.
+    """
     start_run = None if start is None else Run.open(start)
     if start_run is not None:
         config["start"] = {"run": start_run.name, "sha256": start_run.weights_sha256}
-    if minutes is not None:
-        config["training"]["steps"] = max(1, int(60 * minutes * rate(config, dataset)))
+    begun = time.perf_counter()
     with training_progress(config["training"]["steps"]) as callback:
-        return train_config(
+        result = train_config(
             config,
             dataset,
             out,
@@ -175,43 +188,57 @@ def _train(
             resume=resume,
             callback=callback,
         )
+    if not (told or resume or start_run):
+        warn_if_short(result.step, time.perf_counter() - begun)
+    return result
 
 
-def _configured(system: str, data: str, overrides: Sequence[str]) -> tuple[Config, Dataset]:
+def _fitted(
+    config: Config,
+    dataset: Dataset,
+    overrides: Sequence[str],
+    start: str | Path | None,
+    minutes: float | None,
+) -> Config:
+    """A new run's config, fitted to its budget; the network stays where weights are given."""
+    given = {pair.partition("=")[0].strip() for pair in overrides}
+    if start is not None:
+        return fit(config, dataset, given | {"network.name"}, minutes)
+    config = fit(config, dataset, given, minutes)
+    if minutes is not None:
+        warn_if_short(config["training"]["steps"], 60 * minutes)
+    return config
+
+
+def _configured(system: str, data: str | None, overrides: Sequence[str]) -> tuple[Config, Dataset]:
     """The config of a new run, and its data set."""
     registry.get(system)
-    section = _data_section(data)
+    section = data_section(data)
     dataset = open_dataset(section)
     config = configure(system, dataset, section, overrides)
     if config["data"] == section:
         return config, dataset
     # A setting chose other data, whose shape or conditions the recipe must see.
-    section = config["data"]
+    section = absolute(config["data"])
     dataset = open_dataset(section)
     others = [pair for pair in overrides if not pair.startswith("data.")]
     return configure(system, dataset, section, others), dataset
 
 
-def _resumed(system: str, out: Path, overrides: Sequence[str]) -> Config:
-    """The config of the run in ``out``, with overrides applied; ``InputError`` where that is a run
-    of another system.
-    """
+def _resumed(system: str, data: str | None, out: Path, overrides: Sequence[str]) -> Config:
+    """The config of the run in ``out``, with overrides applied and the data where they now are."""
+    config = _stored(system, out)
+    config["data"] = resumed_section(config["data"], data, out)
+    config = apply_overrides(config, overrides)
+    config["data"] = absolute(config["data"])
+    return config
+
+
+def _stored(system: str, out: Path) -> Config:
+    """The config of the run in ``out``; ``InputError`` where that is a run of another system."""
     config = load_config(out / CONFIG)
     if config["system"] != system:
         raise InputError(
             f"{out} is a run of {config['system']!r}, not of {system!r}; resume it as what it is."
         )
-    return apply_overrides(copy.deepcopy(config), overrides)
-
-
-def _data_section(data: str) -> Config:
-    """The data section of a config for a registered name or a path."""
-    if data in datasets.names():
-        return {"name": data}
-    path = Path(data)
-    if not path.exists():
-        raise InputError(
-            f"There is no data set and no file or folder {data!r}; data sets: "
-            f"{', '.join(datasets.names())}."
-        )
-    return {"name": kind_of(path), "path": str(path)}
+    return config

@@ -141,7 +141,8 @@ def rate(
     parts = build(config)
     objective = objective_of(config, teacher)
     head = getattr(objective, "head", None)
-    learner = Learner(parts.denoiser, settings, torch.device("cpu"), head)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    learner = Learner(parts.denoiser, settings, device, head)
     augment = augmentations.build(config["augment"])
     feed = Feed(dataset, augment, parts.codec, settings, learner.device)
     steps, begun = 0, 0.0

@@ -22,6 +22,7 @@ from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage
 from unfog.files.output import write_json
+from unfog.files.text import read_text
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
 from unfog.progress import Report
@@ -40,7 +41,7 @@ def interval_scale(run: Run, task: str) -> float:
     path = run.path / FOLDER / f"{task}.json"
     if not path.is_file():
         return float(run.card.get("interval_scale", {}).get(task, 1.0))
-    record = json.loads(path.read_text())
+    record = json.loads(read_text(path))
     if record["weights_sha256"] != run.weights_sha256:
         raise InputError(
             f"{FOLDER}/{path.name} was learned on other weights than those of {run.name}; "

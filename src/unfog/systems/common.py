@@ -34,8 +34,8 @@ def training(**changes: Any) -> Config:
 def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
     """The network section of a config: a U-Net of the data's dimension.
 
-    It has up to 4 levels, as many as keep the smallest side at 4 or more, with the channels times
-    1, 2, 2, 2, and attention at the lowest level.
+    It has up to 4 levels, as many as keep the smallest side, in patches, at 4 or more, with the
+    channels times 1, 2, 2, 2, and attention at the lowest level.
 
     Args:
         dataset: The data set, for the shape (channels, *space) of its samples.
@@ -45,7 +45,8 @@ def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
     Returns:
         The registry config of the network.
     """
-    levels = max(1, min(4, min(dataset.shape[1:]).bit_length() - 2))
+    side = min(dataset.shape[1:]) // changes.get("patch", 1)
+    levels = max(1, min(4, side.bit_length() - 2))
     multipliers = [1, 2, 2, 2][:levels]
     defaults = {
         "dims": len(dataset.shape) - 1,

@@ -8,12 +8,11 @@ not.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from unfog.training import checkpoint as disk
 from unfog.training import snapshots
 from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
+from unfog.training.identity import Identity, environment
 from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
 from unfog.training.objectives.denoising import Objective
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 Callback = Callable[[int, float, float], None]  # (step, loss, steps a second)
 
 PATIENCE = 10  # steps in a row that may fail to be finite
-FREE = ("steps", "checkpoint_every")  # settings that a resumed run may change
 
 
 @dataclass(frozen=True)
@@ -100,14 +99,14 @@ def train(
     _refuse(out, resume)
     # Wrong input raises here, before the folder is made.
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    identity = {"config": _hash(config, settings), "data": dataset.fingerprint}
+    identity = Identity.of(config, settings, dataset)
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
     feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, place)
     learner = Learner(denoiser, settings, place, getattr(objective, "head", None))
     with ExitStack() as stack:
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)
-        _check(saved, identity, settings, place)
+        identity.check(saved, settings, place)
         with disk.writing("config.yaml"):
             replace_durably(out / "config.yaml", text)
         metrics = stack.enter_context(
@@ -116,7 +115,7 @@ def train(
         signals = stack.enter_context(Signals())
         # Dropout must not move the caller's random stream.
         stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))
-        run = _Run(learner, objective, feed, metrics, out, identity)
+        run = _Run(learner, objective, feed, metrics, out, identity.hashes)
         if saved is not None:
             run.restore(saved)
         return run.go(signals, callback)
@@ -224,7 +223,7 @@ class _Run:
             "loss": None if self.loss != self.loss else self.loss,
             "metrics": self.metrics.state(),
             "steps": self.settings.steps,
-            "environment": _environment(learner.device),
+            "environment": environment(learner.device),
         }
         weights, ema = learner.denoiser.state_dict(), learner.ema.state_dict()
         disk.save(self.out, disk.Checkpoint(weights, ema, learner.training_state(), state))
@@ -244,53 +243,3 @@ def _refuse(out: Path, resume: bool) -> None:
         raise InputError("There is no run in this folder to resume; start one without resume.")
     if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("The run folder exists and is not empty; resume it or choose another.")
-
-
-def _hash(config: Mapping[str, Any], settings: TrainSettings) -> str:
-    """The SHA-256 of the config and of the settings that a resumed run may not change."""
-    # Settings at their defaults are left out, so that runs from before they existed can go on.
-    unused = {"head_rate"} if settings.head_rate == 1 else set()
-    unused |= set() if settings.snapshot_every else {"snapshot_every", "snapshot_lengths"}
-    fixed = {key: value for key, value in asdict(settings).items() if key not in {*FREE, *unused}}
-    content = {"config": {**config, "training": {}}, "settings": fixed}
-    return hashlib.sha256(disk.to_json(content)).hexdigest()
-
-
-def _environment(device: torch.device) -> dict[str, Any]:
-    """What the last bits of a training step depend on."""
-    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": device.type}
-
-
-def _check(
-    saved: disk.Checkpoint | None,
-    identity: dict[str, str],
-    settings: TrainSettings,
-    device: torch.device,
-) -> None:
-    """``InputError`` where a resumed run's data or config changed, or it is past its last step; a
-    warning where it goes on, but not bit for bit.
-    """
-    if saved is None:
-        return
-    state = saved.state
-    for key, what in {"data": "The training data", "config": "The config"}.items():
-        if state[key] != identity[key]:
-            raise InputError(
-                f"{what} changed since the checkpoint; resume with what the run began with, or "
-                "start a new run."
-            )
-    if settings.steps < state["step"]:
-        raise InputError(
-            f"The run is at step {state['step']} already; ask for more than {settings.steps} "
-            "'training.steps'."
-        )
-    if settings.steps != state["steps"] and settings.decay != "constant":
-        message = "The %s decay is laid out anew over %d steps instead of %d."
-        log.warning(message, settings.decay, settings.steps, state["steps"])
-    for name, now in _environment(device).items():
-        before = state["environment"][name]
-        if before != now:
-            message = (
-                "The %s was %s and is now %s: training goes on, but not bit for bit as unbroken."
-            )
-            log.warning(message, name, before, now)

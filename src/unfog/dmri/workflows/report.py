@@ -20,6 +20,7 @@ from unfog.files.nifti import Volume, read_nifti
 from unfog.files.orientation import standing
 from unfog.files.output import write_text
 from unfog.files.slices import to_slices
+from unfog.files.text import read_text
 from unfog.report import Line, Page, Row, colour, grey
 
 Array = NDArray[np.float32]
@@ -62,7 +63,7 @@ def write_report(folder: Path) -> dict[str, Any]:
 def _summary(path: Path) -> dict[str, Any]:
     """The summary of a denoised scan; `InputError` where the file holds something else."""
     try:
-        summary = json.loads(path.read_text("utf-8"))
+        summary = json.loads(read_text(path))
     except ValueError as error:
         raise InputError(f"{path.name} is not JSON; denoise the scan again.") from error
     if not isinstance(summary, dict) or not summary.keys() >= FIGURES:

@@ -1,0 +1,189 @@
+"""Fits a recipe to a budget of minutes or steps that is shorter than its own training.
+
+Recipes are written for 20 000 steps of a network for pictures of 32 x 32. A short run of one would
+end within its warm-up, average over weights that had learned nothing, and train a network that is
+too wide to see enough samples. So
+
+- the warm-up is at most a tenth of the steps;
+- the average is a power ramp (Karras et al. 2024), a share of the steps so far, whatever they are;
+- pictures of 16 x 16 or less get a network of 32 channels;
+- samples of DDPM's noise prediction are clipped to the data's range on the way, as its code does;
+- where only minutes are given, the widest network that makes ``PREFERRED`` steps in them, on
+  patches and of fewer samples a step where the narrow one is too slow as well.
+
+What the user sets stays, as do networks that a recipe has made for its data. All that is chosen
+stands in the run's config.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from unfog.data.dataset import Dataset
+from unfog.runs.machine import PAYS
+from unfog.runs.train_from_config import rate
+from unfog.systems import registry
+from unfog.systems.common import unet
+from unfog.systems.registry import Config
+
+log = logging.getLogger(__name__)
+
+GENERAL = {"name", "dims", "channels", "multipliers", "attention_levels", "modulation"}
+TINY = 16 * 16  # points of a sample for which 32 channels are enough
+NARROW: Config = {"channels": 32, "groups": 8, "blocks": 1}
+NARROW_RATE = 1e-3  # learning rate of the narrow networks, as the small priors have it
+LONG_POWER = 17.0  # of the average: over the last 18th of the steps
+POINTS = 4096  # of the network's finest grid, times the samples of a step
+LEAST_BATCH = 4
+PREFERRED = 5000  # steps below which a narrower network learns more
+TEACHES = 1000  # steps below which samples do not look like the data
+SHARE = 0.05  # of the minutes, for each measurement
+
+
+def fit(
+    config: Config, dataset: Dataset, given: Collection[str], minutes: float | None = None
+) -> Config:
+    """A new run's config, fitted to its budget; as it is where it has none shorter than its recipe.
+
+    Args:
+        config: The config, with the user's settings applied.
+        dataset: The training data.
+        given: The dotted keys that the user set.
+        minutes: The time to train; None where the user set the steps, or nothing.
+
+    Returns:
+        The config, with the steps that go into the minutes.
+    """
+    recipe = registry.get(config["system"]).config(dataset)
+    if minutes is not None:
+        return _in_minutes(config, recipe, dataset, given, minutes)
+    if "training.steps" not in given or not _shorter(config, recipe):
+        return config
+    if math.prod(dataset.shape[1:]) <= TINY:
+        config = next(_candidates(config, dataset, given))
+    return _scheduled(config, recipe, given)
+
+
+def _in_minutes(
+    config: Config, recipe: Config, dataset: Dataset, given: Collection[str], minutes: float
+) -> Config:
+    """The config with the network that suits the minutes, and as many steps as go into them."""
+    begun, chosen = time.perf_counter(), config
+    # From the cheapest network up, while the next one promises enough steps.
+    for candidate in _candidates(config, dataset, given):
+        candidate, speed = _fastest(candidate, dataset, given, min(8.0, SHARE * 60 * minutes))
+        left = 60 * minutes - (time.perf_counter() - begun)
+        steps = max(1, int(left * speed))
+        if chosen is config or steps >= PREFERRED:
+            chosen = copy.deepcopy(candidate)
+            chosen["training"]["steps"] = steps
+        if steps < 3 * PREFERRED:
+            break
+    return _scheduled(chosen, recipe, given) if _shorter(chosen, recipe) else chosen
+
+
+def _fastest(
+    config: Config, dataset: Dataset, given: Collection[str], seconds: float
+) -> tuple[Config, float]:
+    """The config in the precision that is faster for its own network, where that was left to the
+    machine, and its steps a second.
+    """
+    if "training.precision" in given:
+        return config, rate(config, dataset, seconds)
+    speeds = {}
+    for precision in {config["training"]["precision"], "fp32"}:
+        one = {**config, "training": {**config["training"], "precision": precision}}
+        speeds[precision] = rate(one, dataset, seconds / 2)
+    best = "bf16" if speeds.get("bf16", 0.0) >= PAYS * speeds["fp32"] else "fp32"
+    return {**config, "training": {**config["training"], "precision": best}}, speeds[best]
+
+
+def _shorter(config: Config, recipe: Config) -> bool:
+    return bool(config["training"]["steps"] < recipe["training"]["steps"])
+
+
+def _candidates(config: Config, dataset: Dataset, given: Collection[str]) -> Iterator[Config]:
+    """The config with networks for its data, from the cheapest; only its own where the user or the
+    recipe chose one.
+    """
+    general = config["network"]["name"] == "unet" and config["network"].keys() <= GENERAL
+    if not general or any(key.startswith("network.") for key in given):
+        yield config
+        return
+    sides = dataset.shape[1:]
+    tiny = math.prod(sides) <= TINY
+    if not tiny and min(sides) >= 16:
+        yield _narrowed(config, dataset, given, patch=2)
+    yield _narrowed(config, dataset, given)
+    if not tiny:
+        yield config
+
+
+def _narrowed(config: Config, dataset: Dataset, given: Collection[str], **changes: Any) -> Config:
+    """The config with a network of 32 channels, and a batch and a learning rate for it."""
+    network = unet(dataset, **NARROW, **changes)
+    if "modulation" in config["network"]:
+        network["modulation"] = config["network"]["modulation"]
+    training = dict(config["training"])
+    # A power of two, so that the whole batch has about POINTS points.
+    points = math.prod(-(-side // changes.get("patch", 1)) for side in dataset.shape[1:])
+    batch = 2 ** max(0, round(math.log2(POINTS / points)))
+    if "training.batch" not in given:
+        training["batch"] = max(LEAST_BATCH, min(training["batch"], batch))
+    if "training.lr" not in given:
+        training["lr"] = max(training["lr"], NARROW_RATE)
+    return {**config, "network": network, "training": training}
+
+
+def _scheduled(config: Config, recipe: Config, given: Collection[str]) -> Config:
+    """The config with a warm-up and an average for its number of steps."""
+    training = dict(config["training"])
+    steps = training["steps"]
+    if "training.warmup" not in given:
+        training["warmup"] = min(training["warmup"], steps // 10)
+    if training.get("ema_power") is None and not {"training.ema", "training.ema_power"} & {*given}:
+        training["ema_power"] = LONG_POWER
+    objective = dict(config["objective"])
+    # Consistency training doubles its knots every so many steps, a share of the recipe's.
+    if "every" in objective and "objective.every" not in given:
+        share = objective["every"] / recipe["training"]["steps"]
+        objective["every"] = max(1, round(share * steps))
+    sampling = dict(config["sampling"])
+    if _may_clip(config) and "sampling.clip" not in given:
+        sampling["clip"] = 1.0
+    return {**config, "objective": objective, "training": training, "sampling": sampling}
+
+
+def _may_clip(config: Config) -> bool:
+    """Whether DDPM's authors would clip x_0 in sampling, as their code does: the error of a noise
+    predicted at the noisy end is 1 / alpha times as large in x_0, until training is long.
+    """
+    return (
+        config["codec"]["name"] == "range"
+        and config["prediction"]["name"] == "noise"
+        and config["sampling"]["sampler"] in ("ddpm", "ddim")
+        and not config.get("variance")
+    )
+
+
+def warn_if_short(steps: int, seconds: float) -> None:
+    """Say how many minutes a run would need, where its steps cannot teach.
+
+    Args:
+        steps: The steps of the run.
+        seconds: How long they take.
+    """
+    if steps < TEACHES:
+        needed = math.ceil(seconds * TEACHES / steps / 60)
+        log.warning(
+            "%d steps are too few for samples that look like the data; about %d minute%s would "
+            "teach on this machine.",
+            steps,
+            needed,
+            "" if needed == 1 else "s",
+        )
