@@ -124,8 +124,8 @@ def _remainder(
     signal = first.signal[..., volumes]
     rest = signal - signal @ project.astype(np.float32).T
     where = torch.from_numpy(np.asarray(inside) > 0)
-    power = [smooth(torch.from_numpy(np.square(r)), where).numpy() for r in np.moveaxis(rest, 3, 0)]
-    return rest, total[..., None] * outside.astype(np.float32), np.stack(power, -1)
+    power = smooth(torch.from_numpy(np.square(rest)), where).numpy()
+    return rest, total[..., None] * outside.astype(np.float32), power
 
 
 def _wiener(noise: Array, power: Array) -> Array:

@@ -88,11 +88,13 @@ def denoise(
     scores, error = local_svd(components.scores(y / level), inside, rule, report)
     mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
     # The law of the noise, and by it the deviation of real and imaginary parts.
-    law = _law(y, gradients, inside, noise, mean)
+    one_coil = gaussian_level(noise.level.numpy(), mean, inside, 1)
+    law = _law(y, gradients, inside, noise, one_coil)
     note = law.sentence(coils, unbias)
     coils, unbias = coils or law.coils or 1, unbias and law.magnitudes
-    sigma = noise.level.numpy()
-    sigma = gaussian_level(sigma, mean, inside, coils) if law.magnitudes else sigma
+    sigma = one_coil if law.magnitudes else noise.level.numpy()
+    if law.magnitudes and coils > 1:
+        sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
     sigma = np.where(measured_somewhere(data), sigma, 0).astype(np.float32)
     # The error of r scores, spread over all volumes.
     share = (error * scores.shape[3] / y.shape[3]).sqrt().numpy()
@@ -109,11 +111,10 @@ def denoise(
 
 
 def _law(
-    y: torch.Tensor, gradients: Any, inside: torch.Tensor, noise: Noise, mean: NDArray[Any]
+    y: torch.Tensor, gradients: Any, inside: torch.Tensor, noise: Noise, one_coil: NDArray[Any]
 ) -> NoiseLaw:
-    """The law of the noise of magnitudes ``y``, given its level and what low rank has for E[y]."""
+    """The law of the noise of ``y``, given its level and that of one coil's parts."""
     level, weighted = noise.level.numpy(), ~as_table(gradients).b0
-    one_coil = gaussian_level(level, mean, inside, 1)
     correlation = float(noise.correlation[:, 0].max())
     return read_law(y.numpy(), weighted, inside.numpy(), level, one_coil, correlation)
 

@@ -130,8 +130,8 @@ def _even_changes(sides: Sequence[int]) -> Tensor:
 
 
 def smooth(values: Tensor, inside: Tensor) -> Tensor:
-    """The Gaussian average of ``values`` (X, Y, Z) over the voxels ``inside``, at every voxel; far
-    outside the nearest average.
+    """The Gaussian average of ``values`` (X, Y, Z[, n]) over the voxels ``inside`` (X, Y, Z), at
+    every voxel; far outside the nearest average.
     """
     try:
         from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -140,11 +140,15 @@ def smooth(values: Tensor, inside: Tensor) -> Tensor:
     weight = inside.numpy().astype(np.float64)
     # Normalised convolution: smoothed values inside over the smoothed mask.
     share = gaussian_filter(weight, SPREAD, mode="constant")
-    total = gaussian_filter(values.double().numpy() * weight, SPREAD, mode="constant")
     near = share > 1e-3
+    if values.ndim == 4:
+        weight, share, near = weight[..., None], share[..., None], near[..., None]
+    spread = [SPREAD] * 3 + [0.0] * (values.ndim - 3)
+    total = gaussian_filter(values.double().numpy() * weight, spread, mode="constant")
     mean = np.where(near, total / np.where(near, share, 1), 0)
     # Where hardly any weight is near, the nearest average.
-    nearest = distance_transform_edt(~near, return_distances=False, return_indices=True)
+    far = ~near[..., 0] if values.ndim == 4 else ~near
+    nearest = distance_transform_edt(far, return_distances=False, return_indices=True)
     return torch.from_numpy(mean[tuple(nearest)]).to(values.dtype)
 
 
