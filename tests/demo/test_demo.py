@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -13,11 +14,12 @@ from PIL import Image
 from rich.console import Console
 
 from unfog.data.builtin.packages import is_fetched
-from unfog.demo.main import MADE_BY, PRIOR, run_demo
+from unfog.demo.main import FULL, MADE_BY, PRIOR, affordable, run_demo
 from unfog.demo.tasks import Inpaint, Slab, Superres
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
-from unfog.runs.run import priors
+from unfog.runs.run import Run, priors
+from unfog.runs.sample import Plan
 
 needs_data = pytest.mark.skipif(
     not is_fetched("nilearn"), reason="mni-t1 is not fetched: unfog data fetch mni-t1"
@@ -71,6 +73,15 @@ def test_the_slab_is_the_held_out_one_and_its_grid_in_place() -> None:
     coarse = Superres().grid(slab.grid)
     corner = np.array([-0.5, -0.5, 0, 1])  # the outer corner of the field of view is the same
     assert np.allclose(coarse.affine @ corner, slab.grid.affine @ corner)
+
+
+@needs_data
+@pytest.mark.parametrize(("seconds", "expected"), [(0.0, 8), (1e6, 24)])
+def test_a_task_draws_what_its_seconds_hold(seconds: float, expected: int) -> None:
+    run, slab = Run.open(PRIOR), Slab.of("test", 1)
+    task = Inpaint(*slab.x.shape[2:])
+    size = replace(FULL, seconds=seconds)
+    assert affordable(run, task, slab, size, Plan.of(run, steps=4)) == expected
 
 
 @pytest.mark.slow

@@ -87,16 +87,16 @@ def test_threads_are_as_many_as_pay(elsewhere, monkeypatch):
 
 
 def test_a_run_keeps_what_auto_stood_for(elsewhere):
-    pytest.importorskip("sklearn")
+    data = {"name": "mni-t1", "resolution": 4.0}
     for speed, expected in ((0.4, "fp32"), (3.0, "bf16")):
         elsewhere(None, speed)
         machine_file = Path(os.environ["UNFOG_CACHE"]) / "machine.json"
         machine_file.unlink(missing_ok=True)
         for system in ("ddpm", "edm"):
-            config = configure(system, open_dataset("digits"), {"name": "digits"})
+            config = configure(system, open_dataset(data), data)
             assert config["training"]["precision"] == expected
         forced = ["training.precision=fp32"]
-        config = configure("ddpm", open_dataset("digits"), {"name": "digits"}, forced)
+        config = configure("ddpm", open_dataset(data), data, forced)
         assert config["training"]["precision"] == "fp32"
 
 
@@ -137,3 +137,12 @@ def test_the_users_own_policy_stands():
         [sys.executable, "-c", line], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.strip() == "ACTIVE"
+
+
+@pytest.mark.parametrize(("points", "expected"), [(64, "fp32"), (256, "fp32"), (784, "bf16")])
+def test_bfloat16_does_not_pay_for_tiny_samples(
+    points: int, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "best_precision", lambda: "bf16")
+    assert machine.resolve("auto", points) == expected
+    assert machine.resolve("bf16", points) == "bf16"

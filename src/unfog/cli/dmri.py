@@ -16,18 +16,16 @@ from unfog.cli.dmri_options import (
     Drop,
     Dwi,
     Grad,
-    In,
     Layout,
     Mask,
     Method,
-    Precision,
     Sessions,
     Subjects,
     Unbias,
     Vectors,
     volume_numbers,
 )
-from unfog.cli.options import AsJson, Out, Seed, emit
+from unfog.cli.options import AsJson, In, Out, Precision, Seed, emit
 from unfog.errors import InputError
 
 dmri = typer.Typer(

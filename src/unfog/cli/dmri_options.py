@@ -75,20 +75,6 @@ Drop = Annotated[
 ]
 
 
-class Precision(StrEnum):
-    """What the network computes in."""
-
-    auto = "auto"
-    bf16 = "bf16"
-    fp32 = "fp32"
-
-
-In = Annotated[
-    Precision,
-    typer.Option("--precision", help="Of the network; auto takes the faster on this machine."),
-]
-
-
 def volume_numbers(text: str | None) -> tuple[int, ...]:
     """The numbers of a list such as 3,17,40-42; `InputError` where it is none."""
     numbers: list[int] = []

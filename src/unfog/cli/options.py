@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,20 @@ Steps = Annotated[
     int | None, typer.Option(min=1, help="Sampler steps; the run's own number by default.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+
+
+class Precision(StrEnum):
+    """What the network computes in."""
+
+    auto = "auto"
+    bf16 = "bf16"
+    fp32 = "fp32"
+
+
+In = Annotated[
+    Precision,
+    typer.Option("--precision", help="Of the network; auto is the faster one here."),
+]
 
 
 def emit(result: Mapping[str, Any], as_json: bool) -> None:

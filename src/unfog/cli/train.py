@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, emit
+from unfog.cli.options import AsJson, In, emit
 
 
 def train(
@@ -41,6 +41,7 @@ def train(
     seed: Annotated[
         int | None, typer.Option(min=0, help="Short for --set training.seed=S.")
     ] = None,
+    precision: In | None = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a system on a data set or on your own files."""
@@ -48,7 +49,11 @@ def train(
     from unfog.runs.train import train_system
     from unfog.training.guard import Interrupted
 
-    short = {"training.steps": steps, "training.seed": seed}
+    short = {
+        "training.steps": steps,
+        "training.seed": seed,
+        "training.precision": precision,
+    }
     overrides = [
         *(settings or []),
         *(f"{key}={value}" for key, value in short.items() if value is not None),

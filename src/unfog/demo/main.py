@@ -18,7 +18,7 @@ from unfog.demo import report
 from unfog.demo.figure import lead_figure, row_of
 from unfog.demo.live import Live, train_live
 from unfog.demo.prior import Drawn, draw_new, forward_strip, reverse_strip
-from unfog.demo.restore import Outcome, calibrate, restore_once, restore_slab
+from unfog.demo.restore import Outcome, calibrate, restore_slab, seconds_of
 from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
@@ -144,7 +144,7 @@ def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> 
     plan = Plan.of(run, steps=size.steps, grid=GRID)
     outcomes = []
     for task in tasks(slab):
-        samples = _affordable(run, task, slab, size, plan)
+        samples = affordable(run, task, slab, size, plan)
         scale = _interval_scale(run, task, size, plan, show)
         with show.stage(f"{task.title}: {samples} samples of {size.slices} slices") as progress:
             outcome = restore_slab(
@@ -159,18 +159,23 @@ def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> 
     return outcomes
 
 
-def _affordable(run: Run, task: Task, slab: Slab, size: Size, plan: Plan) -> int:
+def affordable(run: Run, task: Task, slab: Slab, size: Size, plan: Plan) -> int:
     """How many samples a task draws: as many as go into its seconds on this machine, measured on
     one slice and few steps, and never fewer than ``LEAST``.
+
+    Args:
+        run: The prior.
+        task: The task.
+        slab: The slices to restore.
+        size: How much the demo does.
+        plan: Sampler and times of the restoration.
     """
     most = min(task.samples, size.samples)
     if most <= LEAST:
         return most
     few = Plan.of(run, steps=2, grid=GRID)
-    begun = time.perf_counter()
-    restore_once(run, task, slab.x[:1], few)
-    each = (time.perf_counter() - begun) / 2  # of a sample of a slice at one step
-    return int(min(most, max(LEAST, size.seconds / (each * size.slices * size.steps))))
+    each = seconds_of(run, task, slab.x[:1], few)
+    return int(min(most, max(LEAST, size.seconds / (each * size.slices * (len(plan.grid) - 1)))))
 
 
 def _interval_scale(run: Run, task: Task, size: Size, plan: Plan, show: Show) -> float:

@@ -110,9 +110,21 @@ def calibrate(run: Run, task: Task, slab: Slab, samples: int, plan: Plan, report
     return conformal_scale((slab.x - restored.mean)[inside], restored.std[inside], LEVEL)
 
 
-def restore_once(run: Run, task: Task, x: Tensor, plan: Plan) -> Restored:
-    """One sample of a task on slices ``x`` (n, 1, rows, columns), to see how long it takes."""
-    return _restore(run, task, task.measure(x), 1, plan, lambda done, total: None)
+def seconds_of(run: Run, task: Task, x: Tensor, plan: Plan) -> float:
+    """How long one step of one sample of one slice of a task takes.
+
+    Args:
+        run: The prior.
+        task: The task.
+        x: Slices to try it on, (n, 1, rows, columns).
+        plan: A sampler with few times.
+
+    Returns:
+        The seconds.
+    """
+    begun, samples = time.perf_counter(), 2
+    _restore(run, task, task.measure(x), samples, plan, lambda done, total: None)
+    return (time.perf_counter() - begun) / (samples * len(x) * (len(plan.grid) - 1))
 
 
 def restore_slab(

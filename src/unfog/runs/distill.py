@@ -12,6 +12,7 @@ a resumed distillation takes no other teacher.
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -141,7 +142,8 @@ def configure(
         "teacher": {"run": teacher.name, "sha256": teacher.weights_sha256},
     }
     config = apply_overrides({**config, **changes}, overrides)
-    config["training"]["precision"] = resolve(config["training"]["precision"])
+    points = math.prod(teacher.shape[1:])
+    config["training"]["precision"] = resolve(config["training"]["precision"], points)
     # The sampling that fits the objective as the overrides left it.
     objective = config["objective"]
     consistent = sampling(objective["segments"], config["sampling"]["steps"], objective["scale"])

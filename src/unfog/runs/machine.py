@@ -25,21 +25,25 @@ from unfog.files.output import write_json
 AUTO, PRECISIONS = "auto", ("auto", "bf16", "fp32")
 PAYS = 1.2  # times as fast as float32 bfloat16 must be, or as one thread all must be
 FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16"}  # processors that have it say so
+SMALL = 16 * 16  # points of a sample whose convolutions are too small for bfloat16 to pay
 SECONDS = 0.05  # of each measurement
 
 
-def resolve(precision: str) -> str:
+def resolve(precision: str, points: int | None = None) -> str:
     """A precision as a run keeps it, "bf16" or "fp32".
 
     Args:
         precision: "auto", which is the faster here, or one of the two.
+        points: Of a sample that the network sees; bfloat16 does not pay for 16 x 16 or fewer.
 
     Returns:
         The precision.
     """
     if precision not in PRECISIONS:
         raise InputError(f"The precision is one of {', '.join(PRECISIONS)}, not {precision!r}.")
-    return best_precision() if precision == AUTO else precision
+    if precision != AUTO:
+        return precision
+    return "fp32" if points is not None and points <= SMALL else best_precision()
 
 
 def in_precision(denoiser: Denoiser, precision: str = AUTO) -> Denoiser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -44,7 +45,8 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     config = registry.get(system).config(dataset)
     config = apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
     # A run keeps the precision that "auto" stands for here, so that resuming is bit-exact.
-    config["training"]["precision"] = resolve(config["training"]["precision"])
+    points = math.prod(dataset.shape[1:])
+    config["training"]["precision"] = resolve(config["training"]["precision"], points)
     return config
 
 

@@ -68,6 +68,16 @@ def restore_file(
         return _restored_into(work, run, paths[0], task, problem, sigma, draws)
 
 
+def _images(problem: InverseProblem, restored: Restored, factor: float) -> dict[str, Tensor]:
+    """Mean, deviation and samples on the file's scale, by the names of their files."""
+    mean, samples = (x * problem.scale + problem.offset for x in (restored.mean, restored.samples))
+    return {
+        "mean": mean,
+        "std": factor * problem.scale * restored.samples.std(1),
+        **{f"sample-{k:02d}": x for k, x in enumerate(samples.unbind(1))},
+    }
+
+
 def _restored_into(
     work: Job,
     run: Run,
@@ -94,12 +104,7 @@ def _restored_into(
     # On the file's scale, the deviation with the factor that was learned for the task, and with
     # that of the misfit where it is large.
     factor = interval_scale(run, task.name) * (wider or 1.0)
-    mean, samples = (x * problem.scale + problem.offset for x in (restored.mean, restored.samples))
-    results = {
-        "mean": mean,
-        "std": factor * problem.scale * restored.samples.std(1),
-        **{f"sample-{k:02d}": samples[:, k] for k in range(draws.samples)},
-    }
+    results = _images(problem, restored, factor)
     files = [problem.target.write(folder, name, x.numpy()).name for name, x in results.items()]
     summary = {
         "task": task.name,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales
+from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER
 from unfog.dmri.workflows.directions import Directions, coloured, sticks
@@ -127,26 +128,25 @@ def _drawn(
         report=work.progress("drawing"),
     )
     options["response"] = fibres.response.tolist()
-    options["misfit"] = [
-        None if np.isnan(one) else round(float(one), 3) for one in fibres.maps.misfit
-    ]
+    misfit = [None if np.isnan(one) else round(float(one), 3) for one in fibres.maps.misfit]
+    options["misfit"] = misfit
     maps = _volumes(series, fibres)
     files = series.write(work.folder, maps)
     summary = series.summary(low, **options) | {"files": files}
-    summary["warnings"] += _warnings(summary["warnings"], float(fibres.maps.misfit[1]))
-    if unused := left_out_warning(series.gradients, count(ORDER), "they were not used"):
-        summary["warnings"].append(unused)
+    summary["warnings"] += _warnings(summary["warnings"], series.gradients, misfit[1])
     work.write_report(_page(maps, series, summary).html())
     return work.end(summary)
 
 
-def _warnings(scan: Sequence[str], misfit: float) -> list[str]:
-    """Warnings of this method, given those of the ``scan`` and the misfit at order 2."""
+def _warnings(scan: Sequence[str], gradients: GradientTable, misfit: float | None) -> list[str]:
+    """Warnings of this method, given those of the ``scan``, its table and the misfit at order 2."""
     warnings = []
     if any(words in text for words in NOT_WHITE for text in scan):
         warnings.append(NARROW)
-    if misfit > LARGEST:
+    if misfit is not None and misfit > LARGEST:
         warnings.append(UNLIKE.format(misfit))
+    if unused := left_out_warning(gradients, count(ORDER), "they were not used"):
+        warnings.append(unused)
     return warnings
 
 
