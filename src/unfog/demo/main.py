@@ -71,7 +71,7 @@ FULL = Size(
     slices=5,
     calibration=2,
     samples=24,
-    seconds=110,
+    seconds=170,
     steps=16,
 )
 QUICK = Size(
