@@ -94,11 +94,10 @@ def train(
         )
         return Run.open(out)
     dataset = data if isinstance(data, Dataset) else Memory(data, labels, dims, value_range)
+    _check_resume(start, resume, minutes)
     if resume:
-        _check_resume(start, resume, minutes)
         config = apply_overrides(_stored(system, Path(out)), overrides)
     else:
-        _check_resume(start, resume, minutes)
         config = configure(system, dataset, {"name": dataset.name}, overrides)
         config = _fitted(config, dataset, overrides, start, minutes)
     _train(config, dataset, Path(out), start=start, resume=resume, told=minutes is not None)

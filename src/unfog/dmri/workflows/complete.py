@@ -15,6 +15,7 @@ from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER, left_out
 from unfog.dmri.workflows.report import cut, planes_of, provenance, shells_with_b0
 from unfog.dmri.workflows.scan import REFINER, Series, Tables, left_out_warning, sizes
+from unfog.files.extent import brightest
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
 from unfog.report import Page, Row, colour, grey
@@ -165,7 +166,7 @@ def _page(
         if not len(numbers):
             continue
         signal, std = (volumes[key].data[..., int(numbers[-1])] for key in ("dwi_completed", "std"))
-        top, wide = (float(np.percentile(x, 99.5)) or 1.0 for x in (signal, std))
+        top, wide = (brightest(x) or 1.0 for x in (signal, std))
         rows = [
             Row("signal", [grey(x, 0, top) for x in cut(signal, planes)]),
             Row("std", [colour(x, 0, wide) for x in cut(std, planes)]),

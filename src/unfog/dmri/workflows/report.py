@@ -16,6 +16,7 @@ from unfog.dmri.gradient_files import read_fsl
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
 from unfog.errors import InputError
+from unfog.files.extent import brightest
 from unfog.files.nifti import Volume, read_nifti
 from unfog.files.orientation import standing
 from unfog.files.output import write_text
@@ -153,7 +154,7 @@ def _signals(
         if not len(volumes):
             continue
         k = int(volumes[0])
-        top = float(np.percentile(after[..., k], 99.5)) or 1.0
+        top = brightest(after[..., k]) or 1.0
         first, second = (
             Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)])
             for label, data in (("before", before), ("after", after))
@@ -168,7 +169,7 @@ def _signals(
 def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
     """The noise level and the expected error."""
     page.section("Noise and what is left of it")
-    top = float(np.percentile(volumes["noise"].data, 99.5)) or 1.0
+    top = brightest(volumes["noise"].data) or 1.0
     rows = [
         Row(label, [colour(x, 0, top) for x in cut(volumes[key].data, planes)])
         for label, key in (("noise", "noise"), ("expected error", "expected_error"))
