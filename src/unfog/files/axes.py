@@ -46,16 +46,16 @@ def arranged(
             f"{path.name} has k-space {kspace.shape} and --axes names {len(names)} axes; name all."
         )
     without = [name for name in names if name != "slices"]
-    found = dict(arrays)
+    ordered = dict(arrays)
     for name, array in arrays.items():
         if name == "kspace":
-            found[name] = _ordered(array, names, known)
+            ordered[name] = _ordered(array, names, known)
         elif name == "sensitivities" and array.ndim in (len(names), len(without)):
             all_there = array.ndim == len(names)
-            found[name] = _ordered(array, names if all_there else without, known)
+            ordered[name] = _ordered(array, names if all_there else without, known)
         elif name == "mask" and array.ndim == dims:
-            found[name] = _ordered(array, [one for one in names if one in space], space)
-    return found
+            ordered[name] = _ordered(array, [one for one in names if one in space], space)
+    return ordered
 
 
 def _ordered(array: NDArray[Any], names: Sequence[str], order: Sequence[str]) -> NDArray[Any]:

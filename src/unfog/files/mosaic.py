@@ -128,10 +128,10 @@ def _siemens_header(header: Any) -> dict[str, Any]:
 
     broken = (csareader.CSAError, AssertionError, ValueError, TypeError, struct.error)
     try:
-        found = csareader.get_csa_header(header)  # type: ignore[no-untyped-call]
+        csa = csareader.get_csa_header(header)  # type: ignore[no-untyped-call]
     except broken:
-        found = None
-    return dict(found["tags"]) if found else {}
+        csa = None
+    return dict(csa["tags"]) if csa else {}
 
 
 def _stated_count(csa: dict[str, Any]) -> int:

@@ -61,13 +61,13 @@ def tags_of(file: Path) -> Tags | None:
         with file.open("rb") as stream:
             if stream.read(4) not in MAGIC:
                 return None
-            found, further = _directory(stream)
+            tags, further = _directory(stream)
         return Tags(
-            bits=max(found.get(258, (1,))),
-            samples=found.get(277, (1,))[0],
-            photometric=found.get(262, (BLACK_IS_ZERO,))[0],
-            orientation=found.get(274, (1,))[0],
-            size=(found[257][0], found[256][0]),
+            bits=max(tags.get(258, (1,))),
+            samples=tags.get(277, (1,))[0],
+            photometric=tags.get(262, (BLACK_IS_ZERO,))[0],
+            orientation=tags.get(274, (1,))[0],
+            size=(tags[257][0], tags[256][0]),
             further=further,
         )
     except (OSError, LookupError, ValueError, struct.error):
@@ -88,7 +88,7 @@ def _directory(stream: BinaryIO) -> tuple[dict[int, tuple[int, ...]], bool]:
     stream.seek(struct.unpack_from(order + number, head, 8 if big else 4)[0])
     entries = [read(entry) for _ in range(min(read(counter)[0], 1 << 16))]
     further = read(number)[0] != 0
-    found = {}
+    tags = {}
     for tag, kind, count, content in entries:
         form = f"{order}{count}{KINDS.get(kind, 'B')}"
         if kind not in KINDS or not 0 < count <= MOST:
@@ -96,8 +96,8 @@ def _directory(stream: BinaryIO) -> tuple[dict[int, tuple[int, ...]], bool]:
         if struct.calcsize(form) > len(content):  # the numbers lie where this says
             stream.seek(struct.unpack(order + number, content)[0])
             content = stream.read(struct.calcsize(form))
-        found[tag] = struct.unpack_from(form, content)
-    return found, further
+        tags[tag] = struct.unpack_from(form, content)
+    return tags, further
 
 
 def read_deep(file: Path, tags: Tags) -> NDArray[Any]:

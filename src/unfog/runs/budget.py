@@ -8,7 +8,7 @@ too wide to see enough samples. So
 - the average is a power ramp (Karras et al. 2024), a share of the steps so far, whatever they are;
 - pictures of 16 x 16 or less get a network of 32 channels;
 - samples of DDPM's noise prediction are clipped to the data's range on the way, as its code does;
-- where only minutes are given, the widest network that makes ``PREFERRED`` steps in them, on
+- where only minutes are set_keys, the widest network that makes ``PREFERRED`` steps in them, on
   patches and of fewer samples a step where the narrow one is too slow as well.
 
 What the user sets stays, as do networks that a recipe has made for its data. All that is chosen
@@ -46,14 +46,14 @@ SHARE = 0.05  # of the minutes, for each measurement
 
 
 def fit(
-    config: Config, dataset: Dataset, given: Collection[str], minutes: float | None = None
+    config: Config, dataset: Dataset, set_keys: Collection[str], minutes: float | None = None
 ) -> Config:
     """A new run's config, fitted to its budget; as it is where it has none shorter than its recipe.
 
     Args:
         config: The config, with the user's settings applied.
         dataset: The training data.
-        given: The dotted keys that the user set.
+        set_keys: The dotted keys that the user set.
         minutes: The time to train; None where the user set the steps, or nothing.
 
     Returns:
@@ -61,22 +61,22 @@ def fit(
     """
     recipe = registry.get(config["system"]).config(dataset)
     if minutes is not None:
-        return _in_minutes(config, recipe, dataset, given, minutes)
-    if "training.steps" not in given or not _shorter(config, recipe):
+        return _in_minutes(config, recipe, dataset, set_keys, minutes)
+    if "training.steps" not in set_keys or not _shorter(config, recipe):
         return config
     if math.prod(dataset.shape[1:]) <= TINY:
-        config = next(_candidates(config, dataset, given))
-    return _scheduled(config, recipe, given)
+        config = next(_candidates(config, dataset, set_keys))
+    return _scheduled(config, recipe, set_keys)
 
 
 def _in_minutes(
-    config: Config, recipe: Config, dataset: Dataset, given: Collection[str], minutes: float
+    config: Config, recipe: Config, dataset: Dataset, set_keys: Collection[str], minutes: float
 ) -> Config:
     """The config with the network that suits the minutes, and as many steps as go into them."""
     begun, chosen = time.perf_counter(), config
     # From the cheapest network up, while the next one promises enough steps.
-    for candidate in _candidates(config, dataset, given):
-        candidate, speed = _fastest(candidate, dataset, given, min(8.0, SHARE * 60 * minutes))
+    for candidate in _candidates(config, dataset, set_keys):
+        candidate, speed = _fastest(candidate, dataset, set_keys, min(8.0, SHARE * 60 * minutes))
         left = 60 * minutes - (time.perf_counter() - begun)
         steps = max(1, int(left * speed))
         if chosen is config or steps >= PREFERRED:
@@ -84,16 +84,16 @@ def _in_minutes(
             chosen["training"]["steps"] = steps
         if steps < 3 * PREFERRED:
             break
-    return _scheduled(chosen, recipe, given) if _shorter(chosen, recipe) else chosen
+    return _scheduled(chosen, recipe, set_keys) if _shorter(chosen, recipe) else chosen
 
 
 def _fastest(
-    config: Config, dataset: Dataset, given: Collection[str], seconds: float
+    config: Config, dataset: Dataset, set_keys: Collection[str], seconds: float
 ) -> tuple[Config, float]:
     """The config in the precision that is faster for its own network, where that was left to the
     machine, and its steps a second.
     """
-    if "training.precision" in given:
+    if "training.precision" in set_keys:
         return config, rate(config, dataset, seconds)
     speeds = {}
     for precision in {config["training"]["precision"], "fp32"}:
@@ -107,24 +107,26 @@ def _shorter(config: Config, recipe: Config) -> bool:
     return bool(config["training"]["steps"] < recipe["training"]["steps"])
 
 
-def _candidates(config: Config, dataset: Dataset, given: Collection[str]) -> Iterator[Config]:
+def _candidates(config: Config, dataset: Dataset, set_keys: Collection[str]) -> Iterator[Config]:
     """The config with networks for its data, from the cheapest; only its own where the user or the
     recipe chose one.
     """
     general = config["network"]["name"] == "unet" and config["network"].keys() <= GENERAL
-    if not general or any(key.startswith("network.") for key in given):
+    if not general or any(key.startswith("network.") for key in set_keys):
         yield config
         return
     sides = dataset.shape[1:]
     tiny = math.prod(sides) <= TINY
     if not tiny and min(sides) >= 16:
-        yield _narrowed(config, dataset, given, patch=2)
-    yield _narrowed(config, dataset, given)
+        yield _narrowed(config, dataset, set_keys, patch=2)
+    yield _narrowed(config, dataset, set_keys)
     if not tiny:
         yield config
 
 
-def _narrowed(config: Config, dataset: Dataset, given: Collection[str], **changes: Any) -> Config:
+def _narrowed(
+    config: Config, dataset: Dataset, set_keys: Collection[str], **changes: Any
+) -> Config:
     """The config with a network of 32 channels, and a batch and a learning rate for it."""
     network = unet(dataset, **NARROW, **changes)
     if "modulation" in config["network"]:
@@ -133,28 +135,30 @@ def _narrowed(config: Config, dataset: Dataset, given: Collection[str], **change
     # A power of two, so that the whole batch has about POINTS points.
     points = math.prod(-(-side // changes.get("patch", 1)) for side in dataset.shape[1:])
     batch = 2 ** max(0, round(math.log2(POINTS / points)))
-    if "training.batch" not in given:
+    if "training.batch" not in set_keys:
         training["batch"] = max(LEAST_BATCH, min(training["batch"], batch))
-    if "training.lr" not in given:
+    if "training.lr" not in set_keys:
         training["lr"] = max(training["lr"], NARROW_RATE)
     return {**config, "network": network, "training": training}
 
 
-def _scheduled(config: Config, recipe: Config, given: Collection[str]) -> Config:
+def _scheduled(config: Config, recipe: Config, set_keys: Collection[str]) -> Config:
     """The config with a warm-up and an average for its number of steps."""
     training = dict(config["training"])
     steps = training["steps"]
-    if "training.warmup" not in given:
+    if "training.warmup" not in set_keys:
         training["warmup"] = min(training["warmup"], steps // 10)
-    if training.get("ema_power") is None and not {"training.ema", "training.ema_power"} & {*given}:
+    if training.get("ema_power") is None and not {"training.ema", "training.ema_power"} & {
+        *set_keys
+    }:
         training["ema_power"] = LONG_POWER
     objective = dict(config["objective"])
     # Consistency training doubles its knots every so many steps, a share of the recipe's.
-    if "every" in objective and "objective.every" not in given:
+    if "every" in objective and "objective.every" not in set_keys:
         share = objective["every"] / recipe["training"]["steps"]
         objective["every"] = max(1, round(share * steps))
     sampling = dict(config["sampling"])
-    if _may_clip(config) and "sampling.clip" not in given:
+    if _may_clip(config) and "sampling.clip" not in set_keys:
         sampling["clip"] = 1.0
     return {**config, "objective": objective, "training": training, "sampling": sampling}
 

@@ -100,7 +100,7 @@ def train(
     else:
         config = configure(system, dataset, {"name": dataset.name}, overrides)
         config = _fitted(config, dataset, overrides, start, minutes)
-    _train(config, dataset, Path(out), start=start, resume=resume, told=minutes is not None)
+    _train(config, dataset, Path(out), start=start, resume=resume, warned=minutes is not None)
     return Run.open(out)
 
 
@@ -139,7 +139,7 @@ def train_system(
         config, dataset = _configured(system, data, overrides)
         config = _fitted(config, dataset, overrides, start, minutes)
     begun = time.perf_counter()
-    result = _train(config, dataset, out, start=start, resume=resume, told=minutes is not None)
+    result = _train(config, dataset, out, start=start, resume=resume, warned=minutes is not None)
     return {
         "run": str(out),
         "system": system,
@@ -169,7 +169,7 @@ def _train(
     *,
     start: str | Path | None,
     resume: bool,
-    told: bool,
+    warned: bool,
 ) -> TrainResult:
     """Train what a config describes, after its start is settled; a new run of few steps says what
     it needs, unless that was told before it began.
@@ -187,7 +187,7 @@ def _train(
             resume=resume,
             callback=callback,
         )
-    if not (told or resume or start_run):
+    if not (warned or resume or start_run):
         warn_if_short(result.step, time.perf_counter() - begun)
     return result
 
@@ -200,10 +200,10 @@ def _fitted(
     minutes: float | None,
 ) -> Config:
     """A new run's config, fitted to its budget; the network stays where weights are given."""
-    given = {pair.partition("=")[0].strip() for pair in overrides}
+    set_keys = {pair.partition("=")[0].strip() for pair in overrides}
     if start is not None:
-        return fit(config, dataset, given | {"network.name"}, minutes)
-    config = fit(config, dataset, given, minutes)
+        return fit(config, dataset, set_keys | {"network.name"}, minutes)
+    config = fit(config, dataset, set_keys, minutes)
     if minutes is not None:
         warn_if_short(config["training"]["steps"], 60 * minutes)
     return config

@@ -32,7 +32,7 @@ def dropped_slices(
     Returns:
         (axis of the array, slice, volume) of each, counted from 0.
     """
-    found = []
+    dropped = []
     for axis in range(3):
         others = tuple(k for k in range(3) if k != axis)
         voxels = inside.sum(others)
@@ -44,8 +44,8 @@ def dropped_slices(
             beside = np.minimum(share[:-2], share[2:])
             enough = (np.minimum(voxels[:-2], voxels[2:]) >= FEWEST) & (voxels[1:-1] >= FEWEST)
             dark = (share[1:-1] < LOST * beside) & enough[:, None] & (usual[1:-1] > 0)
-            found += [(axis, int(z) + 1, int(volumes[k])) for z, k in np.argwhere(dark)]
-    return found
+            dropped += [(axis, int(z) + 1, int(volumes[k])) for z, k in np.argwhere(dark)]
+    return dropped
 
 
 def dropout_warning(
@@ -54,11 +54,13 @@ def dropout_warning(
     """A sentence that names the slices that dropped out; the arguments are those of
     ``dropped_slices``.
     """
-    found = dropped_slices(data, gradients, inside)
-    if not found:
+    dropped = dropped_slices(data, gradients, inside)
+    if not dropped:
         return None
-    named = ", ".join(f"{'xyz'[axis]} {k} of volume {volume}" for axis, k, volume in found[:NAMED])
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    named = ", ".join(
+        f"{'xyz'[axis]} {k} of volume {volume}" for axis, k, volume in dropped[:NAMED]
+    )
+    more = f" and {len(dropped) - NAMED} more" if len(dropped) > NAMED else ""
     return (
         f"Slices dropped out: {named}{more} (counted from 0); they are left as they are, for "
         "eddy to replace, or leave the volumes out (--drop-volumes)."

@@ -110,9 +110,9 @@ def _patch_variance(x: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         rows = patches[at] - patches[at] @ even @ even.T
         samples = max(len(even) - even.shape[1], 1)
         values = torch.linalg.eigvalsh((rows @ rows.mT).double() / samples)
-        found = torch.zeros(at.shape, dtype=x.dtype)
-        found[at] = marchenko_pastur(values, samples)[1].to(x.dtype)
-        variance[place], known[place] = found, at
+        variances = torch.zeros(at.shape, dtype=x.dtype)
+        variances[at] = marchenko_pastur(values, samples)[1].to(x.dtype)
+        variance[place], known[place] = variances, at
     if not bool(known.any()):
         variance[inside], known = x[inside].var(0, correction=0).min(), inside
     return variance, known

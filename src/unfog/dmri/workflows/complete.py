@@ -120,7 +120,7 @@ def _completed(
 
 
 def _figures(check: HeldOut) -> dict[str, Any]:
-    """What directions held out have told, for the summary."""
+    """What directions held out have shown, for the summary."""
     return {
         "error of the prior": check.prior,
         "error of ridge regression": check.ridge,
@@ -132,16 +132,16 @@ def _figures(check: HeldOut) -> dict[str, Any]:
 
 def _warnings(gradients: GradientTable, check: HeldOut | None) -> list[str]:
     """Warnings about volumes in no usable shell, shells of few directions, and what directions held
-    out have told.
+    out have shown.
     """
     unused = left_out_warning(gradients, FEWEST, "they were not used")
     few = len(left_out(gradients, count(ORDER))) > len(left_out(gradients, FEWEST))
-    told = None
+    warning = None
     if check is not None and check.prior_is_worse:
-        told = WORSE.format(check.prior, check.ridge)
+        warning = WORSE.format(check.prior, check.ridge)
     elif check is not None and check.misfit > LARGEST:
-        told = NARROW.format(check.misfit)
-    return [text for text in (unused, FEW if few else None, told) if text]
+        warning = NARROW.format(check.misfit)
+    return [text for text in (unused, FEW if few else None, warning) if text]
 
 
 def _page(
