@@ -21,7 +21,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An EDM of 8 x 8 digits; what it learned does not matter."""
     folder = tmp_path_factory.mktemp("cli") / "digits"
     result = CliRunner().invoke(
-        app, ["train", "edm", "--data", "digits", "--out", str(folder), "--steps", "2", *TINY]
+        app,
+        [
+            "train",
+            "edm",
+            "--data",
+            "digits",
+            "--out",
+            str(folder),
+            "--steps",
+            "2",
+            *TINY,
+            "--set",
+            "training.warmup=500",
+        ],
     )
     assert result.exit_code == 0, result.output
     return folder
