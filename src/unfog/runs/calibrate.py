@@ -26,6 +26,7 @@ from unfog.errors import InputError
 from unfog.files.output import write_bytes, write_json
 from unfog.files.text import read_text
 from unfog.progress import Report
+from unfog.runs.clip import clipped
 from unfog.runs.run import Run
 from unfog.sampling.calibration.calibrate import CalibratedSolver, calibrate, fine
 from unfog.sampling.calibration.solver import LinearSolver
@@ -177,7 +178,8 @@ def _conditioned(run: Run, index: int) -> Denoiser:
     classes = {
         name: part["count"] * index // SETS for name, part in parts if part["name"] == "class"
     }
-    return Conditioned(run.denoiser, classes) if classes else run.denoiser
+    denoiser = clipped(run.denoiser, run.config["sampling"].get("clip"))  # as samples are drawn
+    return Conditioned(denoiser, classes) if classes else denoiser
 
 
 def load_solver(run: Run, calls: int) -> LinearSolver:

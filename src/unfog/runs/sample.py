@@ -15,10 +15,10 @@ from unfog.core.seamless import Seamless
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.guidance.classifier_free import ClassifierFree
-from unfog.guidance.thresholding import StaticThreshold
 from unfog.progress import Report
 from unfog.runs import calibrate as solvers
 from unfog.runs.build import drops
+from unfog.runs.clip import clipped
 from unfog.runs.conventions import conventions
 from unfog.runs.run import Run
 from unfog.sampling.grids import grids
@@ -119,7 +119,7 @@ def draw(
     denoiser: Denoiser = run.denoiser if guidance is None else guided(run, guidance)
     if seamless:
         denoiser = Seamless(denoiser)
-    denoiser = _clipped(denoiser, run.config["sampling"].get("clip"))
+    denoiser = clipped(denoiser, run.config["sampling"].get("clip"))
     steps, batches = len(plan.grid) - 1, -(-len(ids) // batch)
     chunks = []
     for number, start in enumerate(range(0, len(ids), batch)):
@@ -140,17 +140,6 @@ def draw(
             )
         )
     return run.codec.decode(torch.cat(chunks))
-
-
-def _clipped(denoiser: Denoiser, bound: Any) -> Denoiser:
-    """The denoiser with its estimate in [-bound, bound] where a run's sampling section has a
-    ``clip``.
-    """
-    if bound is None:
-        return denoiser
-    if isinstance(bound, bool) or not isinstance(bound, int | float) or not bound > 0:
-        raise InputError(f"sampling.clip is a number above 0, or null, not {bound!r}.")
-    return StaticThreshold(denoiser, float(bound))
 
 
 def _shifted(report: Report | None, before: int, total: int) -> Report | None:

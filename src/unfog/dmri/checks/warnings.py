@@ -25,7 +25,7 @@ ALIKE = 0.75  # the least eigenvalue of an undenoised scan, over what the law ex
 MORE, MORE_OF_ONE = (1.1, 1.25)
 # of coherence: how far ahead it looks, in the smallest side of a voxel; the FA of a fibrous voxel;
 # the fewest of them; and the factor, and the standard errors, that a flip must gain
-REACH, FIBROUS, FEWEST, BETTER, SURELY = (4.0, 0.4, 5000, 1.05, 2.0)
+REACH, FIBROUS, FEWEST, BETTER, SURELY = (4.0, 0.4, 5000, 1.05, 1.5)
 TOGETHER = 27  # neighbours whose fibres say the same thing
 FEW_VOLUMES = 6  # fewer have no law of eigenvalues
 

@@ -179,6 +179,12 @@ def _by_prior(
         ratio = at.bvals[volumes] / measured[k].b
         ratio[np.abs(ratio - 1) < SCATTER] = 1  # as far as measured volumes of a shell scatter
         signal[..., volumes] = at_own_b(signal[..., volumes], first.signal[..., table.b0], ratio)
+    # As many volumes at b = 0 as were measured are those, each with what it has of its own.
+    b0 = np.flatnonzero(at.b0)
+    if len(b0) == int(table.b0.sum()):
+        own_b0 = np.flatnonzero(table.b0)
+        own = own_weights(first, None, own_b0, inside)
+        signal[..., b0] += own * (first.signal[..., own_b0] - signal[..., b0])
     return signal, std
 
 

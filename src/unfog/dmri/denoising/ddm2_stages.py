@@ -20,6 +20,7 @@ from unfog.core.random import generators
 from unfog.core.shapes import expand
 from unfog.data.dataset import Dataset, Ids, fingerprint
 from unfog.runs.build import build
+from unfog.runs.machine import AUTO, resolve
 from unfog.sampling.grids import uniform
 from unfog.sampling.loop import solve
 from unfog.sampling.samplers import samplers
@@ -123,6 +124,7 @@ def recipe(dataset: Dataset, settings: Settings, level: float) -> Config:
             warmup=min(100, settings.steps // 10),
             betas=[0.9, 0.99],
             seed=settings.seed,
+            precision=resolve(AUTO),
             checkpoint_every=settings.steps,
         ),
     }
