@@ -32,6 +32,7 @@ SMALL = [
     "network.groups=4",
     "training.batch=16",
     "training.steps=60",
+    "sampling.clip=null",
 ]
 
 
