@@ -1,5 +1,5 @@
 r"""Gradient tables: the b-value of every volume of a scan and the direction of its diffusion
-weighting, and the text files of FSL and MRtrix that hold them.
+weighting (``gradient_files`` reads and writes them).
 
 b-values are in s/mm^2. Directions are kept in world (scanner) axes, so that turning a volume leaves
 them as they are.

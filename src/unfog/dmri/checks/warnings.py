@@ -25,8 +25,8 @@ ALIKE = 0.75  # the least eigenvalue of an undenoised scan, over what the law ex
 MORE, MORE_OF_ONE = (1.1, 1.25)
 # of coherence: how far ahead it looks, in the smallest side of a voxel; the FA of a fibrous voxel;
 # the fewest of them; and the factor, and the standard errors, that a flip must gain
-REACH, FIBROUS, FEWEST, BETTER, SURELY = (4.0, 0.4, 5000, 1.05, 1.5)
-TOGETHER = 27  # neighbours whose fibres say the same thing
+REACH, FIBROUS, FEWEST, BETTER, SURELY = (4.0, 0.4, 5000, 1.05, 2.5)
+CUBE = 5  # voxels: the sides of cubes whose fibres count as one measurement
 FEW_VOLUMES = 6  # fewer have no law of eigenvalues
 
 
@@ -143,24 +143,26 @@ def _flipped(
     if int((fa > FIBROUS).sum()) < FEWEST:
         return None
     # Coherence as the table stands, and with each change.
-    as_is, error = coherence(direction, fa, zooms)
+    stands = coherence(direction, fa, zooms)
     changed = {f"{name} reversed": direction * signs for name, signs in FLIPS.items()}
     changed |= {f"{name} exchanged": direction[..., order] for name, order in SWAPS.items()}
-    scores = {name: coherence(axes, fa, zooms) for name, axes in changed.items()}
-    name, (best, own_error) = max(scores.items(), key=lambda item: item[1][0])
-    if best < BETTER * as_is or best - as_is < SURELY * np.hypot(error, own_error):
+    each = {name: coherence(axes, fa, zooms) for name, axes in changed.items()}
+    name, best = max(each.items(), key=lambda item: np.nanmean(item[1]))
+    gain, error = _mean_by_cubes(best - stands, np.argwhere(fa > FIBROUS))
+    ratio = np.nanmean(best) / np.nanmean(stands)
+    if ratio < BETTER or gain < SURELY * error:
         return None
     return (
-        f"The b-vectors seem flipped: fibres fit together {best / as_is:.2f} times better "
+        f"The b-vectors seem flipped: fibres fit together {ratio:.2f} times better "
         f"with {name}; check the table."
     )
 
 
 def coherence(
     direction: NDArray[Any], fa: NDArray[Any], zooms: NDArray[Any] | None = None
-) -> tuple[float, float]:
-    """How well fibres continue: the mean of (v.v')^2 over fibrous voxels, v' the direction found
-    ``REACH`` sides of the smallest voxel ahead or behind along v.
+) -> NDArray[Any]:
+    """How well fibres continue: (v.v')^2 of each fibrous voxel, v' the direction found ``REACH``
+    sides of the smallest voxel ahead and behind along v.
 
     Args:
         direction: (X, Y, Z, 3), unit axes along those of the array.
@@ -168,8 +170,8 @@ def coherence(
         zooms: The sides of a voxel, (3,), of which only the ratios matter; equal without.
 
     Returns:
-        The mean and its standard error, with neighbours counted together. A voxel ahead that is not
-        fibrous counts 0, one outside the array not at all.
+        (2, fibrous voxels), ahead and behind; 0 where the voxel there is not fibrous, NaN where it
+        is outside the array.
     """
     where = np.argwhere(fa > FIBROUS)
     axis = direction[tuple(where.T)]
@@ -181,11 +183,21 @@ def coherence(
         within = ((place >= 0) & (place < fa.shape)).all(1)
         there = tuple(place[within].T)
         # (v.v')^2, or 0 where it is not fibrous.
-        squares.append((direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS))
-    values = np.concatenate(squares)
-    if not len(values):
-        return 0.0, 0.0
-    return float(values.mean()), float(values.std() / np.sqrt(max(1, len(values) / TOGETHER)))
+        square = np.full(len(where), np.nan)
+        square[within] = (direction[there] * axis[within]).sum(1) ** 2 * (fa[there] > FIBROUS)
+        squares.append(square)
+    return np.stack(squares)
+
+
+def _mean_by_cubes(values: NDArray[Any], where: NDArray[np.int64]) -> tuple[float, float]:
+    """The mean of ``values`` (2, voxels) at places ``where`` (voxels, 3), and its standard error
+    robust to clusters, cubes of ``CUBE`` voxels, since neighbours say the same; NaN are left out.
+    """
+    finite = np.isfinite(values)
+    mean = float(values[finite].mean())
+    _, cube = np.unique(where // CUBE, axis=0, return_inverse=True)
+    sums = np.bincount(cube, np.where(finite, values - mean, 0).sum(0))
+    return mean, float(np.sqrt(np.square(sums).sum())) / int(finite.sum())
 
 
 def removed_over_noise(removed: NDArray[Any], noise: Callable[[int], NDArray[Any]]) -> NDArray[Any]:

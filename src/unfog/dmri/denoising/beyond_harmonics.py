@@ -4,7 +4,6 @@ mean of b = 0, cannot represent.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,7 @@ from numpy.typing import NDArray
 from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.denoising.noise_level import smooth
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.harmonics import count
-from unfog.dmri.shells import ORDER, Shell, usable_shells
+from unfog.dmri.shells import Shell, usable_shells
 
 Array = NDArray[np.float32]
 # The least power of one volume's remainder, over its noise and over the other volumes', that counts
@@ -45,36 +43,15 @@ def beyond_harmonics(first: Denoised, shell: Shell, inside: NDArray[Any]) -> Arr
     return _wiener(noise.sum(-1), power.sum(-1))[..., None] * rest
 
 
-def with_own(
-    signal: Array, first: Denoised, shell: Shell | None, volumes: Any, inside: NDArray[Any]
-) -> Array:
-    """Low rank's answer in place of the prior's, as far as a volume clearly differs from the others
-    of its kind: by motion, drift, or its phase encoding.
+def own_weights(first: Denoised, table: GradientTable, inside: NDArray[Any]) -> Array:
+    """How far each volume clearly differs from the others of its kind: by motion, drift, its phase
+    encoding, or a slice that dropped out.
 
-        S_k <- S_k + w_k (low rank_k - S_k),   w_k = max(0, 1 - 3 max(|n_k|^2, m) / |R_k|^2),
+        w_k = max(0, 1 - 3 max(|n_k|^2, m) / |R_k|^2),
 
     with R as in ``beyond_harmonics``, of volumes at b = 0 about their mean, and m the median of
-    |R|^2 over the volumes of a shell. So each keeps what topup and eddy need of it.
-
-    Args:
-        signal: The prior's answer, (X, Y, Z, volumes of the scan).
-        first: The scan denoised by low rank.
-        shell: The volumes' shell; None at b = 0.
-        volumes: The volumes.
-        inside: (X, Y, Z), the voxels to average over.
-
-    Returns:
-        The answer for these volumes, (X, Y, Z, n).
-    """
-    own = own_weights(first, shell, volumes, inside)
-    return signal[..., volumes] + own * (first.signal[..., volumes] - signal[..., volumes])
-
-
-def without_own(first: Denoised, table: GradientTable, inside: NDArray[Any]) -> Denoised:
-    """A scan by low rank in which no volume disturbs the harmonics of its shell: one that clearly
-    differs from the others is replaced, as far as it does, by what those say of it,
-
-        S_k <- S_k - w_k R_k / (1 - P_kk),     the residual of a fit without volume k.
+    |R|^2 over the volumes of a shell. By these weights low rank's answer stands in place of the
+    prior's, S_k + w_k (low rank_k - S_k), so that each volume keeps what topup and eddy need of it.
 
     Args:
         first: The scan denoised by low rank.
@@ -82,27 +59,20 @@ def without_own(first: Denoised, table: GradientTable, inside: NDArray[Any]) -> 
         inside: (X, Y, Z), the voxels to average over.
 
     Returns:
-        The scan for the prior to see; signals and data are changed alike.
+        w, (X, Y, Z, volumes), from 0 to 1; 0 where the harmonics leave no remainder.
     """
-    signal, measured = first.signal.copy(), first.measured.copy()
-    for shell in usable_shells(table, count(ORDER) + 1):
-        project = _projection(shell)
-        rest, *_ = _remainder(first, shell.volumes, project, inside)
-        change = own_weights(first, shell, shell.volumes, inside) * rest
-        change = change / np.maximum(1 - np.diag(project), 0.1).astype(np.float32)
-        signal[..., shell.volumes] -= change
-        measured[..., shell.volumes] -= change
-    return replace(first, signal=signal, measured=measured)
-
-
-def own_weights(first: Denoised, shell: Shell | None, volumes: Any, inside: NDArray[Any]) -> Array:
-    """The weights w of ``with_own``, which has the same arguments: (X, Y, Z, n), from 0 to 1."""
-    n = len(volumes)
-    project = np.full((n, n), 1 / n) if shell is None else _projection(shell)
-    _, noise, power = _remainder(first, volumes, project, inside)
-    if shell is not None:
+    own = np.zeros_like(first.signal)
+    for shell in usable_shells(table, None):
+        if len(shell.volumes) == shell.matrix.shape[1]:
+            continue  # the harmonics leave no remainder
+        _, noise, power = _remainder(first, shell.volumes, _projection(shell), inside)
         noise = np.maximum(noise, np.median(power, -1, keepdims=True))
-    return _wiener(CLEARLY * noise, power)
+        own[..., shell.volumes] = _wiener(CLEARLY * noise, power)
+    if b0 := int(table.b0.sum()):
+        mean = np.full((b0, b0), 1 / b0)
+        _, noise, power = _remainder(first, np.flatnonzero(table.b0), mean, inside)
+        own[..., table.b0] = _wiener(CLEARLY * noise, power)
+    return own
 
 
 def _projection(shell: Shell) -> NDArray[Any]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics, with_own, without_own
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics, own_weights
 from unfog.dmri.denoising.classical import Array, Denoised
 from unfog.dmri.denoising.half_turns import OverHalfTurns
 from unfog.dmri.denoising.posterior_mean import NoisyShell, measure, posterior_means
@@ -97,13 +97,12 @@ def refine(
     # Volumes in no shell of enough directions stay as low rank left them.
     volumes = np.setdiff1d(np.arange(len(table)), left_out(table))
     signal = first.signal.copy()
-    regular = without_own(first, table, inside)
-    signal[..., volumes] = predict(denoiser, regular, table, table[volumes], inside, report=report)
+    own = own_weights(first, table, inside)
+    signal[..., volumes] = predict(denoiser, first, table, table[volumes], inside, report=report)
     for shell in shells(table):
         signal[..., shell.volumes] += beyond_harmonics(first, shell, inside)
-        signal[..., shell.volumes] = with_own(signal, first, shell, shell.volumes, inside)
-    b0 = np.flatnonzero(table.b0)
-    signal[..., b0] = with_own(signal, first, None, b0, inside)
+    # What a volume has of its own stays as low rank has it.
+    signal += own * (first.signal - signal)
     signal[~inside] = first.signal[~inside]
     return replace(first, signal=signal)
 

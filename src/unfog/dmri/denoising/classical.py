@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from unfog.dmri.denoising.low_rank import Rule, hard_threshold, local_svd
-from unfog.dmri.denoising.noise_law import NoiseLaw, read_law
+from unfog.dmri.denoising.noise_distribution import NoiseDistribution, read_distribution
 from unfog.dmri.denoising.noise_level import Noise, estimate_noise, gaussian_level
 from unfog.dmri.gradients import as_table
 from unfog.dmri.masks import measured_inside, measured_somewhere, voxels_inside
@@ -29,7 +29,7 @@ class Denoised:
     of the noise in every real and imaginary part. ``expected_error`` (X, Y, Z) is the root mean
     square over volumes, sigma outside the mask. ``noise`` is that of the magnitudes. ``measured``
     (X, Y, Z, volumes) are the magnitudes, less the bias of noise if it was taken from the signal
-    too. ``law`` is what the values say of their noise, ``coils`` the number that was used,
+    too. ``distribution`` is what the values say of their noise, ``coils`` the number that was used,
     ``unbiased`` whether the bias was taken away, ``notes`` what a reader should know of them.
     """
 
@@ -38,7 +38,7 @@ class Denoised:
     expected_error: Array
     noise: Noise
     measured: Array
-    law: NoiseLaw = field(default_factory=NoiseLaw)
+    distribution: NoiseDistribution = field(default_factory=NoiseDistribution)
     coils: int = 1
     unbiased: bool = True
     notes: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ def denoise(
         coils: How many were combined by sum of squares; read from the air by default, 1 where there
             is none.
         unbias: Whether to take away what noise adds to magnitudes; nothing is taken where the data
-            say that they are none (``noise_law``).
+            say that they are none (``noise_distribution``).
         rule: What becomes of singular values (``unfog.dmri.denoising.low_rank``).
         report: Called as ``report(done, total)``, counting planes.
 
@@ -87,13 +87,13 @@ def denoise(
     # Low rank patch by patch, in the scores of the components.
     scores, error = local_svd(components.scores(y / level), inside, rule, report)
     mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
-    # The law of the noise, and by it the deviation of real and imaginary parts.
+    # The distribution of the noise, and by it the deviation of real and imaginary parts.
     one_coil = gaussian_level(noise.level.numpy(), mean, inside, 1)
-    law = _law(y, gradients, inside, noise, one_coil)
-    note = law.sentence(coils, unbias)
-    coils, unbias = coils or law.coils or 1, unbias and law.magnitudes
-    sigma = one_coil if law.magnitudes else noise.level.numpy()
-    if law.magnitudes and coils > 1:
+    distribution = _distribution_of(y, gradients, inside, noise, one_coil)
+    note = distribution.sentence(coils, unbias)
+    coils, unbias = coils or distribution.coils or 1, unbias and distribution.magnitudes
+    sigma = one_coil if distribution.magnitudes else noise.level.numpy()
+    if distribution.magnitudes and coils > 1:
         sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
     sigma = np.where(measured_somewhere(data), sigma, 0).astype(np.float32)
     # The error of r scores, spread over all volumes.
@@ -107,16 +107,16 @@ def denoise(
         )
         measured = without_bias(measured, mean, sigma[..., None], coils)
     notes = () if note is None else (note,)
-    return Denoised(mean, sigma, expected, noise, measured, law, coils, unbias, notes)
+    return Denoised(mean, sigma, expected, noise, measured, distribution, coils, unbias, notes)
 
 
-def _law(
+def _distribution_of(
     y: torch.Tensor, gradients: Any, inside: torch.Tensor, noise: Noise, one_coil: NDArray[Any]
-) -> NoiseLaw:
-    """The law of the noise of ``y``, given its level and that of one coil's parts."""
+) -> NoiseDistribution:
+    """The distribution of the noise of ``y``, given its level and that of one coil's parts."""
     level, weighted = noise.level.numpy(), ~as_table(gradients).b0
     correlation = float(noise.correlation[:, 0].max())
-    return read_law(y.numpy(), weighted, inside.numpy(), level, one_coil, correlation)
+    return read_distribution(y.numpy(), weighted, inside.numpy(), level, one_coil, correlation)
 
 
 def _checked(

@@ -3,6 +3,7 @@ r"""Signals at directions that were not measured, with their standard deviations
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from unfog.core.denoiser import Denoiser
 from unfog.dmri.denoising import classical
-from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics, own_weights, without_own
+from unfog.dmri.denoising.beyond_harmonics import beyond_harmonics, own_weights
 from unfog.dmri.denoising.blind import in_harmonics, predict
 from unfog.dmri.denoising.classical import Array, Denoised
 from unfog.dmri.denoising.held_out import HeldOut, held_out
@@ -128,14 +129,8 @@ def completed(
         The volumes of ``at`` and their standard deviations.
     """
     inside = voxels_inside(mask, first.sigma.shape)
-
-    def by_prior(
-        first: Denoised, table: GradientTable, at: GradientTable, inside: NDArray[np.bool_]
-    ) -> tuple[Array, Array]:
-        return _by_prior(denoiser, first, table, at, inside)
-
     # Directions held out tell whether the prior knows such a scan; else ridge regression predicts.
-    check = held_out(by_prior, first, table, inside, FEWEST)
+    check = held_out(partial(_by_prior, denoiser), first, table, inside, FEWEST)
     signal, std = _by_prior(denoiser, first, table, at, inside, report)
     if check is not None and check.prior_is_worse:
         signal, std = _by_ridge(first, table, at, inside, signal, check.missed_by_ridge)
@@ -154,8 +149,8 @@ def _by_prior(
     report: Report | None = None,
 ) -> tuple[Array, Array]:
     """Signals and deviations (X, Y, Z, volumes of ``at``) by the prior."""
-    regular = without_own(first, table, inside)
-    signal = predict(denoiser, regular, table, at, inside, least=FEWEST, report=report)
+    own = own_weights(first, table, inside)
+    signal = predict(denoiser, first, table, at, inside, least=FEWEST, report=report)
     measured, std = (
         shells(table, least=FEWEST),
         np.repeat(first.expected_error[..., None], len(at), -1),
@@ -173,18 +168,12 @@ def _by_prior(
         same = _same_axes(at.directions[volumes], table.directions[measured[k].volumes])
         signal[..., volumes] += beyond_harmonics(first, measured[k], inside) @ same.T
         # And a measured volume that differs from its shell stays as low rank has it.
-        own = own_weights(first, measured[k], measured[k].volumes, inside)
-        kept = (own * first.signal[..., measured[k].volumes]) @ same.T
-        signal[..., volumes] += kept - (own @ same.T) * signal[..., volumes]
+        kept = own[..., measured[k].volumes]
+        there = (kept * first.signal[..., measured[k].volumes]) @ same.T
+        signal[..., volumes] += there - (kept @ same.T) * signal[..., volumes]
         ratio = at.bvals[volumes] / measured[k].b
         ratio[np.abs(ratio - 1) < SCATTER] = 1  # as far as measured volumes of a shell scatter
         signal[..., volumes] = at_own_b(signal[..., volumes], first.signal[..., table.b0], ratio)
-    # As many volumes at b = 0 as were measured are those, each with what it has of its own.
-    b0 = np.flatnonzero(at.b0)
-    if len(b0) == int(table.b0.sum()):
-        own_b0 = np.flatnonzero(table.b0)
-        own = own_weights(first, None, own_b0, inside)
-        signal[..., b0] += own * (first.signal[..., own_b0] - signal[..., b0])
     return signal, std
 
 

@@ -139,7 +139,7 @@ def _noise_power(denoised: Denoised, inside: NDArray[np.bool_]) -> Callable[[int
     the signal beneath, or about the mean magnitude where its bias is kept.
     """
     sigma, coils = denoised.sigma[inside], denoised.coils
-    if not denoised.law.magnitudes:
+    if not denoised.distribution.magnitudes:
         return lambda _: sigma**2
     if denoised.unbiased:
         return lambda k: magnitude_error(denoised.signal[inside, k], sigma, coils)

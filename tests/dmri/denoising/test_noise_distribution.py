@@ -1,4 +1,4 @@
-"""The law of the noise is read from the data: magnitudes of one coil or several, and what is no
+"""The noise distribution is read from the data: magnitudes of one coil or several, and what is no
 magnitude and must not be corrected as one.
 """
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unfog.dmri.denoising.classical import Denoised, denoise
-from unfog.dmri.denoising.noise_law import NoiseLaw, mean_over_deviation
+from unfog.dmri.denoising.noise_distribution import NoiseDistribution, mean_over_deviation
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import fibonacci
 
@@ -52,7 +52,7 @@ def error(signal: np.ndarray) -> float:
 @pytest.mark.parametrize("kind", ["real", "half"])
 def test_what_is_no_magnitude_is_not_corrected(kind: str) -> None:
     denoised = low_rank(noisy(kind))
-    assert not denoised.law.magnitudes
+    assert not denoised.distribution.magnitudes
     assert not denoised.unbiased
     np.testing.assert_array_equal(denoised.signal, low_rank(noisy(kind), unbias=False).signal)
     assert "no bias was taken away" in denoised.notes[0]
@@ -63,16 +63,18 @@ def test_what_is_no_magnitude_is_not_corrected(kind: str) -> None:
 def test_a_wrong_correction_would_have_done_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     data = noisy("real")
     kept = error(low_rank(data).signal)
-    monkeypatch.setattr("unfog.dmri.denoising.classical.read_law", lambda *_: NoiseLaw())
+    monkeypatch.setattr(
+        "unfog.dmri.denoising.classical.read_distribution", lambda *_: NoiseDistribution()
+    )
     assert error(low_rank(data).signal) > 1.1 * kept
 
 
 @pytest.mark.parametrize("coils", [1, 2, 4, 8])
 def test_air_tells_how_many_coils(coils: int) -> None:
     denoised = low_rank(noisy("magnitude", coils))
-    assert denoised.law.magnitudes
-    assert denoised.law.below == 0
-    assert denoised.coils == denoised.law.coils == coils
+    assert denoised.distribution.magnitudes
+    assert denoised.distribution.below == 0
+    assert denoised.coils == denoised.distribution.coils == coils
     assert any(f"{coils} combined coils" in text for text in denoised.notes) == (coils > 1)
     # The bias of several coils goes with their number, and not with one.
     if coils > 1:
@@ -93,7 +95,7 @@ def test_a_number_that_air_contradicts_is_said() -> None:
 def test_without_air_one_coil_is_taken() -> None:
     data = np.where(HEAD[..., None], noisy("magnitude", 4), 0)
     denoised = low_rank(data)
-    assert denoised.law.coils is None
+    assert denoised.distribution.coils is None
     assert denoised.coils == 1
     # And what is 0 in every volume stays 0, in signal, noise and expected error.
     for values in (denoised.signal, denoised.sigma, denoised.expected_error):

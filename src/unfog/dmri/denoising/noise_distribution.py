@@ -1,4 +1,4 @@
-r"""The law of a scan's noise, read from the data: Rician or chi, as magnitudes have it, or neither.
+r"""The distribution of a scan's noise, read from the data: Rician, non-central chi, or neither.
 
 Magnitudes of complex noise of deviation sigma never have a mean below its floor, 1.2533 sigma for
 one coil. Where voxels lie clearly below it the values were not made so: they are real parts, or
@@ -20,14 +20,14 @@ FLOOR = math.sqrt(math.pi / 2)  # E|n| / sigma of one coil's magnitude without s
 ERRORS = 3.0  # standard errors below the floor that a voxel's mean must lie
 BELOW, NEGATIVE = 0.01, 0.005  # shares of voxels, and of values, that magnitudes do not have
 HALF = 0.5  # of its volumes in which a voxel may be 0 and still count as measured
-FEWEST, FEW_VOLUMES = 200, 6  # voxels of air, and volumes, that tell the law
+FEWEST, FEW_VOLUMES = 200, 6  # voxels of air, and volumes, that tell it
 HALF_GAUSSIAN = 1.1, 1.6  # mean over deviation in air of real parts' magnitudes, about 1.32
 MOST_COILS = 64
 WHITE = 0.3  # correlation of neighbours beyond which air has been averaged
 
 
 @dataclass(frozen=True)
-class NoiseLaw:
+class NoiseDistribution:
     """What the values say of their noise.
 
     Args:
@@ -43,7 +43,7 @@ class NoiseLaw:
     negative: float = 0.0
 
     def sentence(self, coils: int | None, unbias: bool) -> str | None:
-        """What a reader should know of the law, given the number of ``coils`` that the user gave
+        """What a reader should know of it, given the number of ``coils`` that the user gave
         and whether to ``unbias``; None where there is nothing to say.
         """
         if not self.magnitudes:
@@ -64,15 +64,15 @@ class NoiseLaw:
         return None
 
 
-def read_law(
+def read_distribution(
     data: NDArray[Any],
     weighted: NDArray[np.bool_],
     inside: NDArray[np.bool_],
     level: NDArray[Any],
     sigma: NDArray[Any],
     correlation: float = 0.0,
-) -> NoiseLaw:
-    """The law of the noise of a scan.
+) -> NoiseDistribution:
+    """The distribution of the noise of a scan.
 
     Args:
         data: (X, Y, Z, volumes), as acquired.
@@ -83,7 +83,7 @@ def read_law(
         correlation: The largest correlation between neighbours.
 
     Returns:
-        The law.
+        The distribution.
     """
     chosen = data[..., weighted if weighted.any() else ~weighted]
     measured = (chosen == 0).mean(-1) < HALF
@@ -97,8 +97,8 @@ def read_law(
     ratio = _ratio(air) if correlation < WHITE else None
     half = ratio is not None and HALF_GAUSSIAN[0] < ratio < HALF_GAUSSIAN[1]
     if below > BELOW or negative > NEGATIVE or half:
-        return NoiseLaw(False, None, below, negative)
-    return NoiseLaw(True, None if ratio is None else _coils(ratio), below, negative)
+        return NoiseDistribution(False, None, below, negative)
+    return NoiseDistribution(True, None if ratio is None else _coils(ratio), below, negative)
 
 
 def _ratio(air: NDArray[Any]) -> float | None:
@@ -114,7 +114,7 @@ def _ratio(air: NDArray[Any]) -> float | None:
 
 
 def _coils(ratio: float) -> int | None:
-    """The number of coils whose law has this ratio of mean to deviation; None where none has."""
+    """The number of coils whose noise has this ratio of mean to deviation; None where none has."""
     ratios = [mean_over_deviation(n) for n in range(1, MOST_COILS + 1)]
     if not HALF_GAUSSIAN[1] < ratio < ratios[-1]:
         return None
