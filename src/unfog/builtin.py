@@ -12,12 +12,15 @@ from pathlib import Path
 from unfog import data, sampling, systems
 from unfog.dmri.prior import recipe as dmri_prior
 from unfog.posterior import methods
+from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.training import objectives
 
 __all__ = ["data", "dmri_prior", "methods", "objectives", "open_run", "sampling", "systems"]
 
 
-def open_run(source: str | Path) -> Run:
-    """The run at a path, or the shipped prior of that name, whatever parts it is made of."""
-    return Run.open(source)
+def open_run(source: str | Path, precision: str = AUTO) -> Run:
+    """The run at a path, or the shipped prior of that name, whatever parts it is made of; its
+    network in the precision asked for, the faster one here by default.
+    """
+    return Run.open(source).in_precision(precision)

@@ -8,18 +8,23 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from unfog.builtin import open_run
 from unfog.core.denoiser import InBfloat16
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
 from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
+from unfog.networks.precision import Bfloat16Network
 from unfog.runs import machine
+from unfog.runs.run import Run
 from unfog.runs.train import configure
+from unfog.workflows.sample import sample_run
 
 
 @pytest.fixture
@@ -146,3 +151,32 @@ def test_bfloat16_does_not_pay_for_tiny_samples(
     monkeypatch.setattr(machine, "best_precision", lambda: "bf16")
     assert machine.resolve("auto", points) == expected
     assert machine.resolve("bf16", points) == "bf16"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_every_command_that_takes_a_run_computes_in_one_precision(precision, tmp_path):
+    summary = sample_run("fashion", 2, tmp_path / "out", steps=3, precision=precision)
+    assert summary["precision"] == precision
+    wrapped = [
+        isinstance(open_run("fashion", p).denoiser.network, Bfloat16Network)
+        for p in ("bf16", "fp32")
+    ]
+    assert wrapped == [True, False]
+
+
+def test_bfloat16_keeps_the_samples_and_gives_the_plain_network_back():
+    plain = Run.open("fashion")
+    brief = plain.in_precision("bf16")
+    a, b = (run.sample(2, steps=4) for run in (plain, brief))
+    assert a.dtype == b.dtype == torch.float32
+    difference = float((a - b).square().mean().sqrt() / a.std())
+    assert 0 < difference < 0.1
+    again = brief.in_precision("fp32")
+    assert torch.equal(again.sample(2, steps=4), a)
+
+
+def test_auto_is_float32_for_small_samples(elsewhere):
+    elsewhere(None, 3.0)
+    run = Run.open("fashion")
+    assert run.in_precision("auto").precision == "bf16"
+    assert replace(run, shape=(1, 16, 16)).in_precision("auto").precision == "fp32"

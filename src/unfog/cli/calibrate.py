@@ -25,7 +25,7 @@ def calibrate(
     """Learn the times and coefficients of a solver for a run.
 
     They are saved with the run: `unfog sample RUN --sampler calibrated --steps K` then comes
-    nearest to the exact samples in K calls.
+    nearest to the exact samples in K calls. It learns in float32, exact enough to descend.
     """
     from unfog.builtin import open_run
     from unfog.progress import progress
@@ -33,7 +33,7 @@ def calibrate(
 
     with progress("calibrating") as report:
         result = calibrate_run(
-            open_run(run),
+            open_run(run, "fp32"),
             steps,
             trajectories=trajectories,
             iterations=iterations,

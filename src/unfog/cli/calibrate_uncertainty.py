@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, Run, Sampler, Seed, Steps, emit, one_of
+from unfog.cli.options import AsJson, In, Precision, Run, Sampler, Seed, Steps, emit, one_of
 from unfog.workflows.tasks import Options, calibrated_tasks, function, task_named
 
 
@@ -53,6 +53,7 @@ def calibrate_uncertainty(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Learn a factor again that the run has already.")
     ] = False,
+    precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
     """Learn the factor on a run's standard deviations with which its 90 % intervals cover 90 % of
@@ -68,7 +69,7 @@ def calibrate_uncertainty(
     from unfog.workflows.restore import require_noise
 
     require_noise(str(noise))
-    opened = open_run(run)
+    opened = open_run(run, precision.value)
     require_posterior_mean(opened)
     options = Options(factor=factor, blur=blur, acceleration=acceleration, coils=coils, views=views)
     operator = function(task_named(task).operator or "")(opened, options)

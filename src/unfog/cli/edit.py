@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit
+from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit
 
 
 class Method(StrEnum):
@@ -71,6 +71,7 @@ def edit(
     sampler: Sampler = None,
     steps: Steps = None,
     seed: Seed = 0,
+    precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
     """Edit a file: noise it part of the way, or invert it, and come back under what it is to show.
@@ -94,5 +95,6 @@ def edit(
         sampler=sampler,
         steps=steps,
         seed=seed,
+        precision=precision.value,
     )
     emit(result, as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit, one_of
+from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit, one_of
 from unfog.workflows.tasks import TASKS, Draws, Options, function, task_named
 
 TASK_HELP = "What to undo: " + "; ".join(f"{t.name}, {t.help}" for t in TASKS.values()) + "."
@@ -91,6 +91,7 @@ def restore(
     steps: Steps = None,
     sampler: Sampler = None,
     seed: Seed = 0,
+    precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
     """Restore a degraded file, with an uncertainty map.
@@ -111,5 +112,5 @@ def restore(
         noise_model=None if noise_model is NoiseModel.gaussian else noise_model.value,
     )
     options = Options(mask, operator, sensitivities, factor, blur, axes=axes)
-    draws = Draws(noise, noise_model.value, method, samples, steps, sampler, seed)
+    draws = Draws(noise, noise_model.value, method, samples, steps, sampler, seed, precision.value)
     emit(function(row.workflow)(run, source, row, out, options, draws), as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, Out, Run, Sampler, Seed, Steps, emit
+from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit
 
 
 def sample(
@@ -38,6 +38,7 @@ def sample(
             "--seamless", help="Go on at the opposite border, so that copies tile: for textures."
         ),
     ] = False,
+    precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
     """Draw samples from a run.
@@ -57,5 +58,6 @@ def sample(
         label=label,
         guidance=guidance,
         seamless=seamless,
+        precision=precision.value,
     )
     emit(result, as_json)

@@ -26,6 +26,7 @@ from unfog.files.folder import new_folder
 from unfog.files.output import write_bytes, write_image, write_json, write_text
 from unfog.files.text import read_text
 from unfog.report import grey, mosaic
+from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
@@ -109,7 +110,7 @@ def run_demo(
     size = QUICK if quick else FULL
     show = show or Show()
     earlier = _is_demo(out)
-    run = Run.open(prior)
+    run = Run.open(prior).in_precision(AUTO)
     slab = Slab.of("test", size.slices)
     if earlier:
         shutil.rmtree(out)
@@ -211,6 +212,7 @@ def _summary(
             "between training slices": drawn.between,
         },
         "tasks": {o.task.name: _figures(o) for o in outcomes},
+        "precision": run.precision,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }

@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 
-from unfog.core.denoiser import Denoiser, InBfloat16
+from unfog.core.denoiser import Denoiser, InBfloat16, NetworkDenoiser
 from unfog.data.builtin.packages import cache_folder
 from unfog.errors import InputError
 from unfog.files.output import write_json
+from unfog.networks.precision import Bfloat16Network
 
 AUTO, PRECISIONS = "auto", ("auto", "bf16", "fp32")
 PAYS = 1.2  # times as fast as float32 bfloat16 must be, or as one thread all must be
@@ -49,6 +50,24 @@ def resolve(precision: str, points: int | None = None) -> str:
 def in_precision(denoiser: Denoiser, precision: str = AUTO) -> Denoiser:
     """A denoiser with its network in the precision asked for, the faster one by default."""
     return InBfloat16(denoiser) if resolve(precision) == "bf16" else denoiser
+
+
+def network_in(denoiser: NetworkDenoiser, precision: str) -> NetworkDenoiser:
+    """The denoiser with its network alone, not its conditions, in "bf16" or "fp32"; the weights
+    are shared.
+    """
+    plain = denoiser.network
+    if isinstance(plain, Bfloat16Network):
+        plain = plain.network
+    network = Bfloat16Network(plain) if precision == "bf16" else plain
+    return NetworkDenoiser(
+        network,
+        denoiser.process,
+        denoiser.prediction,
+        denoiser.label,
+        denoiser.conditioner,
+        denoiser.variance,
+    ).train(denoiser.training)
 
 
 def best_precision() -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from unfog.files.output import write_bytes, write_json
 from unfog.files.text import read_text
 from unfog.runs.build import build
 from unfog.runs.config import load_config, save_config
+from unfog.runs.machine import network_in, resolve
 from unfog.systems.registry import Config
 from unfog.training.checkpoint import load_ema
 
@@ -53,6 +55,7 @@ class Run:
         shape: Of a sample, (channels, *space).
         card: Figures measured on it, if any.
         space: Where states live.
+        precision: What the network computes in, "fp32" or "bf16".
     """
 
     path: Path
@@ -62,6 +65,7 @@ class Run:
     shape: tuple[int, ...]
     card: Mapping[str, Any]
     space: Space = PLAIN
+    precision: str = "fp32"
 
     @classmethod
     def open(cls, source: str | Path) -> Run:
@@ -81,6 +85,15 @@ class Run:
         parts.denoiser.eval().requires_grad_(False)
         card = json.loads(read_text(path / CARD)) if (path / CARD).is_file() else {}
         return cls(path, config, parts.denoiser, parts.codec, parts.shape, card, parts.space)
+
+    def in_precision(self, precision: str) -> Run:
+        """The run with its network in "bf16", "fp32" or the faster one of both ("auto"); where a
+        sample is small, that is fp32.
+        """
+        chosen = resolve(precision, math.prod(self.shape[1:]))
+        if chosen == self.precision:
+            return self
+        return replace(self, denoiser=network_in(self.denoiser, chosen), precision=chosen)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from unfog.files.formats import read_scan
 from unfog.files.scans import Scan, require_same_grid
 from unfog.physics.operators import Mask
 from unfog.runs.edit import draw_edits, edit_plan, invert_and_redraw, stated_conditions
+from unfog.runs.machine import AUTO
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import guided
 
@@ -38,6 +39,7 @@ def edit_file(
     sampler: str | None = None,
     steps: int | None = None,
     seed: int = 0,
+    precision: str = AUTO,
 ) -> dict[str, Any]:
     """Edit a file into a new folder, in its own format.
 
@@ -56,13 +58,14 @@ def edit_file(
         sampler: A sampler by name, for SDEdit; the run's own by default.
         steps: Sampler steps; the run's own number by default.
         seed: Edit k of image i depends on (seed, i, k) alone.
+        precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
 
     Returns:
         The summary that is written there too.
     """
     with job(out) as work:
         _check(method, before, after, guidance, {"--mask": mask, "--sampler": sampler})
-        run = open_run(source)
+        run = open_run(source, precision)
         scan = read_scan(path, len(run.shape) - 1, run.shape[0])
         # The input on the model's scale.
         offset, scale = scan.units(*data_range(run))
@@ -97,6 +100,7 @@ def edit_file(
             "guidance": guidance,
             **options,
             **plan.names,
+            "precision": run.precision,
             "files": files,
         }
         return work.end(summary)

@@ -46,7 +46,7 @@ def low_light_files(
         The summary that is written there too.
     """
     with job(out) as work:
-        run = open_run(source)
+        run = open_run(source, draws.precision)
         require_posterior_mean(run)
         scans = _exposures(run, paths, None if options.operator else run.shape[0])
         stacks = [torch.from_numpy(scan.values) for scan in scans]
@@ -78,6 +78,7 @@ def low_light_files(
             "run": run.name,
             "exposures": _fitted(paths, stacks, operator(mean)),
             "seed": draws.seed,
+            "precision": run.precision,
             "steps": draws.steps or run.config["sampling"]["steps"],
             "mean std": float(results["std"].mean()),
             "files": files,

@@ -62,7 +62,7 @@ def restore_file(
         sigma = require_noise(draws.noise)
         if draws.method != AUTO:
             methods.get(draws.method)
-        run = open_run(source)
+        run = open_run(source, draws.precision)
         require_posterior_mean(run)
         problem: InverseProblem = function(task.reader)(run, paths, task, options)
         return _restored_into(work, run, paths[0], task, problem, sigma, draws)
@@ -116,6 +116,7 @@ def _restored_into(
         "method": draws.method,
         "seed": draws.seed,
         **plan.names,
+        "precision": run.precision,
         "offset": problem.offset,
         "scale": problem.scale,
         "std scale": factor,

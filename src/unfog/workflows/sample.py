@@ -14,6 +14,7 @@ from unfog.files.folder import job
 from unfog.files.formats import format_for
 from unfog.files.numpy_files import write_array
 from unfog.files.scans import Look
+from unfog.runs.machine import AUTO
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
 
@@ -30,6 +31,7 @@ def sample_run(
     label: int | None = None,
     guidance: float | None = None,
     seamless: bool = False,
+    precision: str = AUTO,
 ) -> dict[str, Any]:
     """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
 
@@ -44,12 +46,13 @@ def sample_run(
         label: The class, of a run that was trained with classes.
         guidance: Scale of classifier-free guidance towards that class.
         seamless: Whether samples go on at the opposite border.
+        precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
 
     Returns:
         The summary that is written there too.
     """
     with job(out) as work:
-        run = open_run(source)
+        run = open_run(source, precision)
         plan = Plan.of(run, sampler, steps, grid)
         condition = _classes(run, label, guidance, count)
         folder = work.folder
@@ -73,6 +76,7 @@ def sample_run(
             "samples": count,
             "seed": seed,
             **plan.names,
+            "precision": run.precision,
             **{name: value for name, value in options.items() if value is not None},
         }
         return work.end(summary)

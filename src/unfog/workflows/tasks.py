@@ -71,6 +71,7 @@ class Draws:
         steps: Sampler steps; the run's own number by default.
         sampler: A sampler by name; the run's own by default.
         seed: Sample k of image i depends on (seed, i, k) alone.
+        precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
     """
 
     noise: str = "auto"
@@ -80,6 +81,7 @@ class Draws:
     steps: int | None = None
     sampler: str | None = None
     seed: int = 0
+    precision: str = "auto"
 
 
 @dataclass(frozen=True)
