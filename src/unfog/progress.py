@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import TaskID
 
 EVERY = 10.0  # seconds between plain lines
 
@@ -30,6 +31,9 @@ def progress(title: str, stream: TextIO | Console | None = None) -> Iterator[Rep
     """A reporter of the steps of one piece of work: a bar while the block runs, or plain lines
     where ``stream`` (standard error by default) is no terminal.
     """
+    from rich.console import Console  # here, as most commands never show a bar
+    from rich.progress import BarColumn, Progress, TextColumn
+
     console = stream if isinstance(stream, Console) else Console(file=stream or sys.stderr)
     if not console.is_terminal:
         yield _plain_lines(title, console)
