@@ -97,7 +97,7 @@ def our_steps(config: Options, dataset: Any) -> Iterator[float]:
     for step in range(1, settings.steps + 1):
         batch, chosen = feed(step)
         update = learner.update(
-            lambda b=batch, c=chosen, s=step: objective(learner.denoiser, b, c, settings.seed, s),
+            lambda b=batch, c=chosen, s=step: objective(learner.model, b, c, settings.seed, s),
             settings.lr,
         )
         yield update.loss

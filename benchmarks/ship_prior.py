@@ -40,7 +40,8 @@ import torch
 
 import unfog
 from unfog.runs.config import apply_overrides
-from unfog.runs.run import CARD, Run, export, write_run
+from unfog.runs.folder import CARD, export, write_run
+from unfog.runs.run import Run
 
 PRIORS = Path(unfog.__file__).parent / "priors"
 FACTS = {

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from unfog.physics.linear import Operator
     from unfog.posterior.methods import methods, posterior_denoiser
     from unfog.runs.denoiser import Denoiser
+    from unfog.runs.folder import priors
     from unfog.runs.restore import Restored, restore
-    from unfog.runs.run import Run, priors
+    from unfog.runs.run import Run
     from unfog.runs.sample import sample
     from unfog.runs.train import train
     from unfog.sampling.grids import grids
@@ -42,7 +43,7 @@ _PUBLIC = {
     "train": "unfog.runs.train:train",
     "sample": "unfog.runs.sample:sample",
     "restore": "unfog.runs.restore:restore",
-    "priors": "unfog.runs.run:priors",
+    "priors": "unfog.runs.folder:priors",
     "Denoiser": "unfog.runs.denoiser:Denoiser",
     "Run": "unfog.runs.run:Run",
     "Restored": "unfog.runs.restore:Restored",

@@ -18,7 +18,8 @@ from unfog.demo.main import FULL, MADE_BY, PRIOR, affordable, run_demo
 from unfog.demo.tasks import Inpaint, Slab, Superres
 from unfog.demo.terminal import Show
 from unfog.errors import InputError
-from unfog.runs.run import Run, priors
+from unfog.runs.folder import priors
+from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
 needs_data = pytest.mark.skipif(

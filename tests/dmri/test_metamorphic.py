@@ -24,7 +24,7 @@ from unfog.dmri.simulation.anatomy import mni_anatomy
 from unfog.dmri.simulation.phantom import make_phantom, real_gradients
 from unfog.dmri.tensor import fit_tensors
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
-from unfog.runs.run import priors
+from unfog.runs.folder import priors
 
 pytestmark = pytest.mark.skipif("dmri" not in priors(), reason="no weights in this package")
 

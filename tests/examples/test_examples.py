@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unfog.runs.run import priors
+from unfog.runs.folder import priors
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
 

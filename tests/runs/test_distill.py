@@ -16,7 +16,8 @@ from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.runs import distill
 from unfog.runs.distill import configure, distill_run
-from unfog.runs.run import Run, export
+from unfog.runs.folder import export
+from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.runs.train import configure as configure_system
 from unfog.runs.train import train_config, train_system

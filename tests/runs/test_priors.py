@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from unfog.runs.folder import locate, priors
 from unfog.runs.restore import posterior_mean
-from unfog.runs.run import Run, locate, priors
+from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 
 PICTURES = [name for name in ("fashion", "head-ct", "textures") if name in priors()]

@@ -18,8 +18,9 @@ from unfog.errors import InputError
 from unfog.physics.blur import Blur, gaussian_kernel
 from unfog.physics.operators import BlockAverage, Identity, Mask
 from unfog.posterior.methods import methods
+from unfog.runs.folder import export, priors
 from unfog.runs.restore import restore
-from unfog.runs.run import Run, export, priors
+from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.runs.train import configure, rate, train_config
 

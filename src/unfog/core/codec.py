@@ -1,8 +1,11 @@
-"""Codecs: the maps between a data set's natural units and the model's scale, chosen by name."""
+"""Codecs: the maps between a data set's natural units and the model's scale, or a latent space of
+it, chosen by name.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -14,11 +17,27 @@ codecs: Registry[Codec] = Registry("codec")
 
 
 class Codec(ABC):
-    """An affine map between natural units and the model's scale.
+    """A map between natural units and what a model works on. Training encodes what a data set
+    gives, sampling decodes what a sampler gives.
 
-    ``encode`` and ``decode`` are inverse to each other and keep the shape. Training encodes what a
-    data set gives, sampling decodes what a sampler gives.
+    Most are affine in each value: ``encode`` and ``decode`` are inverse to each other and keep the
+    shape, and ``scale`` is the codec itself. One with a latent space (``runs.latent_codecs``) is
+    neither; its ``scale`` is the affine map ahead of its encoder.
     """
+
+    @property
+    def scale(self) -> Codec:
+        """The affine part, from natural units to [-1, 1]."""
+        return self
+
+    @property
+    def affine(self) -> bool:
+        """Whether it is affine in each value."""
+        return self.scale is self
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """The shape (channels, *space) of what a sample of this shape becomes."""
+        return tuple(shape)
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:

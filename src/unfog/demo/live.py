@@ -17,7 +17,8 @@ from unfog.data.dataset import open_dataset
 from unfog.demo.terminal import Show
 from unfog.progress import Report
 from unfog.report import grey
-from unfog.runs.run import Run, export
+from unfog.runs.folder import export
+from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.runs.train import configure, train_config
 from unfog.systems.registry import Config

@@ -3,6 +3,7 @@ r"""Image features of EfficientNet-Lite0, for the distances of ``unfog.evaluatio
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +73,35 @@ def image_features(images: Tensor, network: nn.Module, batch: int = 50) -> Tenso
     return torch.cat(parts).float()
 
 
+STAGES = (0, 2, 4, 10)  # the last blocks of the maps at 1/2, 1/4, 1/8 and 1/16 of a side
+
+
+def image_feature_maps(network: nn.Module, x: Tensor) -> list[Tensor]:
+    """The network's maps of pictures at four resolutions, differentiable in the pictures.
+
+    Args:
+        network: From ``feature_network``.
+        x: (batch, 1 or 3, height, width), in [0, 1]; used at its own size.
+
+    Returns:
+        (batch, 16, 24, 40 and 112, height / 2, ...).
+    """
+    parts: Any = network
+    h, maps = parts._swish(parts._bn0(parts._conv_stem(_scaled(x)))), []
+    for number, block in enumerate(parts._blocks[: STAGES[-1] + 1]):
+        h = block(h)
+        if number in STAGES:
+            maps.append(h)
+    return maps
+
+
 def _prepare(x: Tensor) -> Tensor:
     """Images as the network takes them: resized, scaled, in three channels."""
-    resized = interpolate(x.float(), size=(SIZE, SIZE), mode="bilinear", antialias=True)
+    return _scaled(interpolate(x.float(), size=(SIZE, SIZE), mode="bilinear", antialias=True))
+
+
+def _scaled(x: Tensor) -> Tensor:
+    """Images on the network's scale, in three channels."""
     return (
-        ((255 * resized - 127) / 128)
-        .expand(-1, 3, -1, -1)
-        .contiguous(memory_format=torch.channels_last)
+        ((255 * x - 127) / 128).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
     )

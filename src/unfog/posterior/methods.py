@@ -10,7 +10,9 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.registry import Registry
+from unfog.errors import InputError
 from unfog.physics.linear import Operator
+from unfog.physics.measurement import Measurement
 from unfog.physics.operators import Identity
 from unfog.posterior.ddnm import DDNM
 from unfog.posterior.ddrm import DDRM
@@ -18,6 +20,7 @@ from unfog.posterior.diffpir import DiffPIR
 from unfog.posterior.direct import DirectMeasurement
 from unfog.posterior.dps import DPS
 from unfog.posterior.gdp import GDP
+from unfog.posterior.linearised import Linearised
 from unfog.posterior.mmps import MMPS
 from unfog.posterior.pigdm import PiGDM
 from unfog.posterior.tmpd import TMPD
@@ -35,10 +38,18 @@ methods.register("ddrm")(DDRM)
 methods.register("gdp")(GDP)
 
 
+LINEARISED = ("mmps", "tmpd")  # ask for A v and A* w alone, which a Jacobian gives
+
+
 def posterior_denoiser(
-    denoiser: Denoiser, operator: Operator, measurement: Tensor, sigma: float, method: str = AUTO
+    denoiser: Denoiser,
+    operator: Operator | Measurement,
+    measurement: Tensor,
+    sigma: float,
+    method: str = AUTO,
 ) -> Denoiser:
-    """The denoiser of x_0 given x_t and y = A x_0 + noise.
+    """The denoiser of x_0 given x_t and y = A x_0 + noise, A linear or any function with a gradient
+    (``posterior.linearised``).
 
     Args:
         denoiser: The prior's.
@@ -50,10 +61,21 @@ def posterior_denoiser(
 
     Returns:
         The denoiser given both, for any sampler.
+
+    Raises:
+        InputError: A is not linear, and the method needs more of it than its Jacobian.
     """
     if method == AUTO and isinstance(operator, Identity):
         return DirectMeasurement(denoiser, measurement, sigma)
     name = "mmps" if method == AUTO else method
+    if not isinstance(operator, Operator) and name != "dps":
+        factory = methods.get(name)
+        if name not in LINEARISED:
+            raise InputError(
+                f"The method {name!r} needs more of a measurement than its Jacobian, and this one "
+                f"is not linear; take dps, {' or '.join(LINEARISED)}."
+            )
+        return Linearised(denoiser, operator, measurement, sigma, factory)
     return methods.build(
         name, denoiser=denoiser, operator=operator, measurement=measurement, sigma=sigma
     )

@@ -111,7 +111,11 @@ def _candidates(config: Config, dataset: Dataset, set_keys: Collection[str]) -> 
     """The config with networks for its data, from the cheapest; only its own where the user or the
     recipe chose one.
     """
-    general = config["network"]["name"] == "unet" and config["network"].keys() <= GENERAL
+    general = (
+        "network" in config
+        and config["network"]["name"] == "unet"
+        and config["network"].keys() <= GENERAL
+    )
     if not general or any(key.startswith("network.") for key in set_keys):
         yield config
         return
@@ -157,10 +161,19 @@ def _scheduled(config: Config, recipe: Config, set_keys: Collection[str]) -> Con
     if "every" in objective and "objective.every" not in set_keys:
         share = objective["every"] / recipe["training"]["steps"]
         objective["every"] = max(1, round(share * steps))
+    if "sampling" not in config:  # an autoencoder
+        return {**config, "objective": _late(objective, steps, recipe), "training": training}
     sampling = dict(config["sampling"])
     if _may_clip(config) and "sampling.clip" not in set_keys:
         sampling["clip"] = 1.0
     return {**config, "objective": objective, "training": training, "sampling": sampling}
+
+
+def _late(objective: Config, steps: int, recipe: Config) -> Config:
+    """An autoencoder's objective, its discriminator starting at the recipe's share of the steps."""
+    if objective["start"] != recipe["objective"]["start"]:
+        return objective  # the user set it
+    return {**objective, "start": round(objective["start"] / recipe["training"]["steps"] * steps)}
 
 
 def _may_clip(config: Config) -> bool:

@@ -1,4 +1,6 @@
-"""Builds the parts that a config describes: network, process, codec and space."""
+"""Builds the parts that a config describes: network, process, codec and space; or an
+autoencoder.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from unfog.core.process import processes
 from unfog.core.random import seed_of
 from unfog.core.space import Space, spaces
 from unfog.core.variance import variances
+from unfog.errors import InputError
 from unfog.networks import networks
+from unfog.networks.autoencoder import Autoencoder, autoencoders
 from unfog.systems.registry import Config
 
 TOKEN_WIDTH = 256  # of a token's embedding, unless the config says otherwise
@@ -37,9 +41,34 @@ class Parts:
     space: Space
 
 
+def is_autoencoder(config: Config) -> bool:
+    """Whether a config describes an autoencoder, not a denoiser."""
+    return "autoencoder" in config
+
+
+def build_autoencoder(config: Config) -> Autoencoder:
+    """The autoencoder that a config describes; initial weights are a function of the training seed
+    alone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
+        return autoencoders.build(config["autoencoder"], in_channels=config["shape"][0])
+
+
 def build(config: Config) -> Parts:
-    """Build what a config describes; initial weights are a function of the training seed alone."""
+    """Build what a config describes; initial weights are a function of the training seed alone.
+
+    Raises:
+        InputError: It describes an autoencoder, which is no model of data.
+    """
+    if is_autoencoder(config):
+        raise InputError(
+            "This run is an autoencoder and draws nothing by itself; train a model in its latent "
+            "space: unfog train latent-diffusion --set codec.run=RUN."
+        )
+    codec = codecs.build(config["codec"])
     shape, network = tuple(config["shape"]), dict(config["network"])
+    latent = codec.latent_shape(shape)
     # The caller's random stream stays where it is.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
@@ -49,8 +78,8 @@ def build(config: Config) -> Parts:
         variance = variances.build(config["variance"]) if config.get("variance") else None
         # A learned variance takes as many channels as the mean.
         channels = {
-            "in_channels": shape[0],
-            "out_channels": shape[0] if variance is None else 2 * shape[0],
+            "in_channels": latent[0],
+            "out_channels": latent[0] if variance is None else 2 * latent[0],
         }
         denoiser = NetworkDenoiser(
             networks.build({**network, **widths}, **channels),
@@ -61,7 +90,7 @@ def build(config: Config) -> Parts:
             variance,
         )
     space = spaces.build(config.get("space") or "plain")
-    return Parts(denoiser, codecs.build(config["codec"]), shape, space)
+    return Parts(denoiser, codec, shape, space)
 
 
 def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Config]:

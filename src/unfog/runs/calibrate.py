@@ -105,7 +105,7 @@ def calibrate_run(
     report_step = report or (lambda done, total: None)
     # Fine trajectories, one set for each class.
     first = grids.build(run.config["sampling"]["grid"])(run.denoiser.process, 2)[0]
-    noise = normal((trajectories, *run.shape), generators(seed, range(trajectories)))
+    noise = normal((trajectories, *run.latent_shape), generators(seed, range(trajectories)))
     sets = []
     for k, part in enumerate(noise.chunk(SETS)):
         sets.append(fine(_conditioned(run, k), part, first))

@@ -27,6 +27,8 @@ from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.files.output import write_text
 from unfog.networks import networks
+from unfog.networks.autoencoder import autoencoders
+from unfog.runs.feature_maps import features
 from unfog.sampling import grids, samplers
 from unfog.systems.registry import Config
 from unfog.training.objectives import consistency, objectives
@@ -44,6 +46,7 @@ SECTIONS = (
     "variance",
     "label",
     "network",
+    "autoencoder",
     "conditions",
     "objective",
     "augment",
@@ -64,8 +67,10 @@ _PARTS: dict[str, Registry[Any]] = {
     "variance": variances,
     "label": labels,
     "network": networks,
+    "autoencoder": autoencoders,
     "objective": objectives,
     "objective.times": times,
+    "objective.features": features,
     "objective.weight": weights,
     "objective.draws": uniforms,
     "objective.decoder": decoders,
@@ -76,13 +81,23 @@ _PARTS: dict[str, Registry[Any]] = {
     "sampling.grid": grids,
 }
 # Parameters of parts that ``runs.build`` and the objective fill in, never a config.
-_FILLED_IN = {"in_channels", "out_channels", "teacher", "process", "drop", "space", "mask"}
+_FILLED_IN = {
+    "in_channels",
+    "out_channels",
+    "shape",
+    "teacher",
+    "process",
+    "drop",
+    "space",
+    "mask",
+}
 # Keys that no override may set, because they follow from the system, the data and the runs.
 _FIXED = {
     "system",
     "shape",
     "format",
     *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256")),
+    "codec.sha256",
 }
 
 

@@ -24,8 +24,9 @@ from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.config import apply_overrides, load_config
+from unfog.runs.folder import CONFIG
 from unfog.runs.machine import resolve
-from unfog.runs.run import CONFIG, Run
+from unfog.runs.run import Run
 from unfog.runs.train_from_config import rate, train_config
 from unfog.systems.common import training
 from unfog.systems.consistency import sampling

@@ -142,7 +142,7 @@ def restore(
         report=report,
     )
     # In denoising E[x | y] is known, so the samples only give the deviation.
-    exact = method == AUTO and isinstance(operator, Identity)
+    exact = method == AUTO and isinstance(operator, Identity) and run.codec.affine
     mean = posterior_mean(run, measurement, sigma, batch) if exact else stack.mean(1)
     return Restored(mean, stack.std(1), stack)
 
@@ -231,7 +231,9 @@ def draw_posterior(
         return run_plan(denoiser, plan, randomness, shape, report=report)
 
     draws = in_batches(jobs, draw_jobs, shape[1:], batch, report)
-    return run.codec.decode(draws).reshape(images, samples, *shape)
+    with torch.no_grad():
+        decoded = torch.cat([run.codec.decode(part) for part in torch.split(draws, batch)])
+    return decoded.reshape(images, samples, *decoded.shape[1:])
 
 
 def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Tensor:
@@ -280,7 +282,8 @@ def _rician(run: Run, measurement: Tensor, operator: Operator, sigma: float) -> 
     """
     # The magnitude with its bias removed.
     real = rician_to_gaussian(measurement, sigma)
-    for _ in range(EM_PASSES if isinstance(operator, Identity) else 0):
+    exact = isinstance(operator, Identity) and run.codec.affine
+    for _ in range(EM_PASSES if exact else 0):
         mean = posterior_mean(run, real, sigma)
         real = expected_real_part(measurement, mean, sigma)
     return real

@@ -1,23 +1,16 @@
-"""A run: a trained model in a folder, opened by its path, or a prior in the package, by its name.
-
-The folder of a training run holds ``config.yaml`` and ``checkpoints/``. That of an exported run, as
-the priors in the package are, holds ``config.yaml``, the averaged weights in
-``weights.safetensors``, and ``manifest.json`` with the SHA-256 of both.
+"""A run: a trained model in a folder, opened by its path, or a prior in the package, by its
+name.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,21 +19,15 @@ from unfog.core.codec import Codec
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
-from unfog.files.output import write_bytes, write_json
 from unfog.files.text import read_text
 from unfog.runs.build import build
-from unfog.runs.config import load_config, save_config
+from unfog.runs.config import load_config
+from unfog.runs.folder import CARD, CONFIG, load_weights, locate, weights_sha256
 from unfog.runs.machine import network_in, resolve
 from unfog.systems.registry import Config
-from unfog.training.checkpoint import load_ema
 
 if TYPE_CHECKING:
     from unfog.runs.restore import Restored
-
-WEIGHTS = "weights.safetensors"
-CONFIG = "config.yaml"
-MANIFEST = "manifest.json"
-CARD = "card.json"
 
 
 @dataclass(frozen=True)
@@ -76,7 +63,7 @@ class Run:
         config = load_config(path / CONFIG)
         parts = build(config)
         try:
-            parts.denoiser.load_state_dict(_weights(path))
+            parts.denoiser.load_state_dict(load_weights(path))
         except RuntimeError as error:
             raise InputError(
                 f"The weights in {path.name} do not fit their {CONFIG}; restore both from one "
@@ -90,10 +77,15 @@ class Run:
         """The run with its network in "bf16", "fp32" or the faster one of both ("auto"); where a
         sample is small, that is fp32.
         """
-        chosen = resolve(precision, math.prod(self.shape[1:]))
+        chosen = resolve(precision, math.prod(self.latent_shape[1:]))
         if chosen == self.precision:
             return self
         return replace(self, denoiser=network_in(self.denoiser, chosen), precision=chosen)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Of a sample as the network sees it, (channels, *space)."""
+        return self.codec.latent_shape(self.shape)
 
     @property
     def name(self) -> str:
@@ -167,85 +159,7 @@ class Run:
         """The SHA-256 of the weights: their names, types, shapes and bytes, whatever file they lie
         in.
         """
-        digest = hashlib.sha256()
-        for name, value in sorted(self.denoiser.state_dict().items()):
-            array = np.ascontiguousarray(value.detach().cpu().numpy())
-            digest.update(f"{name} {array.dtype} {array.shape}\n".encode() + array.tobytes())
-        return digest.hexdigest()
-
-
-def priors() -> list[str]:
-    """Names of the priors in the package."""
-    root = Path(str(files("unfog"))) / "priors"
-    if not root.is_dir():
-        return []
-    return sorted(p.name for p in root.iterdir() if (p / CONFIG).is_file())
-
-
-def locate(source: str | Path) -> Path:
-    """The folder of a run, or of the prior in the package of that name; ``InputError`` where there
-    is neither.
-    """
-    path = Path(source)
-    if not path.exists() and str(source) in priors():
-        return Path(str(files("unfog"))) / "priors" / str(source)
-    if not (path / CONFIG).is_file():
-        shipped = ", ".join(priors()) or "none"
-        raise InputError(
-            f"{source} is not a run: there is no {CONFIG} in it; give a trained run's folder or "
-            f"a shipped prior ({shipped})."
-        )
-    return path
-
-
-def export(source: str | Path, out: Path) -> Path:
-    """Write a training run's averaged weights and config as an exported run into the new folder
-    ``out``, which is returned.
-    """
-    path = locate(source)
-    if out.exists():
-        raise InputError(f"{out} exists; choose another folder.")
-    return write_run(out, _weights(path), load_config(path / CONFIG))
-
-
-def write_run(out: Path, weights: Mapping[str, Tensor], config: Config) -> Path:
-    """Write an exported run: weights, config and the manifest of both.
-
-    Args:
-        out: Its folder, which may be there already.
-        weights: Averaged weights by name.
-        config: What they are the weights of.
-
-    Returns:
-        The folder.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.contiguous() for name, value in weights.items()}
-    write_bytes(out / WEIGHTS, safetensors.torch.save(tensors), overwrite=True)
-    save_config(config, out / CONFIG)
-    manifest = {name: _sha256(out / name) for name in (WEIGHTS, CONFIG)}
-    write_json(out / MANIFEST, manifest, overwrite=True)
-    return out
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    """The averaged weights of a run's folder by name: of its newest checkpoint, or as exported."""
-    if (path / "checkpoints").is_dir():
-        return load_ema(path)
-    if not (path / MANIFEST).is_file() or not (path / WEIGHTS).is_file():
-        raise InputError(
-            f"{path} holds neither checkpoints nor {WEIGHTS} with its {MANIFEST}; train it first."
-        )
-    for name, expected in json.loads(read_text(path / MANIFEST)).items():
-        if _sha256(path / name) != expected:
-            raise InputError(
-                f"{name} in {path.name} is not as it was written (its SHA-256 differs); restore it."
-            )
-    return safetensors.torch.load_file(path / WEIGHTS)
+        return weights_sha256(self.denoiser.state_dict())
 
 
 def require_posterior_mean(run: Run) -> None:
@@ -262,5 +176,5 @@ def require_posterior_mean(run: Run) -> None:
 
 def data_range(run: Run) -> tuple[float, float]:
     """The smallest and largest value of the data a run was trained on."""
-    low, high = (float(run.codec.decode(torch.tensor(end))) for end in (-1.0, 1.0))
+    low, high = (float(run.codec.scale.decode(torch.tensor(end))) for end in (-1.0, 1.0))
     return low, high

@@ -128,18 +128,18 @@ def draw(
         space = run.space.within(part.get("mask"))
         if space.mask is not None and "mask" not in run.denoiser.conditioner.parts:
             del part["mask"]  # it is no condition of the network
-        chunks.append(
-            run_plan(
-                denoiser,
-                plan,
-                generators(seed, list(ids[rows])),
-                shape or run.shape,
-                condition=part,
-                space=space,
-                report=_shifted(report, number * steps, batches * steps),
-            )
+        states = run_plan(
+            denoiser,
+            plan,
+            generators(seed, list(ids[rows])),
+            run.codec.latent_shape(shape or run.shape),
+            condition=part,
+            space=space,
+            report=_shifted(report, number * steps, batches * steps),
         )
-    return run.codec.decode(torch.cat(chunks))
+        with torch.no_grad():
+            chunks.append(run.codec.decode(states))
+    return torch.cat(chunks)
 
 
 def _shifted(report: Report | None, before: int, total: int) -> Report | None:

@@ -12,16 +12,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unfog.core.codec import codecs
 from unfog.data.dataset import Dataset, open_dataset
 from unfog.data.memory import Memory
 from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.budget import fit, warn_if_short
-from unfog.runs.build import build
+from unfog.runs.build import is_autoencoder
 from unfog.runs.config import apply_overrides, load_config
-from unfog.runs.run import CONFIG, Run
+from unfog.runs.folder import CONFIG
+from unfog.runs.latent_codecs import measure_latents
+from unfog.runs.run import Run
 from unfog.runs.train_data import absolute, data_section, resumed_section
-from unfog.runs.train_from_config import configure, objective_of, rate, train_config
+from unfog.runs.train_from_config import (
+    configure,
+    model_of,
+    objective_of,
+    rate,
+    train_config,
+    with_shape,
+)
 from unfog.systems import registry
 from unfog.systems.registry import Config
 from unfog.training.loop import TrainResult
@@ -145,7 +155,7 @@ def train_system(
         "system": system,
         "step": result.step,
         "loss": result.loss,
-        "parameters": sum(p.numel() for p in build(config).denoiser.parameters()),
+        "parameters": sum(p.numel() for p in model_of(config).parameters()),
         "precision": config["training"]["precision"],
         "threads": torch.get_num_threads(),
         "seconds": round(time.perf_counter() - begun, 1),
@@ -187,7 +197,9 @@ def _train(
             resume=resume,
             callback=callback,
         )
-    if not (warned or resume or start_run):
+    if is_autoencoder(config):
+        measure_latents(out, dataset)
+    elif not (warned or resume or start_run):
         warn_if_short(result.step, time.perf_counter() - begun)
     return result
 
@@ -201,6 +213,7 @@ def _fitted(
 ) -> Config:
     """A new run's config, fitted to its budget; the network stays where weights are given."""
     set_keys = {pair.partition("=")[0].strip() for pair in overrides}
+    dataset = with_shape(dataset, codecs.build(config["codec"]).latent_shape(config["shape"]))
     if start is not None:
         return fit(config, dataset, set_keys | {"network.name"}, minutes)
     config = fit(config, dataset, set_keys, minutes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import time
@@ -11,14 +12,20 @@ from pathlib import Path
 
 import torch
 
+from unfog.core.codec import Codec, codecs
+from unfog.core.codec import Identity as IdentityCodec
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.process import processes
 from unfog.core.space import PLAIN, spaces
 from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.runs.build import build, drops
+from unfog.networks.autoencoder import Autoencoder
+from unfog.runs.build import build, build_autoencoder, drops, is_autoencoder
 from unfog.runs.config import apply_overrides
+from unfog.runs.feature_maps import features
+from unfog.runs.latent_codecs import AutoencoderCodec, latent_section
+from unfog.runs.latents import Latents
 from unfog.runs.machine import resolve
 from unfog.systems import registry
 from unfog.systems.registry import Config
@@ -42,10 +49,19 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     Returns:
         The config.
     """
-    config = registry.get(system).config(dataset)
-    config = apply_overrides({"system": config.pop("system"), "data": data, **config}, overrides)
+    recipe = registry.get(system)
+    # The codec first: the recipe looks at the shape of what it makes of the data.
+    ours = [pair for pair in overrides if pair.strip().startswith("codec.")]
+    section = latent_section(
+        apply_overrides({"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}, ours)
+    )
+    latent = codecs.build(section).latent_shape(dataset.shape)
+    config = recipe.config(with_shape(dataset, latent))
+    config |= {"shape": list(dataset.shape), "codec": section}
+    others = [pair for pair in overrides if pair not in ours]
+    config = apply_overrides({"system": config.pop("system"), "data": data, **config}, others)
     # A run keeps the precision that "auto" stands for here, so that resuming is bit-exact.
-    points = math.prod(dataset.shape[1:])
+    points = math.prod(latent[1:])
     config["training"]["precision"] = resolve(config["training"]["precision"], points)
     return config
 
@@ -79,34 +95,59 @@ def train_config(
     """
     settings = TrainSettings.of(config["training"])
     augment = augmentations.build(config["augment"])
-    parts, objective = build(config), objective_of(config, teacher)
+    model, objective = model_of(config), objective_of(config, teacher)
+    data, codec = training_data(config, dataset)
     if start is not None:
         try:
-            parts.denoiser.load_state_dict(start.state_dict())
+            model.load_state_dict(start.state_dict())
         except RuntimeError as error:
             raise InputError(
                 "The run to start from has another network or other conditions; set this one's "
                 "alike."
             ) from error
     return loop.train(
-        parts.denoiser,
+        model,
         objective,
-        dataset,
+        data,
         augment,
         settings,
         out,
         config,
-        codec=parts.codec,
+        codec=codec,
         resume=resume,
         callback=callback,
     )
+
+
+def model_of(config: Config) -> NetworkDenoiser | Autoencoder:
+    """What a config trains: a denoiser or an autoencoder, with its initial weights."""
+    return build_autoencoder(config) if is_autoencoder(config) else build(config).denoiser
+
+
+def training_data(config: Config, dataset: Dataset) -> tuple[Dataset, Codec]:
+    """The data as training reads them, and the codec that is left to apply: latents are read from
+    the cache, unless they are augmented before they are encoded.
+    """
+    dataset, codec = with_shape(dataset, config["shape"]), codecs.build(config["codec"])
+    if isinstance(codec, AutoencoderCodec) and config["augment"]["name"] == "none":
+        return Latents(dataset, codec), IdentityCodec()
+    return dataset, codec
+
+
+def with_shape(dataset: Dataset, shape: Sequence[int]) -> Dataset:
+    """The data set as a recipe is to see it, with samples of another shape."""
+    seen = copy.copy(dataset)
+    seen.shape = tuple(shape)
+    return seen
 
 
 def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Objective:
     """The training objective of a config. Where its factory has the parameters, it is given what
     no config can hold: the teacher, the process and the space of states.
     """
-    section = {"name": "denoising", **config["objective"], "drop": drops(config)}
+    section: Config = {"name": "denoising", **config["objective"]}
+    if not is_autoencoder(config):
+        section["drop"] = drops(config)
     parameters = inspect.signature(objectives.get(section["name"])).parameters
     if "teacher" in parameters and teacher is None:
         raise InputError(f"The objective {section['name']!r} needs a teacher; use unfog distill.")
@@ -116,10 +157,13 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
             f"The objective {section['name']!r} knows the plain space alone, and this run's states "
             f"live in {config['space']['name']!r}; take the objective 'denoising'."
         )
+    if "features" in section:
+        section["features"] = features.build(section["features"], shape=tuple(config["shape"]))
     parts = {
         "teacher": teacher,
-        "process": processes.build(config["process"]),
+        "process": processes.build(config["process"]) if "process" in config else None,
         "space": space,
+        "shape": tuple(config["shape"]),
     }
     extra = {name: part for name, part in parts.items() if name in parameters}
     return objectives.build(section, **extra)
@@ -140,17 +184,18 @@ def rate(
         Steps a second, without the first two, which allocate memory.
     """
     settings = TrainSettings.of(config["training"])
-    parts = build(config)
+    model = model_of(config)
+    data, codec = training_data(config, dataset)
     objective = objective_of(config, teacher)
     head = getattr(objective, "head", None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    learner = Learner(parts.denoiser, settings, device, head)
+    learner = Learner(model, settings, device, head)
     augment = augmentations.build(config["augment"])
-    feed = Feed(dataset, augment, parts.codec, settings, learner.device)
+    feed = Feed(data, augment, codec, settings, learner.device)
     steps, begun = 0, 0.0
     for step in range(1, 1000):
         batch, samples = feed(step)
-        losses = partial(objective, learner.denoiser, batch, samples, settings.seed, step)
+        losses = partial(objective, learner.model, batch, samples, settings.seed, step)
         learner.update(losses, settings.lr)
         if step == 2:
             begun = time.perf_counter()

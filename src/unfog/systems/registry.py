@@ -15,12 +15,15 @@ Recipe = Callable[[Dataset], Config]
 
 @dataclass(frozen=True)
 class System:
-    """A named system: a one-line summary of what it is, its paper and its recipe."""
+    """A named system: a one-line summary of what it is, its paper, its recipe, and the name of the
+    codec that the recipe is made for where that is not the data's own.
+    """
 
     name: str
     summary: str
     paper: str
     recipe: Recipe
+    codec: str | None = None
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what the data say, then the recipe's sections."""
@@ -39,20 +42,23 @@ class System:
 _systems: dict[str, System] = {}
 
 
-def system(name: str, summary: str, paper: str) -> Callable[[Recipe], Recipe]:
+def system(
+    name: str, summary: str, paper: str, codec: str | None = None
+) -> Callable[[Recipe], Recipe]:
     """Decorator that registers a recipe as a system.
 
     Args:
         name: The name it is trained by.
         summary: What it is, in one line.
         paper: Authors, year and arXiv number.
+        codec: The codec that it is made for; None is the data's own.
 
     Returns:
         The decorator, which returns the recipe unchanged.
     """
 
     def add(recipe: Recipe) -> Recipe:
-        _systems[name] = System(name, summary, paper, recipe)
+        _systems[name] = System(name, summary, paper, recipe, codec)
         return recipe
 
     return add

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unfog.core.denoiser import NetworkDenoiser
 from unfog.errors import InputError
 from unfog.training.ema import EMA, power_function, power_ramp, warm_up
 from unfog.training.objectives.losses import Losses
@@ -37,12 +36,13 @@ class Step:
 
 
 class Learner:
-    """Trains a denoiser by AdamW (Loshchilov & Hutter 2019), with the averages of its weights.
+    """Trains a denoiser, or an autoencoder, by AdamW (Loshchilov & Hutter 2019), with the
+    averages of its weights.
 
     Weights stay in float32; with the precision ``bf16`` the network runs under autocast.
 
     Args:
-        denoiser: The network, moved to ``device`` and trained there in place.
+        model: The network, moved to ``device`` and trained there in place.
         settings: Learning rate, decays, clipping and averages.
         device: Where it is trained.
         head: A module of the objective that learns as well, without weight decay.
@@ -50,15 +50,15 @@ class Learner:
 
     def __init__(
         self,
-        denoiser: NetworkDenoiser,
+        model: nn.Module,
         settings: TrainSettings,
         device: torch.device,
         head: nn.Module | None = None,
     ) -> None:
-        self.denoiser = denoiser.to(device).train()
+        self.model = model.to(device).train()
         self.head = (nn.Module() if head is None else head).to(device).train()
         self.settings, self.device = settings, device
-        weights = {name: p for name, p in denoiser.named_parameters() if p.requires_grad}
+        weights = {name: p for name, p in model.named_parameters() if p.requires_grad}
         heads = {HEAD + name: p for name, p in self.head.named_parameters()}
         self.named = {**weights, **heads}
         # The head has a learning rate of its own, and no weight decay.
@@ -73,13 +73,13 @@ class Learner:
         )
         # The average of the weights, and those of the post-hoc snapshots.
         self.ema = EMA(
-            denoiser,
+            model,
             warm_up(settings.ema)
             if settings.ema_power is None
             else power_ramp(settings.ema, settings.ema_power),
         )
         lengths = settings.snapshot_lengths if settings.snapshot_every else ()
-        self.profiles = {length: EMA(denoiser, power_function(length)) for length in lengths}
+        self.profiles = {length: EMA(model, power_function(length)) for length in lengths}
 
     def update(self, objective: Callable[[], Losses], lr: float) -> Step:
         """One update: a step of AdamW on the mean of each of the objective's losses, then the
@@ -96,11 +96,11 @@ class Learner:
             The figures of the last loss.
         """
         # A forward pass may change buffers: these are put back if the update is given up.
-        buffers = [buffer.clone() for buffer in self.denoiser.buffers()]
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
         for losses in self._turns(objective):
             step = self._descend(losses, lr)
             if not step.finite:
-                for buffer, before in zip(self.denoiser.buffers(), buffers, strict=True):
+                for buffer, before in zip(self.model.buffers(), buffers, strict=True):
                     buffer.copy_(before)
                 return step
         for average in (self.ema, *self.profiles.values()):
@@ -185,7 +185,7 @@ class Learner:
             InputError: The checkpoint belongs to another network.
         """
         try:
-            self.denoiser.load_state_dict(weights)
+            self.model.load_state_dict(weights)
             self.head.load_state_dict(
                 {
                     name: state[HEAD + name]

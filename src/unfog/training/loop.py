@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from unfog.core.codec import Codec, codecs
-from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.random import seed_of
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
@@ -59,7 +59,7 @@ class TrainResult:
 
 
 def train(
-    denoiser: NetworkDenoiser,
+    model: nn.Module,
     objective: Objective,
     dataset: Dataset,
     augment: Augment | None,
@@ -72,10 +72,10 @@ def train(
     callback: Callback | None = None,
     device: torch.device | str | None = None,
 ) -> TrainResult:
-    """Train a denoiser into a run folder, with checkpoints and a log.
+    """Train a model into a run folder, with checkpoints and a log.
 
     Args:
-        denoiser: The network to train, in place.
+        model: The denoiser or autoencoder to train, in place.
         objective: Gives the loss of each sample; its module ``head``, if it has one, learns too.
         dataset: The training data.
         augment: Augments batches in natural units; None leaves them.
@@ -102,7 +102,7 @@ def train(
     identity = Identity.of(config, settings, dataset)
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
     feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, place)
-    learner = Learner(denoiser, settings, place, getattr(objective, "head", None))
+    learner = Learner(model, settings, place, getattr(objective, "head", None))
     with ExitStack() as stack:
         stack.enter_context(locked(out))
         saved = disk.load_newest(out)
@@ -182,7 +182,7 @@ class _Run:
         _seed_dropout(seed_of(seed, "dropout", step), self.learner.device)
         lr = self.settings.learning_rate(step)
         update = self.learner.update(
-            lambda: self.objective(self.learner.denoiser, batch, samples, seed, step), lr
+            lambda: self.objective(self.learner.model, batch, samples, seed, step), lr
         )
         self.step = step
         if update.finite:
@@ -225,7 +225,7 @@ class _Run:
             "steps": self.settings.steps,
             "environment": environment(learner.device),
         }
-        weights, ema = learner.denoiser.state_dict(), learner.ema.state_dict()
+        weights, ema = learner.model.state_dict(), learner.ema.state_dict()
         disk.save(self.out, disk.Checkpoint(weights, ema, learner.training_state(), state))
 
 

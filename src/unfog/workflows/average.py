@@ -7,7 +7,7 @@ from typing import Any
 
 from unfog.files.folder import check_new, new_folder
 from unfog.runs.config import load_config
-from unfog.runs.run import CONFIG, locate, write_run
+from unfog.runs.folder import CONFIG, locate, write_run
 from unfog.training.posthoc import reconstruct
 from unfog.training.snapshots import stored
 

@@ -9,7 +9,7 @@ from typing import Any
 from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.formats import format_of
-from unfog.runs.run import priors
+from unfog.runs.folder import priors
 from unfog.training.checkpoint import fault, newest_verified
 
 

@@ -161,7 +161,8 @@ def _misfit(
     Returns:
         The root of the mean's error over the variance that the prior states (``runs.misfit``).
     """
-    if draws.method != AUTO or not isinstance(problem.operator, Identity):
+    exact = isinstance(problem.operator, Identity) and run.codec.affine
+    if draws.method != AUTO or not exact:
         return None
     filled = y.flatten(1).any(1)
     return misfit_of(run, y[filled], restored.mean[filled], sigma, draws.seed)

@@ -20,7 +20,8 @@ from unfog.dmri.simulation.anatomy import mni_anatomy
 from unfog.dmri.simulation.noise import add_magnitude_noise
 from unfog.dmri.simulation.phantom import make_phantom, real_gradients
 from unfog.errors import InputError
-from unfog.runs.run import Run, priors
+from unfog.runs.folder import priors
+from unfog.runs.run import Run
 
 N0, SIDE = 4, 12
 

@@ -17,7 +17,8 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.prior.pairs import make_pairs
 from unfog.dmri.shells import shells
 from unfog.dmri.simulation.simulate import Simulation
-from unfog.runs.run import Run, priors
+from unfog.runs.folder import priors
+from unfog.runs.run import Run
 from unfog.sampling.lanczos import function_of, function_times
 
 NAME = "dmri"

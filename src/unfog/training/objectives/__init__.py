@@ -1,6 +1,20 @@
 """Training objectives: the losses that a step minimises. Importing this package registers all."""
 
-from unfog.training.objectives import adversarial, consistency, denoising, given_noise
+from unfog.training.objectives import (
+    adversarial,
+    consistency,
+    denoising,
+    given_noise,
+    reconstruction,
+)
 from unfog.training.objectives.objective import Objective, objectives
 
-__all__ = ["Objective", "adversarial", "consistency", "denoising", "given_noise", "objectives"]
+__all__ = [
+    "Objective",
+    "adversarial",
+    "consistency",
+    "denoising",
+    "given_noise",
+    "objectives",
+    "reconstruction",
+]

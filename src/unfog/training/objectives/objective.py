@@ -28,16 +28,17 @@ class Objective(Protocol):
 
     def __call__(
         self,
-        denoiser: NetworkDenoiser,
+        model: Any,
         batch: Mapping[str, Tensor],
         samples: Sequence[int],
         seed: int,
         step: int,
+        /,
     ) -> Losses:
         """The losses of a batch; that of a sample is the same in any batch.
 
         Args:
-            denoiser: The denoiser in training.
+            model: The denoiser in training, or the autoencoder.
             batch: Clean data on the model's scale as ``"x"`` (batch, channels, *space), and the
                 conditions by name.
             samples: The numbers of the batch's samples in the data set.
