@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from unfog.runs.restore import Restored, restore
     from unfog.runs.run import Run
     from unfog.runs.sample import sample
-    from unfog.runs.train import train
+    from unfog.runs.train import train, train_autoencoder
     from unfog.sampling.grids import grids
     from unfog.sampling.samplers import samplers
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "load": "unfog.builtin:open_run",
     "train": "unfog.runs.train:train",
+    "train_autoencoder": "unfog.runs.train:train_autoencoder",
     "sample": "unfog.runs.sample:sample",
     "restore": "unfog.runs.restore:restore",
     "priors": "unfog.runs.folder:priors",
@@ -96,6 +97,7 @@ __all__ = [
     "systems",
     "threads",
     "train",
+    "train_autoencoder",
 ]
 
 

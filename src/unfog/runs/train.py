@@ -21,7 +21,7 @@ from unfog.runs.budget import fit, warn_if_short
 from unfog.runs.build import is_autoencoder
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.folder import CONFIG
-from unfog.runs.latent_codecs import measure_latents
+from unfog.runs.latent_codecs import AutoencoderCodec, measure_latents
 from unfog.runs.run import Run
 from unfog.runs.train_data import absolute, data_section, resumed_section
 from unfog.runs.train_from_config import (
@@ -36,7 +36,15 @@ from unfog.systems import registry
 from unfog.systems.registry import Config
 from unfog.training.loop import TrainResult
 
-__all__ = ["configure", "objective_of", "rate", "train", "train_config", "train_system"]
+__all__ = [
+    "configure",
+    "objective_of",
+    "rate",
+    "train",
+    "train_autoencoder",
+    "train_config",
+    "train_system",
+]
 
 
 def train(
@@ -79,6 +87,67 @@ def train(
     Raises:
         InputError: The data hold NaN, a name or setting is unknown, or the folder is not empty.
     """
+    if registry.get(system).trains != "denoiser":
+        raise InputError(f"{system} is no model of data; call unfog.train_autoencoder.")
+    _train_into(
+        system,
+        data,
+        Path(out),
+        steps=steps,
+        minutes=minutes,
+        seed=seed,
+        labels=labels,
+        dims=dims,
+        value_range=value_range,
+        settings=settings,
+        start=start,
+        resume=resume,
+    )
+    return Run.open(out)
+
+
+def train_autoencoder(
+    system: str,
+    data: str | Path | Dataset | Tensor | NDArray[Any] | None,
+    out: str | Path,
+    **options: Any,
+) -> AutoencoderCodec:
+    """Train an autoencoder on an array, a data set or files: ``unfog.train_autoencoder``.
+
+    Args:
+        system: "autoencoder-kl" or "autoencoder-vq".
+        data: What ``train`` takes.
+        out: The run's folder.
+        **options: Others of ``train``.
+
+    Returns:
+        The trained codec, from the data to its latents.
+
+    Raises:
+        InputError: The system trains no autoencoder, or as ``train`` says.
+    """
+    if registry.get(system).trains != "autoencoder":
+        raise InputError(f"{system} trains no autoencoder; take autoencoder-kl or -vq.")
+    _train_into(system, data, Path(out), **options)
+    return AutoencoderCodec(str(out))
+
+
+def _train_into(
+    system: str,
+    data: str | Path | Dataset | Tensor | NDArray[Any] | None,
+    out: Path,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    labels: Tensor | NDArray[Any] | None = None,
+    dims: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    start: str | Path | None = None,
+    resume: bool = False,
+) -> None:
+    """Train a system into a folder; see ``train``."""
     # All settings as "key=value".
     pairs = dict(settings or {})
     if steps is not None:
@@ -96,22 +165,21 @@ def train(
         train_system(
             system,
             None if data is None else str(data),
-            Path(out),
+            out,
             overrides,
             start=start,
             resume=resume,
             minutes=minutes,
         )
-        return Run.open(out)
+        return
     dataset = data if isinstance(data, Dataset) else Memory(data, labels, dims, value_range)
     _check_resume(start, resume, minutes)
     if resume:
-        config = apply_overrides(_stored(system, Path(out)), overrides)
+        config = apply_overrides(_stored(system, out), overrides)
     else:
         config = configure(system, dataset, {"name": dataset.name}, overrides)
         config = _fitted(config, dataset, overrides, start, minutes)
-    _train(config, dataset, Path(out), start=start, resume=resume, warned=minutes is not None)
-    return Run.open(out)
+    _train(config, dataset, out, start=start, resume=resume, warned=minutes is not None)
 
 
 def train_system(

@@ -54,6 +54,7 @@ def _autoencoder(dataset: Dataset, **kind: object) -> Config:
     "autoencoder-kl",
     "a KL-regularised autoencoder, for latent diffusion",
     "Rombach et al. 2022, arXiv:2112.10752",
+    trains="autoencoder",
 )
 def autoencoder_kl(dataset: Dataset) -> Config:
     """The first stage of latent diffusion, f4: L1, perceptual distance, a patch discriminator with
@@ -70,6 +71,7 @@ def autoencoder_kl(dataset: Dataset) -> Config:
     "autoencoder-vq",
     "a vector-quantised autoencoder, for latent diffusion",
     "Esser et al. 2021, arXiv:2012.09841",
+    trains="autoencoder",
 )
 def autoencoder_vq(dataset: Dataset) -> Config:
     """VQGAN's autoencoder, f4, with a codebook of 1024 and a commitment of 1/4; trained as

@@ -16,7 +16,8 @@ Recipe = Callable[[Dataset], Config]
 @dataclass(frozen=True)
 class System:
     """A named system: a one-line summary of what it is, its paper, its recipe, and the name of the
-    codec that the recipe is made for where that is not the data's own.
+    codec that the recipe is made for where that is not the data's own, and what
+    it trains.
     """
 
     name: str
@@ -24,6 +25,7 @@ class System:
     paper: str
     recipe: Recipe
     codec: str | None = None
+    trains: str = "denoiser"
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what the data say, then the recipe's sections."""
@@ -43,7 +45,7 @@ _systems: dict[str, System] = {}
 
 
 def system(
-    name: str, summary: str, paper: str, codec: str | None = None
+    name: str, summary: str, paper: str, codec: str | None = None, trains: str = "denoiser"
 ) -> Callable[[Recipe], Recipe]:
     """Decorator that registers a recipe as a system.
 
@@ -52,13 +54,14 @@ def system(
         summary: What it is, in one line.
         paper: Authors, year and arXiv number.
         codec: The codec that it is made for; None is the data's own.
+        trains: "denoiser" or "autoencoder".
 
     Returns:
         The decorator, which returns the recipe unchanged.
     """
 
     def add(recipe: Recipe) -> Recipe:
-        _systems[name] = System(name, summary, paper, recipe, codec)
+        _systems[name] = System(name, summary, paper, recipe, codec, trains)
         return recipe
 
     return add
