@@ -21,6 +21,8 @@ ORDER = 4
 # Root mean squares over simulated patches of the signal at b = 0 and of the coefficients: equal
 # within an order, as rotations mix them.
 RMS = (1.46, 1.49, *(0.138,) * 5, *(0.025,) * 9)
+FREE = 0.3  # of the singular values of evenly spread directions, below which they determine nothing
+TINY = 1e-9  # of the largest singular value: rounding
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class Shell:
 
     Where N < 15, the coefficients are the likeliest of those that fit: with L the variances in
     simulation (``RMS``), c = L B^T (B L B^T)^-1 S, and level^2 = 4 pi / N as if directions were
-    well spread.
+    well spread. So too where N is hardly larger and the directions leave combinations of
+    coefficients nearly free, in which least squares would give noise alone: of B's singular values,
+    all sqrt(max(N, 15) / 4 pi) if directions are spread evenly, those below .3 of that are left
+    out.
 
     ``b`` is in s/mm^2; ``volumes`` (N,) and ``b0`` (n,) are indices into the scan's volumes;
     ``matrix`` is B, (N, 15) float64.
@@ -53,10 +58,10 @@ class Shell:
     @property
     def level(self) -> float:
         """The deviation of noise in x, for noise of deviation 1 in the signals."""
-        few = len(self.matrix) < self.matrix.shape[1]
+        missing = int(torch.linalg.matrix_rank(self._determined, rtol=TINY)) < self.matrix.shape[1]
         return (
             math.sqrt(4 * math.pi / len(self.matrix))
-            if few
+            if missing
             else float(self._covariance.diagonal().mean().sqrt())
         )
 
@@ -84,18 +89,25 @@ class Shell:
 
     @property
     def inverse(self) -> Tensor:
-        """The matrix M (15, N) from signals to coefficients: least squares, or with fewer than 15
-        directions the likeliest coefficients that fit.
+        """The matrix M (15, N) from signals to coefficients: least squares, or where directions do
+        not determine all of them the likeliest coefficients that fit.
         """
-        b, spread = (
-            self.matrix,
-            torch.tensor(RMS[1 : 1 + self.matrix.shape[1]], dtype=torch.float64),
+        spread = torch.tensor(RMS[1 : 1 + self.matrix.shape[1]], dtype=torch.float64)
+        # L B^T (B L B^T)^-1 = L^1/2 pinv(B L^1/2), which of 15 determined ones is pinv(B).
+        likeliest: Tensor = spread[:, None] * torch.linalg.pinv(
+            self._determined * spread, rtol=TINY
         )
-        if len(b) < b.shape[1]:
-            # L B^T (B L B^T)^-1 = L^1/2 pinv(B L^1/2).
-            likeliest: Tensor = spread[:, None] * torch.linalg.pinv(b * spread)
-            return likeliest
-        return harmonics.fit(torch.eye(len(b), dtype=torch.float64), b)[0].T
+        return likeliest
+
+    @property
+    def _determined(self) -> Tensor:
+        """B (N, 15) without the combinations of coefficients that its directions leave nearly
+        free.
+        """
+        left, values, right = torch.linalg.svd(self.matrix, full_matrices=False)
+        even = math.sqrt(max(self.matrix.shape) / (4 * math.pi))
+        determined: Tensor = (left * torch.where(values > FREE * even, values, 0.0)) @ right
+        return determined
 
     def encode(self, signal: Tensor) -> Tensor:
         """x (16, ...) of signals (..., volumes of the scan), scaled so that those at b = 0 are near

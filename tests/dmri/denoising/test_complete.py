@@ -101,6 +101,28 @@ def test_few_directions_give_the_likeliest_coefficients():
     )
 
 
+def test_combinations_that_directions_leave_free_are_not_fitted_to_noise():
+    """Of 16 directions whose harmonics are nearly dependent; spread evenly, it is least squares."""
+    even = shells(table(20), least=6)[0]
+    torch.testing.assert_close(even.inverse, torch.linalg.pinv(even.matrix), atol=1e-9, rtol=1e-9)
+    # Directions near a plane and its axis say little of what lies between.
+    turn = np.linspace(0, np.pi, 15, endpoint=False)
+    height = 0.25 * np.cos(5 * turn) + 0.15 * np.cos(3 * turn)
+    near = np.stack([np.cos(turn), np.sin(turn), height], 1)
+    near /= np.linalg.norm(near, axis=1, keepdims=True)
+    directions = np.concatenate([np.zeros((1, 3)), near, [[0, 0, 1]]])
+    shell = shells(GradientTable(np.r_[0, np.full(16, 1000.0)], directions), least=6)[0]
+    source, spread = generator(0), torch.tensor(RMS[1:], dtype=torch.float64)
+    c = spread * torch.randn(2000, 15, generator=source, dtype=torch.float64)
+    y = c @ shell.matrix.T + 0.02 * torch.randn(2000, 16, generator=source, dtype=torch.float64)
+
+    def error(inverse):
+        return float((y @ inverse.T - c).square().mean().sqrt())
+
+    assert error(shell.inverse) < 0.5 * error(torch.linalg.pinv(shell.matrix))
+    assert shell.level == pytest.approx(np.sqrt(4 * np.pi / 16))
+
+
 @pytest.mark.parametrize("n", [10, 20])
 def test_what_is_not_known_is_the_posterior_variance(n):
     """Of Gaussian coefficients and white errors, against draws: the error of the posterior mean,

@@ -21,7 +21,7 @@ from unfog.dmri.shells import usable_shells
 # (scan by low rank, its table, the table to predict, mask) -> signals and their deviations
 Predict = Callable[[Denoised, GradientTable, GradientTable, NDArray[np.bool_]], tuple[Array, Array]]
 FEWEST, SHARE, MOST = 9, 6, 8  # directions of a shell to hold out of; one in 6; at most 8
-BOX = (24, 24, 10)  # voxels that are predicted
+VOXELS = 3000  # that are predicted
 WORSE = 1.02  # times ridge regression's error, from which a prior is not to be used
 
 
@@ -60,7 +60,11 @@ class HeldOut:
 def held_out(
     predict: Predict, first: Denoised, table: GradientTable, inside: NDArray[np.bool_], least: int
 ) -> HeldOut | None:
-    """Hold out one direction in six of every shell, and predict it from the rest of the scan.
+    """Hold out one direction in six of every shell, predict it from the rest of the scan, and so
+    six times with others (cross-validation).
+
+    Which directions are left out matters more than the voxels do: where all fibres are parallel,
+    those along them are by far the hardest.
 
     Args:
         predict: The prediction to test.
@@ -72,50 +76,54 @@ def held_out(
     Returns:
         The errors; None where no shell has directions to spare.
     """
-    shells = [one for one in usable_shells(table, least) if len(one.volumes) >= FEWEST]
-    if not shells:
+    volumes = [one.volumes for one in usable_shells(table, least) if len(one.volumes) >= FEWEST]
+    if not volumes:
         return None
-    left = [_spread(table, shell.volumes) for shell in shells]
-    held = np.sort(np.concatenate(left))
-    rest = np.setdiff1d(np.arange(len(table)), held)
     box = _middle(inside)
-    part, mask = _part(first, box, rest), inside[box]
-    signal, std = predict(part, table[rest], table[held], mask)
-    truth = first.measured[box][mask][:, held]
-    # Ridge regression, shell by shell, from the same data.
-    plain = np.zeros_like(truth)
-    for shell, out in zip(shells, left, strict=True):
-        kept = np.setdiff1d(shell.volumes, out)
-        data = first.measured[box][mask][:, kept]
-        plain[:, np.searchsorted(held, out)] = ridge(
-            data, table.directions[kept], table.directions[out]
-        )
-    return HeldOut(
-        prior=_rms(signal[mask] - truth),
-        ridge=_rms(plain - truth),
-        noise=_rms(first.noise.level.numpy()[box][mask]),
-        said=_rms(std[mask]),
-    )
+    mask, noise = inside[box], _rms(first.noise.level.numpy()[box][inside[box]])
+    errors = []
+    for left in zip(*(_folds(table, one) for one in volumes), strict=True):
+        held = np.sort(np.concatenate(left))
+        rest = np.setdiff1d(np.arange(len(table)), held)
+        signal, std = predict(_part(first, box, rest), table[rest], table[held], mask)
+        # Ridge regression, shell by shell, from the same data.
+        measured = first.measured[box][mask]
+        plain = np.zeros((len(measured), len(held)), np.float32)
+        for one, out in zip(volumes, left, strict=True):
+            kept = np.setdiff1d(one, out)
+            at = table.directions[out]
+            plain[:, np.searchsorted(held, out)] = ridge(
+                measured[:, kept], table.directions[kept], at
+            )
+        truth = measured[:, held]
+        errors.append((_rms(signal[mask] - truth), _rms(plain - truth), _rms(std[mask])))
+    prior, by_ridge, said = np.sqrt(np.mean(np.square(errors), 0)).tolist()
+    return HeldOut(prior, by_ridge, noise, said)
 
 
 def _rms(x: NDArray[Any]) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
 
 
-def _spread(table: GradientTable, volumes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """One in six of a shell's volumes, well spread, sorted."""
-    count = int(np.clip(len(volumes) // SHARE, 1, MOST))
-    return np.sort(volumes[well_spread(table.directions[volumes], count)])
+def _folds(table: GradientTable, volumes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Six sets of a shell's volumes that share none, each one in six and well spread, sorted."""
+    count, folds = int(np.clip(len(volumes) // SHARE, 1, MOST)), []
+    for _ in range(SHARE):
+        folds.append(np.sort(volumes[well_spread(table.directions[volumes], count)]))
+        volumes = np.setdiff1d(volumes, folds[-1])
+    return folds
 
 
 def _middle(inside: NDArray[np.bool_]) -> tuple[slice, ...]:
-    """A box about the middle of the mask."""
+    """A box about the middle of the mask: as near to a cube as the mask allows."""
     places = [np.flatnonzero(inside.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    starts = [
-        int(np.clip((p[0] + p[-1] + 1 - side) // 2, 0, max(size - side, 0)))
-        for p, side, size in zip(places, BOX, inside.shape, strict=True)
-    ]
-    return tuple(slice(start, start + side) for start, side in zip(starts, BOX, strict=True))
+    extents, sides, left = [int(p[-1] + 1 - p[0]) for p in places], [0, 0, 0], float(VOXELS)
+    # The shortest axis first: what it does not use, the others may.
+    for rank, axis in enumerate(np.argsort(extents)):
+        sides[axis] = min(extents[axis], round(left ** (1 / (3 - rank))))
+        left /= sides[axis]
+    starts = [int(p[0] + p[-1] + 1 - side) // 2 for p, side in zip(places, sides, strict=True)]
+    return tuple(slice(start, start + side) for start, side in zip(starts, sides, strict=True))
 
 
 def _part(first: Denoised, box: tuple[slice, ...], volumes: NDArray[np.int64]) -> Denoised:
