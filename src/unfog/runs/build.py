@@ -39,19 +39,20 @@ class Parts:
 
 def build(config: Config) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone."""
-    shape, network = tuple(config["shape"]), dict(config["network"])
+    shape = tuple(config["shape"])
+    network = {"dims": len(shape) - 1, **config["network"]}
+    variance = variances.build(config["variance"]) if config.get("variance") else None
+    # A learned variance takes as many channels as the mean.
+    channels = {
+        "in_channels": shape[0],
+        "out_channels": shape[0] if variance is None else 2 * shape[0],
+    }
     # The caller's random stream stays where it is.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
-        # Vectors are as wide as the label's embedding, 4 times the network's channels.
-        width = 4 * network.get("channels", 128)
+        # Vectors are as wide as the label's embedding.
+        width = _embedding_width(network, channels, shape[1:])
         parts, widths = _conditions(config.get("conditions") or {}, width)
-        variance = variances.build(config["variance"]) if config.get("variance") else None
-        # A learned variance takes as many channels as the mean.
-        channels = {
-            "in_channels": shape[0],
-            "out_channels": shape[0] if variance is None else 2 * shape[0],
-        }
         denoiser = NetworkDenoiser(
             networks.build({**network, **widths}, **channels),
             processes.build(config["process"]),
@@ -62,6 +63,16 @@ def build(config: Config) -> Parts:
         )
     space = spaces.build(config.get("space") or "plain")
     return Parts(denoiser, codecs.build(config["codec"]), shape, space)
+
+
+def _embedding_width(network: Config, channels: dict[str, int], space: tuple[int, ...]) -> int:
+    """The width of the label's embedding in a network, by its outline without memory; `InputError`
+    where the network does not take samples with axes of the sizes ``space``.
+    """
+    with torch.device("meta"):
+        outline = networks.build(network, **channels)
+    outline.check_space(space)
+    return outline.embedding_width
 
 
 def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Config]:

@@ -27,6 +27,7 @@ from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.files.output import write_text
 from unfog.networks import networks
+from unfog.networks.layers.positions import positions
 from unfog.sampling import grids, samplers
 from unfog.systems.registry import Config
 from unfog.training.objectives import consistency, objectives
@@ -64,6 +65,7 @@ _PARTS: dict[str, Registry[Any]] = {
     "variance": variances,
     "label": labels,
     "network": networks,
+    "network.positions": positions,
     "objective": objectives,
     "objective.times": times,
     "objective.weight": weights,
