@@ -129,8 +129,8 @@ class DiT(Network):
         if any(side % self.patch for side in space):
             raise InputError(
                 f"A DiT with patches of {self.patch} takes sides that are multiples of "
-                f"{self.patch}, got {' x '.join(map(str, space))}; set a 'patch' of the network "
-                "that divides them."
+                f"{self.patch}, got {' x '.join(map(str, space))}; crop them, or build the network "
+                "with a 'patch' that divides them."
             )
 
     def _enter(self, x: Tensor, label: Tensor, context: Context) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,8 @@ from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.random import seed_of
 from unfog.core.space import Space, spaces
-from unfog.core.variance import variances
-from unfog.networks import networks
+from unfog.core.variance import LearnedRange, variances
+from unfog.networks import Network, networks
 from unfog.systems.registry import Config
 
 TOKEN_WIDTH = 256  # of a token's embedding, unless the config says otherwise
@@ -39,13 +39,27 @@ class Parts:
 
 def build(config: Config) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone."""
+    network, conditioner = learned_parts(config)
+    denoiser = NetworkDenoiser(
+        network,
+        processes.build(config["process"]),
+        predictions.build(config["prediction"]),
+        labels.build(config["label"]),
+        conditioner,
+        _variance(config),
+    )
+    space = spaces.build(config.get("space") or "plain")
+    return Parts(denoiser, codecs.build(config["codec"]), tuple(config["shape"]), space)
+
+
+def learned_parts(config: Config) -> tuple[Network, Conditioner]:
+    """The parts of a config that learn: the network, and the embeddings of its conditions."""
     shape = tuple(config["shape"])
     network = {"dims": len(shape) - 1, **config["network"]}
-    variance = variances.build(config["variance"]) if config.get("variance") else None
     # A learned variance takes as many channels as the mean.
     channels = {
         "in_channels": shape[0],
-        "out_channels": shape[0] if variance is None else 2 * shape[0],
+        "out_channels": shape[0] if _variance(config) is None else 2 * shape[0],
     }
     # The caller's random stream stays where it is.
     with torch.random.fork_rng(devices=[]):
@@ -53,16 +67,11 @@ def build(config: Config) -> Parts:
         # Vectors are as wide as the label's embedding.
         width = _embedding_width(network, channels, shape[1:])
         parts, widths = _conditions(config.get("conditions") or {}, width)
-        denoiser = NetworkDenoiser(
-            networks.build({**network, **widths}, **channels),
-            processes.build(config["process"]),
-            predictions.build(config["prediction"]),
-            labels.build(config["label"]),
-            Conditioner(parts),
-            variance,
-        )
-    space = spaces.build(config.get("space") or "plain")
-    return Parts(denoiser, codecs.build(config["codec"]), shape, space)
+        return networks.build({**network, **widths}, **channels), Conditioner(parts)
+
+
+def _variance(config: Config) -> LearnedRange | None:
+    return variances.build(config["variance"]) if config.get("variance") else None
 
 
 def _embedding_width(network: Config, channels: dict[str, int], space: tuple[int, ...]) -> int:
