@@ -217,7 +217,8 @@ class NetworkDenoiser(Denoiser):
         features: Any = getattr(self.network, "features", None)
         if features is None:
             raise InputError(
-                f"The network {type(self.network).__name__} has no features to show; a U-Net has."
+                f"The network {type(self.network).__name__} has no features to show; a U-Net "
+                "and a DiT have."
             )
         maps: list[Tensor] = features(*self._inputs(x_t, t), context)
         return maps

@@ -9,21 +9,27 @@ and a class is looked up in a table there, which is what a linear map does to a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
-from unfog.files.text import read_text
+from unfog.interop.diffusers_common import (
+    Config,
+    check_all_taken,
+    given,
+    model_folder,
+    read_folder,
+    shaped,
+    take,
+    write_folder,
+)
 from unfog.interop.diffusers_names import (
     DEFAULTS,
-    Config,
     diffusers_config,
     modern_name,
     their_names,
@@ -48,55 +54,28 @@ def unet_from_diffusers(
         InputError: The configuration asks for what the U-Net has not, or a tensor is missing,
             superfluous or misshapen.
     """
-    if isinstance(weights, nn.Module):
-        weights, config = weights.state_dict(), config or _settings(weights)
-    if config is None:
-        raise InputError(
-            "A diffusers state dictionary comes with its configuration; give the contents of "
-            "config.json."
-        )
+    state, config = given(weights, config)
     unet = UNet(**unet_options(config))
     cosines_first = config.get("flip_sin_to_cos", DEFAULTS["flip_sin_to_cos"])
-    source = {modern_name(key): value for key, value in weights.items()}
-    state = {
-        key: _take(source, key, like, cosines_first) for key, like in unet.state_dict().items()
-    }
-    if source:
-        raise InputError(
-            f"The diffusers weights have {min(source)!r}, which their configuration does not ask "
-            "for."
-        )
-    unet.load_state_dict(state)
+    source = {modern_name(key): value for key, value in state.items()}
+    ours = {key: _ours(source, key, like, cosines_first) for key, like in unet.state_dict().items()}
+    check_all_taken(source)
+    unet.load_state_dict(ours)
     return unet
 
 
-def _take(source: dict[str, Tensor], key: str, like: Tensor, cosines_first: bool) -> Tensor:
+def _ours(source: dict[str, Tensor], key: str, like: Tensor, cosines_first: bool) -> Tensor:
     """Our tensor ``key``, shaped as ``like``, made of theirs, which are taken out of ``source``."""
-    names = their_names(key)
-    missing = [name for name in names if name not in source]
-    if missing:
-        raise InputError(
-            f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
-        )
     # Queries, keys and values in one matrix.
-    value = torch.cat([source.pop(name) for name in names])
+    names = their_names(key)
+    value = take(source, names)
     # Their table of classes is (classes, width), our linear map (width, classes).
     if key == "vector.weight":
         value = value.T
     # Our sinusoids come sines first: exchange the halves of the columns.
     if key == "embedding.hidden.weight" and cosines_first:
         value = value.roll(value.shape[1] // 2, 1)
-    if value.numel() != like.numel():
-        raise InputError(
-            f"The diffusers weights {names[0]!r} have {value.numel()} numbers where their "
-            f"configuration asks for {like.numel()}."
-        )
-    return value.reshape(like.shape)
-
-
-def _settings(model: Any) -> Config:
-    settings: Config = dict(model.config)
-    return settings
+    return shaped(value, like.shape, names[0])
 
 
 def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -122,7 +101,7 @@ def unet_to_diffusers(unet: UNet) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 class DiffusersNetwork(nn.Module):
-    """A ``UNet2DModel`` called as an unfog network: (x, label, context) -> out.
+    """A model of diffusers called as an unfog network: (x, label, context) -> out.
 
     x is (batch, channels, height, width) and the label (batch,), the number of the step;
     ``context.spatial`` joins x as channels, ``context.vector`` is a one-hot class, and there are no
@@ -136,7 +115,7 @@ class DiffusersNetwork(nn.Module):
     def forward(self, x: Tensor, label: Tensor, context: Context | None = None) -> Tensor:
         context = context or Context()
         if context.tokens is not None:
-            raise InputError("diffusers' UNet2DModel takes no tokens.")
+            raise InputError("This network of diffusers takes no tokens.")
         if context.spatial is not None:
             x = torch.cat([x, context.spatial], 1)
         classes = None if context.vector is None else context.vector.argmax(1)
@@ -148,18 +127,10 @@ def load_diffusers(path: str | Path) -> UNet:
     """The U-Net of a diffusers folder: a model's own, or a pipeline's with the model in
     ``unet``.
     """
-    folder = Path(path)
-    if (folder / "model_index.json").exists():
-        folder = folder / "unet"
-    config, weights = folder / "config.json", folder / "diffusion_pytorch_model.safetensors"
-    for file in (config, weights):
-        if not file.exists():
-            raise InputError(
-                f"{file} does not exist; a diffusers model folder has config.json and "
-                "diffusion_pytorch_model.safetensors."
-            )
+    folder = model_folder(path, "unet")
+    state, config = read_folder(folder)
     try:
-        return unet_from_diffusers(load_file(weights), json.loads(read_text(config)))
+        return unet_from_diffusers(state, config)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
 
@@ -178,9 +149,4 @@ def save_diffusers(
         InputError: ``UNet2DModel`` cannot be this network.
     """
     state, config = unet_to_diffusers(unet)
-    folder = Path(path)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(state, folder / "diffusion_pytorch_model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(
-        json.dumps({**config, "sample_size": sample_size}, indent=2) + "\n"
-    )
+    write_folder(path, state, {**config, "sample_size": sample_size})

@@ -5,15 +5,13 @@ them. ``unfog.interop.diffusers`` translates weights with these.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.interop.diffusers_common import Config, check_fixed
 from unfog.networks.layers.attention import SelfAttention
 from unfog.networks.layers.blocks import AddBlock, ScaleShiftBlock
 from unfog.networks.unet import UNet
-
-Config = Mapping[str, Any]
 
 _MODULATIONS = {"default": "add", "scale_shift": "scale-shift"}
 
@@ -94,7 +92,7 @@ def unet_options(config: Config) -> dict[str, Any]:
     """The arguments of ``UNet`` that a configuration of ``UNet2DModel`` asks for; `InputError`
     where it asks for what ``UNet`` has not.
     """
-    _check_fixed(config)
+    check_fixed("U-Net", _FIXED, config)
     c = {**DEFAULTS, **config}
     widths, attentive = (
         list(c["block_out_channels"]),
@@ -119,16 +117,6 @@ def unet_options(config: Config) -> dict[str, Any]:
         "norm_eps": c["norm_eps"],
         "embedding_shift": c["freq_shift"],
     }
-
-
-def _check_fixed(config: Config) -> None:
-    """InputError where a setting has another value than the one that ``UNet`` has built in."""
-    for key, allowed in _FIXED.items():
-        if key in config and config[key] not in allowed:
-            raise InputError(
-                f"A diffusers U-Net with {key} = {config[key]!r} cannot be read; it must be "
-                f"{allowed[0]!r}."
-            )
 
 
 def _check_levels(c: Config, widths: list[int], attentive: list[bool]) -> None:

@@ -1,6 +1,8 @@
 """Networks: (x, label, context) -> out."""
 
+from unfog.networks.dit import DiT
+from unfog.networks.network import Network
 from unfog.networks.registry import networks
 from unfog.networks.unet import UNet
 
-__all__ = ["UNet", "networks"]
+__all__ = ["DiT", "Network", "UNet", "networks"]

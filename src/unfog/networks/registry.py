@@ -1,11 +1,10 @@
-"""The registry of networks: an entry takes ``in_channels`` and ``out_channels`` as well as its own
-keys.
+"""The registry of networks: an entry takes ``in_channels``, ``out_channels``, ``dims``, what a
+context may hold (``vector_width``, ``spatial_channels``, ``token_width``), and its own keys.
 """
 
 from __future__ import annotations
 
-from torch import nn
-
 from unfog.core.registry import Registry
+from unfog.networks.network import Network
 
-networks: Registry[nn.Module] = Registry("network")
+networks: Registry[Network] = Registry("network")

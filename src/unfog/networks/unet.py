@@ -24,18 +24,18 @@ from unfog.networks.layers.blocks import (
     convolution,
     modulations,
 )
+from unfog.networks.layers.checkpointing import Checkpointing
 from unfog.networks.layers.embedding import LabelEmbedding
 from unfog.networks.layers.inputs import InputFeatures
 from unfog.networks.layers.levels import Levels, StageFactory, levels_down, levels_up
 from unfog.networks.layers.normalisation import GroupNorm
 from unfog.networks.layers.patches import crop, shuffle
+from unfog.networks.network import NOTHING, Network
 from unfog.networks.registry import networks
-
-_NOTHING = Context()
 
 
 @networks.register("unet")
-class UNet(nn.Module):
+class UNet(Network):
     """The network of a denoiser: x (batch, in_channels, *space) of any size, label (batch,) and
     context to (batch, out_channels, *space).
 
@@ -71,7 +71,10 @@ class UNet(nn.Module):
             do.
         norm_eps: added to the variance by the normalisation.
         embedding_shift: see `unfog.networks.layers.embedding.sinusoids`.
+        checkpointing: see `unfog.networks.layers.checkpointing.Checkpointing`.
     """
+
+    kind = "U-Net"
 
     def __init__(
         self,
@@ -98,16 +101,21 @@ class UNet(nn.Module):
         downsample_padding: int = 1,
         norm_eps: float = 1e-6,
         embedding_shift: float = 1.0,
+        checkpointing: bool = False,
     ) -> None:
-        super().__init__()
         _check_sizes(attention_levels, multipliers, in_channels, out_channels, blocks, patch)
-        self.dims, self.patch, self.coordinates = dims, patch, coordinates
-        self.vector_width, self.spatial_channels = vector_width, spatial_channels
-        self.token_width = token_width
+        width = 4 * channels
+        super().__init__(
+            dims,
+            embedding_width=width,
+            vector_width=vector_width,
+            spatial_channels=spatial_channels,
+            token_width=token_width,
+        )
+        self.patch, self.coordinates, self.run = patch, coordinates, Checkpointing(checkpointing)
 
         # The embedding of the label, and the first convolution.
-        width = 4 * channels
-        self.embedding = LabelEmbedding(channels, embedding_shift)
+        self.embedding = LabelEmbedding(channels, width, embedding_shift)
         self.vector = None if vector_width is None else nn.Linear(vector_width, width, bias=False)
         self.input = InputFeatures(
             in_channels,
@@ -163,83 +171,52 @@ class UNet(nn.Module):
         up = levels_up(stage, partial(Upsample, dims=self.dims), skips, levels, blocks)
         self.up = cast(Sequence[Ascent], nn.ModuleList(up))
 
-    def forward(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> Tensor:
+    def forward(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> Tensor:
         e, h = self._enter(x, label, context)
         # Down: the map after every block and after every downsampling is kept.
         skips = [h]
         for descent in self.down:
             for stage in descent.stages:
-                h = stage(h, e, context)
+                h = self.run(stage, h, e, context)
                 skips.append(h)
             if descent.down is not None:
                 h = descent.down(h)
                 skips.append(h)
         # The bottom.
         for stage in self.middle:
-            h = stage(h, e, context)
+            h = self.run(stage, h, e, context)
         # Up: every block takes the map kept last beside its own.
         for ascent in self.up:
             for stage in ascent.stages:
-                h = stage(torch.cat([h, skips.pop()], 1), e, context)
+                h = self.run(stage, torch.cat([h, skips.pop()], 1), e, context)
             if ascent.up is not None:
                 h = ascent.up(h, skips[-1].shape[2:])
         out: Tensor = self.leave(silu(self.norm(h)))
         return crop(shuffle(out, self.patch), x.shape[2:]) if self.patch > 1 else out
 
-    def features(self, x: Tensor, label: Tensor, context: Context = _NOTHING) -> list[Tensor]:
-        """The maps of x that a discriminator is built on (`unfog.networks.layers.heads`).
-
-        Args:
-            x: (batch, in_channels, *space).
-            label: noise label, (batch,).
-            context: what the network is built for.
-
-        Returns:
-            The last map of each level on the way down, then the bottom's, (batch,
-            ``feature_channels``, *space of the level).
-        """
+    def features(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> list[Tensor]:
+        """As of any network: the last map of each level on the way down, then the bottom's."""
         e, h = self._enter(x, label, context)
         # The way down and the bottom of ``forward``.
         maps = []
         for descent in self.down:
             for stage in descent.stages:
-                h = stage(h, e, context)
+                h = self.run(stage, h, e, context)
             maps.append(h)
             if descent.down is not None:
                 h = descent.down(h)
         for stage in self.middle:
-            h = stage(h, e, context)
+            h = self.run(stage, h, e, context)
         return [*maps, h]
 
     def _enter(self, x: Tensor, label: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """The embedding (batch, 4 channels) and the first map (batch, channels, *space)."""
-        self._check(x, context)
+        self.check(x, context)
         # The label's embedding, plus that of the context's vector.
         e = self.embedding(label)
         if self.vector is not None and context.vector is not None:
             e = e + self.vector(context.vector.to(self.vector.weight.dtype))
         return silu(e), self.enter(self.input(x, label, context).to(self.norm.weight.dtype))
-
-    def _check(self, x: Tensor, context: Context) -> None:
-        """``InputError`` unless the context holds just what the network was built for: ignoring a
-        condition silently would give a wrong answer.
-        """
-        if x.ndim != self.dims + 2:
-            raise InputError(
-                f"A {self.dims}-D U-Net takes (batch, channels, {self.dims} axes), got the shape "
-                f"{tuple(x.shape)}."
-            )
-        for name, built, value, axis in (
-            ("vector", self.vector_width, context.vector, -1),
-            ("spatial", self.spatial_channels or None, context.spatial, 1),
-            ("tokens", self.token_width, context.tokens, -1),
-        ):
-            size = None if value is None else value.shape[axis]
-            if built != size:
-                raise InputError(
-                    f"This U-Net was built for a context whose {name} has size {built}, and was "
-                    f"given {size}."
-                )
 
 
 def _check_sizes(attention_levels: Sequence[int], multipliers: Sequence[int], *sizes: int) -> None:

@@ -15,9 +15,9 @@ from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.random import seed_of
 from unfog.core.space import Space, spaces
-from unfog.core.variance import variances
+from unfog.core.variance import LearnedRange, variances
 from unfog.errors import InputError
-from unfog.networks import networks
+from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
 from unfog.systems.registry import Config
 
@@ -67,30 +67,51 @@ def build(config: Config) -> Parts:
             "space: unfog train latent-diffusion --set codec.run=RUN."
         )
     codec = codecs.build(config["codec"])
-    shape, network = tuple(config["shape"]), dict(config["network"])
-    latent = codec.latent_shape(shape)
+    network, conditioner = learned_parts(config, codec)
+    denoiser = NetworkDenoiser(
+        network,
+        processes.build(config["process"]),
+        predictions.build(config["prediction"]),
+        labels.build(config["label"]),
+        conditioner,
+        _variance(config),
+    )
+    space = spaces.build(config.get("space") or "plain")
+    return Parts(denoiser, codec, tuple(config["shape"]), space)
+
+
+def learned_parts(config: Config, codec: Codec | None = None) -> tuple[Network, Conditioner]:
+    """The parts of a config that learn: the network, and the embeddings of its conditions; the
+    codec is built of the config where it is not given.
+    """
+    shape = (codec or codecs.build(config["codec"])).latent_shape(config["shape"])
+    network = {"dims": len(shape) - 1, **config["network"]}
+    # A learned variance takes as many channels as the mean.
+    channels = {
+        "in_channels": shape[0],
+        "out_channels": shape[0] if _variance(config) is None else 2 * shape[0],
+    }
     # The caller's random stream stays where it is.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
-        # Vectors are as wide as the label's embedding, 4 times the network's channels.
-        width = 4 * network.get("channels", 128)
+        # Vectors are as wide as the label's embedding.
+        width = _embedding_width(network, channels, shape[1:])
         parts, widths = _conditions(config.get("conditions") or {}, width)
-        variance = variances.build(config["variance"]) if config.get("variance") else None
-        # A learned variance takes as many channels as the mean.
-        channels = {
-            "in_channels": latent[0],
-            "out_channels": latent[0] if variance is None else 2 * latent[0],
-        }
-        denoiser = NetworkDenoiser(
-            networks.build({**network, **widths}, **channels),
-            processes.build(config["process"]),
-            predictions.build(config["prediction"]),
-            labels.build(config["label"]),
-            Conditioner(parts),
-            variance,
-        )
-    space = spaces.build(config.get("space") or "plain")
-    return Parts(denoiser, codec, shape, space)
+        return networks.build({**network, **widths}, **channels), Conditioner(parts)
+
+
+def _variance(config: Config) -> LearnedRange | None:
+    return variances.build(config["variance"]) if config.get("variance") else None
+
+
+def _embedding_width(network: Config, channels: dict[str, int], space: tuple[int, ...]) -> int:
+    """The width of the label's embedding in a network, by its outline without memory; `InputError`
+    where the network does not take samples with axes of the sizes ``space``.
+    """
+    with torch.device("meta"):
+        outline = networks.build(network, **channels)
+    outline.check_space(space)
+    return outline.embedding_width
 
 
 def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Config]:

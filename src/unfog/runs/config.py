@@ -28,6 +28,7 @@ from unfog.files import yaml
 from unfog.files.output import write_text
 from unfog.networks import networks
 from unfog.networks.autoencoder import autoencoders
+from unfog.networks.layers.positions import positions
 from unfog.runs.feature_maps import features
 from unfog.sampling import grids, samplers
 from unfog.systems.registry import Config
@@ -68,6 +69,7 @@ _PARTS: dict[str, Registry[Any]] = {
     "label": labels,
     "network": networks,
     "autoencoder": autoencoders,
+    "network.positions": positions,
     "objective": objectives,
     "objective.times": times,
     "objective.features": features,

@@ -14,7 +14,7 @@ from unfog.core.prediction import predictions
 from unfog.core.process import ddpm_linear
 from unfog.data.dataset import ArrayDataset
 from unfog.errors import InputError
-from unfog.networks import UNet
+from unfog.networks import DiT, UNet
 from unfog.networks.layers.heads import Heads
 from unfog.sampling.consistency import Consistency
 from unfog.sampling.grids import grids
@@ -36,10 +36,18 @@ SMALL = {
 }
 
 
-def unet_denoiser(seed=0, prediction="v"):
+def small_dit():
+    return DiT(1, 1, dims=1, depth=2, width=16, heads=2)
+
+
+def small_unet():
+    return UNet(1, 1, **SMALL)
+
+
+def small_denoiser(seed=0, prediction="v", network=small_unet):
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        network = UNet(1, 1, **SMALL)
+        network = network()
         for p in network.parameters():
             torch.nn.init.normal_(p, std=0.2)
     return NetworkDenoiser(
@@ -60,11 +68,13 @@ def learns(losses, objective, denoiser):
     return found[:many], found[many:], float(loss.detach())
 
 
-def test_each_learns_from_its_own_loss_in_its_own_turn():
+@pytest.mark.parametrize("network", [small_unet, small_dit])
+def test_each_learns_from_its_own_loss_in_its_own_turn(network):
     """The heads from the hinge, then the student from what the heads, as they have become, say of
     the same pictures.
     """
-    teacher, student = unet_denoiser(1).eval().requires_grad_(False), unet_denoiser(2)
+    teacher = small_denoiser(1, network=network).eval().requires_grad_(False)
+    student = small_denoiser(2, network=network)
     objective = objectives.build(
         {"name": "adversarial-distillation", "times": "uniform"}, teacher=teacher
     )
@@ -97,7 +107,7 @@ def test_each_learns_from_its_own_loss_in_its_own_turn():
 
 def test_the_teacher_is_no_part_of_what_learns():
     """Not of what the optimiser moves, even where its weights could learn."""
-    teacher, student = unet_denoiser(1), unet_denoiser(2)
+    teacher, student = small_denoiser(1), small_denoiser(2)
     objective = objectives.build({"name": "adversarial-distillation"}, teacher=teacher)
     learner = Learner(
         student, TrainSettings(steps=2, batch=4, lr=0.1), torch.device("cpu"), objective.head
@@ -116,7 +126,7 @@ def test_the_student_is_judged_as_it_will_sample():
     """What the loss is made of is what `unfog sample` draws from the same noise in so many
     steps.
     """
-    student = unet_denoiser(2)
+    student = small_denoiser(2)
     for segments in (1, 2, 3):
         model, noise = (
             Consistency(segments, 0.5),
@@ -150,7 +160,7 @@ def test_two_steps_of_a_student_beat_two_of_its_teacher(tmp_path):
     sign = torch.where(torch.rand(4096, 1, 1, generator=g) < 1 / 3, -1.0, 1.0)
     x = (0.6 * sign + 0.1 * torch.randn(4096, 1, 1, generator=g)).expand(-1, 1, 8)
     data = ArrayDataset("levels", x.numpy(), {"name": "identity"})
-    teacher = unet_denoiser(1)
+    teacher = small_denoiser(1)
     common = {
         "batch": 32,
         "warmup": 20,
@@ -170,7 +180,7 @@ def test_two_steps_of_a_student_beat_two_of_its_teacher(tmp_path):
         device="cpu",
     )
     teacher.eval().requires_grad_(False)
-    student = unet_denoiser(1)
+    student = small_denoiser(1)
     student.load_state_dict(teacher.state_dict())
     section = {"name": "adversarial-distillation", "segments": 2}
     settings = TrainSettings(steps=400, lr=5e-4, betas=(0.0, 0.99), head_rate=5.0, **common)

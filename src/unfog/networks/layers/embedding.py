@@ -32,18 +32,18 @@ def sinusoids(label: Tensor, width: int, shift: float = 1.0) -> Tensor:
 
 
 class LabelEmbedding(nn.Module):
-    """A noise label (batch,) to a vector (batch, 4 ``width``): sinusoids and a perceptron of one
-    hidden layer, with ``width`` and ``shift`` as for ``sinusoids``.
+    """A noise label (batch,) to a vector (batch, ``out_width``): sinusoids and a perceptron of one
+    hidden layer, also of ``out_width``, with ``width`` and ``shift`` as for ``sinusoids``.
     """
 
-    def __init__(self, width: int, shift: float = 1.0) -> None:
+    def __init__(self, width: int, out_width: int, shift: float = 1.0) -> None:
         super().__init__()
         if width % 2 or width // 2 <= shift:
             raise InputError(
                 f"A label embedding needs an even width above {2 * shift:g}, got {width}."
             )
         self.width, self.shift = width, shift
-        self.hidden, self.out = nn.Linear(width, 4 * width), nn.Linear(4 * width, 4 * width)
+        self.hidden, self.out = nn.Linear(width, out_width), nn.Linear(out_width, out_width)
 
     def forward(self, label: Tensor) -> Tensor:
         e = sinusoids(label, self.width, self.shift).to(self.hidden.weight.dtype)

@@ -1,4 +1,4 @@
-"""What a U-Net does to its input ahead of the first convolution."""
+"""What a network does to its input ahead of its first layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unfog.networks.layers.patches import pad_to_multiple, positions, unshuffle
 
 
 class InputFeatures(nn.Module):
-    """The channels that the first convolution of a U-Net sees, made of x, its noise label and the
+    """The channels that the first layer of a network sees, made of x, its noise label and the
     context: no weights are learned here.
 
         concatenate [x, detail of x, context.spatial],   patches into channels,

@@ -15,8 +15,8 @@ from unfog.core.denoiser import Denoiser, NetworkDenoiser
 from unfog.core.random import normal, seed_of
 from unfog.core.shapes import expand
 from unfog.errors import InputError
+from unfog.networks import Network
 from unfog.networks.layers.heads import Heads
-from unfog.networks.unet import UNet
 from unfog.sampling.consistency import Consistency
 from unfog.sampling.grids import angle
 from unfog.training.objectives.denoising import Drop, Drops, Named, given, objectives
@@ -41,7 +41,7 @@ class AdversarialObjective:
     both at once makes them oscillate, until all samples are alike.
 
     Args:
-        teacher: The trained model, frozen; its network is a ``UNet``.
+        teacher: The trained model, frozen; its network is one of unfog's, which has ``features``.
         model: The student's N = ``model.segments`` steps.
         times: The distribution of the times at which features are compared.
         drop: How often each condition is hidden.
@@ -54,7 +54,7 @@ class AdversarialObjective:
         self, teacher: NetworkDenoiser, model: Consistency, times: Times, drop: Drop
     ) -> None:
         network = teacher.network
-        if not isinstance(network, UNet):
+        if not isinstance(network, Network):
             raise InputError(
                 f"The teacher's network {type(network).__name__} has no features to judge by; "
                 "distil it by consistency."

@@ -1,0 +1,115 @@
+"""What all translations of diffusers' models share: folders, settings, and tensors by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from unfog.errors import InputError
+from unfog.files.text import read_text
+
+Config = Mapping[str, Any]
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def given(
+    weights: Mapping[str, Tensor] | nn.Module, config: Config | None
+) -> tuple[dict[str, Tensor], Config]:
+    """The state dictionary and configuration of a model that is given as such, or as both;
+    `InputError` for a state dictionary without a configuration.
+    """
+    if isinstance(weights, nn.Module):
+        model: Any = weights
+        return dict(weights.state_dict()), config or dict(model.config)
+    if config is None:
+        raise InputError(
+            "A diffusers state dictionary comes with its configuration; give the contents of "
+            "config.json."
+        )
+    return dict(weights), config
+
+
+def check_fixed(kind: str, fixed: Mapping[str, tuple[Any, ...]], config: Config) -> None:
+    """`InputError` where a setting has another value than those that a network has built in.
+
+    Args:
+        kind: what the network is called.
+        fixed: the values that are read, by setting.
+        config: diffusers' configuration.
+    """
+    for key, allowed in fixed.items():
+        if key in config and config[key] not in allowed:
+            raise InputError(
+                f"A diffusers {kind} with {key} = {config[key]!r} cannot be read; it must be "
+                f"{allowed[0]!r}."
+            )
+
+
+def take(source: dict[str, Tensor], names: Sequence[str]) -> Tensor:
+    """Tensors of these names, taken out of ``source`` and concatenated; `InputError` where one is
+    missing.
+    """
+    missing = [name for name in names if name not in source]
+    if missing:
+        raise InputError(
+            f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
+        )
+    return torch.cat([source.pop(name) for name in names])
+
+
+def shaped(value: Tensor, shape: Sequence[int], name: str) -> Tensor:
+    """The tensor called ``name`` in a given shape; `InputError` where it has other numbers."""
+    count = torch.Size(shape).numel()
+    if value.numel() != count:
+        raise InputError(
+            f"The diffusers weights {name!r} have {value.numel()} numbers where their "
+            f"configuration asks for {count}."
+        )
+    return value.reshape(shape)
+
+
+def check_all_taken(source: Mapping[str, Tensor]) -> None:
+    """`InputError` where tensors are left over."""
+    if source:
+        raise InputError(
+            f"The diffusers weights have {min(source)!r}, which their configuration does not ask "
+            "for."
+        )
+
+
+def model_folder(path: str | Path, part: str) -> Path:
+    """A model's own folder: ``path``, or its ``part`` where that is a pipeline's."""
+    folder = Path(path)
+    return folder / part if (folder / "model_index.json").exists() else folder
+
+
+def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The weights and configuration in a model's folder."""
+    config, weights = folder / "config.json", folder / WEIGHTS
+    for file in (config, weights):
+        if not file.exists():
+            raise InputError(
+                f"{file} does not exist; a diffusers model folder has config.json and {WEIGHTS}."
+            )
+    settings: dict[str, Any] = json.loads(read_text(config))
+    return load_file(weights), settings
+
+
+def write_folder(path: str | Path, state: dict[str, Tensor], config: Config) -> None:
+    """Write a model's folder, which is made if it does not exist.
+
+    Args:
+        path: the folder.
+        state: its weights.
+        config: its configuration.
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(dict(config), indent=2) + "\n")
