@@ -12,12 +12,18 @@ from unfog.cli.options import AsJson, In, emit
 
 def train(
     system: Annotated[str, typer.Argument(metavar="SYSTEM", help="One of `unfog systems`.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="RUN", help="Folder of the run; runs/SYSTEM by default."
+        ),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="One of `unfog data`, or your own file or folder; with --resume the run's own.",
+            help="One of `unfog data`, or your own file or folder; by default the system's own where it "
+            "names one, with --resume the run's.",
         ),
     ] = None,
     settings: Annotated[
@@ -60,7 +66,7 @@ def train(
     ]
     try:
         result = train_system(
-            system, data, out, overrides, start=start, resume=resume, minutes=minutes
+            system, data, out or Path("runs") / system, overrides, start=start, resume=resume, minutes=minutes
         )
     except Interrupted as stop:
         raise typer.Exit(stop.code) from stop

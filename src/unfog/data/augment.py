@@ -55,6 +55,30 @@ class Flip(Augmentation):
         return torch.where(mirror, x.flip(-1), x)
 
 
+@augmentations.register("cube")
+@dataclass(frozen=True)
+class Cube(Augmentation):
+    """One of the symmetries of a cube: the axes of space in random order, each mirrored with
+    probability 1/2. For cubes (batch, channels, n, n, n) of isotropic voxels, 48 in three
+    dimensions.
+    """
+
+    def warp(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
+        if len(set(x.shape[2:])) != 1:
+            raise InputError(
+                f"The augmentation 'cube' needs one size along every axis, not {tuple(x.shape)}."
+            )
+        dims = x.ndim - 2
+        drawn = _uniform(2 * dims, x, generators)
+        orders, mirrors = drawn[:, :dims].argsort(1) + 1, drawn[:, dims:] < 0
+        return torch.stack(
+            [
+                sample.permute(0, *order.tolist()).flip((mirror.nonzero()[:, 0] + 1).tolist())
+                for sample, order, mirror in zip(x, orders, mirrors, strict=True)
+            ]
+        )
+
+
 @augmentations.register("torus")
 @dataclass(frozen=True)
 class Torus(Augmentation):

@@ -35,6 +35,7 @@ class Dataset(ABC):
         space: Registry config of where states live (``core.space``); None is plain.
         format: Name of the file format that samples are written in (``files.formats``); None is the
             first that holds their shape.
+        voxel: The sides of a voxel in mm, in the order of the axes of space; None is unknown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Dataset(ABC):
     fingerprint: str
     space: Config | None = None
     format: str | None = None
+    voxel: tuple[float, ...] | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -53,6 +55,12 @@ class Dataset(ABC):
         """``"x"`` (batch, channels, *space) float32 in natural units, and each condition under its
         name.
         """
+
+    def draw(self, ids: Ids, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """As ``batch``, for a step of training: samples that are cut out of something larger are
+        cut where their generators say, one for each.
+        """
+        return self.batch(ids)
 
     def index(self, ids: Ids) -> NDArray[np.int64]:
         """Sample numbers as an array; ``InputError`` where one is of no sample."""

@@ -57,6 +57,7 @@ SECTIONS = (
     "start",
     "space",
     "format",
+    "voxel",
 )
 
 # The registry of the part at each dotted path.
@@ -98,6 +99,7 @@ _FIXED = {
     "system",
     "shape",
     "format",
+    "voxel",
     *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256")),
     "codec.sha256",
 }

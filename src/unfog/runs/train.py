@@ -292,16 +292,15 @@ def _fitted(
 
 def _configured(system: str, data: str | None, overrides: Sequence[str]) -> tuple[Config, Dataset]:
     """The config of a new run, and its data set."""
-    registry.get(system)
-    section = data_section(data)
+    recipe = registry.get(system)
+    ours = [pair for pair in overrides if pair.strip().startswith("data.")]
+    section = data_section(data or recipe.data)
+    # Volumes in files are cut into patches for a recipe that is made for patches.
+    if recipe.patch is not None and section["name"] in ("nifti", "dicom"):
+        section |= {"dims": 3, "patch": recipe.patch}
+    section = absolute(apply_overrides({"data": section}, ours)["data"])
     dataset = open_dataset(section)
-    config = configure(system, dataset, section, overrides)
-    if config["data"] == section:
-        return config, dataset
-    # A setting chose other data, whose shape or conditions the recipe must see.
-    section = absolute(config["data"])
-    dataset = open_dataset(section)
-    others = [pair for pair in overrides if not pair.startswith("data.")]
+    others = [pair for pair in overrides if pair not in ours]
     return configure(system, dataset, section, others), dataset
 
 

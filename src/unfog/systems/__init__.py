@@ -12,6 +12,7 @@ from unfog.systems import (
     priors,
     rectified_flow,
     score_sde,
+    volume_priors,
 )
 from unfog.systems.registry import get, names
 
@@ -27,4 +28,5 @@ __all__ = [
     "priors",
     "rectified_flow",
     "score_sde",
+    "volume_priors",
 ]

@@ -16,8 +16,8 @@ Recipe = Callable[[Dataset], Config]
 @dataclass(frozen=True)
 class System:
     """A named system: a one-line summary of what it is, its paper, its recipe, and the name of the
-    codec that the recipe is made for where that is not the data's own, and what
-    it trains.
+    codec that the recipe is made for where that is not the data's own, what it trains, the data
+    set it is made for, and the side of the patches in which it takes volumes from files, in voxels.
     """
 
     name: str
@@ -26,6 +26,8 @@ class System:
     recipe: Recipe
     codec: str | None = None
     trains: str = "denoiser"
+    data: str | None = None
+    patch: int | None = None
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what the data say, then the recipe's sections."""
@@ -38,6 +40,8 @@ class System:
             shared["space"] = dict(dataset.space)
         if dataset.format is not None:
             shared["format"] = dataset.format
+        if dataset.voxel is not None:
+            shared["voxel"] = list(dataset.voxel)
         return {**shared, **self.recipe(dataset)}
 
 
@@ -45,7 +49,13 @@ _systems: dict[str, System] = {}
 
 
 def system(
-    name: str, summary: str, paper: str, codec: str | None = None, trains: str = "denoiser"
+    name: str,
+    summary: str,
+    paper: str,
+    codec: str | None = None,
+    trains: str = "denoiser",
+    data: str | None = None,
+    patch: int | None = None,
 ) -> Callable[[Recipe], Recipe]:
     """Decorator that registers a recipe as a system.
 
@@ -55,13 +65,16 @@ def system(
         paper: Authors, year and arXiv number.
         codec: The codec that it is made for; None is the data's own.
         trains: "denoiser" or "autoencoder".
+        data: The data set it is trained on where none is named.
+        patch: The side in voxels of the patches it takes of volumes in files; None takes them as
+            the data set does.
 
     Returns:
         The decorator, which returns the recipe unchanged.
     """
 
     def add(recipe: Recipe) -> Recipe:
-        _systems[name] = System(name, summary, paper, recipe, codec, trains)
+        _systems[name] = System(name, summary, paper, recipe, codec, trains, data, patch)
         return recipe
 
     return add

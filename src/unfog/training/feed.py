@@ -42,7 +42,7 @@ class Feed:
         """
         seed = self.settings.seed
         samples = order.ids(seed, step, self.settings.batch, len(self.dataset))
-        batch = self.dataset.batch(samples)
+        batch = self.dataset.draw(samples, order.streams("patch", seed, step, samples))
         if self.augment is not None:
             batch["x"] = self.augment(batch["x"], order.streams("augment", seed, step, samples))
         batch["x"] = self.codec.encode(batch["x"])

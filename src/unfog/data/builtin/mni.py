@@ -72,6 +72,14 @@ def _resample(
     return np.ascontiguousarray(volume, dtype=np.float32)
 
 
+def head(resolution: float) -> tuple[Array, Array]:
+    """The T1 template (X, Y, Z) in [0, 1] on isotropic voxels of so many mm, and the heights (Z,)
+    of their centres in mm.
+    """
+    centres = [_cells(axis, resolution) for axis in range(3)]
+    return _resample(*_source("t1"), centres, (resolution,) * 3), centres[2]
+
+
 @datasets.register("mni-t1")
 class MniT1(ArrayDataset):
     """Axial slices of the T1 template (1, 192/resolution, 160/resolution), 1 mm apart; in 3-D the
