@@ -60,6 +60,18 @@ In = Annotated[
 ]
 
 
+def sizes(option: str, text: str) -> list[int]:
+    """The whole numbers in an option's text, separated by commas."""
+    from unfog.errors import InputError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"{option} is whole numbers separated by commas, such as 64,64,64, not {text!r}."
+        ) from None
+
+
 def emit(result: Mapping[str, Any], as_json: bool) -> None:
     """Print a result: one JSON object, or aligned lines for people."""
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit
+from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit, sizes
 
 
 def sample(
@@ -38,6 +38,13 @@ def sample(
             "--seamless", help="Go on at the opposite border, so that copies tile: for textures."
         ),
     ] = False,
+    shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,N",
+            help="Size of a sample; a volume larger than the training's is made in windows.",
+        ),
+    ] = None,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +65,7 @@ def sample(
         label=label,
         guidance=guidance,
         seamless=seamless,
+        shape=None if shape is None else sizes("--shape", shape),
         precision=precision.value,
     )
     emit(result, as_json)

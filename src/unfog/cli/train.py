@@ -22,8 +22,8 @@ def train(
         str | None,
         typer.Option(
             metavar="NAME|PATH",
-            help="One of `unfog data`, or your own file or folder; by default the system's own where it "
-            "names one, with --resume the run's.",
+            help="One of `unfog data`, or your own file or folder; without, what the system "
+            "names or, with --resume, the run was trained on.",
         ),
     ] = None,
     settings: Annotated[
@@ -48,10 +48,18 @@ def train(
         int | None, typer.Option(min=0, help="Short for --set training.seed=S.")
     ] = None,
     precision: In | None = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what it needs of memory and time, by one step, and train not."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a system on a data set or on your own files."""
     import unfog.builtin  # noqa: F401  (registers every name)
+    from unfog.errors import InputError
+    from unfog.runs.dry_run import dry_run_system
     from unfog.runs.train import train_system
     from unfog.training.guard import Interrupted
 
@@ -64,9 +72,22 @@ def train(
         *(settings or []),
         *(f"{key}={value}" for key, value in short.items() if value is not None),
     ]
+    if dry_run:
+        if resume or start is not None or minutes is not None:
+            raise InputError(
+                "A dry run is of a new run; leave out --resume, --start and --minutes."
+            )
+        emit(dry_run_system(system, data, overrides), as_json)
+        return
     try:
         result = train_system(
-            system, data, out or Path("runs") / system, overrides, start=start, resume=resume, minutes=minutes
+            system,
+            data,
+            out or Path("runs") / system,
+            overrides,
+            start=start,
+            resume=resume,
+            minutes=minutes,
         )
     except Interrupted as stop:
         raise typer.Exit(stop.code) from stop

@@ -17,28 +17,37 @@ from unfog.errors import InputError
 Place = tuple[slice, ...]
 
 
-def places(space: Sequence[int], side: int, overlap: int) -> list[Place]:
+Side = int | Sequence[int]  # one number, or one an axis of space
+
+
+def places(space: Sequence[int], side: Side, overlap: Side) -> list[Place]:
     """The places of overlapping tiles that cover a volume, spread evenly along each axis.
 
     Args:
         space: The sides of the volume, in voxels.
-        side: The side of a tile, in voxels; a shorter side of the volume is covered by one tile.
-        overlap: What neighbouring tiles share at least, in voxels.
+        side: The side of a tile in voxels, one number or one an axis; a shorter side of the volume
+            is covered by one tile.
+        overlap: What neighbouring tiles share at least, likewise.
 
     Returns:
         One tuple of slices over ``space`` for each tile.
     """
-    starts = []
-    for size in space:
+    sides, starts = _each(side, len(space)), []
+    for size, s, shared in zip(space, sides, _each(overlap, len(space)), strict=True):
         # The fewest tiles with this overlap, spread evenly from one face to the other.
-        count = 1 if size <= side else -(-(size - overlap) // (side - overlap))
+        count = 1 if size <= s else -(-(size - shared) // (s - shared))
         starts.append(
-            [round(k * (size - side) / (count - 1)) if count > 1 else 0 for k in range(count)]
+            [round(k * (size - s) / (count - 1)) if count > 1 else 0 for k in range(count)]
         )
     return [
-        tuple(slice(a, min(a + side, n)) for a, n in zip(corner, space, strict=True))
+        tuple(slice(a, min(a + s, n)) for a, n, s in zip(corner, space, sides, strict=True))
         for corner in product(*starts)
     ]
+
+
+def _each(side: Side, axes: int) -> list[int]:
+    """One number for each axis."""
+    return [side] * axes if isinstance(side, int) else list(side)
 
 
 def blended(parts: Iterator[tuple[Place, Tensor]], space: Sequence[int]) -> Tensor:
@@ -112,8 +121,8 @@ class Tiled(Denoiser):
 
     Args:
         denoiser: The denoiser of tiles.
-        size: The side of a tile, in pixels.
-        overlap: What neighbouring tiles share at least, in pixels; by default half a tile.
+        size: The side of a tile in pixels, one number or one an axis of space.
+        overlap: What neighbouring tiles share at least, likewise; by default half a tile.
         batch: The most tiles in one call of ``denoiser``.
 
     Raises:
@@ -121,11 +130,14 @@ class Tiled(Denoiser):
     """
 
     def __init__(
-        self, denoiser: Denoiser, size: int, overlap: int | None = None, batch: int = 64
+        self, denoiser: Denoiser, size: Side, overlap: Side | None = None, batch: int = 64
     ) -> None:
         super().__init__()
-        overlap = size // 2 if overlap is None else overlap
-        if not 0 <= overlap < size:
+        sides = _each(size, 1)
+        if overlap is None:
+            overlap = size // 2 if isinstance(size, int) else [side // 2 for side in size]
+        shared = _each(overlap, len(sides))
+        if not all(0 <= s < side for s, side in zip(shared, sides, strict=True)):
             raise InputError(
                 f"The overlap of tiles is from 0 to less than their size {size}, got {overlap}."
             )

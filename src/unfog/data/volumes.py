@@ -1,4 +1,6 @@
-"""The data sets ``nifti`` and ``dicom``: the volumes of a folder, or one, as slices or whole."""
+"""The data sets ``nifti`` and ``dicom``: the volumes of a folder, or one, as slices, whole, or in
+patches.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfog.data.dataset import ArrayDataset, choose, datasets
+from unfog.data.dataset import ArrayDataset, Dataset, choose, datasets
+from unfog.data.patches import Patches, common_voxel
 from unfog.errors import InputError
 from unfog.files.dicom import read_every_series
 from unfog.files.extent import brightest
 from unfog.files.listing import files_below
 from unfog.files.nifti import Volume, read_nifti
-from unfog.files.orientation import upright
+from unfog.files.orientation import upright, upright_affine
 from unfog.files.slices import to_slices
+
+CODEC = {"name": "range", "low": 0, "high": 1}
 
 
 class Volumes(ArrayDataset):
@@ -51,10 +56,12 @@ class Volumes(ArrayDataset):
         choose("axis", axis, (0, 1, 2))
         parts = list[NDArray[np.float32]]()
         names = list[str]()
+        zooms = dict[str, tuple[float, ...]]()
         for volume in volumes:
             assert volume.path is not None  # it was read
             parts.append(_fitted(_samples(volume, dims, axis, least), size))
             names.append(volume.path.name)
+            zooms[str(volume.path)] = upright_zooms(volume)
             if parts[-1].shape[1:] != parts[0].shape[1:]:
                 shapes = f"{parts[-1].shape[2:]} but {names[0]} gives {parts[0].shape[2:]}"
                 raise InputError(
@@ -66,7 +73,48 @@ class Volumes(ArrayDataset):
                 f"No slice of {names[0]} or the others reaches least={least}; lower it."
             )
         options = {"dims": dims, "axis": axis, "size": size, "least": least}
-        super().__init__(name, x, {"name": "range", "low": 0, "high": 1}, options=options)
+        super().__init__(name, x, dict(CODEC), options=options)
+        self.voxel = common_voxel(zooms) if dims == 3 else None
+
+
+def patches(
+    name: str, volumes: Iterable[Volume], patch: int, size: int | list[int] | None, least: float
+) -> Patches:
+    """Random cubes of volumes, each turned to the nearest RAS+ axes and scaled by itself.
+
+    Args:
+        name: The data set's name.
+        volumes: The volumes, of three dimensions; they may differ in shape, not in voxel size.
+        patch: The side of the cubes, in voxels.
+        size: None: cubes are cut out of whole volumes.
+        least: The least share of a cube's voxels above a tenth of the range.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: Voxel sizes differ, or a volume is not of three dimensions or too small.
+    """
+    if size is not None:
+        raise InputError("Patches are cut out of whole volumes; leave data.size out.")
+    parts, zooms = dict[str, NDArray[np.float32]](), dict[str, tuple[float, ...]]()
+    for volume in volumes:
+        assert volume.path is not None  # it was read
+        key = volume.path.name if volume.path.name not in parts else f"{len(parts)}"
+        parts[key] = _samples(volume, 3, 0, least)[0, 0]
+        zooms[key] = upright_zooms(volume)
+    voxel = common_voxel(zooms)
+    if voxel is None:
+        raise InputError(
+            f"The voxels of {', '.join(list(zooms)[:3])} and others differ by more than a tenth; "
+            "resample them to one size."
+        )
+    return Patches(name, parts, patch, dict(CODEC), voxel, least=least)
+
+
+def upright_zooms(volume: Volume) -> tuple[float, ...]:
+    """The sides of a volume's voxels in mm along its upright axes, (3,)."""
+    return tuple(map(float, np.linalg.norm(upright_affine(volume)[:3, :3], axis=0)))
 
 
 @datasets.register("nifti")
@@ -76,7 +124,8 @@ def nifti(
     axis: int = 2,
     size: int | list[int] | None = None,
     least: float = 0.05,
-) -> Volumes:
+    patch: int | None = None,
+) -> Dataset:
     """The NIfTI volumes (.nii, .nii.gz) below a folder, or one, as ``Volumes``.
 
     Args:
@@ -84,7 +133,8 @@ def nifti(
         dims: 2 for slices, 3 for volumes.
         axis: The axis across the slices: 0 sagittal, 1 coronal, 2 axial.
         size: The sides to which samples are cropped or padded.
-        least: The least share of a slice's pixels above a tenth of the range.
+        least: The least share of a slice's pixels, or a patch's voxels, above a tenth of the range.
+        patch: The side of random cubes of the volumes, in voxels, instead of slices (``patches``).
 
     Returns:
         The data set.
@@ -100,7 +150,10 @@ def nifti(
         raise InputError(
             f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does."
         )
-    return Volumes("nifti", map(read_nifti, files), dims, axis, size, least)
+    volumes = map(read_nifti, files)
+    if patch is not None:
+        return patches("nifti", volumes, patch, size, least)
+    return Volumes("nifti", volumes, dims, axis, size, least)
 
 
 @datasets.register("dicom")
@@ -110,7 +163,8 @@ def dicom(
     axis: int = 2,
     size: int | list[int] | None = None,
     least: float = 0.05,
-) -> Volumes:
+    patch: int | None = None,
+) -> Dataset:
     """Every DICOM series below a folder, as ``Volumes``.
 
     Args:
@@ -118,12 +172,16 @@ def dicom(
         dims: 2 for slices, 3 for volumes.
         axis: The axis across the slices: 0 sagittal, 1 coronal, 2 axial.
         size: The sides to which samples are cropped or padded.
-        least: The least share of a slice's pixels above a tenth of the range.
+        least: The least share of a slice's pixels, or a patch's voxels, above a tenth of the range.
+        patch: The side of random cubes of the volumes, in voxels, instead of slices (``patches``).
 
     Returns:
         The data set.
     """
-    return Volumes("dicom", read_every_series(path), dims, axis, size, least)
+    volumes = read_every_series(path)
+    if patch is not None:
+        return patches("dicom", volumes, patch, size, least)
+    return Volumes("dicom", volumes, dims, axis, size, least)
 
 
 def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.float32]:

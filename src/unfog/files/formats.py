@@ -62,7 +62,9 @@ class Nifti(Format):
         return len(shape) == 4 and shape[0] == 1
 
     def write(self, folder: Path, samples: Array, look: Look) -> None:
-        affine = np.diag([look.spacing, look.spacing, look.spacing, 1.0])
+        # The origin in the middle of the volume.
+        affine = np.diag([*look.voxel, 1.0])
+        affine[:3, 3] = -np.array(look.voxel) * (np.array(samples.shape[2:]) - 1) / 2
         for k, volume in enumerate(samples[:, 0]):
             path = folder / f"sample-{k:04d}.nii.gz"
             write_nifti(path, volume, new_volume(volume, affine))

@@ -74,12 +74,12 @@ class Look:
     Args:
         low: The smallest value of the model's data.
         high: The largest.
-        spacing: The side of a voxel in mm.
+        voxel: The sides of a voxel in mm, in the order of the axes of space.
     """
 
     low: float
     high: float
-    spacing: float = 1.0
+    voxel: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 class Format(ABC):

@@ -24,6 +24,7 @@ from unfog.physics.operators import Identity
 from unfog.runs.memory import Budget, within_memory
 from unfog.runs.model_scale import on_model_scale
 from unfog.runs.run import Run, data_range
+from unfog.runs.windows import in_windows
 
 IMAGES = 16  # of a stack, evenly spaced, are looked at
 ABOVE = 3.0  # deviations of the noise: signal, where that of magnitudes is Gaussian
@@ -67,7 +68,7 @@ def _variance(run: Run, y: Tensor, sigma: float, seed: int) -> Tensor:
     signs = torch.randint(0, 2, y.shape, generator=generator(seed, "misfit")).to(y) * 2 - 1
 
     def of_all(budget: Budget) -> Tensor:
-        prior, parts = budget.prior(run.denoiser), []
+        prior, parts = budget.prior(in_windows(run, run.denoiser, y.shape[2:])), []
         for x, v in zip(
             *(torch.split(each, budget.batch) for each in (scaled.y, signs)), strict=True
         ):

@@ -36,6 +36,7 @@ from unfog.runs.memory import Budget, within_memory
 from unfog.runs.model_scale import on_model_scale
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, run_plan
+from unfog.runs.windows import in_windows
 
 __all__ = [
     "GRID",
@@ -127,7 +128,7 @@ def restore(
     scaled = on_model_scale(run, measurement, operator, sigma)
 
     def posterior(rows: list[int], budget: Budget) -> tuple[Denoiser, Plan]:
-        prior = budget.prior(run.denoiser)
+        prior = budget.prior(in_windows(run, run.denoiser, scaled.shape[1:]))
         part = scaled.of(rows)
         return posterior_denoiser(prior, part.operator, part.y, part.sigma, method), plan
 
@@ -254,7 +255,8 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
     t = process.t_of_noise_level(torch.tensor(scaled.sigma))
 
     def mean_of_all(budget: Budget) -> Tensor:
-        prior, means = budget.prior(run.denoiser), []
+        prior = budget.prior(in_windows(run, run.denoiser, noisy.shape[2:]))
+        means = []
         with torch.no_grad():
             for part in torch.split(scaled.y, budget.batch):
                 means.append(prior(part * process.alpha(t).to(part), t).mean)

@@ -21,6 +21,7 @@ from unfog.runs.build import drops
 from unfog.runs.clip import clipped
 from unfog.runs.conventions import conventions
 from unfog.runs.run import Run
+from unfog.runs.windows import in_windows
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, solve
 from unfog.sampling.samplers import samplers
@@ -110,13 +111,19 @@ def draw(
         guidance: Scale of classifier-free guidance.
         seamless: Whether samples go on at the opposite border.
         batch: Samples at a time.
-        shape: Of a sample, (channels, *space); the run's own by default.
+        shape: Of a sample, (channels, *space); the run's own by default. A larger volume is made
+            in windows (``runs.windows``).
         report: Told (steps done, steps in all).
 
     Returns:
         (len(ids), channels, *space) in natural units.
+
+    Raises:
+        InputError: A volume is smaller than those the run was trained on.
     """
     denoiser: Denoiser = run.denoiser if guidance is None else guided(run, guidance)
+    latent = run.codec.latent_shape(shape or run.shape)
+    denoiser = in_windows(run, denoiser, latent[1:])
     if seamless:
         denoiser = Seamless(denoiser)
     denoiser = clipped(denoiser, run.config["sampling"].get("clip"))
@@ -132,7 +139,7 @@ def draw(
             denoiser,
             plan,
             generators(seed, list(ids[rows])),
-            run.codec.latent_shape(shape or run.shape),
+            latent,
             condition=part,
             space=space,
             report=_shifted(report, number * steps, batches * steps),

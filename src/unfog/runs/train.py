@@ -38,6 +38,7 @@ from unfog.training.loop import TrainResult
 
 __all__ = [
     "configure",
+    "configured",
     "objective_of",
     "rate",
     "train",
@@ -214,7 +215,7 @@ def train_system(
         config = _resumed(system, data, out, overrides)
         dataset = open_dataset(config["data"])
     else:
-        config, dataset = _configured(system, data, overrides)
+        config, dataset = configured(system, data, overrides)
         config = _fitted(config, dataset, overrides, start, minutes)
     begun = time.perf_counter()
     result = _train(config, dataset, out, start=start, resume=resume, warned=minutes is not None)
@@ -290,8 +291,8 @@ def _fitted(
     return config
 
 
-def _configured(system: str, data: str | None, overrides: Sequence[str]) -> tuple[Config, Dataset]:
-    """The config of a new run, and its data set."""
+def configured(system: str, data: str | None, overrides: Sequence[str]) -> tuple[Config, Dataset]:
+    """The config of a new run, and its data set; see ``train_system`` for the arguments."""
     recipe = registry.get(system)
     ours = [pair for pair in overrides if pair.strip().startswith("data.")]
     section = data_section(data or recipe.data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def sample_run(
     label: int | None = None,
     guidance: float | None = None,
     seamless: bool = False,
+    shape: Sequence[int] | None = None,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
@@ -46,6 +48,7 @@ def sample_run(
         label: The class, of a run that was trained with classes.
         guidance: Scale of classifier-free guidance towards that class.
         seamless: Whether samples go on at the opposite border.
+        shape: The size of a sample along its axes of space; the run's own by default.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
 
     Returns:
@@ -64,13 +67,19 @@ def sample_run(
             condition=condition,
             guidance=guidance,
             seamless=seamless,
+            shape=_shape(run, shape),
             report=work.progress("sampling"),
         )
         write_array(folder / "samples.npy", x.numpy())
         low, high = data_range(run)
-        look = Look(low, high, float(run.config.get("data", {}).get("resolution", 1.0)))
+        look = Look(low, high, _voxel(run))
         format_for(x.shape[1:], run.config.get("format")).write(folder, x.numpy(), look)
-        options = {"class": label, "guidance": guidance, "seamless": seamless or None}
+        options = {
+            "class": label,
+            "guidance": guidance,
+            "seamless": seamless or None,
+            "shape": None if shape is None else list(shape),
+        }
         summary = {
             "run": run.name,
             "samples": count,
@@ -80,6 +89,25 @@ def sample_run(
             **{name: value for name, value in options.items() if value is not None},
         }
         return work.end(summary)
+
+
+def _shape(run: Run, space: Sequence[int] | None) -> tuple[int, ...] | None:
+    """The shape (channels, *space) of samples of another size than the run's own."""
+    if space is None:
+        return None
+    if len(space) != len(run.shape) - 1 or min(space) < 1:
+        raise InputError(
+            f"The shape of a sample of {run.name} is {len(run.shape) - 1} numbers above 0, such as "
+            f"{','.join(map(str, run.shape[1:]))}, not {','.join(map(str, space))}."
+        )
+    return run.shape[0], *space
+
+
+def _voxel(run: Run) -> tuple[float, ...]:
+    """The sides of a voxel in mm, as in training; 1 where its data did not say."""
+    if "voxel" in run.config:
+        return tuple(map(float, run.config["voxel"]))
+    return (float(run.config.get("data", {}).get("resolution", 1.0)),) * 3
 
 
 def _classes(run: Run, label: int | None, guidance: float | None, count: int) -> dict[str, Tensor]:

@@ -1,0 +1,44 @@
+"""Volumes larger than those a run was trained on: in overlapping windows of the training's size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unfog.core.denoiser import Denoiser
+from unfog.core.tiles import Tiled
+from unfog.errors import InputError
+from unfog.runs.run import Run
+
+AT_A_TIME = 8  # windows
+
+
+def in_windows(run: Run, denoiser: Denoiser, space: Sequence[int]) -> Denoiser:
+    """A run's denoiser, or one made of it, for samples of a size that may be larger than in
+    training. Volumes are denoised in half-overlapping windows of the training's size, whose mean is
+    weighted so that no window's border shows (``core.tiles.Tiled``); pictures and signals are taken
+    whole.
+
+    Args:
+        run: The model.
+        denoiser: Its denoiser, or guidance on it.
+        space: Size of a sample as the network sees it, (*space).
+
+    Returns:
+        The denoiser for that size.
+
+    Raises:
+        InputError: A volume is smaller than a window.
+    """
+    trained = run.latent_shape[1:]
+    if len(trained) < 3 or tuple(space) == tuple(trained):
+        return denoiser
+    if any(n < side for n, side in zip(space, trained, strict=True)):
+        raise InputError(
+            f"A volume of {_size(space)} is smaller than the window of {_size(trained)} that "
+            f"{run.name} was trained on; pad it, or train with a smaller data.patch."
+        )
+    return Tiled(denoiser, trained, batch=AT_A_TIME)
+
+
+def _size(space: Sequence[int]) -> str:
+    return " x ".join(map(str, space))
