@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from unfog.core.codec import Codec, codecs
+from unfog.core.codec import Codec, LatentCodec, codecs
 from unfog.core.codec import Identity as IdentityCodec
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.process import processes
@@ -22,9 +22,9 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
 from unfog.runs.build import build, build_autoencoder, drops, is_autoencoder
+from unfog.runs.codec_section import codec_section
 from unfog.runs.config import apply_overrides
 from unfog.runs.feature_maps import features
-from unfog.runs.latent_codecs import AutoencoderCodec, latent_section
 from unfog.runs.latents import Latents
 from unfog.runs.machine import resolve
 from unfog.systems import registry
@@ -52,9 +52,8 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     recipe = registry.get(system)
     # The codec first: the recipe looks at the shape of what it makes of the data.
     ours = [pair for pair in overrides if pair.strip().startswith("codec.")]
-    section = latent_section(
-        apply_overrides({"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}, ours)
-    )
+    chosen = {"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}
+    section = codec_section(apply_overrides(chosen, ours)["codec"], dataset)
     latent = codecs.build(section).latent_shape(dataset.shape)
     config = recipe.config(with_shape(dataset, latent))
     config |= {"shape": list(dataset.shape), "codec": section}
@@ -129,7 +128,7 @@ def training_data(config: Config, dataset: Dataset) -> tuple[Dataset, Codec]:
     the cache, unless they are augmented before they are encoded.
     """
     dataset, codec = with_shape(dataset, config["shape"]), codecs.build(config["codec"])
-    if isinstance(codec, AutoencoderCodec) and config["augment"]["name"] == "none":
+    if isinstance(codec, LatentCodec) and config["augment"]["name"] == "none":
         return Latents(dataset, codec), IdentityCodec()
     return dataset, codec
 
