@@ -17,11 +17,13 @@ from unfog.physics.operators import Mask
 from unfog.runs import latents
 from unfog.runs.latent_codecs import LATENTS, AutoencoderCodec
 from unfog.runs.latents import Latents
+from unfog.runs.reconstruct import Reconstructions
 from unfog.runs.run import data_range
 from unfog.runs.train import train, train_autoencoder
 from unfog.workflows.restore import restore_file
 from unfog.workflows.sample import sample_run
 from unfog.workflows.tasks import Draws
+from unfog.workflows.train import train_files
 
 SMALL = {
     "autoencoder.channels": 8,
@@ -187,3 +189,33 @@ def test_an_autoencoder_resumes_bit_for_bit(tmp_path):
             )
     a, b = (AutoencoderCodec(str(tmp_path / name)).network.state_dict() for name in "12")
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_training_files_writes_a_report_of_the_reconstructions(tmp_path):
+    np.save(tmp_path / "discs.npy", _pictures(32))
+    settings = [f"{key}={value}" for key, value in SMALL.items()]
+    result = train_files(
+        "autoencoder-kl",
+        str(tmp_path / "discs.npy"),
+        tmp_path / "run",
+        [*settings, "training.steps=20"],
+    )
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("<img") == 16
+    assert f"{result['psnr']:.2f} dB" in page
+    codec = AutoencoderCodec(str(tmp_path / "run"))
+    x = torch.from_numpy(_pictures(32))[:, None]
+    error = (codec.decode(codec.encode(x)) - x).square().flatten(1).mean(1)
+    span = float(x.max() - x.min())
+    wanted = float((10 * torch.log10(span**2 / error)).mean())
+    assert result["psnr"] == pytest.approx(wanted, abs=0.01)
+
+
+def test_the_power_that_is_kept_is_told_by_frequency():
+    x = torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    f = torch.fft.fftfreq(32)
+    radius = (f[:, None] ** 2 + f[None] ** 2).sqrt()
+    low = torch.fft.ifft2(torch.fft.fft2(x) * (radius < 0.25)).real
+    kept = Reconstructions(x, low, x, 2.0).figures()["power kept"]
+    assert kept[:1] == [1.0]
+    assert kept[2:] == [0.0, 0.0]

@@ -46,8 +46,8 @@ def train(
 ) -> None:
     """Train a system on a data set or on your own files."""
     import unfog.builtin  # noqa: F401  (registers every name)
-    from unfog.runs.train import train_system
     from unfog.training.guard import Interrupted
+    from unfog.workflows.train import train_files
 
     short = {
         "training.steps": steps,
@@ -59,7 +59,7 @@ def train(
         *(f"{key}={value}" for key, value in short.items() if value is not None),
     ]
     try:
-        result = train_system(
+        result = train_files(
             system, data, out, overrides, start=start, resume=resume, minutes=minutes
         )
     except Interrupted as stop:
