@@ -17,9 +17,12 @@ from unfog.physics.operators import Mask
 from unfog.runs import latents
 from unfog.runs.latent_codecs import LATENTS, AutoencoderCodec
 from unfog.runs.latents import Latents
+from unfog.runs.low_light import low_light
 from unfog.runs.reconstruct import Reconstructions
 from unfog.runs.run import data_range
 from unfog.runs.train import train, train_autoencoder
+from unfog.workflows.edit import edit_file
+from unfog.workflows.inspect import inspect_path
 from unfog.workflows.restore import restore_file
 from unfog.workflows.sample import sample_run
 from unfog.workflows.tasks import Draws
@@ -165,6 +168,28 @@ def test_a_file_is_restored_in_a_latent_space(run, tmp_path):
     summary = restore_file(run.path, [tmp_path / "y.npy"], "denoise", tmp_path / "out", None, draws)
     assert summary["misfit"] is None
     assert np.load(tmp_path / "out" / "mean.npy").shape == (16, 16)
+
+
+def test_what_is_done_pixel_by_pixel_is_refused(run, tmp_path):
+    np.save(tmp_path / "y.npy", _pictures()[0])
+    hole = np.zeros((16, 16), np.float32)
+    hole[4:9, 4:9] = 1
+    np.save(tmp_path / "hole.npy", hole)
+    with pytest.raises(InputError, match="latent space, and keeping a part of the input"):
+        edit_file(
+            run.path, tmp_path / "y.npy", "sdedit", tmp_path / "a", mask=tmp_path / "hole.npy"
+        )
+    with pytest.raises(InputError, match="latent space, and an exposure is done"):
+        low_light(run, [torch.rand(1, 1, 16, 16)])
+    edit_file(run.path, tmp_path / "y.npy", "sdedit", tmp_path / "b", samples=1, steps=2)
+    assert np.load(tmp_path / "b" / "edit-00.npy").shape == (16, 16)
+
+
+def test_an_autoencoder_is_inspected(autoencoder):
+    facts = inspect_path(autoencoder)
+    assert (facts["kind"], facts["factor"], facts["latents"]) == ("autoencoder", 4, [4, 4, 4])
+    assert facts["step"] == 150
+    assert len(facts["deviation"]) == 4
 
 
 def test_a_quantised_latent_space(tmp_path):

@@ -51,7 +51,7 @@ class AutoencoderCodec(LatentCodec):
                 "unfog train autoencoder-kl."
             )
         self.path, self.shape = path, tuple(config["shape"])
-        self.data: dict[str, Any] = config["data"]
+        self.config = config
         self.network: Autoencoder = build_autoencoder(config)
         weights = load_weights(path)
         self.network.load_state_dict(weights)

@@ -178,6 +178,14 @@ def require_posterior_mean(run: Run) -> None:
         )
 
 
+def require_pixels(run: Run, what: str, remedy: str) -> None:
+    """``InputError`` for a run in a latent space, where pixels cannot be reached one by one."""
+    if not run.codec.affine:
+        raise InputError(
+            f"{run.name} works in a latent space, and {what} is done pixel by pixel; {remedy}."
+        )
+
+
 def data_range(run: Run) -> tuple[float, float]:
     """The smallest and largest value of the data a run was trained on."""
     low, high = (float(run.codec.scale.decode(torch.tensor(end))) for end in (-1.0, 1.0))

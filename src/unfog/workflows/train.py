@@ -45,8 +45,9 @@ def train_files(
     if registry.get(system).trains != "autoencoder":
         return result
     codec = AutoencoderCodec(str(out))
-    found = reconstruct(codec, open_dataset(codec.data))
-    page = autoencoder_page(found, codec.data["name"])
+    section = codec.config["data"]
+    found = reconstruct(codec, open_dataset(section))
+    page = autoencoder_page(found, section["name"])
     write_text(out / "report.html", page.html(), overwrite=True)
     return {**result, **found.figures(), "report": str(out / "report.html")}
 
