@@ -90,7 +90,8 @@ def edit_file(
         else:
             edits = draw_edits(editor, x, plan, keep=keep, samples=samples, seed=seed, **common)
             options = {"seed": seed}
-        decoded = run.codec.decode(edits.flatten(0, 1)).unflatten(0, edits.shape[:2])
+        decoded = run.codec.decode(edits.flatten(0, 1))
+        decoded = decoded.reshape(*edits.shape[:2], *decoded.shape[1:])
         files = _write(work.folder, scan, decoded * scale + offset)
         summary = {
             "run": run.name,
