@@ -244,3 +244,31 @@ def test_the_power_that_is_kept_is_told_by_frequency():
     kept = Reconstructions(x, low, x, 2.0).figures()["power kept"]
     assert kept[:1] == [1.0]
     assert kept[2:] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (1, 8, 12, 8)])
+def test_signals_and_volumes_have_latents_too(shape, tmp_path):
+    x = np.random.default_rng(0).normal(size=(6, *shape)).astype(np.float32)
+    settings = {**SMALL, "training.batch": 2, "autoencoder.checkpointing": True}
+    dims = len(shape) - 1
+    train_autoencoder(
+        "autoencoder-kl",
+        x,
+        tmp_path / "kl",
+        steps=4,
+        dims=dims,
+        settings={**settings, "objective.start": 2},
+    )
+    settings = {**MODEL, "codec.run": str(tmp_path / "kl"), "training.batch": 2}
+    run = train("latent-diffusion", x, tmp_path / "run", steps=2, dims=dims, settings=settings)
+    assert run.latent_shape == (4, *(side // 4 for side in shape[1:]))
+    assert run.sample(1, steps=2).shape == (1, *shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_latents_are_the_same_on_a_gpu(autoencoder):
+    codec, x = AutoencoderCodec(str(autoencoder)), torch.from_numpy(_pictures(4))[:, None]
+    z = codec.encode(x)
+    torch.testing.assert_close(codec.encode(x.cuda()).cpu(), z, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(codec.decode(z.cuda()).cpu(), codec.decode(z), atol=0.1, rtol=1e-3)
