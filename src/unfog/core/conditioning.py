@@ -1,8 +1,9 @@
 """Conditioning: the embeddings of named conditions, with the null of classifier-free guidance.
 
-A condition is a class, a vector, an image (spatial) or a token sequence. Each has a null, what the
-network gets when the condition is absent: a learned embedding, or zeros. Training drops a condition
-per sample at random (Ho & Salimans 2022), so the same network serves with and without it.
+A condition is a class, a vector, an image (spatial), a mask (a map of classes) or a token sequence.
+Each has a null, what the network gets when the condition is absent: a learned embedding, or zeros.
+Training drops a condition per sample at random (Ho & Salimans 2022), so the same network serves
+with and without it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unfog.core.registry import Registry
 from unfog.errors import InputError
@@ -53,7 +55,14 @@ class Condition(nn.Module):
     """The embedding of one condition, and the null that takes its place where it is absent.
 
     ``Conditioner`` calls it. A subclass embeds a value (``embed``) and gives the null (``null``).
+
+    Attributes:
+        sizes: The sizes of what it adds to a context, as the parameters of a network.
+        on_grid: Whether its values lie on the grid of x_0 and move with it in augmentation.
     """
+
+    sizes: dict[str, int]
+    on_grid: bool = False
 
     @abstractmethod
     def embed(self, value: Tensor) -> Context:
@@ -63,13 +72,21 @@ class Condition(nn.Module):
     def null(self, x_t: Tensor) -> Context:
         """The context of an absent condition, for the batch of ``x_t``."""
 
-    def forward(self, value: Tensor | None, keep: Tensor | None, x_t: Tensor) -> Context:
+    def forward(
+        self,
+        value: Tensor | None,
+        keep: Tensor | None,
+        x_t: Tensor,
+        mask: Tensor | None = None,
+    ) -> Context:
         """The context of the condition, or of its null.
 
         Args:
             value: The condition's values (batch, ...); None for the null in every sample.
             keep: (batch,) bool, False where the null takes the value's place; None keeps all.
             x_t: The noisy batch (batch, channels, *space), for the shape and place of the null.
+            mask: (batch, parts) bool, False where a part of the value is not there; for the
+                conditions that have parts.
 
         Returns:
             The context, its tensors (batch, ...).
@@ -128,7 +145,7 @@ class ClassCondition(_WithNull):
 
     def __init__(self, count: int, width: int, null: str = "learned") -> None:
         super().__init__()
-        self.count = count
+        self.count, self.sizes = count, {"vector_width": width}
         self.embedding = nn.Embedding(count, width)
         self._set_null(width, null)
 
@@ -156,6 +173,7 @@ class VectorCondition(_WithNull):
 
     def __init__(self, size: int, width: int, null: str = "learned") -> None:
         super().__init__()
+        self.sizes = {"vector_width": width}
         self.project = nn.Sequential(nn.Linear(size, width), nn.SiLU(), nn.Linear(width, width))
         self._set_null(width, null)
 
@@ -172,8 +190,11 @@ class SpatialCondition(_WithNull):
     more, which is 1 where the image is present and 0 where the null stands.
     """
 
+    on_grid = True
+
     def __init__(self, channels: int, null: str = "learned") -> None:
         super().__init__()
+        self.sizes = {"spatial_channels": channels + 1}
         self._set_null(channels, null)
 
     def embed(self, value: Tensor) -> Context:
@@ -183,6 +204,101 @@ class SpatialCondition(_WithNull):
         space = x_t.shape[2:]
         value = self.absent.view(1, -1, *(1,) * len(space)).expand(len(x_t), -1, *space)
         return Context(spatial=torch.cat([value, torch.zeros_like(value[:, :1])], 1))
+
+
+@conditions.register("mask")
+class MaskCondition(Condition):
+    """A map of classes on the grid of x_0, concatenated to x_t: for each class its probability at
+    every point, and one channel more that is 1 where this class is given and 0 where it is not.
+
+        spatial = [g_1 p_1, ..., g_C p_C, g_1, ..., g_C],   g_k = 1 where class k is given.
+
+    A value is a map of labels 0 to C - 1, (batch, *grid) or (batch, 1, *grid), or probabilities
+    (batch, C, *grid). Where x_t lives on a coarser grid, as latents do, it is averaged over the
+    cells of that. The null gives no class; ``keep`` and ``mask`` may hide classes one by one.
+
+    Args:
+        classes: The number of classes C, at least 2; the background counts.
+    """
+
+    on_grid = True
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        if classes < 2:
+            raise InputError(f"A mask has 2 classes or more, the background too, not {classes}.")
+        self.classes, self.sizes = classes, {"spatial_channels": 2 * classes}
+
+    def embed(self, value: Tensor) -> Context:
+        maps = class_maps(value, self.classes)
+        return Context(spatial=torch.cat([maps, torch.ones_like(maps)], 1))
+
+    def null(self, x_t: Tensor) -> Context:
+        return Context(spatial=x_t.new_zeros(len(x_t), 2 * self.classes, *x_t.shape[2:]))
+
+    def forward(
+        self,
+        value: Tensor | None,
+        keep: Tensor | None,
+        x_t: Tensor,
+        mask: Tensor | None = None,
+    ) -> Context:
+        """As of any condition; ``keep`` may be (batch, classes) as well."""
+        if value is None:
+            return self.null(x_t)
+        maps = _on_grid(class_maps(value, self.classes), x_t)
+        # Which classes are given, (batch, classes).
+        given = maps.new_ones(maps.shape[:2])
+        for hidden in (keep, mask):
+            if hidden is not None:
+                given = given * (hidden if hidden.ndim == 2 else hidden[:, None])
+        flags = given.view(*given.shape, *(1,) * (x_t.ndim - 2)).expand_as(maps)
+        return Context(spatial=torch.cat([maps * flags, flags], 1))
+
+
+def class_maps(value: Tensor, classes: int) -> Tensor:
+    """A mask as one map a class, float32.
+
+    Args:
+        value: Labels (batch, *grid) of an integer type, labels (batch, 1, *grid) of any type, or
+            probabilities (batch, classes, *grid).
+        classes: The number of classes.
+
+    Returns:
+        (batch, classes, *grid); for labels 1 where the class is, else 0.
+
+    Raises:
+        InputError: A label is none of 0 to ``classes`` - 1, or the channels are others.
+    """
+    if value.is_floating_point() and value.shape[1] == classes:
+        return value.float()
+    labels = value if not value.is_floating_point() and value.shape[1] != 1 else value[:, 0]
+    if value.is_floating_point() and value.shape[1] != 1:
+        raise InputError(
+            f"A mask of {classes} classes is a map of labels or {classes} maps of probabilities, "
+            f"not {value.shape[1]}."
+        )
+    numbers = torch.arange(classes, device=value.device)
+    maps = labels[:, None] == numbers.view(-1, *(1,) * (labels.ndim - 1))
+    if not bool(maps.any(1).all()):
+        raise InputError(
+            f"The labels of a mask are whole numbers from 0 to {classes - 1}, got "
+            f"{float(labels.min()):g} to {float(labels.max()):g}."
+        )
+    return maps.float()
+
+
+def _on_grid(maps: Tensor, x_t: Tensor) -> Tensor:
+    """Maps (batch, classes, *grid) averaged over the cells of x_t's grid."""
+    grid, space = tuple(maps.shape[2:]), tuple(x_t.shape[2:])
+    if grid == space:
+        return maps
+    if len(grid) != len(space) or any(a % b for a, b in zip(grid, space, strict=True)):
+        raise InputError(
+            f"A mask of {' x '.join(map(str, grid))} points does not lie on a grid of "
+            f"{' x '.join(map(str, space))}; make it on that of the data."
+        )
+    return F.interpolate(maps, space, mode="area")
 
 
 @conditions.register("tokens")
@@ -196,17 +312,29 @@ class TokenCondition(_WithNull):
         null: ``learned``, or ``zero`` for zeros.
     """
 
-    def __init__(self, size: int, width: int, null: str = "learned") -> None:
+    def __init__(self, size: int, width: int = 256, null: str = "learned") -> None:
         super().__init__()
+        self.sizes = {"token_width": width}
         self.project = nn.Linear(size, width)
         self._set_null(width, null)
 
-    def embed(self, value: Tensor, mask: Tensor | None = None) -> Context:
-        token_mask = (
-            torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
-            if mask is None
-            else mask
+    def forward(
+        self,
+        value: Tensor | None,
+        keep: Tensor | None,
+        x_t: Tensor,
+        mask: Tensor | None = None,
+    ) -> Context:
+        """As of any condition; ``mask`` (batch, length) hides padded tokens."""
+        context = super().forward(value, keep, x_t)
+        if mask is None or context.token_mask is None:
+            return context
+        return replace(
+            context, token_mask=context.token_mask & _padded(mask, context.token_mask)
         )
+
+    def embed(self, value: Tensor) -> Context:
+        token_mask = torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)
         return Context(tokens=self.project(value), token_mask=token_mask)
 
     def null(self, x_t: Tensor) -> Context:
@@ -243,9 +371,11 @@ class Conditioner(nn.Module):
 
         Args:
             x_t: The noisy batch (batch, channels, *space).
-            values: The condition's values (batch, ...) by name; ``NAME_mask`` (batch, length) is
-                the mask of the token condition NAME.
-            keep: (batch,) bool by name, False where training hides the condition.
+            values: The condition's values (batch, ...) by name; ``NAME_mask`` says which parts of
+                the condition NAME are there: tokens (batch, length), classes of a mask (batch,
+                classes).
+            keep: (batch,) bool by name, False where training hides the condition; for a mask
+                also (batch, classes).
 
         Returns:
             The merged context of all conditions.
@@ -259,14 +389,8 @@ class Conditioner(nn.Module):
                 raise InputError(f"This model takes no condition {name!r}; it takes: {names}.")
         context = Context()
         for name, part in self.parts.items():
-            # Embed the condition; its own mask then hides padded tokens.
-            value, mask = values.get(name), values.get(f"{name}_mask")
-            piece = part(value, (keep or {}).get(name), x_t)
-            if mask is not None and piece.token_mask is not None:
-                piece = replace(
-                    piece, token_mask=piece.token_mask & _padded(mask, piece.token_mask)
-                )
-            context = context.merge(piece)
+            kept, mask = (keep or {}).get(name), values.get(f"{name}_mask")
+            context = context.merge(part(values.get(name), kept, x_t, mask))
         return context
 
 

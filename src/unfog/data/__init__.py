@@ -3,7 +3,7 @@ in.
 """
 
 from unfog.data import arrays, images, volumes  # noqa: F401  (each registers its data sets)
-from unfog.data.builtin import head_ct, labelled_pictures, mni, random_field, textures, turbulence  # noqa: F401  (each registers its data sets)
+from unfog.data.builtin import head_ct, labelled_pictures, masked, mni, random_field, textures, turbulence  # noqa: F401  (each registers its data sets)
 from unfog.data.dataset import ArrayDataset, Dataset, datasets, open_dataset
 
 __all__ = ["ArrayDataset", "Dataset", "datasets", "open_dataset"]

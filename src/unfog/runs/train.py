@@ -292,8 +292,7 @@ def _fitted(
 
 def _configured(system: str, data: str | None, overrides: Sequence[str]) -> tuple[Config, Dataset]:
     """The config of a new run, and its data set."""
-    registry.get(system)
-    section = data_section(data)
+    section = data_section(data or registry.get(system).data)
     dataset = open_dataset(section)
     config = configure(system, dataset, section, overrides)
     if config["data"] == section:

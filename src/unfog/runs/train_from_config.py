@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from unfog.core.codec import Codec, LatentCodec, codecs
 from unfog.core.codec import Identity as IdentityCodec
@@ -21,6 +22,7 @@ from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
+from unfog.networks.unet import UNet
 from unfog.runs.build import build, build_autoencoder, drops, is_autoencoder
 from unfog.runs.codec_section import codec_section
 from unfog.runs.config import apply_overrides
@@ -81,7 +83,8 @@ def train_config(
         config: The config, complete.
         dataset: The training data.
         out: The run's folder.
-        start: A denoiser whose weights training starts from; random ones by default.
+        start: A denoiser whose weights training starts from; random ones by default. A U-Net may
+            have more spatial channels than it: their weights start at zero.
         teacher: The denoiser that an objective of distillation asks for.
         resume: Whether to go on from the newest checkpoint in ``out``.
         callback: Called with (step, loss, steps a second) after each step.
@@ -98,7 +101,7 @@ def train_config(
     data, codec = training_data(config, dataset)
     if start is not None:
         try:
-            model.load_state_dict(start.state_dict())
+            model.load_state_dict(_start_weights(model, start))
         except RuntimeError as error:
             raise InputError(
                 "The run to start from has another network or other conditions; set this one's "
@@ -116,6 +119,16 @@ def train_config(
         resume=resume,
         callback=callback,
     )
+
+
+def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.Tensor]:
+    """The weights to start from, with zeros for spatial channels that they lack."""
+    weights, old, new = dict(start.state_dict()), start.network, getattr(model, "network", None)
+    if isinstance(old, UNet) and isinstance(new, UNet):
+        entry = "network.enter.weight"
+        if old.input.spatial_channels < new.input.spatial_channels:
+            weights[entry] = new.input.widened(weights[entry], old.input)
+    return weights
 
 
 def model_of(config: Config) -> NetworkDenoiser | Autoencoder:

@@ -16,8 +16,8 @@ Recipe = Callable[[Dataset], Config]
 @dataclass(frozen=True)
 class System:
     """A named system: a one-line summary of what it is, its paper, its recipe, and the name of the
-    codec that the recipe is made for where that is not the data's own, and what
-    it trains.
+    codec that the recipe is made for where that is not the data's own, what it trains, and the
+    name of the data set that it is trained on where none is given.
     """
 
     name: str
@@ -26,6 +26,7 @@ class System:
     recipe: Recipe
     codec: str | None = None
     trains: str = "denoiser"
+    data: str | None = None
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what the data say, then the recipe's sections."""
@@ -45,7 +46,12 @@ _systems: dict[str, System] = {}
 
 
 def system(
-    name: str, summary: str, paper: str, codec: str | None = None, trains: str = "denoiser"
+    name: str,
+    summary: str,
+    paper: str,
+    codec: str | None = None,
+    trains: str = "denoiser",
+    data: str | None = None,
 ) -> Callable[[Recipe], Recipe]:
     """Decorator that registers a recipe as a system.
 
@@ -55,13 +61,14 @@ def system(
         paper: Authors, year and arXiv number.
         codec: The codec that it is made for; None is the data's own.
         trains: "denoiser" or "autoencoder".
+        data: The data set that it is trained on where none is given; None asks for one.
 
     Returns:
         The decorator, which returns the recipe unchanged.
     """
 
     def add(recipe: Recipe) -> Recipe:
-        _systems[name] = System(name, summary, paper, recipe, codec, trains)
+        _systems[name] = System(name, summary, paper, recipe, codec, trains, data)
         return recipe
 
     return add
