@@ -50,6 +50,7 @@ def test_outside_the_interval_the_conditional_stands_alone():
 
 
 SPREADS = {"mask": 0.7, "label": 1.3}
+EYE = torch.eye(4, dtype=torch.float64)
 
 
 class TwoGiven(Denoiser):
@@ -61,17 +62,17 @@ class TwoGiven(Denoiser):
         draw = torch.Generator().manual_seed(5)
         root = torch.randn(4, 4, generator=draw, dtype=torch.float64)
         self.mean = torch.randn(4, generator=draw, dtype=torch.float64)
-        self.precision = torch.linalg.inv(root @ root.T + torch.eye(4))
+        self.precision = torch.linalg.inv(root @ root.T + EYE)
 
     def posterior(self, x_t, t, given):
         """The precision and the mean of x_0 given x_t, where that is not None, and conditions."""
         alpha, sigma = (part.double() for part in (PROCESS.alpha(t), PROCESS.sigma(t)))
         precision, pull = self.precision.clone(), (self.precision @ self.mean).expand(len(X), 4)
         if x_t is not None:
-            precision = precision + torch.eye(4) * (alpha / sigma) ** 2
+            precision = precision + EYE * (alpha / sigma) ** 2
             pull = pull + x_t * alpha / sigma**2
         for name, value in given.items():
-            precision = precision + torch.eye(4) / SPREADS[name] ** 2
+            precision = precision + EYE / SPREADS[name] ** 2
             pull = pull + value / SPREADS[name] ** 2
         return precision, torch.linalg.solve(precision, pull.T).T
 
@@ -83,7 +84,7 @@ class TwoGiven(Denoiser):
         """log p(x_t | conditions) of each row, up to a constant."""
         precision, mean = self.posterior(None, t, given)
         cover = torch.linalg.inv(precision) * PROCESS.alpha(t) ** 2
-        cover = cover + torch.eye(4) * PROCESS.sigma(t) ** 2
+        cover = cover + EYE * PROCESS.sigma(t) ** 2
         off = x_t - PROCESS.alpha(t) * mean
         return -0.5 * (off @ torch.linalg.inv(cover) * off).sum(1)
 

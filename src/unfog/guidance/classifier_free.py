@@ -74,8 +74,9 @@ class ClassifierFreeEach(Denoiser):
         D_w = D(x_t) + sum_i w_i (D(x_t | c_1 .. c_i) - D(x_t | c_1 .. c_(i-1)))
             = sum_i (w_i - w_(i+1)) D(x_t | c_1 .. c_i),   w_0 = 1, w_(n+1) = 0.
 
-    Its score is that of p(x_t) prod_i p(c_i | x_t, c_1 .. c_(i-1))^w_i, which is the same sum. With every w_i = 1 it is D(x_t | c_1 .. c_n) in one call; terms of weight 0 are not called, so
-    at most one call more than there are conditions.
+    Its score is that of p(x_t) prod_i p(c_i | x_t, c_1 .. c_(i-1))^w_i, which is the same sum. With
+    every w_i = 1 it is D(x_t | c_1 .. c_n) in one call; terms of weight 0 are not called, so there
+    is at most one call more than conditions.
 
     Args:
         denoiser: D, of a model trained with and without each of its conditions.
