@@ -329,9 +329,7 @@ class TokenCondition(_WithNull):
         context = super().forward(value, keep, x_t)
         if mask is None or context.token_mask is None:
             return context
-        return replace(
-            context, token_mask=context.token_mask & _padded(mask, context.token_mask)
-        )
+        return replace(context, token_mask=context.token_mask & _padded(mask, context.token_mask))
 
     def embed(self, value: Tensor) -> Context:
         token_mask = torch.ones(value.shape[:2], dtype=torch.bool, device=value.device)

@@ -3,7 +3,15 @@ in.
 """
 
 from unfog.data import arrays, images, volumes  # noqa: F401  (each registers its data sets)
-from unfog.data.builtin import head_ct, labelled_pictures, masked, mni, random_field, textures, turbulence  # noqa: F401  (each registers its data sets)
+from unfog.data.builtin import (  # noqa: F401  (each registers its data sets)
+    head_ct,
+    labelled_pictures,
+    masked,
+    mni,
+    random_field,
+    textures,
+    turbulence,
+)
 from unfog.data.dataset import ArrayDataset, Dataset, datasets, open_dataset
 
 __all__ = ["ArrayDataset", "Dataset", "datasets", "open_dataset"]
