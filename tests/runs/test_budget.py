@@ -171,9 +171,9 @@ def test_patches_in_minutes_go_by_the_size_of_a_sample(monkeypatch, shape, patch
     fitted = fit(config, data, given, 2)
     network = fitted["network"]
     assert (network.get("patch", 1), fitted["training"]["batch"]) == (patch, batch)
-    assert fitted["training"]["lr"] == (1e-3 if patch == 1 else 2e-3)
-    # Those of patches know where they are, and pass the noise on.
-    assert network.get("shortcut", False) == network.get("coordinates", False) == (patch > 1)
+    assert fitted["training"]["lr"] == (2e-3 if patch == 4 else 1e-3)
+    # Those for large samples know where they are, and pass the noise on.
+    assert network.get("shortcut", False) == network.get("coordinates", False) == (patch == 4)
     assert all(fitted[key] == config[key] for key in ("process", "prediction", "objective"))
     build(fitted)
 

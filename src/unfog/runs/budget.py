@@ -10,9 +10,10 @@ too wide to see enough samples. So
 - samples of DDPM's noise prediction are clipped to the data's range on the way, as its code does;
 - where only minutes are set, the widest network that makes ``PREFERRED`` steps in them, on patches
   and of fewer samples a step where the narrow one is too slow as well: patches of 2, and of 4 for
-  samples of more than ``COARSE`` patches of 2. A narrow network of patches knows where it is, and
-  gets its input to its output by a shortcut: the noise that it predicts at the noisy end is nearly
-  the input, and what it fails to pass on is as large as the data.
+  samples of more than ``COARSE`` patches of 2. The networks of those large samples know where they
+  are, and get their input to their output by a shortcut: the noise that they predict at the noisy
+  end is nearly the input, and what they fail to pass on is as large as the data. Pictures of 28 x
+  28 on patches of 2 pass it on themselves, and were no better for it.
 
 What the user sets stays, as do networks that a recipe has made for its data. All that is chosen
 stands in the run's config.
@@ -40,11 +41,11 @@ log = logging.getLogger(__name__)
 GENERAL = {"name", "dims", "channels", "multipliers", "attention_levels", "modulation"}
 TINY = 16 * 16  # points of a sample for which 32 channels are enough
 NARROW: Config = {"channels": 32, "groups": 8, "blocks": 1}
-PATCHED: Config = {"coordinates": True, "octaves": 3, "shortcut": True}  # of networks of patches
+LARGE: Config = {"coordinates": True, "octaves": 3, "shortcut": True}  # for large samples
 COARSE = 512  # patches of a sample from which its shape is learned soon
 LARGEST = 4  # side of a patch, in pixels
 NARROW_RATE = 1e-3  # learning rate of the narrow networks, as the small priors have it
-PATCHED_RATE = 2e-3  # of those of patches, which have the fewest steps
+COARSE_RATE = 2e-3  # of those on patches of 4, which have the fewest steps
 LONG_POWER = 17.0  # of the average: over the last 18th of the steps
 POINTS = 4096  # of the network's finest grid, times the samples of a step
 LEAST_BATCH = 4
@@ -168,8 +169,9 @@ def _candidates(config: Config, dataset: Dataset, set_keys: Collection[str]) -> 
     sides = dataset.shape[1:]
     tiny = math.prod(sides) <= TINY
     patch = 1 if tiny else _coarsest(sides)
+    more = LARGE if patch > 2 else {}
     while patch > 1:
-        yield _narrowed(config, dataset, set_keys, patch=patch, **PATCHED)
+        yield _narrowed(config, dataset, set_keys, patch=patch, **more)
         patch //= 2
     yield _narrowed(config, dataset, set_keys)
     if not tiny:
@@ -203,7 +205,7 @@ def _narrowed(
     if "training.batch" not in set_keys:
         training["batch"] = max(LEAST_BATCH, min(training["batch"], batch))
     if "training.lr" not in set_keys:
-        training["lr"] = max(training["lr"], NARROW_RATE if patch == 1 else PATCHED_RATE)
+        training["lr"] = max(training["lr"], COARSE_RATE if patch > 2 else NARROW_RATE)
     return {**config, "network": network, "training": training}
 
 
