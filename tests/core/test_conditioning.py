@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from unfog.core.conditioning import (
+from unfog.core.conditioning import Conditioner
+from unfog.core.conditions import (
     ClassCondition,
-    Conditioner,
     MaskCondition,
     SpatialCondition,
     TokenCondition,
@@ -137,3 +137,13 @@ def test_forms_of_a_mask_agree_and_a_coarser_grid_takes_the_mean():
 def test_wrong_masks_are_refused(value, words):
     with pytest.raises(InputError, match=words):
         MaskCondition(3)(value, None, torch.randn(3, 1, 2, 2))
+
+
+def test_an_image_is_averaged_over_the_cells_of_latents():
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    conditioner = Conditioner({"image": SpatialCondition(1)})
+    context = conditioner(torch.zeros(1, 4, 2, 2), {"image": image})
+    wanted = torch.tensor([[2.5, 4.5], [10.5, 12.5]])
+    assert torch.equal(context.spatial[0, 0], wanted)
+    with pytest.raises(InputError, match="does not lie on a grid of 3 x 3"):
+        conditioner(torch.zeros(1, 4, 3, 3), {"image": image})

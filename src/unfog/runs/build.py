@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 
 from unfog.core.codec import Codec, codecs
-from unfog.core.conditioning import Condition, Conditioner, conditions
+from unfog.core.conditioning import Condition, Conditioner
+from unfog.core.conditions import conditions
 from unfog.core.denoiser import NetworkDenoiser, labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes

@@ -35,8 +35,8 @@ def codec_section(section: Config, dataset: Dataset) -> Config:
         return dict(section)
     if not section.get(place):
         raise InputError(
-            f"A model in a latent space needs a trained autoencoder: --set codec.{place}={place.upper()} "
-            "(train one with unfog train autoencoder-kl)."
+            "A model in a latent space needs a trained autoencoder: --set "
+            f"codec.{place}={place.upper()} (train one with unfog train autoencoder-kl)."
         )
     told = {"low": dataset.codec.get("low"), "high": dataset.codec.get("high")}
     told |= {"channels": dataset.shape[0]}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unfog.core.codec import Codec
-from unfog.core.conditioning import class_maps, conditions
+from unfog.core.conditions import class_maps, conditions
 from unfog.data.augment import Augmentation
 from unfog.data.dataset import Dataset
 from unfog.training import order
