@@ -37,4 +37,4 @@ def test_labels_stay_labels_and_lie_where_the_image_is() -> None:
 def test_probabilities_still_sum_to_one() -> None:
     maps = feed(np.concatenate([1 - 0.9 * BOX, 0.9 * BOX], 1), "anatomy")["box"]
     torch.testing.assert_close(maps.sum(1), torch.ones(6, 24, 24))
-    assert 0.85 < float(maps[:, 1].max()) < 1
+    assert len(maps[:, 1].unique()) > 10
