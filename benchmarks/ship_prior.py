@@ -214,7 +214,7 @@ def _interval_scales(results: Any) -> dict[str, Any]:
     scales = {
         task: round(value["interval_scale"], 3)
         for task, value in results.items()
-        if "interval_scale" in value
+        if isinstance(value, dict) and "interval_scale" in value
     }
     return {"interval_scale": scales} if scales else {}
 
