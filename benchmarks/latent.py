@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def diffusion(autoencoder: str, work: Path, steps: int) -> dict[str, Any]:
         "training cpu seconds": round(seconds, 1),
         "sampling cpu seconds": round(sampling, 1),
         "calls": CALLS,
-        "distances": compare(features["latent"], reference, other),
-        "distances of reconstructions": compare(features["decoded"], other, reference),
+        "distances": asdict(compare(features["latent"], reference, other)),
+        "distances of reconstructions": asdict(compare(features["decoded"], other, reference)),
         "pixels": {
             "frechet": pixels["distances"]["frechet"],
             "training cpu seconds": pixels["training"]["cpu_seconds"],
