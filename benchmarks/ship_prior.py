@@ -23,6 +23,10 @@ python benchmarks/medical.py --modality textures --prior runs/textures-long --sl
 python benchmarks/ship_prior.py runs/textures-long --name textures --results
 benchmarks/results/textures.json
 
+python benchmarks/mask_guided.py --run runs/t1-from-tissue --out benchmarks/results/mask_guided.json
+python benchmarks/ship_prior.py runs/t1-from-tissue --name t1-from-tissue --results
+benchmarks/results/mask_guided.json
+
 python benchmarks/fashion_mnist.py all --work runs/fashion python benchmarks/ship_prior.py
 runs/fashion/ours/run --name fashion --results benchmarks/results/fashion_mnist.json \
   --set sampling.sampler=dpmpp-2m --set sampling.steps=20
@@ -107,6 +111,21 @@ FACTS = {
         ],
         "licence": "Apache-2.0 for the weights; the CT they were trained on comes with "
         "InVesalius' examples under GPL-2",
+    },
+    "t1-from-tissue": {
+        "voxel_mm": 2.0,
+        "plane": "axial slices, 96 x 80 pixels",
+        "data": "mni-tissue, split train: 98 axial slices and 900 oblique planes of the MNI152 "
+        "2009a T1 template, one average brain, with labels of its own tissue maps",
+        "classes": ["rest", "grey matter", "white matter"],
+        "held_out": "test slab z = 5..14 mm, validation slab z = 60..67 mm, and 6 mm on each "
+        "side of both",
+        "commands": [
+            "unfog train t1-from-tissue --start t1-slices --steps 2500 --set training.lr=5e-4 "
+            "--set training.warmup=100 --out runs/t1-from-tissue",
+        ],
+        "licence": "Apache-2.0 for the weights; the template they were trained on is under the "
+        "MNI ICBM 152 licence",
     },
     "texture-prior": {
         "data": "textures, split train: 5643 squares of 64 x 64 pixels, strips of three "
@@ -195,7 +214,7 @@ def _interval_scales(results: Any) -> dict[str, Any]:
     scales = {
         task: round(value["interval_scale"], 3)
         for task, value in results.items()
-        if "interval_scale" in value
+        if isinstance(value, dict) and "interval_scale" in value
     }
     return {"interval_scale": scales} if scales else {}
 

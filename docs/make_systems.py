@@ -8,15 +8,18 @@ A system that does not run end to end makes this fail: the table has no state th
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
 from pathlib import Path
 
 import torch
 
 from unfog.data.dataset import open_dataset
+from unfog.runs.reconstruct import reconstruct
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
-from unfog.runs.train import configure, train_config
+from unfog.runs.train import configure, train_autoencoder, train_config
 from unfog.systems import get, names
 
 PAGE = Path(__file__).with_name("systems.md")
@@ -26,31 +29,55 @@ SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.
 HEAD = """# Systems
 
 Made by `python docs/make_systems.py`, which trains each system for 8 steps on the digits
-(`dmri-refiner` on its own data) and draws 2 samples in 10 steps: a system stands here because it
-ran. `unfog train SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
+(`dmri-refiner` on its own data) and draws 2 samples in 10 steps, or decodes 2 of an autoencoder: a
+system stands here because it ran. `unfog train SYSTEM --data NAME|PATH --out RUN` trains one in
+earnest.
 
 | system | what it is | paper | parameters on 8x8 | trains | samples |
 |---|---|---|---|---|---|
 """
 
 
+def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
+    """Train a model of data for 8 steps; its parameters and 2 samples."""
+    data = OWN.get(name, {"name": "digits"})
+    settings = SMALL
+    if get(name).codec is not None:  # it works in a latent space
+        autoencoder("autoencoder-kl", run.with_name("codec"))
+        settings = [*SMALL, f"codec.run={run.with_name('codec')}"]
+    dataset = open_dataset(data)
+    train_config(configure(name, dataset, data, settings), dataset, run)
+    opened = Run.open(run)
+    x = draw(opened, Plan.of(opened, steps=10), range(2))
+    return sum(p.numel() for p in opened.denoiser.parameters()), x
+
+
+def autoencoder(name: str, run: Path) -> tuple[int, torch.Tensor]:
+    """Train an autoencoder for 8 steps; its parameters and 2 reconstructions."""
+    settings = dict(pair.split("=") for pair in [*SMALL, "objective.start=4"])
+    codec = train_autoencoder(
+        name, "digits", run, settings={key: int(value) for key, value in settings.items()}
+    )
+    parameters = sum(p.numel() for p in codec.network.parameters())
+    return parameters, reconstruct(codec, open_dataset("digits"), 2).again
+
+
 def row(name: str) -> str:
     """Run a system and say what came of it."""
-    data = OWN.get(name, {"name": "digits"})
-    dataset, system = open_dataset(data), get(name)
-    config = configure(name, dataset, data, SMALL)
+    system = get(name)
+    make = autoencoder if system.trains == "autoencoder" else model
     with tempfile.TemporaryDirectory() as folder:
-        result = train_config(config, dataset, Path(folder) / "run")
-        run = Run.open(Path(folder) / "run")
-        x = draw(run, Plan.of(run, steps=10), range(2))
-    trains, samples = (
-        result.loss == result.loss and result.updates == 8,
-        bool(torch.isfinite(x).all()),
-    )
-    if not (trains and samples):
+        parameters, x = make(name, Path(folder) / "run")
+        losses = losses_of(Path(folder) / "run")
+    if not (len(losses) == 8 and all(map(math.isfinite, losses)) and bool(x.isfinite().all())):
         raise SystemExit(f"{name} does not run.")
-    parameters = sum(p.numel() for p in run.denoiser.parameters())
     return f"| `{name}` | {system.summary} | {system.paper} | {parameters:,} | yes | yes |\n"
+
+
+def losses_of(run: Path) -> list[float]:
+    """The loss of each update of a run, from its log."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
 
 
 def page() -> str:

@@ -3,12 +3,14 @@
 import pytest
 import torch
 
-from unfog.core.conditioning import (
+from unfog.core.conditioning import Conditioner
+from unfog.core.conditions import (
     ClassCondition,
-    Conditioner,
+    MaskCondition,
     SpatialCondition,
     TokenCondition,
     VectorCondition,
+    class_maps,
 )
 from unfog.errors import InputError
 
@@ -93,3 +95,55 @@ def test_wrong_conditions_are_refused():
         conditioner(X, {"text": torch.zeros(3)})
     with pytest.raises(InputError, match="between 0 and 4"):
         conditioner(X, {"label": torch.tensor([0, 1, 5])})
+
+
+LABELS = torch.tensor([[[0, 1], [2, 1]], [[2, 2], [0, 0]], [[1, 0], [0, 2]]])
+
+
+def test_a_mask_is_a_map_and_a_flag_a_class_and_what_is_hidden_is_zero():
+    part, x = MaskCondition(3), torch.randn(3, 1, 2, 2)
+    assert part.sizes == {"spatial_channels": 6}
+    full = part(LABELS, None, x).spatial
+    one_hot = torch.stack([LABELS.eq(k).float() for k in range(3)], 1)
+    assert torch.equal(full, torch.cat([one_hot, torch.ones(3, 3, 2, 2)], 1))
+    keep = torch.tensor([[True, False, True], [False] * 3, [True] * 3])
+    shown = part(LABELS, keep, x).spatial
+    flags = keep.float()[:, :, None, None].expand(3, 3, 2, 2)
+    assert torch.equal(shown, torch.cat([one_hot * flags, flags], 1))
+    assert torch.equal(shown[1], part(None, None, x).spatial[1])
+    # Hidden by training and not asked for by the user are one thing, and compose.
+    asked = torch.tensor([[True, True, False]] * 3)
+    assert torch.equal(part(LABELS, keep, x, asked).spatial, part(LABELS, keep & asked, x).spatial)
+
+
+def test_forms_of_a_mask_agree_and_a_coarser_grid_takes_the_mean():
+    part, x = MaskCondition(3), torch.randn(3, 4, 2, 2)
+    full = part(LABELS, None, x).spatial
+    for same in (LABELS[:, None], LABELS[:, None].float(), class_maps(LABELS, 3)):
+        assert torch.equal(part(same, None, x).spatial, full)
+    coarse = part(LABELS, None, x[:, :, :1, :1]).spatial
+    torch.testing.assert_close(coarse, full.mean((2, 3), keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (LABELS + 1, "whole numbers from 0 to 2"),
+        (LABELS[:, None] + 0.5, "whole numbers"),
+        (torch.rand(3, 2, 2, 2), "3 maps of probabilities"),
+        (torch.zeros(3, 1, 3, 3), "make it on that of the data"),
+    ],
+)
+def test_wrong_masks_are_refused(value, words):
+    with pytest.raises(InputError, match=words):
+        MaskCondition(3)(value, None, torch.randn(3, 1, 2, 2))
+
+
+def test_an_image_is_averaged_over_the_cells_of_latents():
+    image = torch.arange(16.0).view(1, 1, 4, 4)
+    conditioner = Conditioner({"image": SpatialCondition(1)})
+    context = conditioner(torch.zeros(1, 4, 2, 2), {"image": image})
+    wanted = torch.tensor([[2.5, 4.5], [10.5, 12.5]])
+    assert torch.equal(context.spatial[0, 0], wanted)
+    with pytest.raises(InputError, match="does not lie on a grid of 3 x 3"):
+        conditioner(torch.zeros(1, 4, 3, 3), {"image": image})

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unfog.core.codec import codecs
-from unfog.core.conditioning import conditions
+from unfog.core.conditions import conditions
 from unfog.data import ArrayDataset, datasets, open_dataset
 from unfog.errors import InputError
 

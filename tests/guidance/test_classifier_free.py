@@ -5,7 +5,7 @@ from support.priors import gaussian
 
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import VPLinear
-from unfog.guidance.classifier_free import ClassifierFree
+from unfog.guidance.classifier_free import ClassifierFree, ClassifierFreeEach
 
 PROCESS = VPLinear()
 CLASSES = [gaussian(PROCESS, 4, seed=s)[0] for s in range(3)]
@@ -47,3 +47,70 @@ def test_outside_the_interval_the_conditional_stands_alone():
     assert torch.equal(guided(X, T, label=1).mean, CLASSES[1](X, T).mean)
     inside = ClassifierFree(PerClass(), 3.0, interval=(0.5 * level, 10 * level))
     assert not torch.allclose(inside(X, T, label=1).mean, CLASSES[1](X, T).mean)
+
+
+SPREADS = {"mask": 0.7, "label": 1.3}
+EYE = torch.eye(4, dtype=torch.float64)
+
+
+class TwoGiven(Denoiser):
+    """x ~ N(m, S) and c_i = x + e_i, e_i ~ N(0, s_i^2), any of them given: Gaussian, and exact."""
+
+    def __init__(self):
+        super().__init__()
+        self.process, self.calls = PROCESS, 0
+        draw = torch.Generator().manual_seed(5)
+        root = torch.randn(4, 4, generator=draw, dtype=torch.float64)
+        self.mean = torch.randn(4, generator=draw, dtype=torch.float64)
+        self.precision = torch.linalg.inv(root @ root.T + EYE)
+
+    def posterior(self, x_t, t, given):
+        """The precision and the mean of x_0 given x_t, where that is not None, and conditions."""
+        alpha, sigma = (part.double() for part in (PROCESS.alpha(t), PROCESS.sigma(t)))
+        precision, pull = self.precision.clone(), (self.precision @ self.mean).expand(len(X), 4)
+        if x_t is not None:
+            precision = precision + EYE * (alpha / sigma) ** 2
+            pull = pull + x_t * alpha / sigma**2
+        for name, value in given.items():
+            precision = precision + EYE / SPREADS[name] ** 2
+            pull = pull + value / SPREADS[name] ** 2
+        return precision, torch.linalg.solve(precision, pull.T).T
+
+    def forward(self, x_t, t, **given):
+        self.calls += 1
+        return Posterior(self.posterior(x_t, t, given)[1])
+
+    def log_density(self, x_t, t, given):
+        """log p(x_t | conditions) of each row, up to a constant."""
+        precision, mean = self.posterior(None, t, given)
+        cover = torch.linalg.inv(precision) * PROCESS.alpha(t) ** 2
+        cover = cover + EYE * PROCESS.sigma(t) ** 2
+        off = x_t - PROCESS.alpha(t) * mean
+        return -0.5 * (off @ torch.linalg.inv(cover) * off).sum(1)
+
+
+def test_a_scale_for_each_condition_is_its_closed_form():
+    """The score is that of p(x) p(c_1 | x)^w_1 p(c_2 | x, c_1)^w_2, by autograd."""
+    inner = TwoGiven()
+    c = {name: torch.randn(5, 4, dtype=torch.float64) for name in ("mask", "label")}
+    first, x = {"mask": c["mask"]}, X.clone().requires_grad_()
+    plain, one, both = (inner.log_density(x, T, given) for given in ({}, first, c))
+    density = plain + 2.0 * (one - plain) + 1.5 * (both - one)
+    expected = torch.autograd.grad(density.sum(), x)[0]
+    guided = ClassifierFreeEach(inner, {"mask": 2.0, "label": 1.5})
+    assert torch.allclose(guided.score(X, T, **c), expected, rtol=0, atol=1e-10)
+    assert inner.calls == 3
+
+
+def test_scales_of_one_are_one_conditional_call_and_the_unnamed_has_scale_one():
+    inner = TwoGiven()
+    c = {name: torch.randn(5, 4, dtype=torch.float64) for name in ("mask", "label")}
+    guided = ClassifierFreeEach(inner, {"mask": 1.0, "label": 1.0})
+    assert torch.equal(guided(X, T, **c).mean, inner(X, T, **c).mean)
+    assert inner.calls == 2
+    named, unnamed = (
+        ClassifierFreeEach(inner, scales)(X, T, **c).mean
+        for scales in ({"mask": 3.0, "label": 1.0}, {"mask": 3.0})
+    )
+    assert torch.equal(named, unnamed)
+    assert not torch.allclose(named, inner(X, T, **c).mean)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unfog.core.conditioning import ClassCondition, Context
+from unfog.core.conditioning import Context
+from unfog.core.conditions import ClassCondition
 from unfog.errors import InputError
 from unfog.interop.diffusers import DiffusersNetwork
 from unfog.interop.diffusers_dit import (

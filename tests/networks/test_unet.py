@@ -271,3 +271,38 @@ def test_detail_is_the_noise_in_its_own_units():
     found = Detail(data, 2)(scaled, 0.25 * sigma.log())
     expected = torch.asinh(noise - torch.nn.functional.avg_pool2d(noise, 3, 1, 1))
     assert torch.allclose(found[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1], atol=1e-3)
+
+
+def test_a_shortcut_adds_the_input_times_a_factor_of_the_label() -> None:
+    plain = UNet(2, 4, **SMALL, patch=2)
+    short = UNet(2, 4, **SMALL, patch=2, shortcut=True)
+    x, label = draw(3, 2, 8, 6), torch.tensor([5.0, 300.0, 999.0])
+    assert torch.equal(short(x, label), torch.zeros(3, 4, 8, 6))  # zero at first, as without it
+    randomised(short)
+    plain.load_state_dict(short.state_dict(), strict=False)
+    share = (short(x, label) - plain.eval()(x, label)) / torch.cat([x, x], 1)
+    # One factor a label and channel on the mean, nothing on the variance.
+    assert share[:, 2:].abs().max() == 0
+    factors = share[:, :2].flatten(2).median(2).values
+    assert torch.allclose(share[:, :2], factors[..., None, None].expand(3, 2, 8, 6), atol=1e-2)
+    assert (factors[0] - factors[1]).abs().min() > 1e-2
+    with pytest.raises(InputError, match="shortcut adds 3 channels to 1"):
+        UNet(3, 1, **SMALL, shortcut=True)
+
+
+def test_a_shortcut_learns_to_pass_noise_through_patches() -> None:
+    """A narrow network of patches of 4 x 4 pixels gives back its input at once, or not at all."""
+
+    def error(shortcut: bool) -> float:
+        torch.manual_seed(0)
+        unet = UNet(1, 1, **SMALL, patch=4, shortcut=shortcut)
+        adam = torch.optim.Adam(unet.parameters(), lr=3e-3)
+        for _ in range(60):
+            x, label = torch.randn(8, 1, 16, 16), torch.full((8,), 999.0)
+            loss = (unet(x, label) - x).square().mean()
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+        return loss.item()
+
+    assert error(shortcut=True) < 0.02 < 0.2 < error(shortcut=False)

@@ -125,9 +125,9 @@ def machine(monkeypatch, speed, bf16=1.0):
     quarter as many of that on pixels, and a fortieth of the recipe's.
     """
 
-    def rate(config, dataset, seconds):
+    def rate(config, dataset, seconds, teacher):
         network = config["network"]
-        slow = 40 if network["channels"] == 64 else 1 if network.get("patch", 1) == 2 else 4
+        slow = 40 if network["channels"] == 64 else 1 if network.get("patch", 1) > 1 else 4
         faster = bf16 if config["training"]["precision"] == "bf16" else 1.0
         return speed / slow * faster
 
@@ -151,6 +151,31 @@ def test_minutes_choose_the_widest_network_that_learns(monkeypatch, minutes, cha
         assert (training["warmup"], training["batch"]) == (training["steps"] // 10, 16)
     else:
         assert training["steps"] >= PREFERRED
+
+
+@pytest.mark.parametrize(
+    ("shape", "patch", "batch"),
+    [
+        ((1, 16, 16), 1, 16),  # tiny
+        ((1, 28, 28), 2, 16),
+        ((3, 32, 32), 2, 16),
+        ((1, 96, 80), 4, 8),
+        ((1, 256, 256), 4, 4),  # no larger patches
+        ((1, 200, 24), 2, 4),  # 8 of them at least along the smaller axis
+        ((1, 24, 24, 24), 2, 4),
+    ],
+)
+def test_patches_in_minutes_go_by_the_size_of_a_sample(monkeypatch, shape, patch, batch):
+    machine(monkeypatch, 10.0)
+    config, data, given = made(shape)
+    fitted = fit(config, data, given, 2)
+    network = fitted["network"]
+    assert (network.get("patch", 1), fitted["training"]["batch"]) == (patch, batch)
+    assert fitted["training"]["lr"] == (2e-3 if patch == 4 else 1e-3)
+    # Those for large samples know where they are, and pass the noise on.
+    assert network.get("shortcut", False) == network.get("coordinates", False) == (patch == 4)
+    assert all(fitted[key] == config[key] for key in ("process", "prediction", "objective"))
+    build(fitted)
 
 
 @pytest.mark.parametrize(("bf16", "wanted"), [(0.3, "fp32"), (1.1, "fp32"), (2.0, "bf16")])

@@ -4,6 +4,7 @@ teacher.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 
@@ -15,6 +16,8 @@ from unfog.core.process import EDM, VPLinear
 from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.runs import distill
+from unfog.runs.budget import fit_distillation
+from unfog.runs.config import load_config
 from unfog.runs.distill import configure, distill_run
 from unfog.runs.folder import export
 from unfog.runs.run import Run
@@ -24,6 +27,7 @@ from unfog.runs.train import train_config, train_system
 from unfog.sampling.consistency import Consistency
 from unfog.training import loop
 from unfog.training.checkpoint import newest_verified
+from unfog.training.ema import power_ramp
 from unfog.training.guard import Interrupted
 
 pytest.importorskip("sklearn")
@@ -186,3 +190,39 @@ def test_a_student_starts_from_an_earlier_one(teachers, tmp_path):
         distill_run(
             teachers / "ddpm", 2, tmp_path / "second", resume=True, start=tmp_path / "first"
         )
+
+
+@pytest.mark.parametrize("method", SHORT)
+def test_a_short_distillation_fits_its_budget(teachers, tmp_path, caplog, method):
+    brief = ["training.steps=30", "training.batch=4"]
+    distill_run(teachers / "ddpm", 2, tmp_path / "new", brief, method=method)
+    training = load_config(tmp_path / "new" / "config.yaml")["training"]
+    assert (training["steps"], training["warmup"]) == (30, 3)  # a tenth, not the recipe's 50
+    # The average holds nothing of the weights at the start, and little of the first half.
+    decay = power_ramp(training["ema"], training["ema_power"])
+    assert math.prod(decay(t) for t in range(1, 31)) == 0
+    assert math.prod(decay(t) for t in range(16, 31)) < 0.001
+    assert "30 steps are too few" in caplog.text
+    # What is set stays, and so does a distillation as long as its recipe.
+    teacher = Run.open(teachers / "ddpm")
+    for settings in (["training.steps=30", "training.warmup=7"], ["training.steps=2000"], []):
+        config, recipe = (configure(teacher, 2, given, method) for given in (settings, ()))
+        keys = {pair.partition("=")[0] for pair in settings}
+        assert fit_distillation(config, recipe, open_dataset("digits"), keys, teacher) == config
+
+
+def test_minutes_of_distillation_set_steps_and_warm_up(teachers, tmp_path, monkeypatch, caplog):
+    seen = []
+
+    def rate(config, dataset, seconds, teacher):
+        seen.append((config["training"]["precision"], teacher is not None))
+        return 2.0
+
+    monkeypatch.setattr("unfog.runs.budget.rate", rate)
+    tiny = ["training.batch=4", "training.precision=fp32"]
+    distill_run(teachers / "ddpm", 2, tmp_path / "new", tiny, minutes=0.2)
+    training = load_config(tmp_path / "new" / "config.yaml")["training"]
+    assert training["steps"] in (22, 23, 24)  # of 12 seconds, less those of the measurement
+    assert training["warmup"] == 2
+    assert seen == [("fp32", True)]
+    assert "would teach" in caplog.text

@@ -17,11 +17,16 @@ from unfog.physics.operators import Mask
 from unfog.runs import latents
 from unfog.runs.latent_codecs import LATENTS, AutoencoderCodec
 from unfog.runs.latents import Latents
+from unfog.runs.low_light import low_light
+from unfog.runs.reconstruct import Reconstructions
 from unfog.runs.run import data_range
 from unfog.runs.train import train, train_autoencoder
+from unfog.workflows.edit import edit_file
+from unfog.workflows.inspect import inspect_path
 from unfog.workflows.restore import restore_file
 from unfog.workflows.sample import sample_run
 from unfog.workflows.tasks import Draws
+from unfog.workflows.train import train_files
 
 SMALL = {
     "autoencoder.channels": 8,
@@ -165,6 +170,28 @@ def test_a_file_is_restored_in_a_latent_space(run, tmp_path):
     assert np.load(tmp_path / "out" / "mean.npy").shape == (16, 16)
 
 
+def test_what_is_done_pixel_by_pixel_is_refused(run, tmp_path):
+    np.save(tmp_path / "y.npy", _pictures()[0])
+    hole = np.zeros((16, 16), np.float32)
+    hole[4:9, 4:9] = 1
+    np.save(tmp_path / "hole.npy", hole)
+    with pytest.raises(InputError, match="latent space, and keeping a part of the input"):
+        edit_file(
+            run.path, tmp_path / "y.npy", "sdedit", tmp_path / "a", mask=tmp_path / "hole.npy"
+        )
+    with pytest.raises(InputError, match="latent space, and an exposure is done"):
+        low_light(run, [torch.rand(1, 1, 16, 16)])
+    edit_file(run.path, tmp_path / "y.npy", "sdedit", tmp_path / "b", samples=1, steps=2)
+    assert np.load(tmp_path / "b" / "edit-00.npy").shape == (16, 16)
+
+
+def test_an_autoencoder_is_inspected(autoencoder):
+    facts = inspect_path(autoencoder)
+    assert (facts["kind"], facts["factor"], facts["latents"]) == ("autoencoder", 4, [4, 4, 4])
+    assert facts["step"] == 150
+    assert len(facts["deviation"]) == 4
+
+
 def test_a_quantised_latent_space(tmp_path):
     settings = {**SMALL, "autoencoder.codes": 32}
     train_autoencoder("autoencoder-vq", _pictures(), tmp_path / "vq", steps=150, settings=settings)
@@ -187,3 +214,61 @@ def test_an_autoencoder_resumes_bit_for_bit(tmp_path):
             )
     a, b = (AutoencoderCodec(str(tmp_path / name)).network.state_dict() for name in "12")
     assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_training_files_writes_a_report_of_the_reconstructions(tmp_path):
+    np.save(tmp_path / "discs.npy", _pictures(32))
+    settings = [f"{key}={value}" for key, value in SMALL.items()]
+    result = train_files(
+        "autoencoder-kl",
+        str(tmp_path / "discs.npy"),
+        tmp_path / "run",
+        [*settings, "training.steps=20"],
+    )
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("<img") == 16
+    assert f"{result['psnr']:.2f} dB" in page
+    codec = AutoencoderCodec(str(tmp_path / "run"))
+    x = torch.from_numpy(_pictures(32))[:, None]
+    error = (codec.decode(codec.encode(x)) - x).square().flatten(1).mean(1)
+    span = float(x.max() - x.min())
+    wanted = float((10 * torch.log10(span**2 / error)).mean())
+    assert result["psnr"] == pytest.approx(wanted, abs=0.01)
+
+
+def test_the_power_that_is_kept_is_told_by_frequency():
+    x = torch.randn(4, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    f = torch.fft.fftfreq(32)
+    radius = (f[:, None] ** 2 + f[None] ** 2).sqrt()
+    low = torch.fft.ifft2(torch.fft.fft2(x) * (radius < 0.25)).real
+    kept = Reconstructions(x, low, x, 2.0).figures()["power kept"]
+    assert kept[:1] == [1.0]
+    assert kept[2:] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (1, 8, 12, 8)])
+def test_signals_and_volumes_have_latents_too(shape, tmp_path):
+    x = np.random.default_rng(0).normal(size=(6, *shape)).astype(np.float32)
+    settings = {**SMALL, "training.batch": 2, "autoencoder.checkpointing": True}
+    dims = len(shape) - 1
+    train_autoencoder(
+        "autoencoder-kl",
+        x,
+        tmp_path / "kl",
+        steps=4,
+        dims=dims,
+        settings={**settings, "objective.start": 2},
+    )
+    settings = {**MODEL, "codec.run": str(tmp_path / "kl"), "training.batch": 2}
+    run = train("latent-diffusion", x, tmp_path / "run", steps=2, dims=dims, settings=settings)
+    assert run.latent_shape == (4, *(side // 4 for side in shape[1:]))
+    assert run.sample(1, steps=2).shape == (1, *shape)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_latents_are_the_same_on_a_gpu(autoencoder):
+    codec, x = AutoencoderCodec(str(autoencoder)), torch.from_numpy(_pictures(4))[:, None]
+    z = codec.encode(x)
+    torch.testing.assert_close(codec.encode(x.cuda()).cpu(), z, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(codec.decode(z.cuda()).cpu(), codec.decode(z), atol=0.1, rtol=1e-3)

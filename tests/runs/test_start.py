@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from unfog.data.dataset import ArrayDataset, open_dataset
 from unfog.errors import InputError
+from unfog.files import yaml
 from unfog.runs.run import Run
-from unfog.runs.train import train_system
+from unfog.runs.train import train, train_system
 
 pytest.importorskip("sklearn")
 
@@ -51,3 +53,26 @@ def test_what_does_not_fit_is_refused_and_nothing_written(first: Path, tmp_path:
     with pytest.raises(InputError, match="leave out --start"):
         train_system("edm", "digits", first, resume=True, start=first)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_with_a_mask_starts_as_the_one_without(first: Path, tmp_path: Path) -> None:
+    """New channels weigh nothing at first, so a mask changes nothing; then they learn."""
+    data = open_dataset("digits")
+    assert isinstance(data, ArrayDataset)
+    arrays = data.arrays
+    mask = (arrays["x"] > 8).astype("uint8")
+    conditions = {**data.conditions, "ink": {"name": "mask", "classes": 2}}
+    masked = ArrayDataset(
+        "arrays", arrays["x"], data.codec, conditions, {"label": arrays["label"], "ink": mask}
+    )
+    settings = {**dict(pair.split("=") for pair in SMALL), "training.warmup": 1}
+    settings = {key: yaml.parse(str(value), key) for key, value in settings.items()}
+    before, x = Run.open(first).denoiser, torch.randn(2, 1, 8, 8)
+    t, label = torch.tensor(0.01, dtype=torch.float64), torch.tensor([1, 2])
+    for lr, same in ((1e-12, True), (0.01, False)):
+        out = tmp_path / str(lr)
+        train("edm", masked, out, steps=2, settings={**settings, "training.lr": lr}, start=first)
+        with_mask = Run.open(out).denoiser(x, t, label=label, ink=torch.ones(2, 8, 8).long()).mean
+        without = Run.open(out).denoiser(x, t, label=label).mean
+        assert torch.allclose(with_mask, before(x, t, label=label).mean, atol=1e-5) == same
+        assert torch.allclose(with_mask, without, atol=1e-7) == same

@@ -19,7 +19,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unfog.core.conditioning import Conditioner, Context, conditions
+from unfog.core.conditioning import Conditioner, Context
+from unfog.core.conditions import conditions
 from unfog.core.denoiser import NetworkDenoiser, labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes

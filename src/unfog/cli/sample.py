@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,7 +13,12 @@ from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, St
 def sample(
     run: Run,
     out: Out,
-    count: Annotated[int, typer.Option("-n", min=1, help="How many samples.")] = 16,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "-n", min=1, help="How many samples: 16, or 1 for each mask.", show_default=False
+        ),
+    ] = None,
     sampler: Sampler = None,
     steps: Steps = None,
     grid: Annotated[
@@ -26,10 +32,26 @@ def sample(
         int | None,
         typer.Option("--class", min=0, help="The class to sample, of a run trained with classes."),
     ] = None,
-    guidance: Annotated[
-        float | None,
+    mask: Annotated[
+        Path | None,
         typer.Option(
-            help="Classifier-free guidance: 0 ignores the class, 1 uses it, more insists."
+            metavar="FILE",
+            help="What the samples show where, of a run trained with masks: labels (.nii.gz, .png, "
+            ".npy), or probabilities with an axis of classes (4-D .nii.gz, .npy of floats).",
+        ),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K,..", help="The classes of the mask that are asked for; the others are free."
+        ),
+    ] = None,
+    guidance: Annotated[
+        str | None,
+        typer.Option(
+            metavar="W|NAME=W,..",
+            help="Classifier-free guidance: 0 ignores class and mask, 1 uses them, more insists; "
+            "or a scale for each, such as mask=2,class=1.5.",
         ),
     ] = None,
     seamless: Annotated[
@@ -50,7 +72,8 @@ def sample(
 ) -> None:
     """Draw samples from a run.
 
-    Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers.
+    Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
+    the mask of each sample beside it, and masks.npy.
     """
     from unfog.workflows.sample import sample_run
 
@@ -63,6 +86,8 @@ def sample(
         grid=grid,
         seed=seed,
         label=label,
+        mask=mask,
+        only=only,
         guidance=guidance,
         seamless=seamless,
         shape=None if shape is None else sizes("--shape", shape),

@@ -60,8 +60,8 @@ def train(
     import unfog.builtin  # noqa: F401  (registers every name)
     from unfog.errors import InputError
     from unfog.runs.dry_run import dry_run_system
-    from unfog.runs.train import train_system
     from unfog.training.guard import Interrupted
+    from unfog.workflows.train import train_files
 
     short = {
         "training.steps": steps,
@@ -80,7 +80,7 @@ def train(
         emit(dry_run_system(system, data, overrides), as_json)
         return
     try:
-        result = train_system(
+        result = train_files(
             system,
             data,
             out or Path("runs") / system,

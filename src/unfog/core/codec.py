@@ -48,6 +48,16 @@ class Codec(ABC):
         """Model scale to natural units."""
 
 
+class LatentCodec(Codec):
+    """A codec whose latents are learned: neither affine nor exact.
+
+    Attributes:
+        sha256: Of all that its latents depend on, so that they can be kept and a change be told.
+    """
+
+    sha256: str
+
+
 @codecs.register("identity")
 @dataclass(frozen=True)
 class Identity(Codec):

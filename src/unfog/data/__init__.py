@@ -6,6 +6,7 @@ from unfog.data import arrays, images, volumes  # noqa: F401  (each registers it
 from unfog.data.builtin import (  # noqa: F401  (each registers its data sets)
     head_ct,
     labelled_pictures,
+    masked,
     mni,
     mni_volume,
     random_field,

@@ -111,6 +111,11 @@ class ArrayDataset(Dataset):
     def __len__(self) -> int:
         return len(self._arrays["x"])
 
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The samples as ``"x"`` and each condition's values, whole, in the type they came in."""
+        return dict(self._arrays)
+
     def batch(self, ids: Ids) -> dict[str, Tensor]:
         index = self.index(ids)
         return {key: _tensor(value[index]) for key, value in self._arrays.items()}

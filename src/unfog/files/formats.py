@@ -62,12 +62,10 @@ class Nifti(Format):
         return len(shape) == 4 and shape[0] == 1
 
     def write(self, folder: Path, samples: Array, look: Look) -> None:
-        # The origin in the middle of the volume.
-        affine = np.diag([*look.voxel, 1.0])
-        affine[:3, 3] = -np.array(look.voxel) * (np.array(samples.shape[2:]) - 1) / 2
-        for k, volume in enumerate(samples[:, 0]):
-            path = folder / f"sample-{k:04d}.nii.gz"
-            write_nifti(path, volume, new_volume(volume, affine))
+        _write_volumes(folder, "sample", samples[:, 0], look)
+
+    def write_labels(self, folder: Path, labels: NDArray[np.uint8], look: Look) -> None:
+        _write_volumes(folder, "mask", labels.astype(np.float32), look)
 
 
 class Dicom(Nifti):
@@ -117,6 +115,10 @@ class Png(Format):
         for k, picture in enumerate(pictures):
             write_image(folder / f"sample-{k:04d}.png", picture)
         write_image(folder / "contact-sheet.png", contact_sheet(pictures))
+
+    def write_labels(self, folder: Path, labels: NDArray[np.uint8], look: Look) -> None:
+        for k, picture in enumerate(labels):
+            write_image(folder / f"mask-{k:04d}.png", picture)
 
 
 class Npy(Format):
@@ -196,6 +198,14 @@ def _known() -> str:
     """The kinds of files that can be read, for errors."""
     suffixes = [suffix for candidate in formats for suffix in candidate.suffixes]
     return f"a {', '.join(suffixes[:-1])} or {suffixes[-1]} file, or a DICOM series"
+
+
+def _write_volumes(folder: Path, name: str, volumes: Array, look: Look) -> None:
+    """Write volumes (n, X, Y, Z) as NIfTI, the origin in the middle of each."""
+    affine = np.diag([*look.voxel, 1.0])
+    affine[:3, 3] = -np.array(look.voxel) * (np.array(volumes.shape[1:]) - 1) / 2
+    for k, volume in enumerate(volumes):
+        write_nifti(folder / f"{name}-{k:04d}.nii.gz", volume, new_volume(volume, affine))
 
 
 def eight_bits(samples: Array, look: Look) -> NDArray[np.uint8]:

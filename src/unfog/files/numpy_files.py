@@ -113,7 +113,7 @@ def require_finite(file: Path, name: str, array: NDArray[Any], kinds: str = REAL
     return array
 
 
-def write_array(path: Path, data: Array) -> Path:
+def write_array(path: Path, data: NDArray[Any]) -> Path:
     """Write a .npy atomically; returns its path."""
     content = io.BytesIO()
     np.save(content, data, allow_pickle=False)

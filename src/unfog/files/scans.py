@@ -120,6 +120,16 @@ class Format(ABC):
             look: Their range and voxel size.
         """
 
+    def write_labels(self, folder: Path, labels: NDArray[np.uint8], look: Look) -> None:  # noqa: B027
+        """Write the masks of samples as files mask-0000 and so on, on the samples' grid; nothing by
+        default, since masks.npy is written whatever the format.
+
+        Args:
+            folder: Where to.
+            labels: (n, *space), the number of the class at each point.
+            look: The samples' voxel size.
+        """
+
 
 def require_same_grid(path: Path, other: Scan, scan: Scan) -> None:
     """``InputError`` where another file of the input's size lies elsewhere than the input.

@@ -1,7 +1,10 @@
-r"""Classifier-free guidance (Ho & Salimans 2022), on posterior means."""
+r"""Classifier-free guidance on posterior means: of all conditions together (Ho & Salimans 2022), or
+with a scale for each (Brooks et al. 2023).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -62,3 +65,50 @@ class ClassifierFree(Denoiser):
             else torch.ones(())
         )
         return Posterior(guided * expand(1 + self.rescale * (spread - 1), guided))
+
+
+class ClassifierFreeEach(Denoiser):
+    """Classifier-free guidance with a scale for each condition, taken in turn (Brooks et al. 2023,
+    equation 3, there of two conditions):
+
+        D_w = D(x_t) + sum_i w_i (D(x_t | c_1 .. c_i) - D(x_t | c_1 .. c_(i-1)))
+            = sum_i (w_i - w_(i+1)) D(x_t | c_1 .. c_i),   w_0 = 1, w_(n+1) = 0.
+
+    Its score is that of p(x_t) prod_i p(c_i | x_t, c_1 .. c_(i-1))^w_i, which is the same sum. With
+    every w_i = 1 it is D(x_t | c_1 .. c_n) in one call; terms of weight 0 are not called, so there
+    is at most one call more than conditions.
+
+    Args:
+        denoiser: D, of a model trained with and without each of its conditions.
+        scales: w_i by the name of the condition, the first first. Conditions that are given and not
+            named here come last, with scale 1.
+    """
+
+    def __init__(self, denoiser: Denoiser, scales: Mapping[str, float]) -> None:
+        super().__init__()
+        self.denoiser, self.process = denoiser, denoiser.process
+        self.scale_of = dict(scales)
+
+    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
+        given = [name for name in self.scale_of if name in condition]
+        rest = {key: v for key, v in condition.items() if key.removesuffix("_mask") not in given}
+        # The conditions of each term, and the scale with which it is entered.
+        terms: list[dict[str, Any]] = [{}]
+        for name in given:
+            mask = f"{name}_mask"
+            own = {key: condition[key] for key in (name, mask) if key in condition}
+            terms.append({**terms[-1], **own})
+        entered = [1.0, *(self.scale_of[name] for name in given)]
+        if rest:
+            terms.append({**terms[-1], **rest})
+            entered.append(1.0)
+        # Each term counts by the difference of its scale and the next.
+        weights = [w - after for w, after in zip(entered, [*entered[1:], 0.0], strict=True)]
+        if weights[-1] == 1 and not any(weights[:-1]):
+            posterior: Posterior = self.denoiser(x_t, t, **terms[-1])
+            return posterior
+        mean = torch.zeros_like(x_t)
+        for weight, term in zip(weights, terms, strict=True):
+            if weight:
+                mean = mean + weight * self.denoiser(x_t, t, **term).mean
+        return Posterior(mean)

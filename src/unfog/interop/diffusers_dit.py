@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unfog.core.conditioning import ClassCondition
+from unfog.core.conditions import ClassCondition
 from unfog.errors import InputError
 from unfog.interop.diffusers_common import (
     Config,

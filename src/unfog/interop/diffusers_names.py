@@ -156,10 +156,11 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
     """The configuration of the ``UNet2DModel`` that computes what ``unet`` computes; `InputError`
     for a U-Net that it cannot be.
     """
-    if unet.dims != 2 or unet.patch != 1 or unet.coordinates or unet.token_width is not None:
+    more = unet.patch != 1 or unet.coordinates or unet.shortcut is not None
+    if unet.dims != 2 or more or unet.token_width is not None:
         raise InputError(
-            "diffusers' UNet2DModel has two dimensions, and neither patches, coordinates nor "
-            "tokens; this U-Net cannot be written so."
+            "diffusers' UNet2DModel has two dimensions, and neither patches, coordinates, tokens "
+            "nor a shortcut; this U-Net cannot be written so."
         )
     net: Any = unet
     # The first block of each level tells its width, kind and attention.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from unfog.core.conditioning import Context
+from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.networks.layers.attention import Attention
 from unfog.networks.layers.blocks import (
@@ -67,6 +68,8 @@ class UNet(Network):
         token_width: width of ``context.tokens``, seen by cross-attention; None without them.
         detail, patch, coordinates, octaves: see `unfog.networks.layers.inputs.InputFeatures`; the
             output's patches are moved back into pixels.
+        shortcut: whether x, times a factor that is learned of the label, is added to the output. At
+            the noisy end x is nearly the noise, which a narrow network of patches passes on badly.
         downsample_padding: see `unfog.networks.layers.blocks.Downsample`; 0 pads as DDPM's authors
             do.
         norm_eps: added to the variance by the normalisation.
@@ -98,6 +101,7 @@ class UNet(Network):
         patch: int = 1,
         coordinates: bool = False,
         octaves: int = 0,
+        shortcut: bool = False,
         downsample_padding: int = 1,
         norm_eps: float = 1e-6,
         embedding_shift: float = 1.0,
@@ -146,6 +150,7 @@ class UNet(Network):
         # The last convolution.
         self.norm = GroupNorm(groups, widths[0], norm_eps)
         self.leave = convolution(dims, widths[0], out_channels * patch**dims)
+        self.shortcut = _shortcut(width, in_channels, out_channels) if shortcut else None
         _initialise(self)
 
     def _build_levels(
@@ -192,7 +197,9 @@ class UNet(Network):
             if ascent.up is not None:
                 h = ascent.up(h, skips[-1].shape[2:])
         out: Tensor = self.leave(silu(self.norm(h)))
-        return crop(shuffle(out, self.patch), x.shape[2:]) if self.patch > 1 else out
+        if self.patch > 1:
+            out = crop(shuffle(out, self.patch), x.shape[2:])
+        return out if self.shortcut is None else _with_share(self.shortcut, out, x, e)
 
     def features(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> list[Tensor]:
         """As of any network: the last map of each level on the way down, then the bottom's."""
@@ -219,6 +226,26 @@ class UNet(Network):
         return silu(e), self.enter(self.input(x, label, context).to(self.norm.weight.dtype))
 
 
+def _shortcut(width: int, in_channels: int, out_channels: int) -> nn.Linear:
+    """The embedding to a factor for each channel of x."""
+    if out_channels < in_channels:
+        raise InputError(
+            f"A U-Net's shortcut adds {in_channels} channels to {out_channels}; leave it out."
+        )
+    return nn.Linear(width, in_channels)
+
+
+def _with_share(shortcut: nn.Linear, out: Tensor, x: Tensor, e: Tensor) -> Tensor:
+    """The output (batch, out_channels, *space), in the type of x, with x times factors of the
+    embedding added to its first channels. In float32: near alpha = 0 the last digits of bfloat16
+    are as large as the data.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        factors = shortcut(e.to(shortcut.weight.dtype))
+    out, count = out.to(x.dtype), x.shape[1]
+    return torch.cat([out[:, :count] + expand(factors, x) * x, out[:, count:]], 1)
+
+
 def _check_sizes(attention_levels: Sequence[int], multipliers: Sequence[int], *sizes: int) -> None:
     """``InputError`` for levels that are not there, and for sizes below 1."""
     if not set(attention_levels) <= set(range(len(multipliers))):
@@ -243,5 +270,6 @@ def _initialise(unet: UNet) -> None:
                 nn.init.zeros_(module.bias)
     ends = [m.conv2 for m in unet.modules() if isinstance(m, ResidualBlock)]
     ends += [m.out for m in unet.modules() if isinstance(m, Attention)]
+    ends += [] if unet.shortcut is None else [unet.shortcut]
     for end in [*ends, unet.leave]:
         nn.init.zeros_(end.get_parameter("weight"))

@@ -8,8 +8,12 @@ too wide to see enough samples. So
 - the average is a power ramp (Karras et al. 2024), a share of the steps so far, whatever they are;
 - pictures of 16 x 16 or less get a network of 32 channels;
 - samples of DDPM's noise prediction are clipped to the data's range on the way, as its code does;
-- where only minutes are set_keys, the widest network that makes ``PREFERRED`` steps in them, on
-  patches and of fewer samples a step where the narrow one is too slow as well.
+- where only minutes are set, the widest network that makes ``PREFERRED`` steps in them, on patches
+  and of fewer samples a step where the narrow one is too slow as well: patches of 2, and of 4 for
+  samples of more than ``COARSE`` patches of 2. The networks of those large samples know where they
+  are, and get their input to their output by a shortcut: the noise that they predict at the noisy
+  end is nearly the input, and what they fail to pass on is as large as the data. Pictures of 28 x
+  28 on patches of 2 pass it on themselves, and were no better for it.
 
 What the user sets stays, as do networks that a recipe has made for its data. All that is chosen
 stands in the run's config.
@@ -21,9 +25,10 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from unfog.core.denoiser import NetworkDenoiser
 from unfog.data.dataset import Dataset
 from unfog.runs.machine import PAYS
 from unfog.runs.train_from_config import rate
@@ -36,7 +41,11 @@ log = logging.getLogger(__name__)
 GENERAL = {"name", "dims", "channels", "multipliers", "attention_levels", "modulation"}
 TINY = 16 * 16  # points of a sample for which 32 channels are enough
 NARROW: Config = {"channels": 32, "groups": 8, "blocks": 1}
+LARGE: Config = {"coordinates": True, "octaves": 3, "shortcut": True}  # for large samples
+COARSE = 512  # patches of a sample from which its shape is learned soon
+LARGEST = 4  # side of a patch, in pixels
 NARROW_RATE = 1e-3  # learning rate of the narrow networks, as the small priors have it
+COARSE_RATE = 2e-3  # of those on patches of 4, which have the fewest steps
 LONG_POWER = 17.0  # of the average: over the last 18th of the steps
 POINTS = 4096  # of the network's finest grid, times the samples of a step
 LEAST_BATCH = 4
@@ -61,7 +70,8 @@ def fit(
     """
     recipe = registry.get(config["system"]).config(dataset)
     if minutes is not None:
-        return _in_minutes(config, recipe, dataset, set_keys, minutes)
+        candidates = _candidates(config, dataset, set_keys)
+        return _in_minutes(candidates, recipe, dataset, set_keys, minutes)
     if "training.steps" not in set_keys or not _shorter(config, recipe):
         return config
     if math.prod(dataset.shape[1:]) <= TINY:
@@ -69,17 +79,50 @@ def fit(
     return _scheduled(config, recipe, set_keys)
 
 
-def _in_minutes(
-    config: Config, recipe: Config, dataset: Dataset, set_keys: Collection[str], minutes: float
+def fit_distillation(
+    config: Config,
+    recipe: Config,
+    dataset: Dataset,
+    set_keys: Collection[str],
+    teacher: NetworkDenoiser,
+    minutes: float | None = None,
 ) -> Config:
-    """The config with the network that suits the minutes, and as many steps as go into them."""
-    begun, chosen = time.perf_counter(), config
+    """A new student's config, fitted to its budget as ``fit`` does; its network is its teacher's.
+
+    Args:
+        config: The config, with the user's settings applied.
+        recipe: The config without them.
+        dataset: The training data.
+        set_keys: The dotted keys that the user set.
+        teacher: The denoiser to distil.
+        minutes: The time to train; None where the user set the steps, or nothing.
+
+    Returns:
+        The config, with the steps that go into the minutes.
+    """
+    if minutes is not None:
+        return _in_minutes(iter([config]), recipe, dataset, set_keys, minutes, teacher)
+    short = "training.steps" in set_keys and _shorter(config, recipe)
+    return _scheduled(config, recipe, set_keys) if short else config
+
+
+def _in_minutes(
+    candidates: Iterator[Config],
+    recipe: Config,
+    dataset: Dataset,
+    set_keys: Collection[str],
+    minutes: float,
+    teacher: NetworkDenoiser | None = None,
+) -> Config:
+    """The candidate that suits the minutes, with as many steps as go into them."""
+    begun, chosen = time.perf_counter(), recipe
     # From the cheapest network up, while the next one promises enough steps.
-    for candidate in _candidates(config, dataset, set_keys):
-        candidate, speed = _fastest(candidate, dataset, set_keys, min(8.0, SHARE * 60 * minutes))
+    for number, candidate in enumerate(candidates):
+        seconds = min(8.0, SHARE * 60 * minutes)
+        candidate, speed = _fastest(candidate, dataset, set_keys, seconds, teacher)
         left = 60 * minutes - (time.perf_counter() - begun)
         steps = max(1, int(left * speed))
-        if chosen is config or steps >= PREFERRED:
+        if number == 0 or steps >= PREFERRED:
             chosen = copy.deepcopy(candidate)
             chosen["training"]["steps"] = steps
         if steps < 3 * PREFERRED:
@@ -88,17 +131,21 @@ def _in_minutes(
 
 
 def _fastest(
-    config: Config, dataset: Dataset, set_keys: Collection[str], seconds: float
+    config: Config,
+    dataset: Dataset,
+    set_keys: Collection[str],
+    seconds: float,
+    teacher: NetworkDenoiser | None,
 ) -> tuple[Config, float]:
     """The config in the precision that is faster for its own network, where that was left to the
     machine, and its steps a second.
     """
     if "training.precision" in set_keys:
-        return config, rate(config, dataset, seconds)
+        return config, rate(config, dataset, seconds, teacher)
     speeds = {}
     for precision in {config["training"]["precision"], "fp32"}:
         one = {**config, "training": {**config["training"], "precision": precision}}
-        speeds[precision] = rate(one, dataset, seconds / 2)
+        speeds[precision] = rate(one, dataset, seconds / 2, teacher)
     best = "bf16" if speeds.get("bf16", 0.0) >= PAYS * speeds["fp32"] else "fp32"
     return {**config, "training": {**config["training"], "precision": best}}, speeds[best]
 
@@ -121,11 +168,26 @@ def _candidates(config: Config, dataset: Dataset, set_keys: Collection[str]) -> 
         return
     sides = dataset.shape[1:]
     tiny = math.prod(sides) <= TINY
-    if not tiny and min(sides) >= 16:
-        yield _narrowed(config, dataset, set_keys, patch=2)
+    patch = 1 if tiny else _coarsest(sides)
+    more = LARGE if patch > 2 else {}
+    while patch > 1:
+        yield _narrowed(config, dataset, set_keys, patch=patch, **more)
+        patch //= 2
     yield _narrowed(config, dataset, set_keys)
     if not tiny:
         yield config
+
+
+def _coarsest(sides: Sequence[int]) -> int:
+    """The side of the patches of the cheapest network, a power of 2: as large as ``COARSE`` asks
+    for, while the smallest axis has 8 of them.
+    """
+    patch = 1
+    while min(sides) >= 16 * patch and patch < LARGEST:
+        patch *= 2
+        if math.prod(-(-side // patch) for side in sides) <= COARSE:
+            break
+    return patch
 
 
 def _narrowed(
@@ -137,12 +199,13 @@ def _narrowed(
         network["modulation"] = config["network"]["modulation"]
     training = dict(config["training"])
     # A power of two, so that the whole batch has about POINTS points.
-    points = math.prod(-(-side // changes.get("patch", 1)) for side in dataset.shape[1:])
+    patch = changes.get("patch", 1)
+    points = math.prod(-(-side // patch) for side in dataset.shape[1:])
     batch = 2 ** max(0, round(math.log2(POINTS / points)))
     if "training.batch" not in set_keys:
         training["batch"] = max(LEAST_BATCH, min(training["batch"], batch))
     if "training.lr" not in set_keys:
-        training["lr"] = max(training["lr"], NARROW_RATE)
+        training["lr"] = max(training["lr"], COARSE_RATE if patch > 2 else NARROW_RATE)
     return {**config, "network": network, "training": training}
 
 
@@ -188,15 +251,16 @@ def _may_clip(config: Config) -> bool:
     )
 
 
-def warn_if_short(steps: int, seconds: float) -> None:
+def warn_if_short(steps: int, seconds: float, teaches: int = TEACHES) -> None:
     """Say how many minutes a run would need, where its steps cannot teach.
 
     Args:
         steps: The steps of the run.
         seconds: How long they take.
+        teaches: The least steps that teach.
     """
-    if steps < TEACHES:
-        needed = math.ceil(seconds * TEACHES / steps / 60)
+    if steps < teaches:
+        needed = math.ceil(seconds * teaches / steps / 60)
         log.warning(
             "%d steps are too few for samples that look like the data; about %d minute%s would "
             "teach on this machine.",

@@ -4,12 +4,15 @@ autoencoder.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from unfog.core.codec import Codec, codecs
-from unfog.core.conditioning import Condition, Conditioner, conditions
+from unfog.core.conditioning import Condition, Conditioner
+from unfog.core.conditions import conditions
 from unfog.core.denoiser import NetworkDenoiser, labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
@@ -20,8 +23,6 @@ from unfog.errors import InputError
 from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
 from unfog.systems.registry import Config
-
-TOKEN_WIDTH = 256  # of a token's embedding, unless the config says otherwise
 
 
 @dataclass(frozen=True)
@@ -119,23 +120,31 @@ def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Con
     parts: dict[str, Condition] = {}
     widths: Config = {}
     for name, section in sections.items():
-        settings = {key: value for key, value in section.items() if key != "drop"}
-        kind = settings["name"]
-        if kind == "spatial":  # its channels and one more, which says where it is given
-            widths["spatial_channels"] = (
-                widths.get("spatial_channels", 0) + settings["channels"] + 1
-            )
-        elif kind == "tokens":
-            widths["token_width"] = settings["width"] = settings.get("width", TOKEN_WIDTH)
-        else:
-            widths["vector_width"] = settings["width"] = width
+        settings = {key: value for key, value in section.items() if key not in _TRAINING}
+        # A vector is as wide as the label's embedding.
+        asked = inspect.signature(conditions.get(settings["name"])).parameters.get("width")
+        if asked is not None and asked.default is asked.empty:
+            settings["width"] = width
         parts[name] = conditions.build(settings)
+        # Channels stand side by side; vectors and tokens have one width for all conditions.
+        for size, number in parts[name].sizes.items():
+            before = widths.get(size, 0) if size == "spatial_channels" else 0
+            widths[size] = before + number
     return parts, widths
 
 
-def drops(config: Config) -> dict[str, float]:
-    """The probability with which training drops each condition."""
-    return {
-        name: float(section.get("drop", 0.0))
-        for name, section in (config.get("conditions") or {}).items()
-    }
+_TRAINING = ("drop", "drop_each")  # of a condition, and no parameters of its embedding
+
+
+def drops(config: Config) -> dict[str, float | Sequence[float]]:
+    """The probability with which training drops each condition (``drop``); of a mask with
+    ``drop_each`` also that of each of its classes by itself, after it.
+    """
+    chances: dict[str, float | Sequence[float]] = {}
+    for name, section in (config.get("conditions") or {}).items():
+        whole = float(section.get("drop", 0.0))
+        chances[name] = whole
+        if section["name"] == "mask":
+            each = float(section.get("drop_each", 0.0))
+            chances[name] = [whole, *[each] * section["classes"]]
+    return chances

@@ -23,11 +23,12 @@ from unfog.core.registry import Registry
 from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.progress import training_progress
+from unfog.runs.budget import fit_distillation, warn_if_short
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.folder import CONFIG
 from unfog.runs.machine import resolve
 from unfog.runs.run import Run
-from unfog.runs.train_from_config import rate, train_config
+from unfog.runs.train_from_config import train_config
 from unfog.systems.common import training
 from unfog.systems.consistency import sampling
 from unfog.systems.registry import Config
@@ -38,6 +39,7 @@ SCALE = 0.5
 KNOTS = 8  # in all: as many midpoint steps of the teacher come as near to its flow as 50 of DDIM
 NEEDED = ("data", "augment", "training")  # sections that a run which was not trained here may lack
 KEPT = ("batch", "seed")  # of the teacher's training
+TEACHES = 500  # steps below which a student does not sample as its teacher does
 
 Sections = tuple[Config, Config]  # objective, training
 methods: Registry[Sections] = Registry("method of distillation")
@@ -173,7 +175,8 @@ def distill_run(
         method: "adversarial" or "consistency".
         start: An earlier student whose weights training starts from; the teacher's by default.
         resume: Whether to go on from the newest checkpoint in ``out``.
-        minutes: Sets the training steps by a short measurement of the rate.
+        minutes: Sets the training steps by a short measurement of the rate. These, or fewer steps
+            than the method's own, also fit warm-up and average, where not set (``runs.budget``).
 
     Returns:
         The folder, the teacher, sampling steps, last step and loss, and seconds.
@@ -193,9 +196,12 @@ def distill_run(
         config = configure(teacher, steps, overrides, method)
     start_run = teacher if start is None else _student(start, config)
     dataset = open_dataset(config["data"])
-    if minutes is not None:
-        steps_a_second = rate(config, dataset, teacher=teacher.denoiser)
-        config["training"]["steps"] = max(1, int(60 * minutes * steps_a_second))
+    if not resume:
+        set_keys = {pair.partition("=")[0].strip() for pair in overrides}
+        recipe = configure(teacher, steps, method=method)
+        config = fit_distillation(config, recipe, dataset, set_keys, teacher.denoiser, minutes)
+    if minutes is not None and start is None:
+        warn_if_short(config["training"]["steps"], 60 * minutes, TEACHES)
     begun = time.perf_counter()
     with training_progress(config["training"]["steps"]) as callback:
         result = train_config(
@@ -207,6 +213,8 @@ def distill_run(
             resume=resume,
             callback=callback,
         )
+    if not resume and minutes is None and start is None:
+        warn_if_short(result.step, time.perf_counter() - begun, TEACHES)
     return {
         "run": str(out),
         "teacher": teacher.name,

@@ -25,8 +25,8 @@ from torch import Tensor
 from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset
 from unfog.runs.memory_use import available, peak, reset_peak, resident
-from unfog.runs.train import configured
 from unfog.runs.train_from_config import model_of, objective_of, training_data
+from unfog.runs.train_system import configured
 from unfog.systems.registry import Config
 from unfog.training.feed import Feed
 from unfog.training.learner import Learner

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfog.core.codec import Codec, codecs
+from unfog.core.codec import Codec, LatentCodec, codecs
 from unfog.core.shapes import expand
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
@@ -21,7 +21,6 @@ from unfog.networks.autoencoder import Autoencoder
 from unfog.runs.build import build_autoencoder, is_autoencoder
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG, load_weights, locate, weights_sha256
-from unfog.systems.registry import Config
 
 LATENTS = "latents.json"  # in the folder of an autoencoder's run: mean and deviation by channel
 MEASURED = 1024  # samples by which they are measured
@@ -29,7 +28,7 @@ BATCH = 16
 
 
 @codecs.register("autoencoder")
-class AutoencoderCodec(Codec):
+class AutoencoderCodec(LatentCodec):
     """Latents of a trained autoencoder, each channel shifted and scaled to mean 0 and deviation 1
     over its data (Rombach et al. 2022, whose scale is one number, .18215 for Stable Diffusion).
 
@@ -52,6 +51,7 @@ class AutoencoderCodec(Codec):
                 "unfog train autoencoder-kl."
             )
         self.path, self.shape = path, tuple(config["shape"])
+        self.config = config
         self.network: Autoencoder = build_autoencoder(config)
         weights = load_weights(path)
         self.network.load_state_dict(weights)
@@ -90,23 +90,6 @@ class AutoencoderCodec(Codec):
     def _place(self, x: Tensor) -> Autoencoder:
         """The network where x is."""
         return self.network.to(x.device)
-
-
-def latent_section(config: Config) -> Config:
-    """The codec's section of a config, as a new run keeps it: an autoencoder by its absolute path
-    and its SHA-256.
-    """
-    section = dict(config["codec"])
-    if section["name"] != "autoencoder":
-        return section
-    if not section.get("run"):
-        raise InputError(
-            "A model in a latent space needs a trained autoencoder: --set codec.run=RUN (train one "
-            "with unfog train autoencoder-kl)."
-        )
-    codec = AutoencoderCodec(section["run"])
-    place = str(codec.path.resolve()) if Path(section["run"]).exists() else section["run"]
-    return {"name": "autoencoder", "run": place, "sha256": codec.sha256}
 
 
 def _folder(run: str) -> Path:

@@ -9,12 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unfog.core.codec import LatentCodec
 from unfog.data.builtin.packages import cache_folder
 from unfog.data.dataset import Dataset, Ids
 from unfog.errors import InputError
 from unfog.files.numpy_files import write_array
 from unfog.progress import progress
-from unfog.runs.latent_codecs import BATCH, AutoencoderCodec
+
+BATCH = 16  # samples encoded at once
 
 
 class Latents(Dataset):
@@ -28,7 +30,7 @@ class Latents(Dataset):
         codec: The autoencoder.
     """
 
-    def __init__(self, dataset: Dataset, codec: AutoencoderCodec) -> None:
+    def __init__(self, dataset: Dataset, codec: LatentCodec) -> None:
         self.dataset, self.name = dataset, dataset.name
         self.shape = codec.latent_shape(dataset.shape)
         self.codec, self.conditions = {"name": "identity"}, dataset.conditions
@@ -68,9 +70,7 @@ def _keep(path: Path, latents: NDArray[np.float32]) -> None:
 
 
 @torch.no_grad()
-def _encoded(
-    dataset: Dataset, codec: AutoencoderCodec, shape: tuple[int, ...]
-) -> NDArray[np.float32]:
+def _encoded(dataset: Dataset, codec: LatentCodec, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The latents of all samples, (samples, *shape)."""
     latents = np.empty((len(dataset), *shape), np.float32)
     with progress("encoding the data") as report:

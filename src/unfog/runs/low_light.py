@@ -30,7 +30,7 @@ from unfog.posterior.gdp import BlindGDP, Shot
 from unfog.progress import Report
 from unfog.runs.memory import Budget
 from unfog.runs.restore import GRID, Restored, draw_posterior
-from unfog.runs.run import Run
+from unfog.runs.run import Run, require_pixels
 from unfog.runs.sample import Plan
 from unfog.sampling.grids import grids
 
@@ -70,6 +70,7 @@ def low_light(
     Returns:
         Mean, standard deviation and samples in the run's natural units.
     """
+    require_pixels(run, "an exposure", "take a run trained without --set codec.run")
     operator = operator or Identity()
     shape = tuple(operator.adjoint(measurements[0][:1]).shape[1:])
     count = int(steps or run.config["sampling"]["steps"])

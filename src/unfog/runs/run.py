@@ -23,8 +23,12 @@ from unfog.files.text import read_text
 from unfog.runs.build import build
 from unfog.runs.config import load_config
 from unfog.runs.folder import CARD, CONFIG, load_weights, locate, weights_sha256
+from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.machine import network_in, resolve
+from unfog.runs.tiny_codec import TinyCodec
 from unfog.systems.registry import Config
+
+CODECS = (AutoencoderCodec, TinyCodec)  # with weights; their import has registered them
 
 if TYPE_CHECKING:
     from unfog.runs.restore import Restored
@@ -171,6 +175,14 @@ def require_posterior_mean(run: Run) -> None:
         raise InputError(
             f"{run.name} jumps to samples and knows no posterior mean, so it cannot restore or "
             "invert; use the run it was distilled from."
+        )
+
+
+def require_pixels(run: Run, what: str, remedy: str) -> None:
+    """``InputError`` for a run in a latent space, where pixels cannot be reached one by one."""
+    if not run.codec.affine:
+        raise InputError(
+            f"{run.name} works in a latent space, and {what} is done pixel by pixel; {remedy}."
         )
 
 

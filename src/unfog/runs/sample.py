@@ -11,10 +11,11 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators
+from unfog.core.registry import unknown
 from unfog.core.seamless import Seamless
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
-from unfog.guidance.classifier_free import ClassifierFree
+from unfog.guidance.classifier_free import ClassifierFree, ClassifierFreeEach
 from unfog.progress import Report
 from unfog.runs import calibrate as solvers
 from unfog.runs.build import drops
@@ -93,7 +94,7 @@ def draw(
     seed: int = 0,
     *,
     condition: Mapping[str, Tensor] | None = None,
-    guidance: float | None = None,
+    guidance: float | Mapping[str, float] | None = None,
     seamless: bool = False,
     batch: int = 16,
     shape: Sequence[int] | None = None,
@@ -108,7 +109,7 @@ def draw(
         seed: The seed.
         condition: What the samples show, by name, one for each; a ``"mask"`` says which of a
             sample's entries are there, where the run's space asks.
-        guidance: Scale of classifier-free guidance.
+        guidance: Scale of classifier-free guidance; or one for each condition, by name.
         seamless: Whether samples go on at the opposite border.
         batch: Samples at a time.
         shape: Of a sample, (channels, *space); the run's own by default. A larger volume is made
@@ -154,15 +155,29 @@ def _shifted(report: Report | None, before: int, total: int) -> Report | None:
     return None if report is None else lambda done, _: report(before + done, total)
 
 
-def guided(run: Run, scale: float) -> Denoiser:
-    """The run's denoiser with classifier-free guidance; ``InputError`` where its conditions were
-    never dropped in training, so that it knows no unconditional distribution.
+def guided(run: Run, scale: float | Mapping[str, float]) -> Denoiser:
+    """The run's denoiser with classifier-free guidance, of all its conditions or with a scale for
+    each by name; ``InputError`` where a condition was never dropped in training, so that the run
+    knows no distribution without it, or is none of the run's.
     """
-    if scale != 1 and not any(drops(run.config).values()):
+    chances = {
+        name: chance[0] if isinstance(chance, Sequence) else chance
+        for name, chance in drops(run.config).items()
+    }
+    scales = scale if isinstance(scale, Mapping) else dict.fromkeys(chances, scale)
+    for name in scales:
+        if name not in chances:
+            raise unknown(f"condition of {run.name}", name, chances)
+    # Scales of their own need the null of each condition, one scale that of any.
+    moved = [name for name, value in scales.items() if value != 1]
+    known = [name for name in moved if chances[name]]
+    if moved and (len(known) < len(moved) if isinstance(scale, Mapping) else not known):
         raise InputError(
             f"Guidance needs a model that knows its null, and {run.name} was trained without one "
             "(drop: 0); take guidance 1."
         )
+    if isinstance(scale, Mapping):
+        return ClassifierFreeEach(run.denoiser, scale)
     return ClassifierFree(run.denoiser, scale)
 
 

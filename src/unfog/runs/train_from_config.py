@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from unfog.core.codec import Codec, codecs
+from unfog.core.codec import Codec, LatentCodec, codecs
 from unfog.core.codec import Identity as IdentityCodec
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.process import processes
@@ -21,10 +22,11 @@ from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
+from unfog.networks.unet import UNet
 from unfog.runs.build import build, build_autoencoder, drops, is_autoencoder
+from unfog.runs.codec_section import codec_section
 from unfog.runs.config import apply_overrides
 from unfog.runs.feature_maps import features
-from unfog.runs.latent_codecs import AutoencoderCodec, latent_section
 from unfog.runs.latents import Latents
 from unfog.runs.machine import resolve
 from unfog.systems import registry
@@ -52,9 +54,8 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     recipe = registry.get(system)
     # The codec first: the recipe looks at the shape of what it makes of the data.
     ours = [pair for pair in overrides if pair.strip().startswith("codec.")]
-    section = latent_section(
-        apply_overrides({"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}, ours)
-    )
+    chosen = {"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}
+    section = codec_section(apply_overrides(chosen, ours)["codec"], dataset)
     latent = codecs.build(section).latent_shape(dataset.shape)
     config = recipe.config(with_shape(dataset, latent))
     config |= {"shape": list(dataset.shape), "codec": section}
@@ -82,7 +83,8 @@ def train_config(
         config: The config, complete.
         dataset: The training data.
         out: The run's folder.
-        start: A denoiser whose weights training starts from; random ones by default.
+        start: A denoiser whose weights training starts from; random ones by default. A U-Net may
+            have more spatial channels than it: their weights start at zero.
         teacher: The denoiser that an objective of distillation asks for.
         resume: Whether to go on from the newest checkpoint in ``out``.
         callback: Called with (step, loss, steps a second) after each step.
@@ -99,7 +101,7 @@ def train_config(
     data, codec = training_data(config, dataset)
     if start is not None:
         try:
-            model.load_state_dict(start.state_dict())
+            model.load_state_dict(_start_weights(model, start))
         except RuntimeError as error:
             raise InputError(
                 "The run to start from has another network or other conditions; set this one's "
@@ -119,6 +121,16 @@ def train_config(
     )
 
 
+def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.Tensor]:
+    """The weights to start from, with zeros for spatial channels that they lack."""
+    weights, old, new = dict(start.state_dict()), start.network, getattr(model, "network", None)
+    if isinstance(old, UNet) and isinstance(new, UNet):
+        entry = "network.enter.weight"
+        if old.input.spatial_channels < new.input.spatial_channels:
+            weights[entry] = new.input.widened(weights[entry], old.input)
+    return weights
+
+
 def model_of(config: Config) -> NetworkDenoiser | Autoencoder:
     """What a config trains: a denoiser or an autoencoder, with its initial weights."""
     return build_autoencoder(config) if is_autoencoder(config) else build(config).denoiser
@@ -129,7 +141,7 @@ def training_data(config: Config, dataset: Dataset) -> tuple[Dataset, Codec]:
     the cache, unless they are augmented before they are encoded.
     """
     dataset, codec = with_shape(dataset, config["shape"]), codecs.build(config["codec"])
-    if isinstance(codec, AutoencoderCodec) and config["augment"]["name"] == "none":
+    if isinstance(codec, LatentCodec) and config["augment"]["name"] == "none":
         return Latents(dataset, codec), IdentityCodec()
     return dataset, codec
 

@@ -15,8 +15,8 @@ GROUPS = 8
 def _autoencoder(dataset: Dataset, **kind: object) -> Config:
     """The sections of an autoencoder's config, f4, for a data set."""
     dims, channels = len(dataset.shape) - 1, dataset.shape[0]
-    points = math.prod(dataset.shape[1:])
-    picture = dims == 2 and channels in (1, 3) and min(dataset.shape[1:]) >= PICTURE_SIDE
+    points, side = math.prod(dataset.shape[1:]), min(dataset.shape[1:])
+    picture = dims == 2 and channels in (1, 3) and side >= PICTURE_SIDE
     steps = 4000
     return {
         "autoencoder": {
@@ -32,10 +32,10 @@ def _autoencoder(dataset: Dataset, **kind: object) -> Config:
             "name": "reconstruction",
             "features": {"name": "imagenet" if picture else "none"},
             "perceptual": 1.0,
-            "adversarial": 0.5,
+            "adversarial": 0.5 if side >= 8 else 0.0,
             "start": steps // 2,
             "width": 32,
-            "levels": 3 if min(dataset.shape[1:]) >= 64 else 2,
+            "levels": 3 if side >= 64 else 2 if side >= 16 else 1,
         },
         "augment": {"name": "none"},
         "training": training(

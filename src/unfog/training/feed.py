@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from unfog.core.codec import Codec
+from unfog.core.conditions import class_maps, conditions
+from unfog.data.augment import Augmentation
 from unfog.data.dataset import Dataset
 from unfog.training import order
 from unfog.training.settings import TrainSettings
@@ -19,8 +21,9 @@ Augment = Callable[[Tensor, Sequence[torch.Generator]], Tensor]
 
 @dataclass(frozen=True)
 class Feed:
-    """Makes the batch of a training step: chosen by (seed, step), augmented in natural units,
-    encoded to the model's scale, and moved to the device.
+    """Makes the batch of a training step: chosen by (seed, step), augmented in natural units, with
+    the images and masks among its conditions moved as it is, encoded to the model's scale, and
+    moved to the device.
 
     Args:
         dataset: The training data.
@@ -44,6 +47,28 @@ class Feed:
         samples = order.ids(seed, step, self.settings.batch, len(self.dataset))
         batch = self.dataset.draw(samples, order.streams("patch", seed, step, samples))
         if self.augment is not None:
+            self._move_companions(batch, step, samples)
             batch["x"] = self.augment(batch["x"], order.streams("augment", seed, step, samples))
         batch["x"] = self.codec.encode(batch["x"])
         return {name: value.to(self.device) for name, value in batch.items()}, samples
+
+    def _move_companions(self, batch: dict[str, Tensor], step: int, samples: list[int]) -> None:
+        """Warp, in place, the conditions that lie on the grid of x, exactly as x will be."""
+        if not isinstance(self.augment, Augmentation):
+            return
+        for name, part in self.dataset.conditions.items():
+            if not getattr(conditions.get(part["name"]), "on_grid", False):
+                continue
+            streams = order.streams("augment", self.settings.seed, step, samples)
+            value, classes = batch[name], part.get("classes")
+            if classes is None:
+                batch[name] = self.augment.warp(value, streams)
+                continue
+            # Interpolation leaves no labels and no sum of one, so both are made anew.
+            moved = self.augment.warp(class_maps(value, classes), streams).clamp(min=0)
+            labels = value.shape[1] == 1
+            batch[name] = (
+                moved.argmax(1, keepdim=True).to(value.dtype)
+                if labels
+                else moved / moved.sum(1, keepdim=True)
+            )

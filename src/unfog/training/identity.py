@@ -44,7 +44,7 @@ class Identity:
         without_path = {**config, "data": data} if "data" in config else dict(config)
         codec = dict(config.get("codec") or {})
         if codec.get("sha256"):  # which says what it is, wherever it lies
-            without_path["codec"] = {k: v for k, v in codec.items() if k != "run"}
+            without_path["codec"] = {k: v for k, v in codec.items() if k not in ("run", "path")}
         hashes = {"config": hash_of(without_path, settings), "data": dataset.fingerprint}
         if path is None:
             return cls(hashes, frozenset(), str(data["name"]))

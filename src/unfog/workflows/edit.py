@@ -19,7 +19,7 @@ from unfog.files.scans import Scan, require_same_grid
 from unfog.physics.operators import Mask
 from unfog.runs.edit import draw_edits, edit_plan, invert_and_redraw, stated_conditions
 from unfog.runs.machine import AUTO
-from unfog.runs.run import Run, data_range, require_posterior_mean
+from unfog.runs.run import Run, data_range, require_pixels, require_posterior_mean
 from unfog.runs.sample import guided
 
 
@@ -90,7 +90,9 @@ def edit_file(
         else:
             edits = draw_edits(editor, x, plan, keep=keep, samples=samples, seed=seed, **common)
             options = {"seed": seed}
-        files = _write(work.folder, scan, run.codec.decode(edits) * scale + offset)
+        decoded = run.codec.decode(edits.flatten(0, 1))
+        decoded = decoded.reshape(*edits.shape[:2], *decoded.shape[1:])
+        files = _write(work.folder, scan, decoded * scale + offset)
         summary = {
             "run": run.name,
             "input": path.name,
@@ -140,6 +142,11 @@ def _kept(run: Run, mask: Path | None, scan: Scan) -> Mask | None:
     """The mask of where the input stays, from a file that is 0 there."""
     if mask is None:
         return None
+    require_pixels(
+        run,
+        "keeping a part of the input",
+        "leave --mask out, or fill it in by unfog restore --task inpaint",
+    )
     where, x = read_scan(mask, len(run.shape) - 1, None), scan.values
     edited = where.values != 0
     same_size = edited.shape[2:] == x.shape[2:]

@@ -9,7 +9,10 @@ from typing import Any
 from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.formats import format_of
-from unfog.runs.folder import priors
+from unfog.runs.build import is_autoencoder
+from unfog.runs.config import load_config
+from unfog.runs.folder import CONFIG, locate, priors
+from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.training.checkpoint import fault, newest_verified
 
 
@@ -24,20 +27,45 @@ def inspect_path(path: Path) -> dict[str, Any]:
 
 def _run(path: Path) -> dict[str, Any]:
     """A description of a run: its system, size, verified checkpoints, card and config."""
+    place = locate(path)
+    config = load_config(place / CONFIG)
+    if is_autoencoder(config):
+        return {**_autoencoder(place), **_weights(place), "config": config}
     run = open_run(path)
     facts = {
         "kind": "run",
         "system": run.config["system"],
         "parameters": sum(p.numel() for p in run.denoiser.parameters()),
+        **_weights(run.path),
     }
-    checkpoints = sorted((run.path / "checkpoints").glob("step-*"))
+    if run.card:
+        facts["card"] = dict(run.card)
+    return {**facts, "config": run.config}
+
+
+def _autoencoder(path: Path) -> dict[str, Any]:
+    """A description of an autoencoder: its size, and how its latents are scaled."""
+    codec = AutoencoderCodec(str(path))
+    return {
+        "kind": "autoencoder",
+        "system": codec.config["system"],
+        "parameters": sum(p.numel() for p in codec.network.parameters()),
+        "factor": codec.network.factor,
+        "latents": list(codec.latent_shape(codec.shape)),
+        "mean": codec.mean[0].tolist(),
+        "deviation": codec.std[0].tolist(),
+    }
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """The verified checkpoints of a training run, or that its exported weights are as written."""
+    facts: dict[str, Any] = {}
+    checkpoints = sorted((path / "checkpoints").glob("step-*"))
     if checkpoints:
-        newest, _ = newest_verified(run.path)
+        newest, _ = newest_verified(path)
         assert newest is not None  # or the run would not have opened
         facts["step"] = json.loads((newest / "state.json").read_bytes())["step"]
         facts["checkpoints"] = {folder.name: fault(folder) or "verified" for folder in checkpoints}
     else:
         facts["weights"] = "verified"
-    if run.card:
-        facts["card"] = dict(run.card)
-    return {**facts, "config": run.config}
+    return facts

@@ -211,3 +211,16 @@ def test_discrete_times_are_the_knots():
     assert torch.equal(
         knots(u, process) * 1000, torch.tensor([1.0, 1000.0, *range(1, 1001)]).double()
     )
+
+
+def test_classes_of_a_mask_are_dropped_one_by_one_and_alike_in_any_batch():
+    drop = denoising(times="log-normal", drop={"tissue": [0.2, 0.3, 0.0]}).drop
+    kept = torch.stack([drop.keep(range(16), 0, step)["tissue"] for step in range(200)])
+    whole = kept[..., 1]  # never dropped by itself
+    assert float(whole.double().mean()) == pytest.approx(0.8, abs=0.03)
+    assert float(kept[..., 0][whole].double().mean()) == pytest.approx(0.7, abs=0.03)
+    assert not bool(kept[..., 0][~whole].any())
+    alone = [drop.keep([sample], 0, 7)["tissue"] for sample in range(16)]
+    assert torch.equal(torch.cat(alone), kept[7])
+    with pytest.raises(InputError, match="probability"):
+        denoising(times="log-normal", drop={"tissue": [0.1, 1.5]})

@@ -62,7 +62,6 @@ class LabelledPictures(ArrayDataset):
         )
 
 
-@datasets.register("fashion-mnist")
 def fashion_mnist(split: str = "train") -> LabelledPictures:
     """Fashion-MNIST (Xiao et al. 2017): 60000 (``train``) or 10000 (``test``) grey pictures of
     clothes (1, 28, 28) in [0, 255], 10 classes.
@@ -72,6 +71,9 @@ def fashion_mnist(split: str = "train") -> LabelledPictures:
     x = _idx(member("dataset-fashion-mnist", f"{part}-images-idx3-ubyte.gz"), 3)
     labels = _idx(member("dataset-fashion-mnist", f"{part}-labels-idx1-ubyte.gz"), 1)
     return LabelledPictures("fashion-mnist", x[:, None], labels, CLOTHES, 255, {"split": split})
+
+
+datasets.register("fashion-mnist")(fashion_mnist)
 
 
 def _idx(path: Path, dims: int) -> NDArray[np.uint8]:

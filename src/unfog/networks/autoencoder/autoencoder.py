@@ -13,7 +13,7 @@ from unfog.core.random import Randomness, normal
 from unfog.core.registry import Registry
 from unfog.core.shapes import sum_per_sample
 from unfog.errors import InputError
-from unfog.networks.autoencoder.convolutional import Decoder, Encoder
+from unfog.networks.autoencoder.convolutional import Decoder, Encoder, Sizes
 from unfog.networks.layers.blocks import convolution
 
 autoencoders: Registry[Autoencoder] = Registry("autoencoder")
@@ -42,14 +42,8 @@ class Autoencoder(nn.Module):
         in_channels: Channels of x.
         encoded: Channels that the encoder gives.
         latent_channels: Channels of z.
-        dims: Axes of space, 1 to 3.
-        channels: Width of the finest level.
-        multipliers: One a level, the finest first: its width over ``channels``. A side of z is
-            2^(levels - 1) times shorter: three levels make f4, four f8.
-        blocks: Residual blocks a level.
-        groups: Groups of the normalisation; they divide every level's width.
-        checkpointing: Whether inner maps are computed again in the backward pass, which takes a
-            third more time and much less memory.
+        sizes: Levels, widths and blocks. A side of z is 2^(levels - 1) times shorter than one of x:
+            three levels make f4, four f8.
     """
 
     def __init__(
@@ -57,23 +51,19 @@ class Autoencoder(nn.Module):
         in_channels: int,
         encoded: int,
         latent_channels: int,
-        dims: int,
-        channels: int,
-        multipliers: Sequence[int],
-        blocks: int,
-        groups: int,
-        checkpointing: bool,
+        sizes: Sizes,
     ) -> None:
         super().__init__()
-        if min(in_channels, latent_channels, channels, blocks, len(multipliers), *multipliers) < 1:
+        least = min(in_channels, latent_channels, *sizes.widths, sizes.blocks)
+        if least < 1:
             raise InputError("An autoencoder's channels, multipliers and blocks are at least 1.")
-        self.dims, self.latent_channels = dims, latent_channels
-        self.factor = 2 ** (len(multipliers) - 1)
-        sizes = (dims, channels, multipliers, blocks, groups, checkpointing)
-        self.encoder = Encoder(in_channels, encoded, *sizes)
+        dims = self.dims = sizes.dims
+        self.latent_channels = latent_channels
+        self.factor = 2 ** (len(sizes.multipliers) - 1)
+        self.encoder = Encoder(in_channels, encoded, sizes)
         self.quant = convolution(dims, encoded, encoded, 1)
         self.post_quant = convolution(dims, latent_channels, latent_channels, 1)
-        self.decoder = Decoder(latent_channels, in_channels, *sizes)
+        self.decoder = Decoder(latent_channels, in_channels, sizes)
 
     @property
     def last_layer(self) -> Tensor:
@@ -144,12 +134,7 @@ class AutoencoderKL(Autoencoder):
             in_channels,
             2 * latent_channels,
             latent_channels,
-            dims,
-            channels,
-            multipliers,
-            blocks,
-            groups,
-            checkpointing,
+            Sizes(dims, channels, multipliers, blocks, groups, checkpointing),
         )
         self.weight = weight
 
@@ -212,12 +197,7 @@ class AutoencoderVQ(Autoencoder):
             in_channels,
             latent_channels,
             latent_channels,
-            dims,
-            channels,
-            multipliers,
-            blocks,
-            groups,
-            checkpointing,
+            Sizes(dims, channels, multipliers, blocks, groups, checkpointing),
         )
         self.codebook = nn.Embedding(codes, latent_channels)
         self.commitment, self.idle = commitment, idle

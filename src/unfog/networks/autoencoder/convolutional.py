@@ -5,18 +5,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
-from torch.utils.checkpoint import checkpoint
 
 from unfog.core.conditioning import Context
 from unfog.networks.layers.attention import SelfAttention
 from unfog.networks.layers.blocks import Downsample, Upsample, convolution
+from unfog.networks.layers.checkpointing import Checkpointing
 from unfog.networks.layers.normalisation import GroupNorm
 
 _NOTHING = Context()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of an encoder and its decoder.
+
+    Args:
+        dims: spatial axes, 1 to 3.
+        channels: width of the finest map.
+        multipliers: one a level, the finest first: its width over ``channels``.
+        blocks: residual blocks a level of the encoder; the decoder has one more.
+        groups: groups of the normalisation; they divide every level's width.
+        checkpointing: whether inner maps are computed again in the backward pass.
+    """
+
+    dims: int = 2
+    channels: int = 128
+    multipliers: Sequence[int] = (1, 2, 4)
+    blocks: int = 2
+    groups: int = 32
+    checkpointing: bool = False
+
+    @property
+    def widths(self) -> list[int]:
+        """The width of each level, the finest first."""
+        return [self.channels * multiplier for multiplier in self.multipliers]
 
 
 class Block(nn.Module):
@@ -61,55 +87,25 @@ class Middle(nn.Module):
         return out
 
 
-class _Steps(nn.Module):
-    """Modules in turn, each recomputed in the backward pass where memory is to be saved."""
-
-    def __init__(self, checkpointing: bool) -> None:
-        super().__init__()
-        self.checkpointing = checkpointing
-
-    def run(self, module: nn.Module, *inputs: object) -> Tensor:
-        """One module's output, its inner maps kept only without checkpointing."""
-        if self.checkpointing and self.training and torch.is_grad_enabled():
-            kept: Tensor = checkpoint(module, *inputs, use_reentrant=False)
-            return kept
-        out: Tensor = module(*inputs)
-        return out
-
-
-class Encoder(_Steps):
+class Encoder(nn.Module):
     """x (batch, in_channels, *space) to (batch, out_channels, *space / 2^(levels - 1)): blocks and
     a strided convolution a level, attention at the bottom.
 
     Args:
         in_channels: channels of x.
         out_channels: channels of the output.
-        dims: spatial axes, 1 to 3.
-        channels: width of the first map.
-        multipliers: one a level, the finest first: its width over ``channels``.
-        blocks: residual blocks a level.
-        groups: groups of the normalisation; they divide every level's width.
-        checkpointing: whether inner maps are computed again in the backward pass.
+        sizes: levels, widths and blocks.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        dims: int,
-        channels: int,
-        multipliers: Sequence[int],
-        blocks: int,
-        groups: int,
-        checkpointing: bool = False,
-    ) -> None:
-        super().__init__(checkpointing)
-        widths = [channels * multiplier for multiplier in multipliers]
-        self.enter = convolution(dims, in_channels, channels)
+    def __init__(self, in_channels: int, out_channels: int, sizes: Sizes) -> None:
+        super().__init__()
+        self.run = Checkpointing(sizes.checkpointing)
+        dims, groups, widths = sizes.dims, sizes.groups, sizes.widths
+        self.enter = convolution(dims, in_channels, sizes.channels)
         steps: list[nn.Module] = []
-        size = channels
+        size = sizes.channels
         for level, width in enumerate(widths):
-            for _ in range(blocks):
+            for _ in range(sizes.blocks):
                 steps.append(Block(size, width, dims, groups))
                 size = width
             if level + 1 < len(widths):
@@ -127,40 +123,26 @@ class Encoder(_Steps):
         return out
 
 
-class Decoder(_Steps):
+class Decoder(nn.Module):
     """z (batch, in_channels, *space) to (batch, out_channels, *2^(levels - 1) space): attention at
     the bottom, then blocks and an upsampling a level.
 
     Args:
         in_channels: channels of z.
         out_channels: channels of the output.
-        dims: spatial axes, 1 to 3.
-        channels: width of the last map.
-        multipliers: one a level, the finest first: its width over ``channels``.
-        blocks: residual blocks of the encoder a level; the decoder has one more.
-        groups: groups of the normalisation; they divide every level's width.
-        checkpointing: whether inner maps are computed again in the backward pass.
+        sizes: levels, widths and blocks.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        dims: int,
-        channels: int,
-        multipliers: Sequence[int],
-        blocks: int,
-        groups: int,
-        checkpointing: bool = False,
-    ) -> None:
-        super().__init__(checkpointing)
-        widths = [channels * multiplier for multiplier in multipliers]
+    def __init__(self, in_channels: int, out_channels: int, sizes: Sizes) -> None:
+        super().__init__()
+        self.run = Checkpointing(sizes.checkpointing)
+        dims, groups, widths = sizes.dims, sizes.groups, sizes.widths
         size = widths[-1]
         self.enter = convolution(dims, in_channels, size)
         self.middle = Middle(size, dims, groups)
         steps: list[nn.Module] = []
         for level, width in reversed(list(enumerate(widths))):
-            for _ in range(blocks + 1):
+            for _ in range(sizes.blocks + 1):
                 steps.append(Block(size, width, dims, groups))
                 size = width
             if level:

@@ -46,9 +46,20 @@ class InputFeatures(nn.Module):
     ) -> None:
         super().__init__()
         self.patch, self.coordinates, self.octaves = patch, coordinates, octaves
+        self.spatial_channels, self.dims = spatial_channels, dims
         self.detail = None if detail is None else Detail(detail, dims)  # its buffer is not saved
         images = in_channels * (1 if detail is None else 2) + spatial_channels
         self.channels = images * patch**dims + dims * (1 + 2 * octaves) * coordinates
+
+    def widened(self, weight: Tensor, before: InputFeatures) -> Tensor:
+        """The weights (out, channels, ...) of a first layer behind ``before``, which has fewer
+        spatial channels, for one behind these features: zero for the new channels, so that the
+        network is the same function until it learns.
+        """
+        added = (self.spatial_channels - before.spatial_channels) * self.patch**self.dims
+        images = before.channels - self.dims * (1 + 2 * self.octaves) * self.coordinates
+        new = weight.new_zeros(len(weight), added, *weight.shape[2:])
+        return torch.cat([weight[:, :images], new, weight[:, images:]], 1)
 
     def forward(self, x: Tensor, label: Tensor, context: Context) -> Tensor:
         """x (batch, in_channels, *space), label (batch,) to (batch, channels, *space / patch)."""

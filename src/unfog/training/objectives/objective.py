@@ -16,7 +16,9 @@ from unfog.training.objectives.losses import Losses
 from unfog.training.order import streams
 
 Named = str | Mapping[str, Any]  # a registered name, or {"name": ..., **parameters}
-Drops = Mapping[str, float] | None  # the probability of hiding each condition, by name
+# The probability of hiding each condition, by name; of one with parts, such as the classes of a
+# mask, that of the whole and then that of each part.
+Drops = Mapping[str, float | Sequence[float]] | None
 
 
 class Objective(Protocol):
@@ -61,21 +63,23 @@ class Drop:
     without it, as classifier-free guidance needs (Ho & Salimans 2022).
 
     Args:
-        probabilities: The probability of hiding a condition, from 0 to 1, by its name.
+        probabilities: The probability of hiding a condition, from 0 to 1, by its name; or, of one
+            with parts, that of the whole, then that of each part by itself.
 
     Raises:
         InputError: A probability is not between 0 and 1.
     """
 
-    probabilities: Mapping[str, float]
+    probabilities: Mapping[str, float | Sequence[float]]
 
     def __post_init__(self) -> None:
-        for name, probability in self.probabilities.items():
-            if not 0 <= probability <= 1:
-                raise InputError(
-                    f"The drop of condition {name!r} is a probability between 0 and 1, got "
-                    f"{probability}."
-                )
+        for name, stated in self.probabilities.items():
+            for probability in stated if isinstance(stated, Sequence) else [stated]:
+                if not 0 <= probability <= 1:
+                    raise InputError(
+                        f"The drop of condition {name!r} is a probability between 0 and 1, got "
+                        f"{probability}."
+                    )
 
     def keep(
         self, samples: Sequence[int], seed: int, step: int, device: torch.device | str = "cpu"
@@ -89,16 +93,20 @@ class Drop:
             device: Where the answer is needed.
 
         Returns:
-            By condition, (batch,) booleans: False where the condition is hidden.
+            By condition, booleans (batch,), False where the condition is hidden; (batch, parts)
+            where it has parts.
         """
-        masks = {}
-        for name, probability in self.probabilities.items():
+        kept = {}
+        for name, stated in self.probabilities.items():
+            chances = torch.tensor(stated, dtype=torch.float64)
             draws = [
-                torch.rand((), generator=g, dtype=torch.float64)
+                torch.rand(chances.shape, generator=g, dtype=torch.float64)
                 for g in streams(f"drop {name}", seed, step, samples)
             ]
-            masks[name] = (torch.stack(draws) >= probability).to(device)
-        return masks
+            keep = torch.stack(draws) >= chances
+            # A part is there where the whole is.
+            kept[name] = (keep[:, 1:] & keep[:, :1] if chances.ndim else keep).to(device)
+        return kept
 
 
 def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,49 @@
+"""The codec's section of a new run's config: what a codec with a latent space is told of its data,
+and what the run keeps of it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+from unfog.core.codec import LatentCodec, codecs
+from unfog.data.dataset import Dataset
+from unfog.errors import InputError
+from unfog.systems.registry import Config
+
+PLACES = ("run", "path")  # keys that say where a codec's weights lie
+
+
+def codec_section(section: Config, dataset: Dataset) -> Config:
+    """A codec's section as a new run keeps it: its weights by absolute path and by SHA-256, its
+    range and channels those of the data.
+
+    Args:
+        section: A registry config of a codec, with what the user set.
+        dataset: The data.
+
+    Returns:
+        The section; as it is for a codec without weights.
+
+    Raises:
+        InputError: It is not told where the weights lie.
+    """
+    parameters = inspect.signature(codecs.get(section["name"])).parameters
+    place = next((key for key in PLACES if key in parameters), None)
+    if place is None:
+        return dict(section)
+    if not section.get(place):
+        raise InputError(
+            "A model in a latent space needs a trained autoencoder: --set "
+            f"codec.{place}={place.upper()} (train one with unfog train autoencoder-kl)."
+        )
+    told = {"low": dataset.codec.get("low"), "high": dataset.codec.get("high")}
+    told |= {"channels": dataset.shape[0]}
+    known = {key: v for key, v in told.items() if key in parameters and v is not None}
+    full = {**known, **section}
+    codec = codecs.build(full)
+    assert isinstance(codec, LatentCodec)
+    given = Path(full[place])
+    where = str(given.resolve()) if given.exists() else full[place]
+    return {**full, place: where, "sha256": codec.sha256}
