@@ -24,14 +24,19 @@ from unfog.systems import get, names
 
 PAGE = Path(__file__).with_name("systems.md")
 # for a system that takes no other data
-OWN = {"dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4}}
+FIELDS = {"name": "random-field", "dims": 3, "size": 16, "patch": 16, "split": "test"}
+OWN: dict[str, dict[str, object]] = {
+    "dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4},
+    "volume-prior": FIELDS,
+    "t1-volume-prior": FIELDS,
+}
 SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.checkpoint_every=8"]
 HEAD = """# Systems
 
 Made by `python docs/make_systems.py`, which trains each system for 8 steps on the digits
-(`dmri-refiner` on its own data) and draws 2 samples in 10 steps, or decodes 2 of an autoencoder: a
-system stands here because it ran. `unfog train SYSTEM --data NAME|PATH --out RUN` trains one in
-earnest.
+(`dmri-refiner` and volumes on other data) and draws 2 samples in 10 steps, or decodes 2 of an
+autoencoder: a system stands here because it ran. `unfog train SYSTEM --data NAME|PATH --out RUN`
+trains one in earnest.
 
 | system | what it is | paper | parameters on 8x8 | trains | samples |
 |---|---|---|---|---|---|

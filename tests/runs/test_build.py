@@ -79,7 +79,12 @@ def test_conditions_reach_any_network(network: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "system", [n for n in names() if get(n).trains == "denoiser" and get(n).codec is None]
+    "system",
+    [
+        n
+        for n in names()
+        if get(n).trains == "denoiser" and get(n).codec is None and get(n).patch is None
+    ],
 )
 def test_every_system_takes_a_dit(system: str) -> None:
     section = config(system, memory(8, 8), *TINY["dit"])

@@ -239,7 +239,7 @@ def _remedies(batch: _Batch, line: Line, budget: float) -> list[str]:
             found.append("--set network.checkpointing=true")
         elif (samples := int(kept.points(budget) // voxels)) >= 1:
             found.append(f"--set network.checkpointing=true --set training.batch={samples}")
-    side = (line.points(budget) / batch.samples) ** (1 / len(batch.sides))
+    side = (max(0.0, line.points(budget)) / batch.samples) ** (1 / len(batch.sides))
     side = int(side // MULTIPLE * MULTIPLE)
     if "patch" in batch.config["data"] and side >= LEAST:
         found.append(f"--set data.patch={side}")

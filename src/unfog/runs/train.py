@@ -27,7 +27,6 @@ from unfog.systems import registry
 
 __all__ = [
     "configure",
-    "configured",
     "objective_of",
     "rate",
     "train",
