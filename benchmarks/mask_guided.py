@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 import unfog
 import unfog.builtin
-from unfog.core.conditioning import class_maps
+from unfog.core.conditions import class_maps
 from unfog.core.random import generators
 from unfog.data.augment import Anatomy
 from unfog.data.dataset import open_dataset
