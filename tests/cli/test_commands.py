@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from unfog.cli.main import app
 from unfog.files.formats import format_for
 from unfog.files.scans import Look
-from unfog.runs import train
 from unfog.training.guard import Interrupted
 
 AFFINE = np.array(
@@ -244,7 +243,7 @@ def test_an_interrupted_training_exits_with_the_signals_status(
     def interrupted(*_: object, **__: object) -> None:
         raise Interrupted(143, 1)
 
-    monkeypatch.setattr(train, "train_system", interrupted)
+    monkeypatch.setattr("unfog.workflows.train.train_system", interrupted)
     result = CliRunner().invoke(
         app, ["train", "edm", "--data", "digits", "--out", str(tmp_path / "x")]
     )
