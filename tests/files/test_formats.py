@@ -32,7 +32,7 @@ def test_samples_come_back_as_they_were_written(tmp_path: Path, shape, name, suf
     x = RNG.random((3, *shape), dtype=np.float32)
     chosen = format_for(shape)
     assert chosen.name == name
-    chosen.write(tmp_path, x, Look(0.0, 1.0, 2.0))
+    chosen.write(tmp_path, x, Look(0.0, 1.0, (2.0, 2.0, 2.0)))
     files = sorted(tmp_path.glob("sample-*"))
     assert len(files) == (0 if suffix is None else 3)
     for file, sample in zip(files, x, strict=False):
