@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+import unfog.builtin  # noqa: F401  (registers every system)
 from unfog.data.dataset import open_dataset
 from unfog.runs.reconstruct import reconstruct
 from unfog.runs.run import Run
