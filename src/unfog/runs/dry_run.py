@@ -140,24 +140,6 @@ def dry_run(config: Config, dataset: Dataset) -> dict[str, Any]:
     return found
 
 
-def estimate(config: Config, dataset: Dataset, sides: tuple[int, ...]) -> tuple[float, float]:
-    """Peak memory in bytes and seconds of a step on larger samples than the data set's, from two
-    steps on corners of its batch.
-
-    Args:
-        config: The config.
-        dataset: Training data of smaller samples.
-        sides: The size of a sample, (*space).
-
-    Returns:
-        The estimates of both.
-    """
-    batch = _Batch.of(config, dataset)
-    costs = [batch.step([_part(side, share) for side in batch.sides]) for share in (0.5, 1.0)]
-    line, points = Line.through(*costs), batch.samples * math.prod(sides)
-    return line.peak(points), line.seconds * points
-
-
 @dataclass(frozen=True)
 class _Batch:
     """The first batch of a run, and what trains on it.
