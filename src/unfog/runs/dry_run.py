@@ -105,8 +105,9 @@ def dry_run(config: Config, dataset: Dataset) -> dict[str, Any]:
         dataset: The training data.
 
     Returns:
-        Parameters, the shape of the batch, peak memory and seconds of a step, ``measured`` or
-        ``estimated``, hours of all steps, the memory there is, whether it fits, and what would.
+        Parameters, the shape of the batch, peak memory and seconds of a step, measured where they
+        fit, and their ``estimate`` from smaller steps, hours of all steps, the memory there is,
+        whether it fits, and what would.
     """
     batch = _Batch.of(config, dataset)
     sides, points = batch.sides, batch.points
@@ -130,6 +131,10 @@ def dry_run(config: Config, dataset: Dataset) -> dict[str, Any]:
         "peak memory GiB": round(most / GIB, 3),
         "seconds a step": round(seconds, 3),
         "by": "measured on one step" if whole is not None else "estimated from smaller steps",
+        "estimate": {
+            "peak memory GiB": round(line.peak(points) / GIB, 3),
+            "seconds a step": round(line.seconds * points, 3),
+        },
         "steps": steps,
         "hours in all": round(seconds * steps / 3600, 3),
         "memory available GiB": None if free is None else round(free / GIB, 2),
