@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from unfog.builtin import open_run
+from unfog.data.dataset import ArrayDataset
 from unfog.data.memory import Memory
 from unfog.errors import InputError
 from unfog.files.yaml import dump, read
@@ -147,6 +148,37 @@ def test_every_system_trains_in_the_latent_space(autoencoder, tmp_path):
     run = train("edm", _pictures(), tmp_path / "edm", steps=2, settings=settings)
     assert run.latent_shape == (4, 4, 4)
     assert run.sample(1, steps=2).shape == (1, 1, 16, 16)
+
+
+def test_a_mask_says_where_in_a_latent_space(autoencoder, tmp_path):
+    x = _pictures(256)[:, None]
+    masks = (x > 50).astype(np.float32)
+    sections = {"name": "range", "low": 0, "high": 100}, {"disc": {"name": "mask", "classes": 2}}
+    data = ArrayDataset("arrays", x, *sections, {"disc": masks})
+    settings = {**MODEL, "codec.name": "autoencoder", "codec.run": str(autoencoder)}
+    settings |= {"training.lr": 3e-3}
+    settings |= {"training.batch": 16, "training.ema": 0.95, "training.warmup": 10}
+    model = train("edm", data, tmp_path / "run", steps=250, settings=settings)
+    np.save(tmp_path / "masks.npy", masks[:16, 0].astype(np.uint8))
+    summary = sample_run(
+        model.path,
+        None,
+        tmp_path / "out",
+        mask=tmp_path / "masks.npy",
+        guidance="mask=1.5",
+        steps=8,
+    )
+    assert summary["samples"] == 16
+    drawn = np.load(tmp_path / "out" / "samples.npy") > 50
+    asked = masks[:16] > 0.5
+
+    def overlap(shown, wanted):
+        both, either = ((f(shown, wanted)).sum((1, 2, 3)) for f in (np.logical_and, np.logical_or))
+        return float((both / np.maximum(either, 1)).mean())
+
+    # The discs lie where they were asked for, and not where another mask has them.
+    assert overlap(drawn, asked) > 0.45
+    assert overlap(drawn, np.roll(asked, 1, 0)) < 0.6 * overlap(drawn, asked)
 
 
 def test_a_restoration_through_the_decoder_keeps_what_was_measured(run):
