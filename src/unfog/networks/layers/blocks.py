@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, silu
 
@@ -16,10 +17,25 @@ from unfog.networks.layers.normalisation import GroupNorm
 
 modulations: Registry[nn.Module] = Registry("modulation")
 
+
+class Conv3d(nn.Conv3d):
+    """torch's convolution, in float32 on a processor where a map is narrower than the kernel: the
+    bfloat16 gradients of its weights are wrong there, some not finite (oneDNN 3.12, with
+    instructions for bfloat16).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        wide = all(n >= k for n, k in zip(input.shape[2:], self.kernel_size, strict=True))
+        if wide or input.device.type != "cpu":
+            return super().forward(input)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.float()).to(input.dtype)
+
+
 _CONVOLUTIONS: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {
     1: nn.Conv1d,
     2: nn.Conv2d,
-    3: nn.Conv3d,
+    3: Conv3d,
 }
 
 
