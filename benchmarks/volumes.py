@@ -1,34 +1,24 @@
-"""Volumes: what 3-D priors draw and restore, and what a step of training takes.
+"""Volumes: what 3-D priors draw and restore.
 
     unfog train volume-prior --data random-field --set data.dims=3 --set data.knee=5 \
-        --set data.patch=32 --minutes 25 --out runs/fields
-    unfog train t1-volume-prior --minutes 40 --out runs/t1-volume
+        --set data.patch=24 --set training.steps=2000 --out runs/fields
+    unfog train t1-volume-prior --set training.steps=3500 --out runs/t1-volume
     pip install --target peers/bm4d bm4d==4.2.5 bm3d==4.0.3 PyWavelets
-    pip install --no-deps --target peers/monai monai==1.6.1 einops==0.8.1
     python benchmarks/volumes.py fields --run runs/fields
     python benchmarks/volumes.py denoise --run runs/t1-volume --peers peers/bm4d
-    python benchmarks/volumes.py step --peers peers/monai
-    python benchmarks/volumes.py estimate
 
-Each takes ``--out FILE`` for its figures, and the first two ``--figure FILE`` for a picture.
+Each takes ``--out FILE`` for its figures and ``--figure FILE`` for a picture.
 
-``fields``: Gaussian fields of 64^3 drawn in windows of 32^3, beside the true spectrum, band by
+``fields``: Gaussian fields of 64^3 drawn in windows of 24^3, beside the true spectrum, band by
 band, and the energy of gradients across the windows' borders over that elsewhere.
 ``denoise``: white noise on the T1 template at 2 mm; 64^3 voxels in the middle of the head by the
 3-D prior, by the 2-D prior ``t1-slices`` slice by slice and by BM4D, scored on all of its planes
 and on those that neither prior was trained on. The template is one average brain.
-``step``: training steps of the 3-D U-Net and of MONAI's DiffusionModelUNet of the same channels,
-blocks and groups, interleaved; peak memory of each in a process of its own.
-``estimate``: what ``train --dry-run`` foretells of samples of 96^3 from smaller ones, beside what
-it measures, and what it foretells of 192^3.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -40,15 +30,14 @@ import numpy as np
 import torch
 from matplotlib import pyplot
 from record import write_record
-from torch import Tensor, nn
+from torch import Tensor
 
 import unfog
 from unfog.core.random import generator
+from unfog.core.tiles import places
 from unfog.data.builtin.mni import GAP, SLABS, head
 from unfog.data.builtin.random_field import RandomField
-from unfog.networks.unet import UNet
 from unfog.physics.noise import add_gaussian
-from unfog.runs.machine import FLAGS, processor
 from unfog.runs.restore import posterior_mean
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
@@ -82,8 +71,8 @@ def fields(options: argparse.Namespace) -> dict[str, Any]:
         "its standard error": [
             rounded(drawn.std() / len(drawn) ** 0.5 / truth.mean()) for drawn, truth in bands
         ],
-        "gradient energy at seams over elsewhere": rounded(seam_energy(x)),
-        "the same of true fields": rounded(seam_energy(real)),
+        "gradient energy at seams over elsewhere": rounded(seam_energy(x, run.shape[1])),
+        "the same of true fields": rounded(seam_energy(real, run.shape[1])),
         "deviation": [rounded(x.std()), rounded(real.std())],
     }
 
@@ -104,10 +93,11 @@ def windowed_spectrum(x: Tensor) -> Tensor:
     return sums.index_add(1, shell, power)[:, : SIDE // 2 + 1]
 
 
-def seam_energy(x: Tensor, window: int = 32) -> Tensor:
+def seam_energy(x: Tensor, window: int) -> Tensor:
     """Mean squared difference across the planes where windows begin or end, over that elsewhere."""
-    across = torch.zeros(SIDE - 1, dtype=torch.bool)
-    across[window // 2 - 1 :: window // 2] = True
+    line = [place[0] for place in places((SIDE,), window, window // 2)]
+    edges = {edge for part in line for edge in (part.start, part.stop)} - {0, SIDE}
+    across = torch.tensor([k + 1 in edges for k in range(SIDE - 1)])
     at, elsewhere = [], []
     for axis in (2, 3, 4):
         squares = x.diff(dim=axis).square().movedim(axis, 0).flatten(1).mean(1)
@@ -183,130 +173,6 @@ def psnr(x: Tensor, truth: Tensor) -> float:
     return round(float(-10 * torch.log10((x - truth).square().mean())), 2)
 
 
-# --- step
-
-# Both have attention in the middle, at the lowest resolution, and nowhere else.
-CHANNELS, MULTIPLIERS, GROUPS, HEAD = 32, (1, 2, 2), 16, 32
-
-
-def step(options: argparse.Namespace) -> dict[str, Any]:
-    """CPU seconds of training steps, interleaved, and peak memory in processes of their own."""
-    if options.only is not None:
-        return memory_of(options)
-    batch = torch.randn(1, 1, *(options.size,) * 3, generator=generator(0, "step"))
-    models = networks(options)
-    times: dict[str, list[float]] = {name: [] for name in models}
-    for turn in range(options.repeats + 1):
-        for name, (model, precision) in models.items():
-            seconds = one_step(model, batch, precision)
-            if turn:  # the first warms up
-                times[name].append(seconds)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    reference = medians["MONAI, fp32"]
-    return {
-        "size": options.size,
-        "channels": [CHANNELS * m for m in MULTIPLIERS],
-        "parameters": {
-            name: sum(p.numel() for p in m.parameters()) for name, (m, _) in models.items()
-        },
-        "n": options.repeats,
-        "threads": torch.get_num_threads(),
-        "CPU seconds a step, median": {k: round(v, 3) for k, v in medians.items()},
-        "over MONAI's fp32": {k: round(v / reference, 3) for k, v in medians.items()},
-        "peak memory, GiB": {name: in_own_process(options, name) for name in models},
-        "processor": [processor()["name"], *sorted(FLAGS & set(processor()["flags"] or ()))],
-    }
-
-
-def networks(options: argparse.Namespace) -> dict[str, tuple[nn.Module, torch.dtype]]:
-    """Networks of one size by name, and the precision each computes in."""
-    sys.path.insert(0, str(options.peers))
-    from monai.networks.nets import DiffusionModelUNet
-
-    torch.manual_seed(0)
-    ours = UNet(
-        1,
-        1,
-        dims=3,
-        channels=CHANNELS,
-        multipliers=MULTIPLIERS,
-        blocks=1,
-        attention_levels=(),
-        head_dim=HEAD,
-        groups=GROUPS,
-        modulation="add",
-    )
-    monai = DiffusionModelUNet(
-        spatial_dims=3,
-        in_channels=1,
-        out_channels=1,
-        num_res_blocks=1,
-        channels=[CHANNELS * m for m in MULTIPLIERS],
-        attention_levels=[False] * len(MULTIPLIERS),
-        norm_num_groups=GROUPS,
-        num_head_channels=HEAD,
-    )
-    return {
-        "MONAI, fp32": (monai, torch.float32),
-        "unfog, fp32": (ours, torch.float32),
-        "unfog, bf16": (ours, torch.bfloat16),
-    }
-
-
-def one_step(model: nn.Module, x: Tensor, precision: torch.dtype) -> float:
-    """CPU seconds of a forward and backward pass and one step of Adam."""
-    optimiser = model.__dict__.setdefault("own_adam", torch.optim.Adam(model.parameters()))
-    begun = time.process_time()
-    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-        out = model(x, torch.ones(len(x)))
-    (out.float() - x).square().mean().backward()
-    optimiser.step()
-    optimiser.zero_grad()
-    return time.process_time() - begun
-
-
-def memory_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The peak of this process over three steps of one network, less what it had before."""
-    from unfog.runs.memory_use import peak, reset_peak, resident
-
-    model, precision = networks(options)[options.only]
-    batch = torch.randn(1, 1, *(options.size,) * 3)
-    before = resident()
-    reset_peak()
-    for _ in range(3):
-        one_step(model, batch, precision)
-    return {"GiB": round((peak() - before) / 2**30, 3)}
-
-
-def in_own_process(options: argparse.Namespace, name: str) -> float:
-    """``memory_of`` a network, in a fresh process."""
-    line = [sys.executable, __file__, "step", "--peers", str(options.peers)]
-    line += ["--size", str(options.size), "--only", name]
-    told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
-    return float(json.loads(told)["GiB"])
-
-
-# --- estimate
-
-
-def estimate(options: argparse.Namespace) -> dict[str, Any]:
-    """What a dry run foretells of 96^3 and what it measures, and what it foretells of 192^3."""
-    return {f"{side}^3": dry_run(side) for side in (64, 96, 192)}
-
-
-def dry_run(side: int) -> dict[str, Any]:
-    data = {"dims": 3, "size": side, "split": "validation"}
-    line = ["unfog", "train", "volume-prior", "--data", "random-field", "--dry-run", "--json"]
-    for key, value in data.items():
-        line += ["--set", f"data.{key}={value}"]
-    line += ["--set", "training.batch=1"]
-    told = subprocess.run(
-        [sys.executable, "-m", *line], check=True, capture_output=True, text=True
-    ).stdout
-    found: dict[str, Any] = {"command": " ".join(line), **json.loads(told)}
-    return found
-
-
 # --- all
 
 
@@ -340,18 +206,17 @@ def picture(
     pyplot.close(figure)
 
 
-PARTS = {"fields": fields, "denoise": denoise, "step": step, "estimate": estimate}
+PARTS = {"fields": fields, "denoise": denoise}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--run", type=Path, default=None)
     parser.add_argument("--peers", type=Path, default=None)
     parser.add_argument("--count", type=int, default=8)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--size", type=int, default=SIDE)
-    parser.add_argument("--only", default=None)
     parser.add_argument("--figure", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
