@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from record import write_record
-from torch import nn
+from torch import Tensor, nn
 
 import unfog
 from unfog.core.random import generator
