@@ -1,0 +1,70 @@
+"""Text to image: a small EDM that draws a picture for a caption, trained on a CPU."""
+
+from __future__ import annotations
+
+from unfog.data.dataset import Dataset
+from unfog.systems.common import conditions, training, unet
+from unfog.systems.edm import edm
+from unfog.systems.registry import Config, system
+
+TOKEN_WIDTH = 128  # that the encoder's tokens are projected to
+
+
+@system(
+    "text-to-image",
+    "a small EDM that draws a picture for a caption, with guidance",
+    "Saharia et al. 2022, arXiv:2205.11487; Karras et al. 2022, arXiv:2206.00364",
+    data="emoji",
+    text="minilm",
+)
+def text_to_image(dataset: Dataset) -> Config:
+    """EDM with a text: the frozen encoder's token states by cross-attention at the two lower
+    levels, and its pooled vector added to the time embedding; captions dropped with probability .1
+    for guidance (Ho & Salimans 2022).
+
+    Departures from Imagen and EDM: a U-Net of 48 channels on patches of 2 x 2 pixels with position
+    channels and a shortcut, the sentence encoder in place of T5, sigma_data = 0.8 and ln sigma ~
+    N(-0.6, 1.5^2), batches of 16, an average of the weights over the last 18th of the steps, and 24
+    Heun steps under guidance 3.
+    """
+    text = {
+        name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part
+        for name, part in conditions(dataset).items()
+    }
+    return {
+        **edm(dataset),
+        "prediction": {"name": "edm", "sigma_data": 0.8},
+        "network": unet(
+            dataset,
+            48,
+            multipliers=[1, 2, 3],
+            blocks=1,
+            attention_levels=[1, 2],
+            head_dim=48,
+            groups=8,
+            patch=2,
+            coordinates=True,
+            octaves=2,
+        ),
+        "conditions": text,
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "log-normal", "mean": -0.6, "std": 1.5},
+            "weight": {"name": "simple"},
+        },
+        "training": training(
+            steps=12_000,
+            batch=16,
+            lr=1e-3,
+            warmup=300,
+            betas=[0.9, 0.99],
+            ema=0.998,
+            ema_power=17.0,
+        ),
+        "sampling": {
+            "sampler": "heun",
+            "steps": 24,
+            "grid": {"name": "karras", "sigma_max": 40.0},
+            "guidance": 3.0,
+        },
+    }
