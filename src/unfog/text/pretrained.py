@@ -69,8 +69,9 @@ class PretrainedEncoder(TextEncoder):
                 "config.json, model.safetensors and the tokeniser's files."
             ) from error
         self.model: Any = model.float().eval().requires_grad_(False)
-        own = int(getattr(self.tokeniser, "model_max_length", max_tokens))
-        self.max_tokens = min(max_tokens, own)
+        # What the user, the tokeniser and the model's positions allow.
+        positions = getattr(self.model.config, "max_position_embeddings", max_tokens)
+        self.max_tokens = int(min(max_tokens, self.tokeniser.model_max_length, positions))
         self.width = int(self.model.config.hidden_size)
         self.pooled_width = self.width
 
