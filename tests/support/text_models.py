@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-WORDS = "a red blue heart cat dog the on".split()
+WORDS = ["a", "red", "blue", "heart", "cat", "dog", "the", "on"]
 MARKS = {"<pad>": 0, "</s>": 1, "<unk>": 2, "<s>": 3}
 
 
