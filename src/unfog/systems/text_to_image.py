@@ -23,10 +23,10 @@ def text_to_image(dataset: Dataset) -> Config:
     levels, and its pooled vector added to the time embedding; captions dropped with probability .1
     for guidance (Ho & Salimans 2022).
 
-    Departures from Imagen and EDM: a U-Net of 32 channels on patches of 2 x 2 pixels with position
-    channels, the noise in its own units and a shortcut, the sentence encoder in place of T5, sigma_data = 0.8 and ln sigma ~
-    N(-0.6, 1.5^2), batches of 8, an average of the weights over the last 18th of the steps, and 24
-    Heun steps under guidance 3.
+    Departures from Imagen and EDM: a U-Net of 32 channels on patches of 2 x 2 pixels, with position
+    channels, the noise in its own units and a shortcut; the sentence encoder in place of T5;
+    sigma_data = 0.8 and ln sigma ~ N(-0.6, 1.5^2); batches of 8; an average of the weights over the
+    last 18th of the steps; 24 Heun steps under guidance 3.
     """
     text = {
         name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part

@@ -57,8 +57,8 @@ def require_text(run: Run) -> None:
 
 
 def write_names(folder: Path, prompts: Sequence[Prompt], count: int) -> None:
-    """Put each prompt into the names of its samples, and into metadata.jsonl, from which a folder
-    of pictures is trained on.
+    """Put each prompt into the names of its samples, and into metadata.jsonl (``file_name``,
+    ``text``).
 
     Args:
         folder: Where ``sample-0000`` and on lie.
