@@ -24,9 +24,9 @@ def text_to_image(dataset: Dataset) -> Config:
     for guidance (Ho & Salimans 2022).
 
     Departures from Imagen and EDM: a U-Net of 32 channels on patches of 2 x 2 pixels, with position
-    channels, the noise in its own units and a shortcut; the sentence encoder in place of T5;
-    sigma_data = 0.8 and ln sigma ~ N(-0.6, 1.5^2); batches of 8; an average of the weights over the
-    last 18th of the steps; 24 Heun steps under guidance 3.
+    channels and a shortcut; the sentence encoder in place of T5; sigma_data = 0.8 and ln sigma ~
+    N(-0.6, 1.5^2); batches of 8; an average of the weights over the last 18th of the steps; 24 Heun
+    steps under guidance 3.
     """
     text = {
         name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part
@@ -46,7 +46,6 @@ def text_to_image(dataset: Dataset) -> Config:
             patch=2,
             coordinates=True,
             octaves=2,
-            detail=SIGMA_DATA,
             shortcut=True,
         ),
         "conditions": text,
@@ -58,7 +57,7 @@ def text_to_image(dataset: Dataset) -> Config:
         "training": training(
             steps=14_000,
             batch=8,
-            lr=1e-3,
+            lr=2e-3,
             warmup=300,
             betas=[0.9, 0.99],
             ema=0.998,
