@@ -51,6 +51,8 @@ def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
     if get(name).codec is not None:  # it works in a latent space
         autoencoder("autoencoder-kl", run.with_name("codec"))
         settings = [*SMALL, f"codec.run={run.with_name('codec')}"]
+    if get(name).text is not None:  # digits have their names as captions
+        settings = [*settings, "text.name=bytes"]
     dataset = open_dataset(data)
     train_config(configure(name, dataset, data, settings), dataset, run)
     opened = Run.open(run)

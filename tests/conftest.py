@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from support.text_models import clip_folder, t5_folder  # noqa: F401  (fixtures)
 from typer.testing import CliRunner
 
 from unfog.cli.main import app

@@ -72,6 +72,21 @@ def sizes(option: str, text: str) -> list[int]:
         ) from None
 
 
+def levels(option: str, text: str) -> tuple[float, float]:
+    """The lower and the upper bound in an option's text, with a comma between them."""
+    from unfog.errors import InputError
+
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        low, high = 1.0, 0.0
+    if not 0 <= low < high:
+        raise InputError(
+            f"{option} is two numbers, the smaller first, such as 0.2,5, not {text!r}."
+        )
+    return low, high
+
+
 def emit(result: Mapping[str, Any], as_json: bool) -> None:
     """Print a result: one JSON object, or aligned lines for people."""
     if as_json:

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit, sizes
+from unfog.cli.options import (
+    AsJson,
+    In,
+    Out,
+    Precision,
+    Run,
+    Sampler,
+    Seed,
+    Steps,
+    emit,
+    levels,
+    sizes,
+)
 
 
 def sample(
@@ -16,7 +28,10 @@ def sample(
     count: Annotated[
         int | None,
         typer.Option(
-            "-n", min=1, help="How many samples: 16, or 1 for each mask.", show_default=False
+            "-n",
+            min=1,
+            help="How many samples, of each mask or prompt: 16, or 1 of several.",
+            show_default=False,
         ),
     ] = None,
     sampler: Sampler = None,
@@ -46,12 +61,40 @@ def sample(
             metavar="K,..", help="The classes of the mask that are asked for; the others are free."
         ),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PROMPT|@FILE",
+            help="What the samples show, of a run trained with text: a prompt, several with "
+            "weights ('a red heart:0.7 | a blue heart:0.3'), or a file of one a line.",
+        ),
+    ] = None,
+    negative: Annotated[
+        str | None,
+        typer.Option(metavar="PROMPT", help="What the samples are to be unlike, under guidance."),
+    ] = None,
     guidance: Annotated[
         str | None,
         typer.Option(
             metavar="W|NAME=W,..",
-            help="Classifier-free guidance: 0 ignores class and mask, 1 uses them, more insists; "
-            "or a scale for each, such as mask=2,class=1.5.",
+            help="Classifier-free guidance: 0 ignores class, mask and text, 1 uses them, more "
+            "insists; or a scale for each, such as mask=2,class=1.5.",
+        ),
+    ] = None,
+    interval: Annotated[
+        str | None,
+        typer.Option(
+            "--guidance-interval",
+            metavar="LOW,HIGH",
+            help="Noise levels (sigma / alpha) between which there is guidance; all by default.",
+        ),
+    ] = None,
+    rescale: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Share of the way that guided samples are taken back to their unguided spread.",
         ),
     ] = None,
     seamless: Annotated[
@@ -73,7 +116,8 @@ def sample(
     """Draw samples from a run.
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
-    the mask of each sample beside it, and masks.npy.
+    the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
+    metadata.jsonl.
     """
     from unfog.workflows.sample import sample_run
 
@@ -88,7 +132,11 @@ def sample(
         label=label,
         mask=mask,
         only=only,
+        text=text,
+        negative=negative,
         guidance=guidance,
+        interval=None if interval is None else levels("--guidance-interval", interval),
+        rescale=rescale,
         seamless=seamless,
         shape=None if shape is None else sizes("--shape", shape),
         precision=precision.value,

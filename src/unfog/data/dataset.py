@@ -36,6 +36,7 @@ class Dataset(ABC):
         format: Name of the file format that samples are written in (``files.formats``); None is the
             first that holds their shape.
         voxel: The sides of a voxel in mm, in the order of the axes of space; None is unknown.
+        captions: What each sample shows, in words; None where the data have none.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Dataset(ABC):
     space: Config | None = None
     format: str | None = None
     voxel: tuple[float, ...] | None = None
+    captions: tuple[str, ...] | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...

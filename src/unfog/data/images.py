@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unfog.data.captions import read_captions
 from unfog.data.dataset import ArrayDataset, datasets
 from unfog.errors import InputError
 from unfog.files.listing import files_below
@@ -32,12 +33,20 @@ class Images(ArrayDataset):
         size: The side in pixels to which the central square of each is resized (Lanczos); without
             it all must be of one size.
         label: Whether the first level of folders is the condition ``label``.
+        captions: Whether each has a caption (``data.captions``), or the path of their table; None
+            is no.
 
     Raises:
         InputError: There are no pictures, one cannot be read, or they differ in size or depth.
     """
 
-    def __init__(self, path: str, size: int | None = None, label: bool = False) -> None:
+    def __init__(
+        self,
+        path: str,
+        size: int | None = None,
+        label: bool = False,
+        captions: bool | str | None = None,
+    ) -> None:
         folder = Path(path)
         below = files_below(folder)
         inside = [p for p in below if p.suffix.lower() in SUFFIXES]
@@ -47,6 +56,8 @@ class Images(ArrayDataset):
                 f"{folder.name} holds no pictures ({', '.join(SUFFIXES)}); name the folder that "
                 "does."
             )
+        # Captions first: what is wrong with them is soon found.
+        texts = read_captions(folder, files, captions) if captions else None
         x = _stack(files, size)
         # The first level of folders as classes, numbered in the order of their names.
         self.classes: tuple[str, ...] = ()
@@ -57,7 +68,9 @@ class Images(ArrayDataset):
             conditions["label"] = {"name": "class", "count": len(self.classes)}
             values["label"] = np.array([self.classes.index(name) for name in names])
         codec = {"name": "range", "low": 0, "high": 255 if x.dtype == np.uint8 else 65535}
-        options = {"size": size, "classes": self.classes}
+        options: dict[str, Any] = {"size": size, "classes": self.classes}
+        if texts is not None:
+            self.captions, options = texts, {**options, "captions": texts}
         super().__init__("images", x, codec, conditions, values, options)
 
 

@@ -120,6 +120,33 @@ def write_array(path: Path, data: NDArray[Any]) -> Path:
     return write_bytes(path, content.getvalue())
 
 
+def kept_array(path: Path, shape: tuple[int, ...], dtype: type) -> NDArray[Any] | None:
+    """An array that a cache keeps, not read before it is used.
+
+    Args:
+        path: The cache's file.
+        shape: What shape it must have.
+        dtype: What type.
+
+    Returns:
+        The array; None where there is none such.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return array if array.shape == shape and array.dtype == dtype else None
+
+
+def keep_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array into a cache; one that cannot be written is none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_array(path, array)
+    except (InputError, OSError):
+        return
+
+
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
     """Turns every way in which NumPy or zipfile finds a file damaged into one sentence."""

@@ -20,7 +20,8 @@ class ClassifierFree(Denoiser):
 
         D_w = D(x_t) + w (D(x_t | c) - D(x_t)),   w = 1 conditional, w = 0 unconditional.
 
-    Two network calls within the interval, one outside it and where w is 0 or 1.
+    Two network calls within the interval, one outside it and where w is 0 or 1. With a negative
+    condition n, such as a negative prompt, D(x_t | n) stands where D(x_t) does.
 
     Args:
         denoiser: D, of a model trained with and without its condition.
@@ -30,6 +31,7 @@ class ClassifierFree(Denoiser):
         rescale: share of the way that D_w is taken to the spread of D(x_t | c), sample by sample
             (Lin et al. 2024, section 3.4, there of the network's output): D_w is multiplied by (1 -
             rescale) + rescale std(D(x_t | c)) / std(D_w).
+        negative: n, by name, each a batch of one; none by default.
 
     Raises:
         InputError: for a rescale outside [0, 1].
@@ -41,6 +43,7 @@ class ClassifierFree(Denoiser):
         scale: float,
         interval: tuple[float, float] = (0.0, float("inf")),
         rescale: float = 0.0,
+        negative: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= rescale <= 1:
@@ -49,15 +52,20 @@ class ClassifierFree(Denoiser):
             )
         self.denoiser, self.process = denoiser, denoiser.process
         self.scale, self.interval, self.rescale = scale, interval, rescale
+        self.negative = dict(negative or {})
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         level = float(self.process.noise_level(t).max())
         scale = self.scale if self.interval[0] <= level <= self.interval[1] else 1.0
+        # What D(x_t) is told: nothing, or the negative condition for every sample.
+        without = {
+            key: value.expand(len(x_t), *value.shape[1:]) for key, value in self.negative.items()
+        }
         if scale == 0 or scale == 1:
-            posterior: Posterior = self.denoiser(x_t, t, **(condition if scale else {}))
+            posterior: Posterior = self.denoiser(x_t, t, **(condition if scale else without))
             return posterior
         with_condition: Tensor = self.denoiser(x_t, t, **condition).mean
-        guided = torch.lerp(self.denoiser(x_t, t).mean, with_condition, scale)
+        guided = torch.lerp(self.denoiser(x_t, t, **without).mean, with_condition, scale)
         # Rescaling, by the ratio of spreads.
         spread = (
             with_condition.flatten(1).std(1) / guided.flatten(1).std(1)

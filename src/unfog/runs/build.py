@@ -23,6 +23,7 @@ from unfog.errors import InputError
 from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
 from unfog.systems.registry import Config
+from unfog.text import readers  # noqa: F401  (registers the condition of bytes)
 
 
 @dataclass(frozen=True)
@@ -133,18 +134,25 @@ def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Con
     return parts, widths
 
 
+def _parts(section: Config) -> int:
+    """The parts of a condition, other than a mask's classes, that training hides one by one."""
+    return int(getattr(conditions.get(section["name"]), "PARTS", 0))
+
+
 _TRAINING = ("drop", "drop_each")  # of a condition, and no parameters of its embedding
 
 
 def drops(config: Config) -> dict[str, float | Sequence[float]]:
-    """The probability with which training drops each condition (``drop``); of a mask with
-    ``drop_each`` also that of each of its classes by itself, after it.
+    """The probability with which training drops each condition (``drop``); of a mask or a text also
+    that of each of its classes, or of its vector and its tokens, by itself after it: ``drop_each``,
+    one number or one for each.
     """
     chances: dict[str, float | Sequence[float]] = {}
     for name, section in (config.get("conditions") or {}).items():
         whole = float(section.get("drop", 0.0))
         chances[name] = whole
-        if section["name"] == "mask":
-            each = float(section.get("drop_each", 0.0))
-            chances[name] = [whole, *[each] * section["classes"]]
+        parts = section.get("classes", 0) if section["name"] == "mask" else _parts(section)
+        if parts:
+            each = section.get("drop_each", 0.0)
+            chances[name] = [whole, *(each if isinstance(each, Sequence) else [each] * parts)]
     return chances

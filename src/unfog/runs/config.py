@@ -32,6 +32,7 @@ from unfog.networks.layers.positions import positions
 from unfog.runs.feature_maps import features
 from unfog.sampling import grids, samplers
 from unfog.systems.registry import Config
+from unfog.text import readers
 from unfog.training.objectives import consistency, objectives
 from unfog.training.objectives.losses import weights
 from unfog.training.objectives.times import times, uniforms
@@ -42,6 +43,7 @@ SECTIONS = (
     "data",
     "shape",
     "codec",
+    "text",
     "process",
     "prediction",
     "variance",
@@ -64,6 +66,7 @@ SECTIONS = (
 _PARTS: dict[str, Registry[Any]] = {
     "data": datasets,
     "codec": codecs,
+    "text": readers,
     "process": processes,
     "prediction": predictions,
     "variance": variances,
@@ -102,6 +105,7 @@ _FIXED = {
     "voxel",
     *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256")),
     "codec.sha256",
+    "text.sha256",
 }
 
 
@@ -178,7 +182,10 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
     if path == "training":
         factory: Callable[..., Any] = TrainSettings
     elif path == "sampling":
-        return {"clip": None}  # of the denoised estimate, on the model's scale
+        return {
+            "clip": None,
+            "guidance": None,
+        }  # of the estimate, on the model's scale; towards text
     elif path in _PARTS and "name" in section:
         factory = _PARTS[path].get(section["name"])
     else:

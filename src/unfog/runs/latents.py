@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,8 +10,7 @@ from torch import Tensor
 from unfog.core.codec import LatentCodec
 from unfog.data.builtin.packages import cache_folder
 from unfog.data.dataset import Dataset, Ids
-from unfog.errors import InputError
-from unfog.files.numpy_files import write_array
+from unfog.files.numpy_files import keep_array, kept_array
 from unfog.progress import progress
 
 BATCH = 16  # samples encoded at once
@@ -36,10 +33,10 @@ class Latents(Dataset):
         self.codec, self.conditions = {"name": "identity"}, dataset.conditions
         self.fingerprint, self.format = dataset.fingerprint, dataset.format
         path = cache_folder() / "latents" / f"{dataset.fingerprint[:32]}-{codec.sha256[:32]}.npy"
-        self.latents = _kept(path, (len(dataset), *self.shape))
+        self.latents = kept_array(path, (len(dataset), *self.shape), np.float32)
         if self.latents is None:
             self.latents = _encoded(dataset, codec, self.shape)
-            _keep(path, self.latents)
+            keep_array(path, self.latents)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -49,24 +46,6 @@ class Latents(Dataset):
         assert self.latents is not None
         x = torch.from_numpy(np.array(self.latents[index]))
         return {**self.dataset.batch(ids), "x": x}
-
-
-def _kept(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    """The latents in a file, not read before they are used; None where there are none such."""
-    try:
-        latents: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return latents if latents.shape == shape and latents.dtype == np.float32 else None
-
-
-def _keep(path: Path, latents: NDArray[np.float32]) -> None:
-    """Write the latents; a cache that cannot be written is none."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_array(path, latents)
-    except (InputError, OSError):
-        return
 
 
 @torch.no_grad()

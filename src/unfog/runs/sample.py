@@ -11,16 +11,14 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators
-from unfog.core.registry import unknown
 from unfog.core.seamless import Seamless
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
-from unfog.guidance.classifier_free import ClassifierFree, ClassifierFreeEach
 from unfog.progress import Report
 from unfog.runs import calibrate as solvers
-from unfog.runs.build import drops
 from unfog.runs.clip import clipped
 from unfog.runs.conventions import conventions
+from unfog.runs.guided import Guidance, guided, prompted
 from unfog.runs.run import Run
 from unfog.runs.windows import in_windows
 from unfog.sampling.grids import grids
@@ -94,7 +92,7 @@ def draw(
     seed: int = 0,
     *,
     condition: Mapping[str, Tensor] | None = None,
-    guidance: float | Mapping[str, float] | None = None,
+    guidance: float | Mapping[str, float] | Guidance | None = None,
     seamless: bool = False,
     batch: int = 16,
     shape: Sequence[int] | None = None,
@@ -109,7 +107,8 @@ def draw(
         seed: The seed.
         condition: What the samples show, by name, one for each; a ``"mask"`` says which of a
             sample's entries are there, where the run's space asks.
-        guidance: Scale of classifier-free guidance; or one for each condition, by name.
+        guidance: Scale of classifier-free guidance; or one for each condition, by name; or all of
+            what ``runs.guided.Guidance`` says.
         seamless: Whether samples go on at the opposite border.
         batch: Samples at a time.
         shape: Of a sample, (channels, *space); the run's own by default. A larger volume is made
@@ -122,7 +121,7 @@ def draw(
     Raises:
         InputError: A volume is smaller than those the run was trained on.
     """
-    denoiser: Denoiser = run.denoiser if guidance is None else guided(run, guidance)
+    denoiser = prompted(run) if guidance is None else guided(run, guidance)
     latent = run.codec.latent_shape(shape or run.shape)
     denoiser = in_windows(run, denoiser, latent[1:])
     if seamless:
@@ -153,32 +152,6 @@ def draw(
 def _shifted(report: Report | None, before: int, total: int) -> Report | None:
     """The report of one batch as a part of ``total`` steps, ``before`` of them done already."""
     return None if report is None else lambda done, _: report(before + done, total)
-
-
-def guided(run: Run, scale: float | Mapping[str, float]) -> Denoiser:
-    """The run's denoiser with classifier-free guidance, of all its conditions or with a scale for
-    each by name; ``InputError`` where a condition was never dropped in training, so that the run
-    knows no distribution without it, or is none of the run's.
-    """
-    chances = {
-        name: chance[0] if isinstance(chance, Sequence) else chance
-        for name, chance in drops(run.config).items()
-    }
-    scales = scale if isinstance(scale, Mapping) else dict.fromkeys(chances, scale)
-    for name in scales:
-        if name not in chances:
-            raise unknown(f"condition of {run.name}", name, chances)
-    # Scales of their own need the null of each condition, one scale that of any.
-    moved = [name for name, value in scales.items() if value != 1]
-    known = [name for name in moved if chances[name]]
-    if moved and (len(known) < len(moved) if isinstance(scale, Mapping) else not known):
-        raise InputError(
-            f"Guidance needs a model that knows its null, and {run.name} was trained without one "
-            "(drop: 0); take guidance 1."
-        )
-    if isinstance(scale, Mapping):
-        return ClassifierFreeEach(run.denoiser, scale)
-    return ClassifierFree(run.denoiser, scale)
 
 
 def run_plan(

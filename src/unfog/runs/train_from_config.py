@@ -29,6 +29,7 @@ from unfog.runs.config import apply_overrides
 from unfog.runs.feature_maps import features
 from unfog.runs.latents import Latents
 from unfog.runs.machine import resolve
+from unfog.runs.text_states import captioned, text_section
 from unfog.systems import registry
 from unfog.systems.registry import Config
 from unfog.training import loop
@@ -57,14 +58,27 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     chosen = {"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}
     section = codec_section(apply_overrides(chosen, ours)["codec"], dataset)
     latent = codecs.build(section).latent_shape(dataset.shape)
-    config = recipe.config(with_shape(dataset, latent))
-    config |= {"shape": list(dataset.shape), "codec": section}
-    others = [pair for pair in overrides if pair not in ours]
+    # Then the text encoder, whose states are a condition of the data.
+    words = [pair for pair in overrides if pair.strip().startswith("text.")]
+    text = _text(recipe.text, words)
+    config = recipe.config(with_shape(captioned(dataset, text), latent))
+    config |= {"shape": list(dataset.shape), "codec": section, **text}
+    others = [pair for pair in overrides if pair not in ours and pair not in words]
     config = apply_overrides({"system": config.pop("system"), "data": data, **config}, others)
     # A run keeps the precision that "auto" stands for here, so that resuming is bit-exact.
     points = math.prod(latent[1:])
     config["training"]["precision"] = resolve(config["training"]["precision"], points)
     return config
+
+
+def _text(encoder: str | None, overrides: Sequence[str]) -> Config:
+    """The text section of a config, as ``{"text": ...}``: of the recipe's encoder, or of the one
+    that the overrides name; nothing where neither does.
+    """
+    if encoder is None and not overrides:
+        return {}
+    chosen = apply_overrides({"text": {"name": encoder or "minilm"}}, overrides)
+    return {"text": text_section(chosen["text"])}
 
 
 def train_config(
@@ -140,7 +154,8 @@ def training_data(config: Config, dataset: Dataset) -> tuple[Dataset, Codec]:
     """The data as training reads them, and the codec that is left to apply: latents are read from
     the cache, unless they are augmented before they are encoded.
     """
-    dataset, codec = with_shape(dataset, config["shape"]), codecs.build(config["codec"])
+    dataset = captioned(with_shape(dataset, config["shape"]), config)
+    codec = codecs.build(config["codec"])
     if isinstance(codec, LatentCodec) and config["augment"]["name"] == "none":
         return Latents(dataset, codec), IdentityCodec()
     return dataset, codec

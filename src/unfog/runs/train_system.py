@@ -150,6 +150,9 @@ def configured(system: str, data: str | None, overrides: Sequence[str]) -> tuple
     if recipe.patch is not None and section["name"] in ("nifti", "dicom"):
         section |= {"dims": 3, "patch": recipe.patch}
     section = absolute(apply_overrides({"data": section}, ours)["data"])
+    # Pictures in files come with their captions for a recipe that reads them.
+    if recipe.text is not None and section["name"] == "images":
+        section = {"captions": True, **section}
     dataset = open_dataset(section)
     others = [pair for pair in overrides if pair not in ours]
     return configure(system, dataset, section, others), dataset

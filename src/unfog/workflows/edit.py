@@ -18,9 +18,9 @@ from unfog.files.formats import read_scan
 from unfog.files.scans import Scan, require_same_grid
 from unfog.physics.operators import Mask
 from unfog.runs.edit import draw_edits, edit_plan, invert_and_redraw, stated_conditions
+from unfog.runs.guided import guided
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run, data_range, require_pixels, require_posterior_mean
-from unfog.runs.sample import guided
 
 
 def edit_file(

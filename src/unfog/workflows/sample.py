@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from unfog.builtin import open_run
-from unfog.core.registry import unknown
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import format_for
 from unfog.files.numpy_files import write_array
 from unfog.files.scans import Look
 from unfog.runs.machine import AUTO
+from unfog.runs.prompts import text_condition
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
+from unfog.workflows.asked import Asked, classes_of
 from unfog.workflows.masks import read_masks
+from unfog.workflows.prompts import read_prompts, write_names
 
 
 def sample_run(
@@ -35,7 +33,11 @@ def sample_run(
     label: int | None = None,
     mask: Path | None = None,
     only: str | None = None,
+    text: str | None = None,
+    negative: str | None = None,
     guidance: str | float | None = None,
+    interval: tuple[float, float] | None = None,
+    rescale: float | None = None,
     seamless: bool = False,
     shape: Sequence[int] | None = None,
     precision: str = AUTO,
@@ -44,8 +46,8 @@ def sample_run(
 
     Args:
         source: A run's folder, or the name of a shipped prior.
-        count: How many samples, of each mask where there are masks; 16, or 1 for each mask, by
-            default.
+        count: How many samples, of each mask or prompt where there are such; 16, or 1 for each of
+            several, by default.
         out: The new folder.
         sampler: A sampler by name; the run's own by default.
         steps: Sampler steps; the run's own number by default.
@@ -54,8 +56,13 @@ def sample_run(
         label: The class, of a run that was trained with classes.
         mask: A file of masks, of a run that was trained with masks.
         only: The classes of the masks that are asked for, such as "1,2"; all by default.
+        text: What the samples show, of a run that was trained with text: a prompt, several with
+            weights ("a red heart:0.7 | a blue heart:0.3"), or "@FILE" for a file of one a line.
+        negative: What they are to be unlike: a prompt.
         guidance: Scale of classifier-free guidance, or a scale for each condition, such as
-            "mask=2,class=1.5".
+            "mask=2,class=1.5"; with text that of the run's own sampling section by default.
+        interval: Noise levels sigma / alpha within which there is guidance; all by default.
+        rescale: Share of the way that what is guided is taken back to the spread it has unguided.
         seamless: Whether samples go on at the opposite border.
         shape: The size of a sample along its axes of space; the run's own by default.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
@@ -67,14 +74,18 @@ def sample_run(
         run = open_run(source, precision)
         plan = Plan.of(run, sampler, steps, grid)
         masks = None if mask is None else read_masks(run, mask, only)
-        _check(run, label, mask, only, guidance, seamless)
-        count = (16 if masks is None else 1) if count is None else count
-        total = count * (1 if masks is None else len(masks.labels))
+        prompts = None if text is None else read_prompts(text)
+        asked = Asked(label, mask, only, text, negative, guidance, interval, rescale, seamless)
+        asked.check(run)
+        several = len(masks.labels) if masks is not None else len(prompts or [""])
+        count = (16 if masks is None and several == 1 else 1) if count is None else count
+        total = count * several
         condition = {
-            **_classes(run, label, total),
+            **classes_of(run, label, total),
             **({} if masks is None else masks.condition(count)),
+            **({} if prompts is None else text_condition(run, prompts, total // len(prompts))),
         }
-        scales = None if guidance is None else stated_scales(run, guidance, condition)
+        scales = asked.guidance_of(run, condition)
         folder = work.folder
         x = draw(
             run,
@@ -94,21 +105,16 @@ def sample_run(
         form.write(folder, x.numpy(), look)
         if masks is not None:
             masks.write(folder, form, look, count)
-        options = {
-            "class": label,
-            "mask": None if mask is None else mask.name,
-            "only": only,
-            "guidance": scales,
-            "seamless": seamless or None,
-            "shape": None if shape is None else list(shape),
-        }
+        if prompts is not None:
+            write_names(folder, prompts, total // len(prompts))
         summary = {
             "run": run.name,
             "samples": total,
             "seed": seed,
             **plan.names,
             "precision": run.precision,
-            **{name: value for name, value in options.items() if value is not None},
+            **asked.stated(scales, prompts),
+            **({} if shape is None else {"shape": list(shape)}),
         }
         return work.end(summary)
 
@@ -130,86 +136,3 @@ def _voxel(run: Run) -> tuple[float, ...]:
     if "voxel" in run.config:
         return tuple(map(float, run.config["voxel"]))
     return (float(run.config.get("data", {}).get("resolution", 1.0)),) * 3
-
-
-def _check(
-    run: Run,
-    label: int | None,
-    mask: Path | None,
-    only: str | None,
-    guidance: str | float | None,
-    seamless: bool,
-) -> None:
-    """``InputError`` for options that mean nothing to the run or to each other."""
-    if only is not None and mask is None:
-        raise InputError("--only chooses among the classes of a mask; give --mask too.")
-    if seamless and mask is not None:
-        raise InputError("A mask has borders and does not tile; leave --seamless or --mask out.")
-    if guidance is None or label is not None or mask is not None:
-        return
-    kinds = {part["name"] for part in (run.config.get("conditions") or {}).values()}
-    if not kinds & {"class", "mask"}:
-        raise InputError(
-            f"The run {run.name} was trained without classes; leave --class and --guidance out."
-        )
-    ways = " or ".join(f"--{kind}" for kind in ("class", "mask") if kind in kinds)
-    raise InputError(f"Guidance needs something to guide towards; give {ways} too.")
-
-
-def stated_scales(
-    run: Run, text: str | float, condition: Mapping[str, Any]
-) -> float | dict[str, float]:
-    """The guidance that a user states: one number, or "name=number" with commas between them.
-
-    Args:
-        run: The model; its conditions are named by their names or kinds, such as class and mask.
-        text: What the user wrote.
-        condition: What the samples show, by name.
-
-    Returns:
-        The scale; or scales by name, in the order in which the run has its conditions.
-
-    Raises:
-        InputError: A name is none of the conditions given, or a scale is no number.
-    """
-    names: dict[str, str] = {}
-    for name, part in (run.config.get("conditions") or {}).items():
-        if name in condition:
-            names |= {name: name, part["name"]: name}
-    scales: dict[str, float] = {}
-    for item in str(text).split(","):
-        name, equals, number = item.rpartition("=")
-        try:
-            scale = float(number)
-        except ValueError:
-            scale = math.nan
-        if not math.isfinite(scale) or (not equals and "," in str(text)):
-            raise InputError(
-                f"Guidance is a number, or one for each condition like mask=2,class=1.5, not "
-                f"{str(text)!r}."
-            )
-        if not equals:
-            return scale
-        if name.strip() not in names:
-            raise unknown("condition to guide towards", name.strip(), names)
-        scales[names[name.strip()]] = scale
-    return {name: scales[name] for name in condition if name in scales}
-
-
-def _classes(run: Run, label: int | None, count: int) -> dict[str, Tensor]:
-    """The condition for one class, of a run that has one condition of classes."""
-    if label is None:
-        return {}
-    names = [
-        name
-        for name, part in (run.config.get("conditions") or {}).items()
-        if part["name"] == "class"
-    ]
-    if not names:
-        raise InputError(
-            f"The run {run.name} was trained without classes; leave --class and --guidance out."
-        )
-    number = run.config["conditions"][names[0]]["count"]
-    if not 0 <= label < number:
-        raise InputError(f"The run {run.name} has classes 0 to {number - 1}, not {label}.")
-    return {names[0]: torch.full((count,), label)}

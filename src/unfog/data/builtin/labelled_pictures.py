@@ -30,7 +30,8 @@ DIGITS = tuple("0123456789")
 
 
 class LabelledPictures(ArrayDataset):
-    """Pictures with a class label as the condition ``label``; ``classes`` names the labels.
+    """Pictures with a class label as the condition ``label``; ``classes`` names the labels, which
+    are the pictures' captions.
 
     Args:
         name: The data set's name.
@@ -51,6 +52,7 @@ class LabelledPictures(ArrayDataset):
         options: dict[str, Any] | None = None,
     ) -> None:
         self.classes = classes
+        self.captions = tuple(classes[int(number)] for number in labels)
         conditions = {"label": {"name": "class", "count": len(classes)}}
         super().__init__(
             name,

