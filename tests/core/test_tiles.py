@@ -69,10 +69,29 @@ def test_every_pixel_is_the_weighted_mean_of_its_tiles(shape, overlap):
 def test_bad_tiles_are_refused():
     with pytest.raises(InputError, match="overlap"):
         Tiled(prior(TILE), TILE, TILE)
-    with pytest.raises(InputError, match="one value a sample"):
+    with pytest.raises(InputError, match="grid of the image"):
         Tiled(prior(TILE), TILE)(
-            torch.zeros(1, 1, N), torch.tensor(0.5), picture=torch.zeros(1, 1, N)
+            torch.zeros(1, 1, N), torch.tensor(0.5), picture=torch.zeros(1, 1, N // 2)
         )
+
+
+def test_maps_are_cut_with_the_tiles_and_tokens_are_the_same_for_all():
+    class Pointwise(Denoiser):
+        process = PROCESS
+
+        def forward(self, x_t, t, **condition):
+            assert condition["picture"].shape[2:] == x_t.shape[2:]
+            return Posterior(
+                x_t + condition["picture"] + condition["tokens"].sum((1, 2))[:, None, None, None]
+            )
+
+    draw = torch.Generator().manual_seed(0)
+    x, picture = torch.randn(2, 2, 1, 30, 21, generator=draw, dtype=torch.float64)
+    tokens = torch.randn(2, 5, 3, generator=draw, dtype=torch.float64)
+    t = torch.tensor([0.2, 0.7], dtype=torch.float64)
+    given = {"picture": picture, "tokens": tokens}
+    whole = Pointwise()(x, t, **given).mean
+    assert torch.allclose(Tiled(Pointwise(), 12, 5, 7)(x, t, **given).mean, whole, atol=1e-12)
 
 
 def test_volumes_in_windows_of_a_side_for_each_axis_are_the_whole():

@@ -115,7 +115,8 @@ class Tiled(Denoiser):
 
         D(x_t) = sum_i w_i D_i(x_t) / sum_i w_i,      w_i the ``window`` of tile i.
 
-    All tiles of a step are one batch, or several of ``batch``. Where a gradient is taken, each of
+    Conditions that are maps on the grid of x_t are cut with it. All tiles of a step are one batch,
+    or several of ``batch``. Where a gradient is taken, each of
     these is recomputed in the backward pass (gradient checkpointing), so that memory is that of
     one.
 
@@ -152,9 +153,7 @@ class Tiled(Denoiser):
         ]
         tiles = torch.cat([x_t[place] for place in where])
         times = t.expand(len(x_t)).repeat(len(where))
-        repeated = {
-            name: _one_each(name, value).repeat(len(where)) for name, value in condition.items()
-        }
+        given = {name: _for_tiles(name, value, x_t, where) for name, value in condition.items()}
         # Denoise them, ``batch`` at a time.
         # With a gradient each call is recomputed in the backward pass.
         differentiated = tiles.requires_grad and torch.is_grad_enabled()
@@ -167,7 +166,7 @@ class Tiled(Denoiser):
                 compute(
                     tiles[rows],
                     times[rows],
-                    {name: value[rows] for name, value in repeated.items()},
+                    {name: value[rows] for name, value in given.items()},
                 )
             )
         # Blend them: the mean weighted by each tile's window.
@@ -183,10 +182,15 @@ class Tiled(Denoiser):
         return mean
 
 
-def _one_each(name: str, value: Tensor) -> Tensor:
-    """The condition, where it is one value a sample: only such are the same for every tile."""
-    if value.ndim > 1:
+def _for_tiles(name: str, value: Tensor, x_t: Tensor, where: Sequence[tuple[slice, ...]]) -> Tensor:
+    """A condition's values for all tiles: a map on the grid of x_t is cut as x_t is, and what has
+    no grid, such as a class or tokens, is the same for every tile.
+    """
+    if value.ndim != x_t.ndim:
+        return torch.cat([value] * len(where))
+    if value.shape[2:] != x_t.shape[2:]:
         raise InputError(
-            f"Tiles share conditions that are one value a sample; {name} is {tuple(value.shape)}."
+            f"Tiles cut maps that lie on the grid of the image, {tuple(x_t.shape[2:])}; {name} is "
+            f"{tuple(value.shape[2:])}."
         )
-    return value
+    return torch.cat([value[place] for place in where])
