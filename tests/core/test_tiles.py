@@ -70,7 +70,7 @@ def test_bad_tiles_are_refused():
     with pytest.raises(InputError, match="overlap"):
         Tiled(prior(TILE), TILE, TILE)
     with pytest.raises(InputError, match="grid of the image"):
-        Tiled(prior(TILE), TILE)(
+        Tiled(prior(TILE), TILE, maps=["picture"])(
             torch.zeros(1, 1, N), torch.tensor(0.5), picture=torch.zeros(1, 1, N // 2)
         )
 
@@ -91,7 +91,9 @@ def test_maps_are_cut_with_the_tiles_and_tokens_are_the_same_for_all():
     t = torch.tensor([0.2, 0.7], dtype=torch.float64)
     given = {"picture": picture, "tokens": tokens}
     whole = Pointwise()(x, t, **given).mean
-    assert torch.allclose(Tiled(Pointwise(), 12, 5, 7)(x, t, **given).mean, whole, atol=1e-12)
+    assert torch.allclose(
+        Tiled(Pointwise(), 12, 5, 7, ["picture"])(x, t, **given).mean, whole, atol=1e-12
+    )
 
 
 def test_volumes_in_windows_of_a_side_for_each_axis_are_the_whole():

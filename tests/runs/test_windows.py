@@ -40,6 +40,18 @@ def test_larger_volumes_are_taken_in_windows_and_smaller_ones_refused(run):
         run.sample(1, steps=1, shape=(1, 8, 6, 8))
 
 
+def test_pictures_fill_a_canvas_in_windows_where_that_is_asked(tmp_path):
+    train_system("edm", "digits", tmp_path / "run", [*SMALL, "network.blocks=1"])
+    model = Run.open(tmp_path / "run")
+    assert in_windows(model, model.denoiser, (8, 20)) is model.denoiser
+    tiled = in_windows(model, model.denoiser, (8, 20), pictures=True)
+    assert isinstance(tiled, Tiled)
+    sample_run(model.path, 2, tmp_path / "out", steps=2, shape=(12, 20), windows=True, label=3)
+    assert np.load(tmp_path / "out" / "samples.npy").shape == (2, 1, 12, 20)
+    with pytest.raises(InputError, match="smaller than the window of 8 x 8"):
+        sample_run(model.path, 2, tmp_path / "no", steps=2, shape=(4, 20), windows=True)
+
+
 def test_samples_are_nifti_with_the_training_voxels_around_the_origin(run, tmp_path):
     sample_run(run.path, 1, tmp_path / "out", steps=2, shape=(12, 8, 10))
     image = nib.load(tmp_path / "out" / "sample-0000.nii.gz")

@@ -110,6 +110,14 @@ def sample(
             help="Size of a sample; a volume larger than the training's is made in windows.",
         ),
     ] = None,
+    windows: Annotated[
+        bool,
+        typer.Option(
+            "--windows",
+            help="Make a picture larger than the training's in overlapping windows of that size: "
+            "for panoramas and large canvases.",
+        ),
+    ] = False,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
@@ -139,6 +147,7 @@ def sample(
         rescale=rescale,
         seamless=seamless,
         shape=None if shape is None else sizes("--shape", shape),
+        windows=windows,
         precision=precision.value,
     )
     emit(result, as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -115,8 +115,8 @@ class Tiled(Denoiser):
 
         D(x_t) = sum_i w_i D_i(x_t) / sum_i w_i,      w_i the ``window`` of tile i.
 
-    Conditions that are maps on the grid of x_t are cut with it. All tiles of a step are one batch,
-    or several of ``batch``. Where a gradient is taken, each of
+    Maps on the grid of x_t are cut with it; other conditions are the same for all tiles. All tiles
+    of a step are one batch, or several of ``batch``. Where a gradient is taken, each of
     these is recomputed in the backward pass (gradient checkpointing), so that memory is that of
     one.
 
@@ -125,13 +125,19 @@ class Tiled(Denoiser):
         size: The side of a tile in pixels, one number or one an axis of space.
         overlap: What neighbouring tiles share at least, likewise; by default half a tile.
         batch: The most tiles in one call of ``denoiser``.
+        maps: The conditions that are maps on the grid of x_t, by name.
 
     Raises:
         InputError: The overlap is negative, or not less than ``size``.
     """
 
     def __init__(
-        self, denoiser: Denoiser, size: Side, overlap: Side | None = None, batch: int = 64
+        self,
+        denoiser: Denoiser,
+        size: Side,
+        overlap: Side | None = None,
+        batch: int = 64,
+        maps: Collection[str] = (),
     ) -> None:
         super().__init__()
         sides = _each(size, 1)
@@ -143,7 +149,7 @@ class Tiled(Denoiser):
                 f"The overlap of tiles is from 0 to less than their size {size}, got {overlap}."
             )
         self.denoiser, self.process = denoiser, denoiser.process
-        self.size, self.overlap, self.batch = size, overlap, batch
+        self.size, self.overlap, self.batch, self.maps = size, overlap, batch, tuple(maps)
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         # All tiles of all samples as one batch, with their times and conditions.
@@ -153,7 +159,12 @@ class Tiled(Denoiser):
         ]
         tiles = torch.cat([x_t[place] for place in where])
         times = t.expand(len(x_t)).repeat(len(where))
-        given = {name: _for_tiles(name, value, x_t, where) for name, value in condition.items()}
+        given = {
+            name: _cut(name, value, x_t, where)
+            if name in self.maps
+            else torch.cat([value] * len(where))
+            for name, value in condition.items()
+        }
         # Denoise them, ``batch`` at a time.
         # With a gradient each call is recomputed in the backward pass.
         differentiated = tiles.requires_grad and torch.is_grad_enabled()
@@ -182,13 +193,9 @@ class Tiled(Denoiser):
         return mean
 
 
-def _for_tiles(name: str, value: Tensor, x_t: Tensor, where: Sequence[tuple[slice, ...]]) -> Tensor:
-    """A condition's values for all tiles: a map on the grid of x_t is cut as x_t is, and what has
-    no grid, such as a class or tokens, is the same for every tile.
-    """
-    if value.ndim != x_t.ndim:
-        return torch.cat([value] * len(where))
-    if value.shape[2:] != x_t.shape[2:]:
+def _cut(name: str, value: Tensor, x_t: Tensor, where: Sequence[tuple[slice, ...]]) -> Tensor:
+    """A map on the grid of x_t, cut as x_t is."""
+    if value.ndim != x_t.ndim or value.shape[2:] != x_t.shape[2:]:
         raise InputError(
             f"Tiles cut maps that lie on the grid of the image, {tuple(x_t.shape[2:])}; {name} is "
             f"{tuple(value.shape[2:])}."

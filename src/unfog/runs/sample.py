@@ -96,6 +96,7 @@ def draw(
     seamless: bool = False,
     batch: int = 16,
     shape: Sequence[int] | None = None,
+    windows: bool = False,
     report: Report | None = None,
 ) -> Tensor:
     """Samples of a run, by number.
@@ -113,6 +114,7 @@ def draw(
         batch: Samples at a time.
         shape: Of a sample, (channels, *space); the run's own by default. A larger volume is made
             in windows (``runs.windows``).
+        windows: Whether larger pictures and signals are made in windows too.
         report: Told (steps done, steps in all).
 
     Returns:
@@ -123,7 +125,7 @@ def draw(
     """
     denoiser = prompted(run) if guidance is None else guided(run, guidance)
     latent = run.codec.latent_shape(shape or run.shape)
-    denoiser = in_windows(run, denoiser, latent[1:])
+    denoiser = in_windows(run, denoiser, latent[1:], windows)
     if seamless:
         denoiser = Seamless(denoiser)
     denoiser = clipped(denoiser, run.config["sampling"].get("clip"))

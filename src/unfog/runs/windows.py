@@ -1,4 +1,4 @@
-"""Volumes larger than those a run was trained on: in overlapping windows of the training's size."""
+"""Samples larger than those a run was trained on: in overlapping windows of the training's size."""
 
 from __future__ import annotations
 
@@ -12,32 +12,37 @@ from unfog.runs.run import Run
 AT_A_TIME = 8  # windows
 
 
-def in_windows(run: Run, denoiser: Denoiser, space: Sequence[int]) -> Denoiser:
+def in_windows(
+    run: Run, denoiser: Denoiser, space: Sequence[int], pictures: bool = False
+) -> Denoiser:
     """A run's denoiser, or one made of it, for samples of a size that may be larger than in
     training. Volumes are denoised in half-overlapping windows of the training's size, whose mean is
     weighted so that no window's border shows (``core.tiles.Tiled``); pictures and signals are taken
-    whole.
+    whole, unless that is asked for them too: so a network that knows one size, as one with
+    attention does, fills a larger canvas (Bar-Tal et al. 2023).
 
     Args:
         run: The model.
         denoiser: Its denoiser, or guidance on it.
         space: Size of a sample as the network sees it, (*space).
+        pictures: Whether pictures and signals are made in windows as well.
 
     Returns:
         The denoiser for that size.
 
     Raises:
-        InputError: A volume is smaller than a window.
+        InputError: A sample is smaller than a window.
     """
     trained = run.latent_shape[1:]
-    if len(trained) < 3 or tuple(space) == tuple(trained):
+    if (len(trained) < 3 and not pictures) or tuple(space) == tuple(trained):
         return denoiser
     if any(n < side for n, side in zip(space, trained, strict=True)):
         raise InputError(
-            f"A volume of {_size(space)} is smaller than the window of {_size(trained)} that "
-            f"{run.name} was trained on; pad it, or train with a smaller data.patch."
+            f"A sample of {_size(space)} is smaller than the window of {_size(trained)} that "
+            f"{run.name} was trained on; make it larger, or train on smaller ones."
         )
-    return Tiled(denoiser, trained, batch=AT_A_TIME)
+    maps = [name for name, part in run.denoiser.conditioner.parts.items() if part.on_grid]
+    return Tiled(denoiser, trained, batch=AT_A_TIME, maps=maps)
 
 
 def _size(space: Sequence[int]) -> str:

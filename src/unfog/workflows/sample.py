@@ -40,6 +40,7 @@ def sample_run(
     rescale: float | None = None,
     seamless: bool = False,
     shape: Sequence[int] | None = None,
+    windows: bool = False,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
@@ -65,6 +66,7 @@ def sample_run(
         rescale: Share of the way that what is guided is taken back to the spread it has unguided.
         seamless: Whether samples go on at the opposite border.
         shape: The size of a sample along its axes of space; the run's own by default.
+        windows: Whether larger pictures are made in windows of the training's size, as volumes are.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
 
     Returns:
@@ -96,6 +98,7 @@ def sample_run(
             guidance=scales,
             seamless=seamless,
             shape=_shape(run, shape),
+            windows=windows,
             report=work.progress("sampling"),
         )
         write_array(folder / "samples.npy", x.numpy())
@@ -115,6 +118,7 @@ def sample_run(
             "precision": run.precision,
             **asked.stated(scales, prompts),
             **({} if shape is None else {"shape": list(shape)}),
+            **({"windows": True} if windows else {}),
         }
         return work.end(summary)
 
