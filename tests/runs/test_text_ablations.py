@@ -98,17 +98,18 @@ def colours_of(x: torch.Tensor) -> list[str]:
     return [list(COLOURS)[k] for k in torch.cdist(middle, known).argmin(1)]
 
 
-def right(run: Run, **options) -> float:
+def right(run: Run, guidance: float = 2.0, **options) -> float:
     """The share of samples in the colour that was asked for; by chance 1 of 6."""
     prompts = 4 * CAPTIONS
-    found = colours_of(drawn(run, prompts, **options))
+    found = colours_of(drawn(run, prompts, guidance=guidance, **options))
     return float(np.mean([c == p.split()[1] for c, p in zip(found, prompts, strict=True)]))
 
 
 def diversity(run: Run, guidance: float) -> float:
-    """The mean deviation of pixels among samples of one prompt."""
-    prompts = ["a red disc"] * 48
-    return float(drawn(run, prompts, guidance=guidance).std(0).mean())
+    """The mean distance of the middles' colours among samples of one prompt."""
+    x = drawn(run, ["a red disc"] * 48, guidance=guidance)
+    middle = x[:, :, 6:10, 6:10].mean((2, 3))
+    return float(torch.cdist(middle, middle).mean())
 
 
 def test_samples_show_their_captions(run: Run) -> None:
@@ -121,10 +122,12 @@ def test_samples_show_their_captions(run: Run) -> None:
 
 
 def test_guidance_brings_captions_and_takes_diversity(run: Run) -> None:
-    shares = [right(run, guidance=w) for w in (0.0, 1.0, 3.0)]
-    assert shares[0] < 0.35 < shares[1] <= shares[2] + 0.05
-    spreads = [diversity(run, w) for w in (0.0, 1.0, 4.0)]
-    assert spreads[0] > spreads[1] > spreads[2]
+    """Between none and the model as it is, which is right about these captions already."""
+    scales = (0.0, 0.4, 1.0)
+    shares, spreads = ([of(run, w) for w in scales] for of in (right, diversity))
+    assert shares[0] < 0.35
+    assert shares[0] + 0.1 < shares[1] < shares[2] - 0.1
+    assert spreads[0] > spreads[1] > 2 * spreads[2]
 
 
 def test_captions_of_other_pictures_teach_nothing(tmp_path) -> None:
