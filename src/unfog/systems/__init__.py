@@ -13,6 +13,7 @@ from unfog.systems import (
     priors,
     rectified_flow,
     score_sde,
+    unclip,
     volume_priors,
 )
 from unfog.systems.registry import get, names
@@ -30,5 +31,6 @@ __all__ = [
     "priors",
     "rectified_flow",
     "score_sde",
+    "unclip",
     "volume_priors",
 ]
