@@ -1,6 +1,7 @@
 """Conditioning: the embeddings of named conditions, with the null of classifier-free guidance.
 
-A condition is a class, a vector, an image (spatial), a mask (a map of classes) or a token sequence.
+A condition is a class, a vector, an image (spatial), a mask (a map of classes), a token sequence or
+a text.
 Each has a null, what the network gets when the condition is absent: a learned embedding, or zeros.
 Training drops a condition per sample at random (Ho & Salimans 2022), so the same network serves
 with and without it.
@@ -104,6 +105,29 @@ class Condition(nn.Module):
             _where(keep, present.vector, absent.vector),
             _where(keep, present.spatial, absent.spatial),
         )
+
+
+def _null_parameter(size: int, null: str) -> Tensor:
+    """The null as a learned parameter, or as zeros that never move."""
+    if null not in ("learned", "zero"):
+        raise InputError(f"A condition's null is 'learned' or 'zero', not {null!r}.")
+    return nn.Parameter(0.02 * torch.randn(size)) if null == "learned" else torch.zeros(size)
+
+
+def set_null(module: nn.Module, name: str, size: int, null: str) -> None:
+    """Give a module a null called ``name``.
+
+    Args:
+        module: The condition.
+        name: The null's name.
+        size: Its numbers.
+        null: ``learned`` for a parameter, ``zero`` for a buffer of zeros.
+    """
+    value = _null_parameter(size, null)
+    if isinstance(value, nn.Parameter):
+        module.register_parameter(name, value)
+    else:
+        module.register_buffer(name, value)
 
 
 def _where(keep: Tensor, a: Tensor | None, b: Tensor | None) -> Tensor | None:

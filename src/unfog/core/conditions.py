@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unfog.core.conditioning import Condition, Context, conditions
+from unfog.core.conditioning import Condition, Context, conditions, set_null
 from unfog.errors import InputError
 
 __all__ = [
@@ -22,24 +22,13 @@ __all__ = [
 ]
 
 
-def _null_parameter(size: int, null: str) -> Tensor:
-    """The null as a learned parameter, or as zeros that never move."""
-    if null not in ("learned", "zero"):
-        raise InputError(f"A condition's null is 'learned' or 'zero', not {null!r}.")
-    return nn.Parameter(0.02 * torch.randn(size)) if null == "learned" else torch.zeros(size)
-
-
 class _WithNull(Condition):
     """A condition whose null is one embedding, a parameter or a buffer of zeros."""
 
     absent: Tensor
 
     def _set_null(self, size: int, null: str) -> None:
-        value = _null_parameter(size, null)
-        if isinstance(value, nn.Parameter):
-            self.absent = value
-        else:
-            self.register_buffer("absent", value)
+        set_null(self, "absent", size, null)
 
 
 @conditions.register("class")

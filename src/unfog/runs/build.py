@@ -22,6 +22,7 @@ from unfog.core.variance import LearnedRange, variances
 from unfog.errors import InputError
 from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
+from unfog.networks.joint_encoder import JointEncoder, joint_encoders
 from unfog.systems.registry import Config
 
 
@@ -56,12 +57,29 @@ def build_autoencoder(config: Config) -> Autoencoder:
         return autoencoders.build(config["autoencoder"], in_channels=config["shape"][0])
 
 
+def is_joint_encoder(config: Config) -> bool:
+    """Whether a config describes a joint encoder of pictures and text, not a denoiser."""
+    return "joint_encoder" in config
+
+
+def build_joint_encoder(config: Config) -> JointEncoder:
+    """The joint encoder that a config describes; initial weights as of ``build_autoencoder``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
+        return joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0])
+
+
 def build(config: Config) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone.
 
     Raises:
-        InputError: It describes an autoencoder, which is no model of data.
+        InputError: It describes an autoencoder or a joint encoder, which is no model of data.
     """
+    if is_joint_encoder(config):
+        raise InputError(
+            "This run is a joint encoder of pictures and text and draws nothing by itself; train a "
+            "prior of its embeddings: unfog train dalle2-prior --set codec.run=RUN."
+        )
     if is_autoencoder(config):
         raise InputError(
             "This run is an autoencoder and draws nothing by itself; train a model in its latent "
@@ -133,18 +151,25 @@ def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Con
     return parts, widths
 
 
+def _parts(section: Config) -> int:
+    """The parts of a condition, other than a mask's classes, that training hides one by one."""
+    return int(getattr(conditions.get(section["name"]), "PARTS", 0))
+
+
 _TRAINING = ("drop", "drop_each")  # of a condition, and no parameters of its embedding
 
 
 def drops(config: Config) -> dict[str, float | Sequence[float]]:
-    """The probability with which training drops each condition (``drop``); of a mask with
-    ``drop_each`` also that of each of its classes by itself, after it.
+    """The probability with which training drops each condition (``drop``); of a mask or a text also
+    that of each of its classes, or of its vector and its tokens, by itself after it: ``drop_each``,
+    one number or one for each.
     """
     chances: dict[str, float | Sequence[float]] = {}
     for name, section in (config.get("conditions") or {}).items():
         whole = float(section.get("drop", 0.0))
         chances[name] = whole
-        if section["name"] == "mask":
-            each = float(section.get("drop_each", 0.0))
-            chances[name] = [whole, *[each] * section["classes"]]
+        parts = section.get("classes", 0) if section["name"] == "mask" else _parts(section)
+        if parts:
+            each = section.get("drop_each", 0.0)
+            chances[name] = [whole, *(each if isinstance(each, Sequence) else [each] * parts)]
     return chances

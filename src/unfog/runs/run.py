@@ -23,12 +23,17 @@ from unfog.files.text import read_text
 from unfog.runs.build import build
 from unfog.runs.config import load_config
 from unfog.runs.folder import CARD, CONFIG, load_weights, locate, weights_sha256
+from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.machine import network_in, resolve
 from unfog.runs.tiny_codec import TinyCodec
 from unfog.systems.registry import Config
 
-CODECS = (AutoencoderCodec, TinyCodec)  # with weights; their import has registered them
+CODECS = (
+    AutoencoderCodec,
+    JointEncoderCodec,
+    TinyCodec,
+)  # with weights; their import has registered them
 
 if TYPE_CHECKING:
     from unfog.runs.restore import Restored

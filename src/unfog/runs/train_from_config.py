@@ -22,8 +22,16 @@ from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
+from unfog.networks.joint_encoder import JointEncoder
 from unfog.networks.unet import UNet
-from unfog.runs.build import build, build_autoencoder, drops, is_autoencoder
+from unfog.runs.build import (
+    build,
+    build_autoencoder,
+    build_joint_encoder,
+    drops,
+    is_autoencoder,
+    is_joint_encoder,
+)
 from unfog.runs.codec_section import codec_section
 from unfog.runs.config import apply_overrides
 from unfog.runs.feature_maps import features
@@ -54,7 +62,9 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     recipe = registry.get(system)
     # The codec first: the recipe looks at the shape of what it makes of the data.
     ours = [pair for pair in overrides if pair.strip().startswith("codec.")]
-    chosen = {"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}
+    # Vectors are embeddings already, whatever codec makes them of pictures.
+    own = recipe.codec is None or len(dataset.shape) == 1
+    chosen = {"codec": dataset.codec if own else {"name": recipe.codec}}
     section = codec_section(apply_overrides(chosen, ours)["codec"], dataset)
     latent = codecs.build(section).latent_shape(dataset.shape)
     config = recipe.config(with_shape(dataset, latent))
@@ -131,9 +141,13 @@ def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.
     return weights
 
 
-def model_of(config: Config) -> NetworkDenoiser | Autoencoder:
-    """What a config trains: a denoiser or an autoencoder, with its initial weights."""
-    return build_autoencoder(config) if is_autoencoder(config) else build(config).denoiser
+def model_of(config: Config) -> NetworkDenoiser | Autoencoder | JointEncoder:
+    """What a config trains: a denoiser, an autoencoder or a joint encoder, with its initial
+    weights.
+    """
+    if is_autoencoder(config):
+        return build_autoencoder(config)
+    return build_joint_encoder(config) if is_joint_encoder(config) else build(config).denoiser
 
 
 def training_data(config: Config, dataset: Dataset) -> tuple[Dataset, Codec]:
@@ -158,9 +172,9 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
     no config can hold: the teacher, the process and the space of states.
     """
     section: Config = {"name": "denoising", **config["objective"]}
-    if not is_autoencoder(config):
-        section["drop"] = drops(config)
     parameters = inspect.signature(objectives.get(section["name"])).parameters
+    if "drop" in parameters:
+        section["drop"] = drops(config)
     if "teacher" in parameters and teacher is None:
         raise InputError(f"The objective {section['name']!r} needs a teacher; use unfog distill.")
     space = spaces.build(config.get("space") or "plain")

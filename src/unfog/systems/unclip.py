@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
+from unfog.errors import InputError
 from unfog.systems.common import conditions, training
 from unfog.systems.registry import Config, system
 
@@ -10,9 +11,52 @@ PAPER = "Ramesh et al. 2022, arXiv:2204.06125"
 
 
 @system(
+    "contrastive",
+    "a joint encoder of pictures and text, for DALL-E 2's prior and decoder",
+    "Radford et al. 2021, arXiv:2103.00020",
+    trains="joint encoder",
+)
+def contrastive(dataset: Dataset) -> Config:
+    """CLIP: a tower for pictures, one for text, and the symmetric contrastive loss with a learned
+    temperature; learning rate 1e-3, weight decay 0.2.
+
+    Departures: a convolutional tower of 32 channels on top of a frozen text encoder's states,
+    vectors of 64 numbers, batches of 128 instead of 32768, 4000 steps.
+    """
+    name, part = _text_of(dataset)
+    dims, side = len(dataset.shape) - 1, min(dataset.shape[1:])
+    levels = max(1, min(4, side.bit_length() - 2))
+    return {
+        "joint_encoder": {
+            "name": "contrastive",
+            "token_width": max(part["size"], part.get("pooled_size", 0)),
+            "dims": dims,
+            "multipliers": [1, 2, 2, 4][:levels],
+        },
+        "objective": {"name": "contrastive", "condition": name},
+        "augment": {"name": "none"},
+        "training": training(
+            steps=4000, batch=128, lr=1e-3, warmup=200, weight_decay=0.2, ema=0.998
+        ),
+    }
+
+
+def _text_of(dataset: Dataset) -> tuple[str, Config]:
+    """The name and config of the condition that is a text; ``InputError`` where there is none."""
+    for name, part in dataset.conditions.items():
+        if part["name"] in ("tokens", "sequence"):
+            return name, part
+    raise InputError(
+        f"The data set {dataset.name!r} has no captions, which a joint encoder learns from; take "
+        "data with captions."
+    )
+
+
+@system(
     "dalle2-prior",
     "DALL-E 2's diffusion prior: embeddings of images by text",
     PAPER,
+    codec="joint-encoder",
 )
 def dalle2_prior(dataset: Dataset) -> Config:
     """The diffusion prior: a causal transformer that predicts x_0, an image's embedding, on the
