@@ -4,7 +4,7 @@ with a scale for each (Brooks et al. 2023).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ class ClassifierFree(Denoiser):
         rescale: share of the way that D_w is taken to the spread of D(x_t | c), sample by sample
             (Lin et al. 2024, section 3.4, there of the network's output): D_w is multiplied by (1 -
             rescale) + rescale std(D(x_t | c)) / std(D_w).
+        always: names of conditions that D(x_t) is told too, such as the picture to be upsampled.
 
     Raises:
         InputError: for a rescale outside [0, 1].
@@ -41,6 +42,7 @@ class ClassifierFree(Denoiser):
         scale: float,
         interval: tuple[float, float] = (0.0, float("inf")),
         rescale: float = 0.0,
+        always: Collection[str] = (),
     ) -> None:
         super().__init__()
         if not 0 <= rescale <= 1:
@@ -49,15 +51,17 @@ class ClassifierFree(Denoiser):
             )
         self.denoiser, self.process = denoiser, denoiser.process
         self.scale, self.interval, self.rescale = scale, interval, rescale
+        self.always = frozenset(always)
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         level = float(self.process.noise_level(t).max())
         scale = self.scale if self.interval[0] <= level <= self.interval[1] else 1.0
+        without = {name: value for name, value in condition.items() if name in self.always}
         if scale == 0 or scale == 1:
-            posterior: Posterior = self.denoiser(x_t, t, **(condition if scale else {}))
+            posterior: Posterior = self.denoiser(x_t, t, **(condition if scale else without))
             return posterior
         with_condition: Tensor = self.denoiser(x_t, t, **condition).mean
-        guided = torch.lerp(self.denoiser(x_t, t).mean, with_condition, scale)
+        guided = torch.lerp(self.denoiser(x_t, t, **without).mean, with_condition, scale)
         # Rescaling, by the ratio of spreads.
         spread = (
             with_condition.flatten(1).std(1) / guided.flatten(1).std(1)
@@ -91,12 +95,13 @@ class ClassifierFreeEach(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         given = [name for name in self.scale_of if name in condition]
-        rest = {key: v for key, v in condition.items() if key.removesuffix("_mask") not in given}
+        beside = {name: (name, f"{name}_mask", f"{name}_level") for name in given}
+        taken = {key for keys in beside.values() for key in keys}
+        rest = {key: v for key, v in condition.items() if key not in taken}
         # The conditions of each term, and the scale with which it is entered.
         terms: list[dict[str, Any]] = [{}]
         for name in given:
-            mask = f"{name}_mask"
-            own = {key: condition[key] for key in (name, mask) if key in condition}
+            own = {key: condition[key] for key in beside[name] if key in condition}
             terms.append({**terms[-1], **own})
         entered = [1.0, *(self.scale_of[name] for name in given)]
         if rest:

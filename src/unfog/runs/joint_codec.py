@@ -76,7 +76,10 @@ class JointEncoderCodec(LatentCodec):
         return (self.network.embedding,)
 
     def encode(self, x: Tensor) -> Tensor:
-        e = self.network.to(x.device).image(self._scale.encode(x))
+        return self.standard(self.network.to(x.device).image(self._scale.encode(x)))
+
+    def standard(self, e: Tensor) -> Tensor:
+        """Unit vectors (batch, embedding), as ``decode`` gives them, on the model's scale."""
         return (e - expand(self.mean, e)) / expand(self.std, e)
 
     def decode(self, x: Tensor) -> Tensor:

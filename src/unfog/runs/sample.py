@@ -178,7 +178,14 @@ def guided(run: Run, scale: float | Mapping[str, float]) -> Denoiser:
         )
     if isinstance(scale, Mapping):
         return ClassifierFreeEach(run.denoiser, scale)
-    return ClassifierFree(run.denoiser, scale)
+    # What was never dropped, such as the picture to be upsampled, is told either way.
+    told = [
+        key
+        for name, part in run.denoiser.conditioner.named()
+        for key in (name, f"{name}_{part.companion}")
+        if not chances[name]
+    ]
+    return ClassifierFree(run.denoiser, scale, always=told)
 
 
 def run_plan(

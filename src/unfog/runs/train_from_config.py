@@ -34,6 +34,7 @@ from unfog.runs.build import (
 )
 from unfog.runs.codec_section import codec_section
 from unfog.runs.config import apply_overrides
+from unfog.runs.embeddings import embedded, encoder_section
 from unfog.runs.feature_maps import features
 from unfog.runs.latents import Latents
 from unfog.runs.machine import resolve
@@ -64,17 +65,30 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     ours = [pair for pair in overrides if pair.strip().startswith("codec.")]
     # Vectors are embeddings already, whatever codec makes them of pictures.
     own = recipe.codec is None or len(dataset.shape) == 1
-    chosen = {"codec": dataset.codec if own else {"name": recipe.codec}}
-    section = codec_section(apply_overrides(chosen, ours)["codec"], dataset)
+    kind = {"codec": dataset.codec if own else {"name": recipe.codec}}
+    section = codec_section(apply_overrides(kind, ours)["codec"], dataset)
     latent = codecs.build(section).latent_shape(dataset.shape)
-    config = recipe.config(with_shape(dataset, latent))
-    config |= {"shape": list(dataset.shape), "codec": section}
-    others = [pair for pair in overrides if pair not in ours]
+    # Then the joint encoder, whose embeddings are a condition of the data.
+    chosen = [pair for pair in overrides if pair.strip().startswith("encoder.")]
+    encoder = _encoder(recipe.encoder, chosen)
+    config = recipe.config(with_shape(embedded(dataset, encoder), latent))
+    config |= {"shape": list(dataset.shape), "codec": section, **encoder}
+    others = [pair for pair in overrides if pair not in ours and pair not in chosen]
     config = apply_overrides({"system": config.pop("system"), "data": data, **config}, others)
     # A run keeps the precision that "auto" stands for here, so that resuming is bit-exact.
     points = math.prod(latent[1:])
     config["training"]["precision"] = resolve(config["training"]["precision"], points)
     return config
+
+
+def _encoder(needed: bool, overrides: Sequence[str]) -> Config:
+    """The encoder section of a config, as ``{"encoder": ...}``; nothing where the recipe needs no
+    joint encoder.
+    """
+    if not needed:
+        return {}
+    chosen = apply_overrides({"encoder": {"run": None}}, overrides)
+    return {"encoder": encoder_section(chosen["encoder"])}
 
 
 def train_config(
@@ -154,7 +168,8 @@ def training_data(config: Config, dataset: Dataset) -> tuple[Dataset, Codec]:
     """The data as training reads them, and the codec that is left to apply: latents are read from
     the cache, unless they are augmented before they are encoded.
     """
-    dataset, codec = with_shape(dataset, config["shape"]), codecs.build(config["codec"])
+    dataset = embedded(with_shape(dataset, config["shape"]), config)
+    codec = codecs.build(config["codec"])
     if isinstance(codec, LatentCodec) and config["augment"]["name"] == "none":
         return Latents(dataset, codec), IdentityCodec()
     return dataset, codec

@@ -17,7 +17,8 @@ Recipe = Callable[[Dataset], Config]
 class System:
     """A named system: a one-line summary of what it is, its paper, its recipe, and the name of the
     codec that the recipe is made for where that is not the data's own, what it trains, the data
-    set it is made for, and the side of the patches in which it takes volumes from files, in voxels.
+    set it is made for, the side of the patches in which it takes volumes from files, in voxels,
+    and whether it is told embeddings of a joint encoder.
     """
 
     name: str
@@ -28,6 +29,7 @@ class System:
     trains: str = "denoiser"
     data: str | None = None
     patch: int | None = None
+    encoder: bool = False
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what the data say, then the recipe's sections."""
@@ -56,6 +58,7 @@ def system(
     trains: str = "denoiser",
     data: str | None = None,
     patch: int | None = None,
+    encoder: bool = False,
 ) -> Callable[[Recipe], Recipe]:
     """Decorator that registers a recipe as a system.
 
@@ -68,13 +71,14 @@ def system(
         data: The data set it is trained on where none is named.
         patch: The side in voxels of the patches it takes of volumes in files; None takes them as
             the data set does.
+        encoder: Whether it is told embeddings of its pictures by a joint encoder.
 
     Returns:
         The decorator, which returns the recipe unchanged.
     """
 
     def add(recipe: Recipe) -> Recipe:
-        _systems[name] = System(name, summary, paper, recipe, codec, trains, data, patch)
+        _systems[name] = System(name, summary, paper, recipe, codec, trains, data, patch, encoder)
         return recipe
 
     return add

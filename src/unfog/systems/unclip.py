@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.systems.common import conditions, training
+from unfog.systems.common import conditions, training, unet
+from unfog.systems.imagen import low_resolution
+from unfog.systems.improved_ddpm import improved_ddpm
 from unfog.systems.registry import Config, system
 
 PAPER = "Ramesh et al. 2022, arXiv:2204.06125"
@@ -79,4 +81,66 @@ def dalle2_prior(dataset: Dataset) -> Config:
         "augment": {"name": "none"},
         "training": training(batch=256, lr=1e-3),
         "sampling": {"sampler": "dpmpp-2m", "steps": 32, "grid": "uniform"},
+    }
+
+
+TOKEN_WIDTH = 128  # of the embedding's tokens and of the text's
+
+
+@system(
+    "dalle2-decoder",
+    "DALL-E 2's decoder: pictures by embedding (--set encoder.run=RUN)",
+    PAPER,
+    encoder=True,
+)
+def dalle2_decoder(dataset: Dataset) -> Config:
+    """The decoder: Improved DDPM's process, loss and network with cross-attention at the two lower
+    levels; the embedding of the picture is added to the time embedding and stands among the tokens
+    four times, dropped with probability .1, a text with .5.
+
+    Departures: those of ``improved-ddpm``.
+    """
+    parts = {
+        name: {**part, "drop": 0.5} if part["name"] in ("tokens", "sequence") else part
+        for name, part in conditions(dataset).items()
+    }
+    for name, part in parts.items():
+        # All tokens have one width.
+        width = {"tokens": "width", "sequence": "token_width", "embedding": "token_width"}
+        if part["name"] in width:
+            parts[name] = {**part, width[part["name"]]: TOKEN_WIDTH}
+    network = unet(dataset, channels=64)
+    lowest = len(network["multipliers"]) - 1
+    attentive = sorted({max(lowest - 1, 0), lowest})
+    return {
+        **improved_ddpm(dataset),
+        "network": {**network, "attention_levels": attentive},
+        "conditions": parts,
+    }
+
+
+@system("dalle2-upsampler", "DALL-E 2's upsampler, trained on degraded pictures", PAPER)
+def dalle2_upsampler(dataset: Dataset) -> Config:
+    """Super-resolution by 4 without text: noise prediction on the cosine table, the small picture
+    blurred by a Gaussian of up to 1.2 points and with noise of a level up to .3 in training.
+
+    Departures: those of ``improved-ddpm``, without its learned variance; 27 steps of DDIM as in the
+    paper; the second upsampler is this recipe on larger pictures, its degradation alike.
+    """
+    return {
+        **improved_ddpm(dataset),
+        "variance": None,
+        "network": unet(dataset, channels=64, attention_levels=[], middle_attention=False),
+        "conditions": {"low": low_resolution(dataset, blur=1.2, level=0.3)},
+        "objective": {
+            "name": "denoising",
+            "times": {"name": "uniform", "steps": 1000},
+            "weight": {"name": "simple"},
+        },
+        "sampling": {
+            "sampler": "ddim",
+            "steps": 27,
+            "grid": {"name": "trailing", "knots": 1000},
+            "clip": 1.0,
+        },
     }

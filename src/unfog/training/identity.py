@@ -42,9 +42,10 @@ class Identity:
         data = dict(config.get("data") or {"name": dataset.name})
         path = data.pop("path", None)
         without_path = {**config, "data": data} if "data" in config else dict(config)
-        codec = dict(config.get("codec") or {})
-        if codec.get("sha256"):  # which says what it is, wherever it lies
-            without_path["codec"] = {k: v for k, v in codec.items() if k not in ("run", "path")}
+        for name in ("codec", "encoder"):
+            part = dict(config.get(name) or {})
+            if part.get("sha256"):  # which says what it is, wherever it lies
+                without_path[name] = {k: v for k, v in part.items() if k not in ("run", "path")}
         hashes = {"config": hash_of(without_path, settings), "data": dataset.fingerprint}
         if path is None:
             return cls(hashes, frozenset(), str(data["name"]))
