@@ -42,6 +42,7 @@ _PUBLIC = {
     "load": "unfog.builtin:open_run",
     "train": "unfog.runs.train:train",
     "train_autoencoder": "unfog.runs.train:train_autoencoder",
+    "train_joint_encoder": "unfog.runs.train:train_joint_encoder",
     "sample": "unfog.runs.sample:sample",
     "restore": "unfog.runs.restore:restore",
     "priors": "unfog.runs.folder:priors",
@@ -98,6 +99,7 @@ __all__ = [
     "threads",
     "train",
     "train_autoencoder",
+    "train_joint_encoder",
 ]
 
 

@@ -53,7 +53,7 @@ def test_labels_are_a_condition():
         (np.zeros((2, 8, 8), complex), {}, "real numbers"),
         (np.zeros((0, 8, 8)), {}, "at least one"),
         (np.zeros(5), {}, r"has shape \(5,\)"),
-        (np.zeros((2, 8, 8)), {"dims": 4}, "dims must be one of 1, 2, 3"),
+        (np.zeros((2, 8, 8)), {"dims": 4}, "dims must be one of 0, 1, 2, 3"),
         (np.zeros((2, 8, 8)), {"value_range": (1, 1)}, "low < high"),
         (np.zeros((2, 8, 8)), {"labels": [0.5, 1]}, "whole number"),
         (np.zeros((2, 8, 8)), {"labels": [0, -1]}, "whole number"),

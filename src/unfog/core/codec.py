@@ -8,9 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from unfog.core.registry import Registry
+from unfog.core.shapes import expand
 from unfog.errors import InputError
 
 codecs: Registry[Codec] = Registry("codec")
@@ -92,3 +94,34 @@ class Range(Codec):
 
     def decode(self, x: Tensor) -> Tensor:
         return (x + 1) * ((self.high - self.low) / 2) + self.low
+
+
+@codecs.register("standard")
+class Standard(Codec):
+    """Shifts and scales each channel to mean 0 and deviation 1: (x - mean) / std. For data without
+    a range, such as embeddings.
+
+    Args:
+        mean: Of each channel, or of all.
+        std: The deviations, above zero.
+
+    >>> import torch
+    >>> Standard([1.0, 2.0], [1.0, 4.0]).encode(torch.tensor([[2.0, -2.0]]))
+    tensor([[ 1., -1.]])
+    """
+
+    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+        self.mean, self.std = mean, std
+        self._mean, self._std = (torch.tensor(v, dtype=torch.float64) for v in (mean, std))
+        if not bool((self._std > 0).all()):
+            raise InputError("A standard codec needs deviations above zero.")
+
+    def encode(self, x: Tensor) -> Tensor:
+        return (x - self._shaped(self._mean, x)) / self._shaped(self._std, x)
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x * self._shaped(self._std, x) + self._shaped(self._mean, x)
+
+    @staticmethod
+    def _shaped(value: Tensor, x: Tensor) -> Tensor:
+        return expand(value if value.ndim == 0 else value[None], x)

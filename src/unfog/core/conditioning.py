@@ -10,9 +10,9 @@ with and without it.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,10 +59,26 @@ class Condition(nn.Module):
     Attributes:
         sizes: The sizes of what it adds to a context, as the parameters of a network.
         on_grid: Whether its values lie on the grid of x_0 and move with it in augmentation.
+        made_of_data: Whether training makes its values of the data themselves (``derive``).
+        companion: What ends the name of the tensor that comes with its values, NAME_companion.
     """
 
     sizes: dict[str, int]
     on_grid: bool = False
+    made_of_data: bool = False
+    companion: str = "mask"
+
+    def derive(self, x: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """What training gives it, where that is made of the data.
+
+        Args:
+            x: Clean data on the model's scale, (batch, channels, *space).
+            generators: One for each sample.
+
+        Returns:
+            The values, and what comes with them.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def embed(self, value: Tensor) -> Context:
@@ -85,8 +101,8 @@ class Condition(nn.Module):
             value: The condition's values (batch, ...); None for the null in every sample.
             keep: (batch,) bool, False where the null takes the value's place; None keeps all.
             x_t: The noisy batch (batch, channels, *space), for the shape and place of the null.
-            mask: (batch, parts) bool, False where a part of the value is not there; for the
-                conditions that have parts.
+            mask: (batch, parts) bool, False where a part of the value is not there, for the
+                conditions that have parts; or what else comes with the value (``companion``).
 
         Returns:
             The context, its tensors (batch, ...).
@@ -152,7 +168,7 @@ class Conditioner(nn.Module):
             x_t: The noisy batch (batch, channels, *space).
             values: The condition's values (batch, ...) by name; ``NAME_mask`` says which parts of
                 the condition NAME are there: tokens (batch, length), classes of a mask (batch,
-                classes).
+                classes). ``NAME_level`` is the level of the noise in a picture.
             keep: (batch,) bool by name, False where training hides the condition; for a mask
                 also (batch, classes).
 
@@ -163,11 +179,24 @@ class Conditioner(nn.Module):
             InputError: The model takes no condition of this name.
         """
         for name in values:
-            if name not in self.parts and name.removesuffix("_mask") not in self.parts:
+            if self.owner(name) is None:
                 names = ", ".join(self.parts) or "none"
                 raise InputError(f"This model takes no condition {name!r}; it takes: {names}.")
         context = Context()
-        for name, part in self.parts.items():
-            kept, mask = (keep or {}).get(name), values.get(f"{name}_mask")
-            context = context.merge(part(values.get(name), kept, x_t, mask))
+        for name, part in self.named():
+            kept, beside = (keep or {}).get(name), values.get(f"{name}_{part.companion}")
+            context = context.merge(part(values.get(name), kept, x_t, beside))
         return context
+
+    def owner(self, name: str) -> str | None:
+        """The condition that takes a value of this name, as its own or what comes with it; None
+        where none does.
+        """
+        for own, part in self.named():
+            if name in (own, f"{own}_{part.companion}"):
+                return own
+        return None
+
+    def named(self) -> list[tuple[str, Condition]]:
+        """The conditions with their names."""
+        return [(name, cast(Condition, part)) for name, part in self.parts.items()]

@@ -9,11 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unfog.core.conditioning import Condition, Context, conditions, set_null
+from unfog.core.embedding_condition import EmbeddingCondition
+from unfog.core.low_resolution import LowResolutionCondition
 from unfog.core.sequence_condition import SequenceCondition
 from unfog.errors import InputError
 
 __all__ = [
     "ClassCondition",
+    "EmbeddingCondition",
+    "LowResolutionCondition",
     "MaskCondition",
     "SequenceCondition",
     "SpatialCondition",

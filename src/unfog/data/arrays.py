@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
-from unfog.data.memory import measured_range, with_channels
+from unfog.data.memory import measured_codec, with_channels
 from unfog.errors import InputError
 from unfog.files.numpy_files import npz_array, npz_names, read_npy
 
@@ -17,11 +17,12 @@ from unfog.files.numpy_files import npz_array, npz_names, read_npy
 class Arrays(ArrayDataset):
     """The samples in a .npy or .npz, (N, C, *space) or (N, *space), in the type of the file.
 
-    The codec maps [``low``, ``high``] to the model's scale.
+    The codec maps [``low``, ``high``] to the model's scale; vectors, with ``dims`` 0, it brings to
+    mean 0 and deviation 1 by coordinate.
 
     Args:
         path: The file.
-        dims: The number of axes of space.
+        dims: The number of axes of space; 0 for vectors (N, C).
         key: The name of the samples in an .npz; by default ``x``, or the only array.
         label: The name of the class numbers (N,) in an .npz; without it there are no classes.
         low: The smallest value of the data; by default 0 for bytes and 16-bit words, else measured.
@@ -40,15 +41,14 @@ class Arrays(ArrayDataset):
         low: float | None = None,
         high: float | None = None,
     ) -> None:
-        choose("dims", dims, (1, 2, 3))
+        choose("dims", dims, (0, 1, 2, 3))
         file = Path(path)
         x = _samples(file, _read(file, key, "x"), dims)
-        smallest, largest = measured_range(x)
-        codec = {
-            "name": "range",
-            "low": smallest if low is None else low,
-            "high": largest if high is None else high,
-        }
+        codec = measured_codec(x)
+        for end, value in (("low", low), ("high", high)):
+            if value is not None and dims == 0:
+                raise InputError(f"Vectors are scaled by coordinate; leave {end!r} out.")
+            codec |= {} if value is None else {end: value}
         values, conditions = {}, {}
         if label is not None:
             numbers = _labels(file, _read(file, label, label), len(x))

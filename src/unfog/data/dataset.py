@@ -83,7 +83,7 @@ class ArrayDataset(Dataset):
         x: The samples, (samples, channels, *space).
         codec: Registry config of the map to the model's scale.
         conditions: A registry config, without width, for each condition by name.
-        values: The values (samples, ...) of each of the conditions.
+        values: The values (samples, ...) of each of the conditions, and those of their masks.
         options: What besides the content enters the fingerprint.
 
     Raises:
@@ -126,12 +126,14 @@ class ArrayDataset(Dataset):
 def _check(data: ArrayDataset) -> None:
     """``InputError`` unless there are samples, and a value of each for every condition."""
     arrays = data._arrays
-    if len(data) == 0 or len(data.shape) < 2:
+    if len(data) == 0 or not data.shape:
         raise InputError(
             f"The data set {data.name!r} needs samples (N, C, *space), got {arrays['x'].shape}; "
             "give it at least one."
         )
-    if set(arrays) - {"x"} != set(data.conditions) or any(
+    # A condition may come with a mask of its own.
+    masks = {f"{name}_mask" for name in data.conditions}
+    if set(arrays) - {"x"} - masks != set(data.conditions) or any(
         len(a) != len(data) for a in arrays.values()
     ):
         raise InputError(

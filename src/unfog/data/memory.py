@@ -20,9 +20,11 @@ class Memory(ArrayDataset):
     Args:
         x: (n, *space) or (n, channels, *space), real and finite.
         labels: Class numbers from 0, (n,), or None.
-        dims: Axes of space; by default 1 for two axes in all, 3 for five, and else 2.
+        dims: Axes of space; by default 1 for two axes in all, 3 for five, and else 2. 0 is for
+            vectors, (n, channels).
         value_range: The smallest and largest value of the data, which become -1 and 1 for the
-            model; by default that of the type for bytes and 16-bit words, else measured.
+            model; by default that of the type for bytes and 16-bit words, else measured. Vectors
+            get mean 0 and deviation 1 by coordinate instead.
 
     Raises:
         InputError: Values are not real numbers or not finite, or shapes do not match.
@@ -36,9 +38,14 @@ class Memory(ArrayDataset):
         value_range: tuple[float, float] | None = None,
     ) -> None:
         samples = as_samples(as_numbers(x, "The training data"), dims)
-        low, high = measured_range(samples) if value_range is None else value_range
-        if not high > low:
-            raise InputError(f"The range of the data needs low < high, got {low} and {high}.")
+        codec: dict[str, Any] = measured_codec(samples)
+        if value_range is not None:
+            codec = {"name": "range", **dict(zip(("low", "high"), value_range, strict=True))}
+            if not codec["high"] > codec["low"]:
+                raise InputError(
+                    f"The range of the data needs low < high, got {codec['low']} and "
+                    f"{codec['high']}."
+                )
         values, conditions = {}, {}
         if labels is not None:
             numbers = as_numbers(labels, "The labels")
@@ -50,8 +57,9 @@ class Memory(ArrayDataset):
                 )
             values["label"] = numbers
             conditions["label"] = {"name": "class", "count": int(numbers.max()) + 1}
-        codec = {"name": "range", "low": float(low), "high": float(high)}
-        super().__init__(NAME, samples, codec, conditions, values, {"low": low, "high": high})
+        options: dict[str, Any] = {key: codec[key] for key in ("low", "high") if key in codec}
+        codec = {key: float(v) if key in options else v for key, v in codec.items()}
+        super().__init__(NAME, samples, codec, conditions, values, options)
 
 
 @datasets.register(NAME)
@@ -81,7 +89,7 @@ def as_samples(x: NDArray[Any], dims: int | None) -> NDArray[Any]:
     number of axes.
     """
     dims = {2: 1, 5: 3}.get(x.ndim, 2) if dims is None else dims
-    choose("dims", dims, (1, 2, 3))
+    choose("dims", dims, (0, 1, 2, 3))
     x = with_channels(x, dims)
     if x.ndim != dims + 2:
         raise InputError(
@@ -104,3 +112,15 @@ def measured_range(x: NDArray[Any]) -> tuple[float, float]:
         return 0, np.iinfo(x.dtype).max
     low, high = float(x.min()), float(x.max())
     return low, high if high > low else low + 1
+
+
+def measured_codec(x: NDArray[Any]) -> dict[str, Any]:
+    """The registry config of the codec for samples (n, channels, *space): their measured range to
+    [-1, 1], or, of vectors, mean 0 and deviation 1 of each coordinate.
+    """
+    if x.ndim > 2:
+        low, high = measured_range(x)
+        return {"name": "range", "low": low, "high": high}
+    mean, std = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    std = np.where(std > 0, std, 1.0)  # a constant coordinate stays one
+    return {"name": "standard", "mean": mean.tolist(), "std": std.tolist()}

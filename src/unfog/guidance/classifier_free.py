@@ -4,7 +4,7 @@ with a scale for each (Brooks et al. 2023).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class ClassifierFree(Denoiser):
             (Lin et al. 2024, section 3.4, there of the network's output): D_w is multiplied by (1 -
             rescale) + rescale std(D(x_t | c)) / std(D_w).
         negative: n, by name, each a batch of one; none by default.
+        always: names of conditions that D(x_t) is told too, such as the picture to be upsampled.
 
     Raises:
         InputError: for a rescale outside [0, 1].
@@ -44,6 +45,7 @@ class ClassifierFree(Denoiser):
         interval: tuple[float, float] = (0.0, float("inf")),
         rescale: float = 0.0,
         negative: Mapping[str, Tensor] | None = None,
+        always: Collection[str] = (),
     ) -> None:
         super().__init__()
         if not 0 <= rescale <= 1:
@@ -53,14 +55,16 @@ class ClassifierFree(Denoiser):
         self.denoiser, self.process = denoiser, denoiser.process
         self.scale, self.interval, self.rescale = scale, interval, rescale
         self.negative = dict(negative or {})
+        self.always = frozenset(always)
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         level = float(self.process.noise_level(t).max())
         scale = self.scale if self.interval[0] <= level <= self.interval[1] else 1.0
-        # What D(x_t) is told: nothing, or the negative condition for every sample.
+        # What D(x_t) is told: the negative condition for every sample, and what it always is.
         without = {
             key: value.expand(len(x_t), *value.shape[1:]) for key, value in self.negative.items()
         }
+        without |= {name: value for name, value in condition.items() if name in self.always}
         if scale == 0 or scale == 1:
             posterior: Posterior = self.denoiser(x_t, t, **(condition if scale else without))
             return posterior
@@ -99,12 +103,13 @@ class ClassifierFreeEach(Denoiser):
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         given = [name for name in self.scale_of if name in condition]
-        rest = {key: v for key, v in condition.items() if key.removesuffix("_mask") not in given}
+        beside = {name: (name, f"{name}_mask", f"{name}_level") for name in given}
+        taken = {key for keys in beside.values() for key in keys}
+        rest = {key: v for key, v in condition.items() if key not in taken}
         # The conditions of each term, and the scale with which it is entered.
         terms: list[dict[str, Any]] = [{}]
         for name in given:
-            mask = f"{name}_mask"
-            own = {key: condition[key] for key in (name, mask) if key in condition}
+            own = {key: condition[key] for key in beside[name] if key in condition}
             terms.append({**terms[-1], **own})
         entered = [1.0, *(self.scale_of[name] for name in given)]
         if rest:

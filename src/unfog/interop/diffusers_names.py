@@ -157,10 +157,13 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
     for a U-Net that it cannot be.
     """
     more = unet.patch != 1 or unet.coordinates or unet.shortcut is not None
+    more = more or len(unet.shrink) > 0 or unet.skip_scale != 1
+    more = more or len({len(level.stages) for level in unet.down}) > 1
     if unet.dims != 2 or more or unet.token_width is not None:
         raise InputError(
-            "diffusers' UNet2DModel has two dimensions, and neither patches, coordinates, tokens "
-            "nor a shortcut; this U-Net cannot be written so."
+            "diffusers' UNet2DModel has two dimensions, as many blocks at every level, and neither "
+            "patches, coordinates, tokens, halvings, scaled skips nor a shortcut; this U-Net "
+            "cannot be written so."
         )
     net: Any = unet
     # The first block of each level tells its width, kind and attention.

@@ -18,7 +18,7 @@ class Network(nn.Module):
     context to (batch, out_channels, *space).
 
     Args:
-        dims: spatial axes, 1 to 3.
+        dims: spatial axes, one of ``takes_dims``: 1 to 3, or 0 where x is a vector.
         embedding_width: width of the label's embedding, and so of the vectors that conditions are
             embedded as.
         vector_width: width of ``context.vector``; None without it.
@@ -27,6 +27,7 @@ class Network(nn.Module):
     """
 
     kind: str  # what it is called in messages
+    takes_dims: tuple[int, ...] = (1, 2, 3)  # numbers of spatial axes that it is made for
     feature_channels: list[int]  # channels of the maps that ``features`` gives
 
     def __init__(
@@ -39,8 +40,10 @@ class Network(nn.Module):
         token_width: int | None,
     ) -> None:
         super().__init__()
-        if dims not in (1, 2, 3):
-            raise InputError(f"A network has dims 1, 2 or 3, not {dims}.")
+        if dims not in self.takes_dims:
+            *first, last = map(str, self.takes_dims)
+            stated = f"{', '.join(first)} or {last}" if first else last
+            raise InputError(f"A {self.kind} has dims {stated}, not {dims}.")
         self.dims, self.embedding_width = dims, embedding_width
         self.vector_width, self.spatial_channels = vector_width, spatial_channels
         self.token_width = token_width

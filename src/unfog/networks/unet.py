@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from unfog.core.conditioning import Context
-from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.networks.layers.attention import Attention
 from unfog.networks.layers.blocks import (
@@ -28,9 +27,10 @@ from unfog.networks.layers.blocks import (
 from unfog.networks.layers.checkpointing import Checkpointing
 from unfog.networks.layers.embedding import LabelEmbedding
 from unfog.networks.layers.inputs import InputFeatures
-from unfog.networks.layers.levels import Levels, StageFactory, levels_down, levels_up
+from unfog.networks.layers.levels import Level, StageFactory, levels_down, levels_up
 from unfog.networks.layers.normalisation import GroupNorm
 from unfog.networks.layers.patches import crop, shuffle
+from unfog.networks.layers.shortcut import shortcut_factors, with_share
 from unfog.networks.network import NOTHING, Network
 from unfog.networks.registry import networks
 
@@ -47,8 +47,10 @@ class UNet(Network):
         out = conv(silu(norm(u_0))).
 
     With channels 128, multipliers (1, 2, 2, 2), attention at 16 x 16 and modulation "add" it is
-    DDPM's network for CIFAR-10 (Ho et al. 2020). It starts as the zero function. A context must
-    hold all that the network is built for, and nothing else.
+    DDPM's network for CIFAR-10 (Ho et al. 2020); with ``halvings`` of 1, a ``skip_scale`` of
+    1 / sqrt(2) and more blocks at lower levels Imagen's efficient one (Saharia et al. 2022,
+    appendix B). It starts as the zero function. A context must hold all that the network is built
+    for, and nothing else.
 
     Args:
         in_channels: channels of x.
@@ -56,7 +58,8 @@ class UNet(Network):
         dims: spatial axes, 1 to 3.
         channels: width of the first map; the label's embedding is 4 times as wide.
         multipliers: one a level, the top first: its width over ``channels``.
-        blocks: residual blocks of a level on the way down; it has one more on the way up.
+        blocks: residual blocks of a level on the way down, one number or one a level; it has one
+            more on the way up.
         attention_levels: levels, from 0, whose blocks are followed by attention.
         middle_attention: whether there is attention at the bottom.
         head_dim: channels of an attention head; None for one head.
@@ -70,6 +73,9 @@ class UNet(Network):
             output's patches are moved back into pixels.
         shortcut: whether x, times a factor that is learned of the label, is added to the output. At
             the noisy end x is nearly the noise, which a narrow network of patches passes on badly.
+        halvings: strided convolutions ahead of the first block, so that none works on the grid of
+            x; each is undone at the end, where the map that it took is added.
+        skip_scale: factor of the maps of the way down where the way up takes them.
         downsample_padding: see `unfog.networks.layers.blocks.Downsample`; 0 pads as DDPM's authors
             do.
         norm_eps: added to the variance by the normalisation.
@@ -87,7 +93,7 @@ class UNet(Network):
         dims: int = 2,
         channels: int = 128,
         multipliers: Sequence[int] = (1, 2, 2, 2),
-        blocks: int = 2,
+        blocks: int | Sequence[int] = 2,
         attention_levels: Sequence[int] = (1,),
         middle_attention: bool = True,
         head_dim: int | None = None,
@@ -102,12 +108,16 @@ class UNet(Network):
         coordinates: bool = False,
         octaves: int = 0,
         shortcut: bool = False,
+        halvings: int = 0,
+        skip_scale: float = 1.0,
         downsample_padding: int = 1,
         norm_eps: float = 1e-6,
         embedding_shift: float = 1.0,
         checkpointing: bool = False,
     ) -> None:
-        _check_sizes(attention_levels, multipliers, in_channels, out_channels, blocks, patch)
+        counts = [blocks] * len(multipliers) if isinstance(blocks, int) else list(blocks)
+        _check_sizes(attention_levels, multipliers, in_channels, out_channels, *counts, patch)
+        _check_efficient(multipliers, counts, halvings)
         width = 4 * channels
         super().__init__(
             dims,
@@ -117,6 +127,7 @@ class UNet(Network):
             token_width=token_width,
         )
         self.patch, self.coordinates, self.run = patch, coordinates, Checkpointing(checkpointing)
+        self.skip_scale = skip_scale
 
         # The embedding of the label, and the first convolution.
         self.embedding = LabelEmbedding(channels, width, embedding_shift)
@@ -143,14 +154,19 @@ class UNet(Network):
         )
         stage = StageFactory(block, head_dim, groups, norm_eps, token_width)
         downsample = partial(Downsample, dims=dims, padding=downsample_padding)
-        widths = [channels * multiplier for multiplier in multipliers]
-        levels = [(out, level in attention_levels) for level, out in enumerate(widths)]
-        self._build_levels(stage, downsample, channels, levels, blocks, middle_attention)
+        levels = [
+            Level(channels * multiplier, number in attention_levels, count)
+            for number, (multiplier, count) in enumerate(zip(multipliers, counts, strict=True))
+        ]
+        self._build_levels(stage, downsample, channels, levels, middle_attention)
+        self.shrink = nn.ModuleList(downsample(channels) for _ in range(halvings))
+        self.grow = nn.ModuleList(Upsample(channels, dims) for _ in range(halvings))
 
         # The last convolution.
-        self.norm = GroupNorm(groups, widths[0], norm_eps)
-        self.leave = convolution(dims, widths[0], out_channels * patch**dims)
-        self.shortcut = _shortcut(width, in_channels, out_channels) if shortcut else None
+        top = levels[0].width
+        self.norm = GroupNorm(groups, top, norm_eps)
+        self.leave = convolution(dims, top, out_channels * patch**dims)
+        self.shortcut = shortcut_factors(width, in_channels, out_channels) if shortcut else None
         _initialise(self)
 
     def _build_levels(
@@ -158,27 +174,27 @@ class UNet(Network):
         stage: StageFactory,
         downsample: Callable[[int], Downsample],
         channels: int,
-        levels: Levels,
-        blocks: int,
+        levels: Sequence[Level],
         middle_attention: bool,
     ) -> None:
         """The levels down, the bottom, and the levels up: ``down``, ``middle`` and ``up``."""
-        bottom = levels[-1][0]
-        self.feature_channels = [*(width for width, _ in levels), bottom]
+        bottom = levels[-1].width
+        self.feature_channels = [*(level.width for level in levels), bottom]
         # Down, with the widths of the maps that the way up concatenates.
-        down, skips = levels_down(stage, downsample, channels, levels, blocks)
+        down, skips = levels_down(stage, downsample, channels, levels)
         self.down = cast(Sequence[Descent], nn.ModuleList(down))
         # The bottom: two blocks.
         self.middle = nn.ModuleList(
             [stage(bottom, bottom, middle_attention), stage(bottom, bottom, False)]
         )
         # Up.
-        up = levels_up(stage, partial(Upsample, dims=self.dims), skips, levels, blocks)
+        up = levels_up(stage, partial(Upsample, dims=self.dims), skips, levels)
         self.up = cast(Sequence[Ascent], nn.ModuleList(up))
 
     def forward(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> Tensor:
-        e, h = self._enter(x, label, context)
+        e, first = self._enter(x, label, context)
         # Down: the map after every block and after every downsampling is kept.
+        h = first[-1]
         skips = [h]
         for descent in self.down:
             for stage in descent.stages:
@@ -193,17 +209,20 @@ class UNet(Network):
         # Up: every block takes the map kept last beside its own.
         for ascent in self.up:
             for stage in ascent.stages:
-                h = self.run(stage, torch.cat([h, skips.pop()], 1), e, context)
+                h = self.run(stage, torch.cat([h, self.skip_scale * skips.pop()], 1), e, context)
             if ascent.up is not None:
                 h = ascent.up(h, skips[-1].shape[2:])
+        # The halvings ahead of the first block, undone.
+        for grow, before in zip(self.grow, reversed(first[:-1]), strict=True):
+            h = grow(h, before.shape[2:]) + self.skip_scale * before
         out: Tensor = self.leave(silu(self.norm(h)))
         if self.patch > 1:
             out = crop(shuffle(out, self.patch), x.shape[2:])
-        return out if self.shortcut is None else _with_share(self.shortcut, out, x, e)
+        return out if self.shortcut is None else with_share(self.shortcut, out, x, e)
 
     def features(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> list[Tensor]:
         """As of any network: the last map of each level on the way down, then the bottom's."""
-        e, h = self._enter(x, label, context)
+        e, (*_, h) = self._enter(x, label, context)
         # The way down and the bottom of ``forward``.
         maps = []
         for descent in self.down:
@@ -216,34 +235,19 @@ class UNet(Network):
             h = self.run(stage, h, e, context)
         return [*maps, h]
 
-    def _enter(self, x: Tensor, label: Tensor, context: Context) -> tuple[Tensor, Tensor]:
-        """The embedding (batch, 4 channels) and the first map (batch, channels, *space)."""
+    def _enter(self, x: Tensor, label: Tensor, context: Context) -> tuple[Tensor, list[Tensor]]:
+        """The embedding (batch, 4 channels), and the first map (batch, channels, *space), followed
+        by its halvings.
+        """
         self.check(x, context)
         # The label's embedding, plus that of the context's vector.
         e = self.embedding(label)
         if self.vector is not None and context.vector is not None:
             e = e + self.vector(context.vector.to(self.vector.weight.dtype))
-        return silu(e), self.enter(self.input(x, label, context).to(self.norm.weight.dtype))
-
-
-def _shortcut(width: int, in_channels: int, out_channels: int) -> nn.Linear:
-    """The embedding to a factor for each channel of x."""
-    if out_channels < in_channels:
-        raise InputError(
-            f"A U-Net's shortcut adds {in_channels} channels to {out_channels}; leave it out."
-        )
-    return nn.Linear(width, in_channels)
-
-
-def _with_share(shortcut: nn.Linear, out: Tensor, x: Tensor, e: Tensor) -> Tensor:
-    """The output (batch, out_channels, *space), in the type of x, with x times factors of the
-    embedding added to its first channels. In float32: near alpha = 0 the last digits of bfloat16
-    are as large as the data.
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        factors = shortcut(e.to(shortcut.weight.dtype))
-    out, count = out.to(x.dtype), x.shape[1]
-    return torch.cat([out[:, :count] + expand(factors, x) * x, out[:, count:]], 1)
+        maps = [self.enter(self.input(x, label, context).to(self.norm.weight.dtype))]
+        for shrink in self.shrink:
+            maps.append(shrink(maps[-1]))
+        return silu(e), maps
 
 
 def _check_sizes(attention_levels: Sequence[int], multipliers: Sequence[int], *sizes: int) -> None:
@@ -256,6 +260,19 @@ def _check_sizes(attention_levels: Sequence[int], multipliers: Sequence[int], *s
     if min(len(multipliers), *multipliers, *sizes) < 1:
         raise InputError(
             "A U-Net's channels, multipliers, blocks and patch must all be at least 1."
+        )
+
+
+def _check_efficient(multipliers: Sequence[int], counts: Sequence[int], halvings: int) -> None:
+    """``InputError`` for numbers of blocks or halvings that no level has."""
+    if len(counts) != len(multipliers):
+        raise InputError(
+            f"A U-Net's blocks are one number, or one for each of {len(multipliers)} levels, not "
+            f"{len(counts)}."
+        )
+    if halvings < 0 or (halvings and multipliers[0] != 1):
+        raise InputError(
+            "A U-Net's halvings are 0 or more, and its first multiplier is 1 where there are any."
         )
 
 

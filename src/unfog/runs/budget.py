@@ -224,7 +224,7 @@ def _scheduled(config: Config, recipe: Config, set_keys: Collection[str]) -> Con
     if "every" in objective and "objective.every" not in set_keys:
         share = objective["every"] / recipe["training"]["steps"]
         objective["every"] = max(1, round(share * steps))
-    if "sampling" not in config:  # an autoencoder
+    if "sampling" not in config:  # an encoder
         return {**config, "objective": _late(objective, steps, recipe), "training": training}
     sampling = dict(config["sampling"])
     if _may_clip(config) and "sampling.clip" not in set_keys:
@@ -233,9 +233,11 @@ def _scheduled(config: Config, recipe: Config, set_keys: Collection[str]) -> Con
 
 
 def _late(objective: Config, steps: int, recipe: Config) -> Config:
-    """An autoencoder's objective, its discriminator starting at the recipe's share of the steps."""
-    if objective["start"] != recipe["objective"]["start"]:
-        return objective  # the user set it
+    """An autoencoder's objective, its discriminator starting at the recipe's share of the steps;
+    that of a joint encoder has none.
+    """
+    if objective.get("start") != recipe["objective"].get("start") or "start" not in objective:
+        return objective  # the user set it, or there is none
     return {**objective, "start": round(objective["start"] / recipe["training"]["steps"] * steps)}
 
 

@@ -22,6 +22,7 @@ from unfog.core.variance import LearnedRange, variances
 from unfog.errors import InputError
 from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
+from unfog.networks.joint_encoder import JointEncoder, joint_encoders
 from unfog.systems.registry import Config
 from unfog.text import readers  # noqa: F401  (registers the condition of bytes)
 
@@ -57,12 +58,29 @@ def build_autoencoder(config: Config) -> Autoencoder:
         return autoencoders.build(config["autoencoder"], in_channels=config["shape"][0])
 
 
+def is_joint_encoder(config: Config) -> bool:
+    """Whether a config describes a joint encoder of pictures and text, not a denoiser."""
+    return "joint_encoder" in config
+
+
+def build_joint_encoder(config: Config) -> JointEncoder:
+    """The joint encoder that a config describes; initial weights as of ``build_autoencoder``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
+        return joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0])
+
+
 def build(config: Config) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone.
 
     Raises:
-        InputError: It describes an autoencoder, which is no model of data.
+        InputError: It describes an autoencoder or a joint encoder, which is no model of data.
     """
+    if is_joint_encoder(config):
+        raise InputError(
+            "This run is a joint encoder of pictures and text and draws nothing by itself; train a "
+            "prior of its embeddings: unfog train dalle2-prior --set codec.run=RUN."
+        )
     if is_autoencoder(config):
         raise InputError(
             "This run is an autoencoder and draws nothing by itself; train a model in its latent "

@@ -34,9 +34,11 @@ def codec_section(section: Config, dataset: Dataset) -> Config:
     if place is None:
         return dict(section)
     if not section.get(place):
+        trained_by = getattr(codecs.get(section["name"]), "trained_by", "autoencoder-kl")
+        encoder = "joint encoder" if trained_by == "contrastive" else "autoencoder"
         raise InputError(
-            "A model in a latent space needs a trained autoencoder: --set "
-            f"codec.{place}={place.upper()} (train one with unfog train autoencoder-kl)."
+            f"A model in a latent space needs a trained {encoder}: --set "
+            f"codec.{place}={place.upper()} (train one with unfog train {trained_by})."
         )
     told = {"low": dataset.codec.get("low"), "high": dataset.codec.get("high")}
     told |= {"channels": dataset.shape[0]}

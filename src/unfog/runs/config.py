@@ -28,6 +28,7 @@ from unfog.files import yaml
 from unfog.files.output import write_text
 from unfog.networks import networks
 from unfog.networks.autoencoder import autoencoders
+from unfog.networks.joint_encoder import joint_encoders
 from unfog.networks.layers.positions import positions
 from unfog.runs.feature_maps import features
 from unfog.sampling import grids, samplers
@@ -50,6 +51,8 @@ SECTIONS = (
     "label",
     "network",
     "autoencoder",
+    "joint_encoder",
+    "encoder",
     "conditions",
     "objective",
     "augment",
@@ -73,6 +76,7 @@ _PARTS: dict[str, Registry[Any]] = {
     "label": labels,
     "network": networks,
     "autoencoder": autoencoders,
+    "joint_encoder": joint_encoders,
     "network.positions": positions,
     "objective": objectives,
     "objective.times": times,
@@ -106,6 +110,7 @@ _FIXED = {
     *(f"{run}.{key}" for run in ("teacher", "start") for key in ("run", "sha256")),
     "codec.sha256",
     "text.sha256",
+    "encoder.sha256",
 }
 
 

@@ -58,7 +58,15 @@ def guided(run: Run, asked: float | Mapping[str, float] | Guidance) -> Denoiser:
     _check_nulls(run, scale, bool(asked.negative))
     denoiser = prompted(run)
     if not isinstance(scale, Mapping):
-        return ClassifierFree(denoiser, scale, asked.interval, asked.rescale, asked.negative)
+        # What was never dropped, such as the picture to be upsampled, is told either way.
+        chances = _chances(run)
+        told = [
+            key
+            for name, part in run.denoiser.conditioner.named()
+            for key in (name, f"{name}_{part.companion}")
+            if not chances[name]
+        ]
+        return ClassifierFree(denoiser, scale, asked.interval, asked.rescale, asked.negative, told)
     if asked.negative or asked.rescale or asked.interval != EVERYWHERE:
         raise InputError(
             "A negative prompt, an interval and a rescaling of guidance go with one scale; give "
@@ -74,10 +82,7 @@ def prompted(run: Run) -> Denoiser:
 
 def _check_nulls(run: Run, scale: float | Mapping[str, float], negative: bool) -> None:
     """``InputError`` where guidance asks for a null that the run does not know."""
-    chances = {
-        name: chance[0] if isinstance(chance, Sequence) else chance
-        for name, chance in drops(run.config).items()
-    }
+    chances = _chances(run)
     scales = scale if isinstance(scale, Mapping) else dict.fromkeys(chances, scale)
     for name in scales:
         if name not in chances:
@@ -92,3 +97,11 @@ def _check_nulls(run: Run, scale: float | Mapping[str, float], negative: bool) -
             f"Guidance needs a model that knows its null, and {run.name} was trained without one "
             "(drop: 0); take guidance 1."
         )
+
+
+def _chances(run: Run) -> dict[str, float]:
+    """The probability with which training hid each condition whole, by name."""
+    return {
+        name: chance[0] if isinstance(chance, Sequence) else chance
+        for name, chance in drops(run.config).items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class AutoencoderCodec(LatentCodec):
         weights = load_weights(path)
         self.network.load_state_dict(weights)
         self.network.eval().requires_grad_(False)
-        self.mean, self.std, text = _figures(path)
+        self.mean, self.std, text = kept_figures(path)
         self.sha256 = hashlib.sha256((weights_sha256(weights) + text).encode()).hexdigest()
         if sha256 is not None and sha256 != self.sha256:
             raise InputError(
@@ -102,11 +102,11 @@ def _folder(run: str) -> Path:
         ) from error
 
 
-def _figures(path: Path) -> tuple[Tensor, Tensor, str]:
+def kept_figures(path: Path) -> tuple[Tensor, Tensor, str]:
     """Mean and deviation of each latent channel (1, channels), and the text that holds them."""
     if not (path / LATENTS).is_file():
         raise InputError(
-            f"The autoencoder {path.name} has no {LATENTS}, so its training did not end; resume it."
+            f"The encoder {path.name} has no {LATENTS}, so its training did not end; resume it."
         )
     text = read_text(path / LATENTS)
     figures: dict[str, Any] = json.loads(text)
@@ -130,13 +130,26 @@ def measure_latents(path: Path, dataset: Dataset) -> dict[str, Any]:
     network, scale = build_autoencoder(config), codecs.build(config["codec"])
     network.load_state_dict(load_weights(path))
     network.eval()
+    return keep_figures(path, dataset, lambda x: network.encode(scale.encode(x)))
+
+
+def keep_figures(
+    path: Path, dataset: Dataset, encode: Callable[[Tensor], Tensor]
+) -> dict[str, Any]:
+    """Measure what an encoder makes of up to 1024 samples, and keep the figures in its run.
+
+    Args:
+        path: The trained run.
+        dataset: Its data.
+        encode: x in natural units to latents (batch, channels, ...).
+
+    Returns:
+        ``mean`` and ``std`` by channel, and the number of samples.
+    """
     count = min(MEASURED, len(dataset))
     ids = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
     z = torch.cat(
-        [
-            network.encode(scale.encode(dataset.batch(ids[start : start + BATCH])["x"]))
-            for start in range(0, count, BATCH)
-        ]
+        [encode(dataset.batch(ids[start : start + BATCH])["x"]) for start in range(0, count, BATCH)]
     )
     flat = z.transpose(0, 1).flatten(1).double()
     figures = {

@@ -23,12 +23,17 @@ from unfog.files.text import read_text
 from unfog.runs.build import build
 from unfog.runs.config import load_config
 from unfog.runs.folder import CARD, CONFIG, load_weights, locate, weights_sha256
+from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.machine import network_in, resolve
 from unfog.runs.tiny_codec import TinyCodec
 from unfog.systems.registry import Config
 
-CODECS = (AutoencoderCodec, TinyCodec)  # with weights; their import has registered them
+CODECS = (
+    AutoencoderCodec,
+    JointEncoderCodec,
+    TinyCodec,
+)  # with weights; their import has registered them
 
 if TYPE_CHECKING:
     from unfog.runs.restore import Restored
@@ -187,6 +192,9 @@ def require_pixels(run: Run, what: str, remedy: str) -> None:
 
 
 def data_range(run: Run) -> tuple[float, float]:
-    """The smallest and largest value of the data a run was trained on."""
-    low, high = (float(run.codec.scale.decode(torch.tensor(end))) for end in (-1.0, 1.0))
-    return low, high
+    """The smallest and largest value of the data a run was trained on; of vectors a deviation below
+    the least mean and one above the largest.
+    """
+    ends = torch.tensor([[-1.0], [1.0]]).expand(2, run.shape[0])
+    low, high = run.codec.scale.decode(ends)
+    return float(low.min()), float(high.max())

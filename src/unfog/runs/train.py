@@ -14,6 +14,7 @@ from unfog.data.dataset import Dataset
 from unfog.data.memory import Memory
 from unfog.errors import InputError
 from unfog.runs.config import apply_overrides
+from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.run import Run
 from unfog.runs.train_from_config import (
@@ -32,6 +33,7 @@ __all__ = [
     "train",
     "train_autoencoder",
     "train_config",
+    "train_joint_encoder",
     "train_system",
 ]
 
@@ -77,7 +79,8 @@ def train(
         InputError: The data hold NaN, a name or setting is unknown, or the folder is not empty.
     """
     if registry.get(system).trains != "denoiser":
-        raise InputError(f"{system} is no model of data; call unfog.train_autoencoder.")
+        call = registry.get(system).trains.replace(" ", "_")
+        raise InputError(f"{system} is no model of data; call unfog.train_{call}.")
     _train_into(
         system,
         data,
@@ -119,6 +122,32 @@ def train_autoencoder(
         raise InputError(f"{system} trains no autoencoder; take autoencoder-kl or -vq.")
     _train_into(system, data, Path(out), **options)
     return AutoencoderCodec(str(out))
+
+
+def train_joint_encoder(
+    system: str,
+    data: str | Path | Dataset | Tensor | NDArray[Any] | None,
+    out: str | Path,
+    **options: Any,
+) -> JointEncoderCodec:
+    """Train a joint encoder of pictures and text: ``unfog.train_joint_encoder``.
+
+    Args:
+        system: "contrastive".
+        data: What ``train`` takes, with a text as a condition.
+        out: The run's folder.
+        **options: Others of ``train``.
+
+    Returns:
+        The trained codec, from pictures to their embeddings.
+
+    Raises:
+        InputError: The system trains no joint encoder, or as ``train`` says.
+    """
+    if registry.get(system).trains != "joint encoder":
+        raise InputError(f"{system} trains no joint encoder; take contrastive.")
+    _train_into(system, data, Path(out), **options)
+    return JointEncoderCodec(str(out))
 
 
 def _train_into(

@@ -22,10 +22,19 @@ from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
+from unfog.networks.joint_encoder import JointEncoder
 from unfog.networks.unet import UNet
-from unfog.runs.build import build, build_autoencoder, drops, is_autoencoder
+from unfog.runs.build import (
+    build,
+    build_autoencoder,
+    build_joint_encoder,
+    drops,
+    is_autoencoder,
+    is_joint_encoder,
+)
 from unfog.runs.codec_section import codec_section
 from unfog.runs.config import apply_overrides
+from unfog.runs.embeddings import embedded, encoder_section
 from unfog.runs.feature_maps import features
 from unfog.runs.latents import Latents
 from unfog.runs.machine import resolve
@@ -55,15 +64,21 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     recipe = registry.get(system)
     # The codec first: the recipe looks at the shape of what it makes of the data.
     ours = [pair for pair in overrides if pair.strip().startswith("codec.")]
-    chosen = {"codec": {"name": recipe.codec} if recipe.codec else dataset.codec}
-    section = codec_section(apply_overrides(chosen, ours)["codec"], dataset)
+    # Vectors are embeddings already, whatever codec makes them of pictures.
+    own = recipe.codec is None or len(dataset.shape) == 1
+    kind = {"codec": dataset.codec if own else {"name": recipe.codec}}
+    section = codec_section(apply_overrides(kind, ours)["codec"], dataset)
     latent = codecs.build(section).latent_shape(dataset.shape)
-    # Then the text encoder, whose states are a condition of the data.
+    # Then the text encoder, whose states are a condition of the data, and the joint encoder, whose
+    # embeddings are another.
     words = [pair for pair in overrides if pair.strip().startswith("text.")]
     text = _text(recipe.text, words)
-    config = recipe.config(with_shape(captioned(dataset, text), latent))
-    config |= {"shape": list(dataset.shape), "codec": section, **text}
-    others = [pair for pair in overrides if pair not in ours and pair not in words]
+    chosen = [pair for pair in overrides if pair.strip().startswith("encoder.")]
+    encoder = _encoder(recipe.encoder, chosen)
+    told = embedded(captioned(dataset, text), encoder)
+    config = recipe.config(with_shape(told, latent))
+    config |= {"shape": list(dataset.shape), "codec": section, **text, **encoder}
+    others = [pair for pair in overrides if pair not in {*ours, *words, *chosen}]
     config = apply_overrides({"system": config.pop("system"), "data": data, **config}, others)
     # A run keeps the precision that "auto" stands for here, so that resuming is bit-exact.
     points = math.prod(latent[1:])
@@ -79,6 +94,16 @@ def _text(encoder: str | None, overrides: Sequence[str]) -> Config:
         return {}
     chosen = apply_overrides({"text": {"name": encoder or "minilm"}}, overrides)
     return {"text": text_section(chosen["text"])}
+
+
+def _encoder(needed: bool, overrides: Sequence[str]) -> Config:
+    """The encoder section of a config, as ``{"encoder": ...}``; nothing where the recipe needs no
+    joint encoder.
+    """
+    if not needed:
+        return {}
+    chosen = apply_overrides({"encoder": {"run": None}}, overrides)
+    return {"encoder": encoder_section(chosen["encoder"])}
 
 
 def train_config(
@@ -145,16 +170,20 @@ def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.
     return weights
 
 
-def model_of(config: Config) -> NetworkDenoiser | Autoencoder:
-    """What a config trains: a denoiser or an autoencoder, with its initial weights."""
-    return build_autoencoder(config) if is_autoencoder(config) else build(config).denoiser
+def model_of(config: Config) -> NetworkDenoiser | Autoencoder | JointEncoder:
+    """What a config trains: a denoiser, an autoencoder or a joint encoder, with its initial
+    weights.
+    """
+    if is_autoencoder(config):
+        return build_autoencoder(config)
+    return build_joint_encoder(config) if is_joint_encoder(config) else build(config).denoiser
 
 
 def training_data(config: Config, dataset: Dataset) -> tuple[Dataset, Codec]:
     """The data as training reads them, and the codec that is left to apply: latents are read from
     the cache, unless they are augmented before they are encoded.
     """
-    dataset = captioned(with_shape(dataset, config["shape"]), config)
+    dataset = embedded(captioned(with_shape(dataset, config["shape"]), config), config)
     codec = codecs.build(config["codec"])
     if isinstance(codec, LatentCodec) and config["augment"]["name"] == "none":
         return Latents(dataset, codec), IdentityCodec()
@@ -173,9 +202,9 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
     no config can hold: the teacher, the process and the space of states.
     """
     section: Config = {"name": "denoising", **config["objective"]}
-    if not is_autoencoder(config):
-        section["drop"] = drops(config)
     parameters = inspect.signature(objectives.get(section["name"])).parameters
+    if "drop" in parameters:
+        section["drop"] = drops(config)
     if "teacher" in parameters and teacher is None:
         raise InputError(f"The objective {section['name']!r} needs a teacher; use unfog distill.")
     space = spaces.build(config.get("space") or "plain")

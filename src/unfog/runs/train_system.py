@@ -14,9 +14,10 @@ from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.budget import fit, warn_if_short
-from unfog.runs.build import is_autoencoder
+from unfog.runs.build import is_autoencoder, is_joint_encoder
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.folder import CONFIG
+from unfog.runs.joint_codec import measure_embeddings
 from unfog.runs.latent_codecs import measure_latents
 from unfog.runs.run import Run
 from unfog.runs.train_data import absolute, data_section, resumed_section
@@ -118,6 +119,8 @@ def train_fitted(
         )
     if is_autoencoder(config):
         measure_latents(out, dataset)
+    elif is_joint_encoder(config):
+        measure_embeddings(out, dataset)
     elif not (warned or resume or start_run):
         warn_if_short(result.step, time.perf_counter() - begun)
     return result

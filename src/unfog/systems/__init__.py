@@ -6,6 +6,7 @@ from unfog.systems import (
     consistency,
     ddpm,
     edm,
+    imagen,
     improved_ddpm,
     latent_diffusion,
     masks,
@@ -14,6 +15,7 @@ from unfog.systems import (
     rectified_flow,
     score_sde,
     text_to_image,
+    unclip,
     volume_priors,
 )
 from unfog.systems.registry import get, names
@@ -23,6 +25,7 @@ __all__ = [
     "ddpm",
     "edm",
     "get",
+    "imagen",
     "improved_ddpm",
     "latent_diffusion",
     "masks",
@@ -32,5 +35,6 @@ __all__ = [
     "rectified_flow",
     "score_sde",
     "text_to_image",
+    "unclip",
     "volume_priors",
 ]

@@ -18,7 +18,8 @@ class System:
     """A named system: a one-line summary of what it is, its paper, its recipe, and the name of the
     codec that the recipe is made for where that is not the data's own, what it trains, the data
     set it is made for, the side of the patches in which it takes volumes from files, in voxels,
-    and the encoder that reads its data's captions.
+    the encoder that reads its data's captions, and whether it is told embeddings of a joint
+    encoder.
     """
 
     name: str
@@ -30,6 +31,7 @@ class System:
     data: str | None = None
     patch: int | None = None
     text: str | None = None
+    encoder: bool = False
 
     def config(self, dataset: Dataset) -> Config:
         """The full config for a data set: what the data say, then the recipe's sections."""
@@ -59,6 +61,7 @@ def system(
     data: str | None = None,
     patch: int | None = None,
     text: str | None = None,
+    encoder: bool = False,
 ) -> Callable[[Recipe], Recipe]:
     """Decorator that registers a recipe as a system.
 
@@ -67,18 +70,21 @@ def system(
         summary: What it is, in one line.
         paper: Authors, year and arXiv number.
         codec: The codec that it is made for; None is the data's own.
-        trains: "denoiser" or "autoencoder".
+        trains: "denoiser", "autoencoder" or "joint encoder".
         data: The data set it is trained on where none is named.
         patch: The side in voxels of the patches it takes of volumes in files; None takes them as
             the data set does.
         text: The text encoder for the captions of its data; None reads none.
+        encoder: Whether it is told embeddings of its pictures by a joint encoder.
 
     Returns:
         The decorator, which returns the recipe unchanged.
     """
 
     def add(recipe: Recipe) -> Recipe:
-        _systems[name] = System(name, summary, paper, recipe, codec, trains, data, patch, text)
+        _systems[name] = System(
+            name, summary, paper, recipe, codec, trains, data, patch, text, encoder
+        )
         return recipe
 
     return add

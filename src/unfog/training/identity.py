@@ -42,7 +42,7 @@ class Identity:
         data = dict(config.get("data") or {"name": dataset.name})
         path = data.pop("path", None)
         without_path = {**config, "data": data} if "data" in config else dict(config)
-        for name in ("codec", "text"):
+        for name in ("codec", "text", "encoder"):
             part = dict(config.get(name) or {})
             if part.get("sha256"):  # which says what it is, wherever it lies
                 without_path[name] = {k: v for k, v in part.items() if k not in ("run", "path")}

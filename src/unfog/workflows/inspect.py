@@ -9,9 +9,10 @@ from typing import Any
 from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.formats import format_of
-from unfog.runs.build import is_autoencoder
+from unfog.runs.build import is_autoencoder, is_joint_encoder
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG, locate, priors
+from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.training.checkpoint import fault, newest_verified
 
@@ -31,6 +32,8 @@ def _run(path: Path) -> dict[str, Any]:
     config = load_config(place / CONFIG)
     if is_autoencoder(config):
         return {**_autoencoder(place), **_weights(place), "config": config}
+    if is_joint_encoder(config):
+        return {**_joint_encoder(place), **_weights(place), "config": config}
     run = open_run(path)
     facts = {
         "kind": "run",
@@ -54,6 +57,18 @@ def _autoencoder(path: Path) -> dict[str, Any]:
         "latents": list(codec.latent_shape(codec.shape)),
         "mean": codec.mean[0].tolist(),
         "deviation": codec.std[0].tolist(),
+    }
+
+
+def _joint_encoder(path: Path) -> dict[str, Any]:
+    """A description of a joint encoder: its size, and the scale of its logits."""
+    codec = JointEncoderCodec(str(path))
+    return {
+        "kind": "joint encoder",
+        "system": codec.config["system"],
+        "parameters": sum(p.numel() for p in codec.network.parameters()),
+        "embedding": codec.network.embedding,
+        "scale": round(float(codec.network.scale), 3),
     }
 
 

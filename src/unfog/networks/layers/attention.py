@@ -23,7 +23,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
         k: keys, (batch, channels, m).
         v: values, (batch, channels, m).
         heads: number of heads; it divides the channels.
-        mask: (batch, m), True where a key counts; None where all do.
+        mask: (batch, m), True where a key counts, or (batch, n, m), where it counts for a query;
+            None where all do.
 
     Returns:
         (batch, channels, n); zero where no key counts.
@@ -35,7 +36,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
         weights = scores.softmax(-1)
     else:
         # The second factor makes rows zero in which no key counts.
-        counts = mask.bool().repeat_interleave(heads, 0)[:, None]
+        counts = (mask if mask.ndim == 3 else mask[:, None]).bool().repeat_interleave(heads, 0)
         weights = scores.masked_fill(~counts, torch.finfo(scores.dtype).min).softmax(-1) * counts
     out = torch.bmm(v, weights.to(v.dtype).transpose(1, 2))
     return out.reshape(len(q) // heads, -1, q.shape[-1])

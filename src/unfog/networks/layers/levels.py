@@ -41,17 +41,26 @@ class StageFactory:
         return Stage(block, attentions)
 
 
-Levels = Sequence[
-    tuple[int, bool]
-]  # per level, the top first: its width, and with attention or not
+@dataclass(frozen=True)
+class Level:
+    """One level of a U-Net.
+
+    Args:
+        width: its channels.
+        attentive: whether its blocks are followed by attention.
+        blocks: its residual blocks on the way down; it has one more on the way up.
+    """
+
+    width: int
+    attentive: bool
+    blocks: int
 
 
 def levels_down(
     stage: StageFactory,
     downsample: Callable[[int], Downsample],
     channels: int,
-    levels: Levels,
-    blocks: int,
+    levels: Sequence[Level],
 ) -> tuple[list[Descent], list[int]]:
     """The levels on the way down.
 
@@ -59,24 +68,23 @@ def levels_down(
         stage: makes their blocks.
         downsample: channels to the step to the next level.
         channels: width of the first map.
-        levels: each level's width, and whether it has attention.
-        blocks: residual blocks a level.
+        levels: the levels, the top first.
 
     Returns:
         The levels, the top first, and the widths of all maps kept for the way up: the first, each
         block's and each downsampling's.
     """
     down, skips, size = list[Descent](), [channels], channels
-    for level, (out, attentive) in enumerate(levels):
+    for number, level in enumerate(levels):
         stages = []
-        for _ in range(blocks):
-            stages.append(stage(size, out, attentive))
-            skips.append(out)
-            size = out
-        last = level + 1 == len(levels)
-        down.append(Descent(stages, None if last else downsample(out)))
+        for _ in range(level.blocks):
+            stages.append(stage(size, level.width, level.attentive))
+            skips.append(level.width)
+            size = level.width
+        last = number + 1 == len(levels)
+        down.append(Descent(stages, None if last else downsample(size)))
         if not last:
-            skips.append(out)
+            skips.append(size)
     return down, skips
 
 
@@ -84,8 +92,7 @@ def levels_up(
     stage: StageFactory,
     upsample: Callable[[int], Upsample],
     skips: Sequence[int],
-    levels: Levels,
-    blocks: int,
+    levels: Sequence[Level],
 ) -> list[Ascent]:
     """The levels on the way up; each block takes one map of the way down, the last first.
 
@@ -93,17 +100,16 @@ def levels_up(
         stage: makes their blocks.
         upsample: channels to the step to the level above.
         skips: widths of the maps of the way down, as ``levels_down`` gives them.
-        levels: each level's width, and whether it has attention, the top first.
-        blocks: residual blocks a level on the way down; on the way up it has one more.
+        levels: the levels, the top first.
 
     Returns:
         The levels, the bottom first.
     """
-    up, size, skips = list[Ascent](), levels[-1][0], list(skips)
-    for level, (out, attentive) in reversed(list(enumerate(levels))):
+    up, size, skips = list[Ascent](), levels[-1].width, list(skips)
+    for number, level in reversed(list(enumerate(levels))):
         stages = []
-        for _ in range(blocks + 1):
-            stages.append(stage(size + skips.pop(), out, attentive))
-            size = out
-        up.append(Ascent(stages, upsample(out) if level else None))
+        for _ in range(level.blocks + 1):
+            stages.append(stage(size + skips.pop(), level.width, level.attentive))
+            size = level.width
+        up.append(Ascent(stages, upsample(size) if number else None))
     return up

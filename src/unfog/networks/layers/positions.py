@@ -34,13 +34,14 @@ class Positions:
 
     def rotation(self, grid: Sequence[int], device: torch.device) -> Rotation:
         """What is done to queries and keys, (batch, width, n), in every attention."""
-        return _unchanged
+        return unchanged
 
 
 positions: Registry[Positions] = Registry("positions")
 
 
-def _unchanged(q: Tensor) -> Tensor:
+def unchanged(q: Tensor) -> Tensor:
+    """No rotation, of queries or keys (batch, width, n)."""
     return q
 
 

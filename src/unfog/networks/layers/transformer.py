@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from unfog.core.conditioning import Context
 from unfog.networks.layers.attention import attend
-from unfog.networks.layers.positions import Rotation
+from unfog.networks.layers.positions import Rotation, unchanged
 
 
 def modulate(h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def layer_norm(width: int, eps: float = 1e-6) -> nn.LayerNorm:
 
 class TokenSelfAttention(nn.Module):
     """Self-attention (Vaswani et al. 2017) of tokens, W attend(R Q, R K, V), with R the rotation of
-    rotary positions, or nothing.
+    rotary positions, or nothing; a mask says which tokens count (`attend`).
     """
 
     def __init__(self, width: int, heads: int) -> None:
@@ -29,9 +29,9 @@ class TokenSelfAttention(nn.Module):
         self.heads = heads
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
 
-    def forward(self, h: Tensor, rotate: Rotation) -> Tensor:
+    def forward(self, h: Tensor, rotate: Rotation, mask: Tensor | None = None) -> Tensor:
         q, k, v = self.qkv(h).transpose(1, 2).chunk(3, 1)
-        out: Tensor = self.out(attend(rotate(q), rotate(k), v, self.heads).transpose(1, 2))
+        out: Tensor = self.out(attend(rotate(q), rotate(k), v, self.heads, mask).transpose(1, 2))
         return out
 
 
@@ -99,4 +99,30 @@ class AdaptiveBlock(nn.Module):
             h = h + self.cross(h, context)
         # Each token alone.
         out: Tensor = h + g2[:, None] * self.mlp(modulate(self.norm2(h), b2, s2))
+        return out
+
+
+class TransformerBlock(nn.Module):
+    """A transformer block that normalises first (Vaswani et al. 2017; Radford et al. 2019): tokens
+    h (batch, n, width) to the same,
+
+        h <- h + attention(norm(h)),     h <- h + mlp(norm(h)).
+
+    Args:
+        width: numbers of a token.
+        heads: attention heads; they divide the width.
+        mlp_width: width of the perceptron's hidden layer.
+    """
+
+    def __init__(self, width: int, heads: int, mlp_width: int) -> None:
+        super().__init__()
+        self.norm1, self.attention = nn.LayerNorm(width), TokenSelfAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, mlp_width), nn.GELU(), nn.Linear(mlp_width, width)
+        )
+
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        h = h + self.attention(self.norm1(h), unchanged, mask)
+        out: Tensor = h + self.mlp(self.norm2(h))
         return out

@@ -3,6 +3,7 @@
 from unfog.training.objectives import (
     adversarial,
     consistency,
+    contrastive,
     denoising,
     given_noise,
     reconstruction,
@@ -13,6 +14,7 @@ __all__ = [
     "Objective",
     "adversarial",
     "consistency",
+    "contrastive",
     "denoising",
     "given_noise",
     "objectives",

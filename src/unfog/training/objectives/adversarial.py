@@ -88,7 +88,7 @@ class AdversarialObjective:
         """
         x0, t = batch["x"], self.times(Stratified()(seed, step, samples), denoiser.process)
         condition: dict[str, Any] = {
-            **given(denoiser, batch),
+            **given(denoiser, batch, samples, seed, step),
             "keep": self.drop.keep(samples, seed, step, x0.device),
         }
 

@@ -126,7 +126,7 @@ class ConsistencyObjective:
         """
         x0, process, knots = batch["x"], denoiser.process, self.knots(step)
         condition = {
-            **given(denoiser, batch),
+            **given(denoiser, batch, samples, seed, step),
             "keep": self.drop.keep(samples, seed, step, x0.device),
         }
         # The grid from t = 0 up; every other time is a knot, those between serve the midpoint

@@ -106,7 +106,7 @@ class DenoisingObjective:
         space = self.space.within(batch.get("mask"))
         example = self.example(denoiser, batch["x"], samples, seed, step, space)
         # The conditions, some of them hidden for classifier-free guidance.
-        values = given(denoiser, batch)
+        values = given(denoiser, batch, samples, seed, step)
         keep = self.drop.keep(samples, seed, step, example.x_t.device)
         context = denoiser.conditioner(example.x_t, values, keep)
         # The network's output, projected onto the space that states live in.

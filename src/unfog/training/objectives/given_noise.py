@@ -49,7 +49,8 @@ class GivenNoise:
         x_t = expand(alpha, clean) * batch["noisy"].double()
         target = denoiser.prediction.from_x0(clean, x_t, alpha, sigma).to(batch["x"])
         # One call of the network.
-        context = denoiser.conditioner(batch["x"], given(denoiser, batch), {})
+        values = given(denoiser, batch, samples, seed, step)
+        context = denoiser.conditioner(batch["x"], values, {})
         out = denoiser.output(x_t.to(batch["x"]), t, context)
         # The mean square over what is inside, all channels.
         squares = inside * (out.to(target) - target).square()

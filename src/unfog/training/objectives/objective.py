@@ -109,16 +109,35 @@ class Drop:
         return kept
 
 
-def given(denoiser: NetworkDenoiser, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The conditions in a batch that the denoiser takes, with their masks; ``InputError`` where
-    one is lacking.
+def given(
+    denoiser: NetworkDenoiser,
+    batch: Mapping[str, Tensor],
+    samples: Sequence[int],
+    seed: int,
+    step: int,
+) -> dict[str, Tensor]:
+    """The conditions in a batch that the denoiser takes, with their masks, and those that are made
+    of the clean data, by (seed, step, sample).
+
+    Args:
+        denoiser: The model.
+        batch: Clean data on the model's scale as ``"x"``, and the conditions by name.
+        samples: The numbers of the batch's samples in the data set.
+        seed: The training seed.
+        step: The training step.
+
+    Returns:
+        The values by name.
+
+    Raises:
+        InputError: A condition is lacking.
     """
-    parts = denoiser.conditioner.parts
-    values = {
-        name: value
-        for name, value in batch.items()
-        if name in parts or name.removesuffix("_mask") in parts
-    }
+    parts, conditioner = denoiser.conditioner.parts, denoiser.conditioner
+    values = {name: value for name, value in batch.items() if conditioner.owner(name) is not None}
+    for name, part in conditioner.named():
+        if part.made_of_data:
+            made = part.derive(batch["x"], streams(f"make {name}", seed, step, samples))
+            values[name], values[f"{name}_{part.companion}"] = made
     lacking = [name for name in parts if name not in values]
     if lacking:
         raise InputError(
