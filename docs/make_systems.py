@@ -16,11 +16,17 @@ from pathlib import Path
 import torch
 
 import unfog.builtin  # noqa: F401  (registers every system)
-from unfog.data.dataset import open_dataset
+from unfog.data.dataset import ArrayDataset, open_dataset
 from unfog.runs.reconstruct import reconstruct
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
-from unfog.runs.train import configure, train_autoencoder, train_config
+from unfog.runs.train import (
+    configure,
+    train,
+    train_autoencoder,
+    train_config,
+    train_joint_encoder,
+)
 from unfog.systems import get, names
 
 PAGE = Path(__file__).with_name("systems.md")
@@ -36,8 +42,8 @@ HEAD = """# Systems
 
 Made by `python docs/make_systems.py`, which trains each system for 8 steps on the digits
 (`dmri-refiner` and volumes on other data) and draws 2 samples in 10 steps, or decodes 2 of an
-autoencoder: a system stands here because it ran. `unfog train SYSTEM --data NAME|PATH --out RUN`
-trains one in earnest.
+autoencoder, or embeds 2 of a joint encoder: a system stands here because it ran. `unfog train
+SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
 
 | system | what it is | paper | parameters on 8x8 | trains | samples |
 |---|---|---|---|---|---|
@@ -48,6 +54,8 @@ def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
     """Train a model of data for 8 steps; its parameters and 2 samples."""
     data = OWN.get(name, {"name": "digits"})
     settings = SMALL
+    if get(name).encoder or get(name).codec == "joint-encoder":
+        return of_embeddings(name, run)
     if get(name).codec is not None:  # it works in a latent space
         autoencoder("autoencoder-kl", run.with_name("codec"))
         settings = [*SMALL, f"codec.run={run.with_name('codec')}"]
@@ -58,6 +66,35 @@ def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
     opened = Run.open(run)
     x = draw(opened, Plan.of(opened, steps=10), range(2))
     return sum(p.numel() for p in opened.denoiser.parameters()), x
+
+
+def of_embeddings(name: str, run: Path) -> tuple[int, torch.Tensor]:
+    """As ``model``, of one that is told of embeddings or models them."""
+    joint_encoder("contrastive", run.with_name("joint"))
+    key = "encoder.run" if get(name).encoder else "codec.run"
+    settings = {pair.split("=")[0]: int(pair.split("=")[1]) for pair in SMALL}
+    opened = train(
+        name, named_digits(), run, settings={**settings, key: str(run.with_name("joint"))}
+    )
+    x = draw(opened, Plan.of(opened, steps=10), range(2))
+    return sum(p.numel() for p in opened.denoiser.parameters()), x
+
+
+def joint_encoder(name: str, run: Path) -> tuple[int, torch.Tensor]:
+    """Train a joint encoder for 8 steps; its parameters and 2 embeddings."""
+    settings = {pair.split("=")[0]: int(pair.split("=")[1]) for pair in SMALL}
+    codec = train_joint_encoder(name, named_digits(), run, settings=settings)
+    parameters = sum(p.numel() for p in codec.network.parameters())
+    return parameters, codec.encode(named_digits().batch([0, 1])["x"])
+
+
+def named_digits() -> ArrayDataset:
+    """The digits with a text of one token, which says what they show."""
+    digits = open_dataset("digits").batch(range(200))
+    words = torch.eye(10)[digits["label"]][:, None]
+    text = {"text": {"name": "tokens", "size": 10}}
+    codec = {"name": "range", "low": 0.0, "high": 16.0}
+    return ArrayDataset("memory", digits["x"], codec, text, {"text": words})
 
 
 def autoencoder(name: str, run: Path) -> tuple[int, torch.Tensor]:
@@ -73,7 +110,8 @@ def autoencoder(name: str, run: Path) -> tuple[int, torch.Tensor]:
 def row(name: str) -> str:
     """Run a system and say what came of it."""
     system = get(name)
-    make = autoencoder if system.trains == "autoencoder" else model
+    makers = {"autoencoder": autoencoder, "joint encoder": joint_encoder, "denoiser": model}
+    make = makers[system.trains]
     with tempfile.TemporaryDirectory() as folder:
         parameters, x = make(name, Path(folder) / "run")
         losses = losses_of(Path(folder) / "run")

@@ -240,6 +240,9 @@ def test_dropout_only_in_training() -> None:
         ({"channels": 9, "groups": 3}, "even width"),
         ({"downsample_padding": 2}, "0 or 1"),
         ({"blocks": 0}, "at least 1"),
+        ({"blocks": (1, 1, 1)}, "one for each of 2 levels"),
+        ({"halvings": -1}, "0 or more"),
+        ({"halvings": 1, "multipliers": (2, 2)}, "first multiplier is 1"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:

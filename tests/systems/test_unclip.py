@@ -11,7 +11,8 @@ from torch import Tensor
 
 import unfog
 from unfog.data.dataset import ArrayDataset
-from unfog.data.memory import measured_codec
+from unfog.data.memory import Memory, measured_codec
+from unfog.errors import InputError
 from unfog.runs.run import Run
 
 SMALL: dict[str, Any] = {
@@ -66,6 +67,24 @@ def test_the_prior_of_gaussian_pairs_is_their_conditional_gaussian(tmp_path: Pat
     assert ((variance / exact - 1).abs() < 0.05).all(), variance / exact
     # The text decides much: without it the variance is another.
     assert ((x.var(0) / exact - 1).abs() > 0.2).any()
+
+
+def test_other_systems_refuse_vectors(tmp_path: Path) -> None:
+    data = Memory(torch.randn(8, 4), dims=0)
+    for system in ("ddpm", "imagen-upsampler"):
+        with pytest.raises(InputError, match="holds vectors"):
+            unfog.train(system, data, tmp_path / "run", steps=1)
+
+
+def test_a_prior_draws_vectors_in_their_own_units(tmp_path: Path) -> None:
+    """Data far from 0, so that what is not decoded stands out."""
+    x = 100 + 20 * torch.randn(64, NUMBERS, generator=torch.Generator().manual_seed(0))
+    settings = {**SMALL, "network.width": 16}
+    data = Memory(x, dims=0)
+    run = unfog.train("dalle2-prior", data, tmp_path / "run", steps=2, settings=settings)
+    draws = run.sample(16, steps=4)
+    assert draws.shape == (16, NUMBERS)
+    assert ((draws.mean(0) - 100).abs() < 40).all()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from unfog.data.dataset import Dataset
+from unfog.errors import InputError
 from unfog.systems.registry import Config
 
 TRAINING: Config = {
@@ -46,7 +47,15 @@ def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
 
     Returns:
         The registry config of the network.
+
+    Raises:
+        InputError: The data are vectors.
     """
+    if len(dataset.shape) == 1:
+        raise InputError(
+            f"The data set {dataset.name!r} holds vectors, and this system's network is for grids; "
+            "train dalle2-prior on vectors."
+        )
     side = min(dataset.shape[1:]) // changes.get("patch", 1)
     levels = max(1, min(4, side.bit_length() - 2))
     multipliers = [1, 2, 2, 2][:levels]
