@@ -87,6 +87,7 @@ def test_conditions_reach_any_network(network: str) -> None:
         and get(n).codec is None
         and get(n).patch is None
         and not get(n).encoder
+        and get(n).text is None
     ],
 )
 def test_every_system_takes_a_dit(system: str) -> None:

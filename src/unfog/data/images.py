@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.data.captions import read_captions
-from unfog.data.dataset import ArrayDataset, datasets
+from unfog.data.crops import cropped
+from unfog.data.dataset import ArrayDataset, Dataset, datasets
 from unfog.errors import InputError
 from unfog.files.listing import files_below
 from unfog.files.pictures import read_image
@@ -18,7 +19,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 MEMORY_CAP = 8 << 30  # bytes of a whole folder
 
 
-@datasets.register("images")
 class Images(ArrayDataset):
     """The pictures under a folder, PNG, JPEG and TIFF, in the order of their names: 8- or 16-bit
     grey, 8-bit RGB or 16-bit RGB in TIFF, (channels, rows, columns), held in memory in their own
@@ -72,6 +72,32 @@ class Images(ArrayDataset):
         if texts is not None:
             self.captions, options = texts, {**options, "captions": texts}
         super().__init__("images", x, codec, conditions, values, options)
+
+
+@datasets.register("images")
+def images(
+    path: str,
+    size: int | None = None,
+    label: bool = False,
+    captions: bool | str | None = None,
+    crop: int | None = None,
+) -> Dataset:
+    """``Images``, or squares cut out of it.
+
+    Args:
+        path: The folder, or one picture.
+        size: The side in pixels to which the central square of each is resized.
+        label: Whether the first level of folders is the condition ``label``.
+        captions: Whether each has a caption, or the path of their table.
+        crop: The side of random squares; None for whole pictures.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: The pictures cannot be read, or differ, or are smaller than a square.
+    """
+    return cropped(Images(path, size, label, captions), crop)
 
 
 def _stack(files: list[Path], size: int | None) -> NDArray[Any]:

@@ -72,7 +72,8 @@ def configure(system: str, dataset: Dataset, data: Config, overrides: Sequence[s
     # Then the text encoder, whose states are a condition of the data, and the joint encoder, whose
     # embeddings are another.
     words = [pair for pair in overrides if pair.strip().startswith("text.")]
-    text = _text(recipe.text, words)
+    brought = {part["name"] for part in dataset.conditions.values()} & {"tokens", "sequence"}
+    text = _text(None if brought or dataset.captions is None else recipe.text, words)
     chosen = [pair for pair in overrides if pair.strip().startswith("encoder.")]
     encoder = _encoder(recipe.encoder, chosen)
     told = embedded(captioned(dataset, text), encoder)

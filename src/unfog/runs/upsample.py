@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfog.core.low_resolution import LowResolutionCondition, mixed
+from unfog.core.low_resolution import LowResolutionCondition, enlarged, mixed
 from unfog.core.random import generators
 from unfog.errors import InputError
 from unfog.runs.run import Run
@@ -36,7 +36,7 @@ def small_picture(
 
     Args:
         run: The upsampler.
-        pictures: In natural units, (batch, channels, *grid).
+        pictures: In natural units, (batch, channels, *grid), of the size of training or larger.
         ids: The samples' numbers; the noise of each depends on ``seed`` and its number alone.
         level: Of the noise-conditioning augmentation, from 0 to the largest of training.
         seed: The seed.
@@ -49,11 +49,12 @@ def small_picture(
             those of training.
     """
     name, part = low_resolution_of(run)
-    expected = (run.shape[0], *(side // part.factor for side in run.shape[1:]))
-    if tuple(pictures.shape[1:]) != expected:
+    least = (run.shape[0], *(side // part.factor for side in run.shape[1:]))
+    given = tuple(pictures.shape[1:])
+    if given[0] != least[0] or any(n < m for n, m in zip(given, least, strict=True)):
         raise InputError(
-            f"{run.name} enlarges pictures {expected}, channels first, and was given "
-            f"{tuple(pictures.shape[1:])}."
+            f"{run.name} enlarges pictures {least} or larger, channels first, and was given "
+            f"{given}."
         )
     if not 0 <= level <= part.level:
         raise InputError(
@@ -90,5 +91,9 @@ def upsample(
         (batch, channels, *space) in natural units.
     """
     ids = range(len(pictures))
+    name, part = low_resolution_of(run)
     given = {**(condition or {}), **small_picture(run, pictures, ids, level=level, seed=seed)}
-    return draw(run, plan, ids, seed, condition=given, **options)
+    # On the grid of the large picture already, so that windows cut both alike.
+    space = [part.factor * side for side in pictures.shape[2:]]
+    given[name] = enlarged(given[name], space)
+    return draw(run, plan, ids, seed, condition=given, shape=(run.shape[0], *space), **options)

@@ -41,7 +41,11 @@ def in_windows(
             f"A sample of {_size(space)} is smaller than the window of {_size(trained)} that "
             f"{run.name} was trained on; make it larger, or train on smaller ones."
         )
-    maps = [name for name, part in run.denoiser.conditioner.parts.items() if part.on_grid]
+    maps = [
+        name
+        for name, part in run.denoiser.conditioner.parts.items()
+        if part.on_grid or part.made_of_data
+    ]
     return Tiled(denoiser, trained, batch=AT_A_TIME, maps=maps)
 
 

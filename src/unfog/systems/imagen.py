@@ -59,7 +59,7 @@ def efficient_unet(dataset: Dataset, channels: int) -> Config:
     }
 
 
-@system("imagen-base", "Imagen's base model: small pictures by text", PAPER)
+@system("imagen-base", "Imagen's base model: small pictures by text", PAPER, text="minilm")
 def imagen_base(dataset: Dataset) -> Config:
     """The cosine process, conditioned on what the data bring, text for one, dropped with
     probability .1; dynamic thresholding at sampling.
@@ -89,7 +89,12 @@ def imagen_base(dataset: Dataset) -> Config:
     }
 
 
-@system("imagen-upsampler", "Imagen's super-resolution, told the noise in its input", PAPER)
+@system(
+    "imagen-upsampler",
+    "Imagen's super-resolution, told the noise in its input",
+    PAPER,
+    text="minilm",
+)
 def imagen_upsampler(dataset: Dataset) -> Config:
     """Super-resolution by 4: an efficient U-Net, v prediction on the cosine process, the small
     picture concatenated with noise of a level that is drawn from 0 to 1 in training, told to the

@@ -17,6 +17,7 @@ PAPER = "Ramesh et al. 2022, arXiv:2204.06125"
     "a joint encoder of pictures and text, for DALL-E 2's prior and decoder",
     "Radford et al. 2021, arXiv:2103.00020",
     trains="joint encoder",
+    text="minilm",
 )
 def contrastive(dataset: Dataset) -> Config:
     """CLIP: a tower for pictures, one for text, and the symmetric contrastive loss with a learned
@@ -59,6 +60,7 @@ def _text_of(dataset: Dataset) -> tuple[str, Config]:
     "DALL-E 2's diffusion prior: embeddings of images by text",
     PAPER,
     codec="joint-encoder",
+    text="minilm",
 )
 def dalle2_prior(dataset: Dataset) -> Config:
     """The diffusion prior: a causal transformer that predicts x_0, an image's embedding, on the

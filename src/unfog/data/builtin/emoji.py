@@ -12,7 +12,8 @@ from PIL import Image
 
 from unfog.core.random import seed_of
 from unfog.data.builtin.packages import PACKAGES, cache_folder, fetched_folder, member
-from unfog.data.dataset import ArrayDataset, choose, datasets
+from unfog.data.crops import cropped
+from unfog.data.dataset import ArrayDataset, Dataset, choose, datasets
 from unfog.errors import InputError
 from unfog.files.numpy_files import keep_array, kept_array
 from unfog.progress import progress
@@ -26,7 +27,6 @@ _REGION = range(0x1F1E6, 0x1F200)  # two letters of a region make a flag
 _TAGGED = 0x1F3F4  # the flag of a part of a region, with its letters behind it
 
 
-@datasets.register("emoji")
 class Emoji(ArrayDataset):
     """Microsoft's Fluent emoji (3, size, size) in [0, 255] on white: 3391 pictures, each with its
     name as caption.
@@ -57,6 +57,24 @@ class Emoji(ArrayDataset):
             {"name": "range", "low": 0, "high": 255},
             options={"split": split, "size": size, "captions": self.captions},
         )
+
+
+@datasets.register("emoji")
+def emoji(split: str = "train", size: int = 64, crop: int | None = None) -> Dataset:
+    """``Emoji``, or squares cut out of it.
+
+    Args:
+        split: ``train``, ``test`` or ``all``.
+        size: The side in pixels, 4 to 256.
+        crop: The side of random squares; None for whole pictures.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: An option is out of range, or the package cannot be fetched.
+    """
+    return cropped(Emoji(split, size), crop)
 
 
 def stem_of(caption: str) -> str:
