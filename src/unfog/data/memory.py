@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -23,6 +24,7 @@ class Memory(ArrayDataset):
         dims: Axes of space; by default 1 for two axes in all, 3 for five, and else 2.
         value_range: The smallest and largest value of the data, which become -1 and 1 for the
             model; by default that of the type for bytes and 16-bit words, else measured.
+        captions: What each sample shows, in words, or None.
 
     Raises:
         InputError: Values are not real numbers or not finite, or shapes do not match.
@@ -34,6 +36,7 @@ class Memory(ArrayDataset):
         labels: NDArray[Any] | Tensor | None = None,
         dims: int | None = None,
         value_range: tuple[float, float] | None = None,
+        captions: Sequence[str] | None = None,
     ) -> None:
         samples = as_samples(as_numbers(x, "The training data"), dims)
         low, high = measured_range(samples) if value_range is None else value_range
@@ -51,7 +54,15 @@ class Memory(ArrayDataset):
             values["label"] = numbers
             conditions["label"] = {"name": "class", "count": int(numbers.max()) + 1}
         codec = {"name": "range", "low": float(low), "high": float(high)}
-        super().__init__(NAME, samples, codec, conditions, values, {"low": low, "high": high})
+        options: dict[str, Any] = {"low": low, "high": high}
+        if captions is not None:
+            if len(captions) != len(samples):
+                raise InputError(
+                    f"There are {len(captions)} captions of {len(samples)} samples; give one each."
+                )
+            self.captions = tuple(captions)
+            options["captions"] = self.captions
+        super().__init__(NAME, samples, codec, conditions, values, options)
 
 
 @datasets.register(NAME)

@@ -28,10 +28,6 @@ def text_to_image(dataset: Dataset) -> Config:
     N(-0.6, 1.5^2); batches of 8; an average of the weights over the last 18th of the steps; 24 Heun
     steps under guidance 3.
     """
-    text = {
-        name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part
-        for name, part in conditions(dataset).items()
-    }
     return {
         **edm(dataset),
         "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
@@ -48,7 +44,7 @@ def text_to_image(dataset: Dataset) -> Config:
             octaves=2,
             shortcut=True,
         ),
-        "conditions": text,
+        "conditions": told(dataset),
         "objective": {
             "name": "denoising",
             "times": {"name": "log-normal", "mean": -0.6, "std": 1.5},
@@ -69,4 +65,12 @@ def text_to_image(dataset: Dataset) -> Config:
             "grid": {"name": "karras", "sigma_max": 40.0},
             "guidance": 3.0,
         },
+    }
+
+
+def told(dataset: Dataset) -> Config:
+    """The conditions of a data set, the tokens of its captions projected to ``TOKEN_WIDTH``."""
+    return {
+        name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part
+        for name, part in conditions(dataset).items()
     }
