@@ -91,7 +91,10 @@ def test_conditions_reach_any_network(network: str) -> None:
     ],
 )
 def test_every_system_takes_a_dit(system: str) -> None:
-    section = config(system, memory(8, 8), *TINY["dit"])
+    data = memory(8, 8)
+    data.captions = ("a cat",) * len(data)
+    words = [] if get(system).text is None else ["text.name=bytes"]
+    section = config(system, data, *TINY["dit"], *words)
     denoiser = build(section).denoiser
     x, t = torch.randn(2, 1, 8, 8), torch.tensor([0.3, 0.9], dtype=torch.float64)
     given = {"label": torch.tensor([0, 2])} if "label" in denoiser.conditioner.parts else {}

@@ -155,3 +155,12 @@ def test_weights_are_read_between_bars(text, parts, weights):
 def test_bad_prompts_are_refused(text):
     with pytest.raises(InputError, match="prompt is"):
         Prompt.of(text)
+
+
+def test_an_array_comes_with_its_captions(tmp_path):
+    x = np.random.default_rng(0).random((4, 3, 8, 8))
+    settings = {**SMALL, "text.name": "bytes"}
+    run = train("text-to-image", x, tmp_path / "run", steps=1, settings=settings, captions=CAPTIONS)
+    assert run.config["conditions"]["text"]["name"] == "bytes"
+    with pytest.raises(InputError, match="3 captions of 4 samples"):
+        train("text-to-image", x, tmp_path / "none", steps=1, captions=CAPTIONS[:3])

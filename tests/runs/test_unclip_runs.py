@@ -96,8 +96,11 @@ def test_an_upsampler_is_trained_and_enlarges(system: str, tmp_path: Path) -> No
     assert (upsample(run, small.roll(1, 0), plan, level=0.2) - out).norm() > 1e-4
     values = small_picture(run, small, range(3), level=0.2)
     assert values["low_level"].tolist() == pytest.approx([0.2] * 3)
+    # A larger picture is enlarged as well, whole or in windows; a smaller one is refused.
+    assert upsample(run, reduced(x[:1], 2), plan).shape == (1, 1, 32, 32)
+    assert upsample(run, reduced(x[:1], 2), plan, windows=True).shape == (1, 1, 32, 32)
     with pytest.raises(InputError, match="was given"):
-        upsample(run, x[:2], plan)
+        upsample(run, reduced(x[:1], 8), plan)
     with pytest.raises(InputError, match="levels from 0 to"):
         upsample(run, small, plan, level=1.5)
     with pytest.raises(InputError, match="does not divide"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,6 +26,7 @@ class Memory(ArrayDataset):
         value_range: The smallest and largest value of the data, which become -1 and 1 for the
             model; by default that of the type for bytes and 16-bit words, else measured. Vectors
             get mean 0 and deviation 1 by coordinate instead.
+        captions: What each sample shows, in words, or None.
 
     Raises:
         InputError: Values are not real numbers or not finite, or shapes do not match.
@@ -36,6 +38,7 @@ class Memory(ArrayDataset):
         labels: NDArray[Any] | Tensor | None = None,
         dims: int | None = None,
         value_range: tuple[float, float] | None = None,
+        captions: Sequence[str] | None = None,
     ) -> None:
         samples = as_samples(as_numbers(x, "The training data"), dims)
         codec: dict[str, Any] = measured_codec(samples)
@@ -59,6 +62,13 @@ class Memory(ArrayDataset):
             conditions["label"] = {"name": "class", "count": int(numbers.max()) + 1}
         options: dict[str, Any] = {key: codec[key] for key in ("low", "high") if key in codec}
         codec = {key: float(v) if key in options else v for key, v in codec.items()}
+        if captions is not None:
+            if len(captions) != len(samples):
+                raise InputError(
+                    f"There are {len(captions)} captions of {len(samples)} samples; give one each."
+                )
+            self.captions = tuple(captions)
+            options["captions"] = self.captions
         super().__init__(NAME, samples, codec, conditions, values, options)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ def train(
     labels: Tensor | NDArray[Any] | None = None,
     dims: int | None = None,
     value_range: tuple[float, float] | None = None,
+    captions: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     resume: bool = False,
@@ -68,6 +69,7 @@ def train(
         dims: Axes of space of an array: by default 1 for two axes in all, 3 for five, else 2.
         value_range: Smallest and largest value of an array; measured by default, and kept as the
             run's codec either way.
+        captions: What each sample of an array shows, in words, for a system that reads text.
         settings: Other settings by dotted key, such as {"training.batch": 32}.
         start: A run whose weights are trained on.
         resume: Whether to go on from the newest checkpoint in ``out``.
@@ -91,6 +93,7 @@ def train(
         labels=labels,
         dims=dims,
         value_range=value_range,
+        captions=captions,
         settings=settings,
         start=start,
         resume=resume,
@@ -161,6 +164,7 @@ def _train_into(
     labels: Tensor | NDArray[Any] | None = None,
     dims: int | None = None,
     value_range: tuple[float, float] | None = None,
+    captions: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     resume: bool = False,
@@ -175,10 +179,10 @@ def _train_into(
     overrides = [f"{key}={json.dumps(value)}" for key, value in pairs.items()]
     # Data by name or in files are opened from the config, an array or a data set is used as it is.
     if data is None or isinstance(data, str | Path):
-        if labels is not None or dims is not None or value_range is not None:
+        if any(given is not None for given in (labels, dims, value_range, captions)):
             raise InputError(
-                "labels, dims and value_range describe an array; for data in files set data.dims "
-                "and others in settings."
+                "labels, dims, value_range and captions describe an array; for data in files set "
+                "data.dims and others in settings."
             )
         train_system(
             system,
@@ -190,7 +194,9 @@ def _train_into(
             minutes=minutes,
         )
         return
-    dataset = data if isinstance(data, Dataset) else Memory(data, labels, dims, value_range)
+    dataset = (
+        data if isinstance(data, Dataset) else Memory(data, labels, dims, value_range, captions)
+    )
     check_resume(start, resume, minutes)
     if resume:
         config = apply_overrides(stored(system, out), overrides)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
+from unfog.errors import InputError
 from unfog.systems.common import conditions, training, unet
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
@@ -28,10 +29,6 @@ def text_to_image(dataset: Dataset) -> Config:
     N(-0.6, 1.5^2); batches of 8; an average of the weights over the last 18th of the steps; 24 Heun
     steps under guidance 3.
     """
-    text = {
-        name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part
-        for name, part in conditions(dataset).items()
-    }
     return {
         **edm(dataset),
         "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
@@ -48,7 +45,7 @@ def text_to_image(dataset: Dataset) -> Config:
             octaves=2,
             shortcut=True,
         ),
-        "conditions": text,
+        "conditions": told(dataset),
         "objective": {
             "name": "denoising",
             "times": {"name": "log-normal", "mean": -0.6, "std": 1.5},
@@ -69,4 +66,12 @@ def text_to_image(dataset: Dataset) -> Config:
             "grid": {"name": "karras", "sigma_max": 40.0},
             "guidance": 3.0,
         },
+    }
+
+
+def told(dataset: Dataset) -> Config:
+    """The conditions of a data set, the tokens of its captions projected to ``TOKEN_WIDTH``."""
+    return {
+        name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part
+        for name, part in conditions(dataset).items()
     }

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import format_for
 from unfog.files.numpy_files import write_array
-from unfog.files.scans import Look
+from unfog.files.scans import Format, Look
 from unfog.runs.machine import AUTO
 from unfog.runs.prompts import text_condition
 from unfog.runs.run import Run, data_range
@@ -82,11 +84,11 @@ def sample_run(
         several = len(masks.labels) if masks is not None else len(prompts or [""])
         count = (16 if masks is None and several == 1 else 1) if count is None else count
         total = count * several
-        condition = {
-            **classes_of(run, label, total),
-            **({} if masks is None else masks.condition(count)),
-            **({} if prompts is None else text_condition(run, prompts, total // len(prompts))),
-        }
+        condition = classes_of(run, label, total)
+        if masks is not None:
+            condition |= masks.condition(count)
+        if prompts is not None:
+            condition |= text_condition(run, prompts, total // len(prompts))
         scales = asked.guidance_of(run, condition)
         folder = work.folder
         x = draw(
@@ -101,11 +103,7 @@ def sample_run(
             windows=windows,
             report=work.progress("sampling"),
         )
-        write_array(folder / "samples.npy", x.numpy())
-        low, high = data_range(run)
-        look = Look(low, high, _voxel(run))
-        form = format_for(x.shape[1:], run.config.get("format"))
-        form.write(folder, x.numpy(), look)
+        form, look = _write(run, folder, x)
         if masks is not None:
             masks.write(folder, form, look, count)
         if prompts is not None:
@@ -121,6 +119,17 @@ def sample_run(
             **({"windows": True} if windows else {}),
         }
         return work.end(summary)
+
+
+def _write(run: Run, folder: Path, x: Tensor) -> tuple[Format, Look]:
+    """Write samples (n, channels, *space) as numbers and in the format of the run's data, which is
+    returned with their range and voxels.
+    """
+    write_array(folder / "samples.npy", x.numpy())
+    look = Look(*data_range(run), _voxel(run))
+    form = format_for(x.shape[1:], run.config.get("format"))
+    form.write(folder, x.numpy(), look)
+    return form, look
 
 
 def _shape(run: Run, space: Sequence[int] | None) -> tuple[int, ...] | None:
