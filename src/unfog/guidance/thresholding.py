@@ -15,14 +15,15 @@ from unfog.errors import InputError
 
 
 class StaticThreshold(Denoiser):
-    """Static thresholding: D clipped to [-bound, bound]."""
+    """Static thresholding: D clipped to [-bound, bound]; its variance is left."""
 
     def __init__(self, denoiser: Denoiser, bound: float = 1.0) -> None:
         super().__init__()
         self.denoiser, self.process, self.bound = denoiser, denoiser.process, bound
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        return Posterior(self.denoiser(x_t, t, **condition).mean.clamp(-self.bound, self.bound))
+        posterior: Posterior = self.denoiser(x_t, t, **condition)
+        return Posterior(posterior.mean.clamp(-self.bound, self.bound), posterior.variance)
 
 
 class DynamicThreshold(Denoiser):

@@ -98,7 +98,7 @@ TOKEN_WIDTH = 128  # of the embedding's tokens and of the text's
 def dalle2_decoder(dataset: Dataset) -> Config:
     """The decoder: Improved DDPM's process, loss and network with cross-attention at the two lower
     levels; the embedding of the picture is added to the time embedding and stands among the tokens
-    four times, dropped with probability .1, a text with .5.
+    four times, dropped with probability .1, a text with .5; estimates are clipped in sampling.
 
     Departures: those of ``improved-ddpm``.
     """
@@ -114,10 +114,12 @@ def dalle2_decoder(dataset: Dataset) -> Config:
     network = unet(dataset, channels=64)
     lowest = len(network["multipliers"]) - 1
     attentive = sorted({max(lowest - 1, 0), lowest})
+    shared = improved_ddpm(dataset)
     return {
-        **improved_ddpm(dataset),
+        **shared,
         "network": {**network, "attention_levels": attentive},
         "conditions": parts,
+        "sampling": {**shared["sampling"], "clip": 1.0},
     }
 
 
