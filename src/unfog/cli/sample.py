@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +21,7 @@ from unfog.cli.options import (
     levels,
     sizes,
 )
+from unfog.errors import InputError
 
 
 def sample(
@@ -118,17 +120,48 @@ def sample(
             "for panoramas and large canvases.",
         ),
     ] = False,
+    level: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of a cascade: noise in the small pictures, so that upsamplers trust them less.",
+        ),
+    ] = 0.0,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
-    """Draw samples from a run.
+    """Draw samples from a run, or from a cascade.
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
     metadata.jsonl.
     """
+    from unfog.workflows.cascade import is_cascade
     from unfog.workflows.sample import sample_run
 
+    if is_cascade(run):
+        others = {
+            "--sampler": sampler,
+            "--grid": grid,
+            "--class": label,
+            "--mask": mask,
+            "--only": only,
+            "--guidance-interval": interval,
+            "--rescale": rescale,
+            "--shape": shape,
+        }
+        wanted: dict[str, Any] = {
+            "seed": seed,
+            "level": level,
+            "steps": steps,
+            "precision": precision.value,
+        }
+        wanted |= {"text": text, "negative": negative, "seamless": seamless, "windows": windows}
+        emit(_from_cascade(run, count, out, others, guidance, wanted), as_json)
+        return
+    if level:
+        raise InputError("--level is of a cascade's upsamplers; leave it out.")
     result = sample_run(
         run,
         count,
@@ -151,3 +184,24 @@ def sample(
         precision=precision.value,
     )
     emit(result, as_json)
+
+
+def _from_cascade(
+    source: Path,
+    count: int | None,
+    out: Path,
+    others: Mapping[str, object],
+    guidance: str | None,
+    wanted: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Samples of a cascade; ``InputError`` for options that it does not know."""
+    from unfog.workflows.cascade import sample_cascade
+
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        raise InputError(f"A cascade draws by --text; leave out {', '.join(given)}.")
+    try:
+        scale = None if guidance is None else float(guidance)
+    except ValueError as error:
+        raise InputError(f"The guidance of a cascade is one number, not {guidance!r}.") from error
+    return sample_cascade(source, count, out, guidance=scale, **wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,9 @@ from unfog.cli.options import AsJson, In, emit
 
 
 def train(
-    system: Annotated[str, typer.Argument(metavar="SYSTEM", help="One of `unfog systems`.")],
+    system: Annotated[
+        str, typer.Argument(metavar="SYSTEM", help="One of `unfog systems`, or a cascade.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -48,6 +50,10 @@ def train(
         int | None, typer.Option(min=0, help="Short for --set training.seed=S.")
     ] = None,
     precision: In | None = None,
+    stage: Annotated[
+        str | None,
+        typer.Option(metavar="K", help="Of a cascade: the stage, by name or number."),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -56,11 +62,12 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a system on a data set or on your own files."""
+    """Train a system on a data set or on your own files, or a stage of a cascade."""
     import unfog.builtin  # noqa: F401  (registers every name)
     from unfog.errors import InputError
     from unfog.runs.dry_run import dry_run_system
     from unfog.training.guard import Interrupted
+    from unfog.workflows.cascade import cascades, train_stage
     from unfog.workflows.train import train_files
 
     short = {
@@ -72,6 +79,10 @@ def train(
         *(settings or []),
         *(f"{key}={value}" for key, value in short.items() if value is not None),
     ]
+    if stage is not None and system not in cascades:
+        raise InputError(f"{system} is no cascade and has no stages; leave out --stage.")
+    if dry_run and system in cascades:
+        raise InputError("A dry run is of a system; name the one of the stage.")
     if dry_run:
         if resume or start is not None or minutes is not None:
             raise InputError(
@@ -79,16 +90,13 @@ def train(
             )
         emit(dry_run_system(system, data, overrides), as_json)
         return
+    folder = out or Path("runs") / system
+    how: dict[str, Any] = {"start": start, "resume": resume, "minutes": minutes}
     try:
-        result = train_files(
-            system,
-            data,
-            out or Path("runs") / system,
-            overrides,
-            start=start,
-            resume=resume,
-            minutes=minutes,
-        )
+        if system in cascades:
+            result = train_stage(system, stage, data, folder, overrides, **how)
+        else:
+            result = train_files(system, data, folder, overrides, **how)
     except Interrupted as stop:
         raise typer.Exit(stop.code) from stop
     emit(result, as_json)

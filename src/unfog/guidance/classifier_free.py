@@ -21,7 +21,8 @@ class ClassifierFree(Denoiser):
         D_w = D(x_t) + w (D(x_t | c) - D(x_t)),   w = 1 conditional, w = 0 unconditional.
 
     Two network calls within the interval, one outside it and where w is 0 or 1. With a negative
-    condition n, such as a negative prompt, D(x_t | n) stands where D(x_t) does.
+    condition n, such as a negative prompt, D(x_t | n) stands where D(x_t) does. The variance is
+    that of D(x_t | c), as in the code of Nichol et al. (2022).
 
     Args:
         denoiser: D, of a model trained with and without its condition.
@@ -68,7 +69,8 @@ class ClassifierFree(Denoiser):
         if scale == 0 or scale == 1:
             posterior: Posterior = self.denoiser(x_t, t, **(condition if scale else without))
             return posterior
-        with_condition: Tensor = self.denoiser(x_t, t, **condition).mean
+        conditional: Posterior = self.denoiser(x_t, t, **condition)
+        with_condition = conditional.mean
         guided = torch.lerp(self.denoiser(x_t, t, **without).mean, with_condition, scale)
         # Rescaling, by the ratio of spreads.
         spread = (
@@ -76,7 +78,8 @@ class ClassifierFree(Denoiser):
             if self.rescale
             else torch.ones(())
         )
-        return Posterior(guided * expand(1 + self.rescale * (spread - 1), guided))
+        guided = guided * expand(1 + self.rescale * (spread - 1), guided)
+        return Posterior(guided, conditional.variance)
 
 
 class ClassifierFreeEach(Denoiser):

@@ -16,10 +16,12 @@ from unfog.progress import training_progress
 from unfog.runs.budget import fit, warn_if_short
 from unfog.runs.build import is_autoencoder, is_joint_encoder
 from unfog.runs.config import apply_overrides, load_config
+from unfog.runs.embeddings import embedded
 from unfog.runs.folder import CONFIG
 from unfog.runs.joint_codec import measure_embeddings
 from unfog.runs.latent_codecs import measure_latents
 from unfog.runs.run import Run
+from unfog.runs.text_states import captioned
 from unfog.runs.train_data import absolute, data_section, resumed_section
 from unfog.runs.train_from_config import (
     configure,
@@ -135,7 +137,8 @@ def fitted(
 ) -> Config:
     """A new run's config, fitted to its budget; the network stays where weights are given."""
     set_keys = {pair.partition("=")[0].strip() for pair in overrides}
-    dataset = with_shape(dataset, codecs.build(config["codec"]).latent_shape(config["shape"]))
+    told = embedded(captioned(dataset, config), config)
+    dataset = with_shape(told, codecs.build(config["codec"]).latent_shape(config["shape"]))
     if start is not None:
         return fit(config, dataset, set_keys | {"network.name"}, minutes)
     config = fit(config, dataset, set_keys, minutes)

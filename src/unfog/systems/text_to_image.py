@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.errors import InputError
 from unfog.systems.common import conditions, training, unet
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
