@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from unfog.cli.main import app
 from unfog.runs import cascade as cascades
+from unfog.runs import cascade_edit
+from unfog.runs.cascade import TrainedCascade, Wanted
 
 WORDS = ("red", "blue")
 NETWORK = {
@@ -109,6 +112,8 @@ def test_a_cascade_from_its_first_stage_to_pictures(
     assert len(list((tmp_path / "new").glob("sample-000*red-heart.png"))) == 2
     assert json.loads((tmp_path / "new" / "summary.json").read_text())["cascade"] == name
 
+    if name == "dalle2":
+        edits(folder, out, tmp_path)
     # Killed in the last stage, it goes on there and gives the same.
     drawn: list[str] = []
     real = cascades._draw_stage
@@ -128,6 +133,56 @@ def test_a_cascade_from_its_first_stage_to_pictures(
     assert drawn.count("upsampler-2") == 2
     assert np.array_equal(np.load(tmp_path / "again" / "samples.npy"), x)
     assert not list(tmp_path.glob(".unfog-stages*"))
+
+
+def edits(folder: Path, out: Path, tmp_path: Path) -> None:
+    """Variations, and pictures between two, both ends counted."""
+    line = ("edit", out, folder / "0.png", "--steps", 2, "-n", 3, "-o")
+    code, err = invoke(*line, tmp_path / "var", "--method", "variations")
+    assert code == 0, err
+    first = np.load(tmp_path / "var" / "samples.npy")
+    assert first.shape == (3, 3, 32, 32)
+    assert np.abs(first[0] - first[1]).max() > 1
+    other = ("--other", folder / "1.png")
+    code, err = invoke(*line, tmp_path / "between", "--method", "interpolate", *other)
+    assert code == 0, err
+    assert np.load(tmp_path / "between" / "samples.npy").shape == (3, 3, 32, 32)
+    for more, said in [
+        (("--method", "interpolate"), "takes a second picture"),
+        (("--method", "variations", *other), "takes a second picture"),
+        (("--method", "sdedit"), "are of a cascade's folder"),
+        (("--method", "variations", "--to", "text=a cat"), "by a picture alone"),
+    ]:
+        code, err = invoke(*line, tmp_path / "no", *more)
+        assert (code, (tmp_path / "no").exists()) == (2, False)
+        assert said in err
+    code, err = invoke(
+        "edit", out / "decoder", *line[2:], tmp_path / "no", "--method", "variations"
+    )
+    assert code == 2
+    assert "are of a cascade's folder" in err
+
+
+def test_the_ends_of_an_interpolation_are_the_pictures(
+    folder: Path, clip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoded by DDIM from the noise that inversion finds, whatever the decoder has learned."""
+    monkeypatch.setenv("UNFOG_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "dalle2"
+    for stage in TINY_DALLE2:
+        train("dalle2", stage, folder, out, text=clip_folder)
+    cascade = TrainedCascade.open(out)
+    pictures = torch.rand(2, 1, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 255
+    wanted = Wanted((), 3, steps=20)
+    kept: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        cascade_edit,
+        "draw_cascade",
+        lambda _, __, known, report: kept.append(known("decoder")) or kept[0],
+    )
+    found = cascade_edit.between(cascade, pictures[0], pictures[1], wanted)
+    assert torch.allclose(found[[0, 2]], pictures[:, 0], atol=2.0)  # of 255
+    assert (found[1] - pictures[0, 0]).abs().max() > 20
 
 
 def test_what_cannot_be_is_refused(folder: Path, clip_folder: Path, tmp_path: Path) -> None:

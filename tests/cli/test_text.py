@@ -189,3 +189,28 @@ def test_bad_captions_end_a_training_before_it_begins(folder: Path, tmp_path: Pa
     code, _, err = train(folder, tmp_path / "run", "--set", "data.size=null")
     assert code == 2
     assert "give size=N" in " ".join(err.split())
+
+
+def test_a_picture_is_edited_by_text(folder: Path, walls: Path, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(tmp_path / "in.png")
+    keep = np.zeros((8, 8), np.uint8)
+    keep[2:6, 2:6] = 255
+    Image.fromarray(keep).save(tmp_path / "hole.png")
+    line = ("edit", walls, tmp_path / "in.png", "--steps", 4, "--to", "text=a red wall", "-o")
+    inpaint = ("--method", "sdedit", "--mask", tmp_path / "hole.png", "--guidance", 2, "-n", 2)
+    code, _, err = invoke(*line, tmp_path / "filled", *inpaint)
+    assert code == 0, err
+    before, after = (
+        np.asarray(Image.open(p)).astype(int)
+        for p in (tmp_path / "in.png", sorted((tmp_path / "filled").glob("edit-*.png"))[0])
+    )
+    assert np.array_equal(before[keep == 0], after[keep == 0])
+    assert not np.array_equal(before[keep > 0], after[keep > 0])
+    code, _, err = invoke(
+        *line, tmp_path / "style", "--method", "inversion", "--from", "text=a blue wall"
+    )
+    assert code == 0, err
+    code, _, err = invoke(*line[:-3], "--to", "text=", "--method", "sdedit", "-o", tmp_path / "no")
+    assert code == 2
+    assert "prompt is empty" in " ".join(err.split())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit
+from unfog.errors import InputError
 
 
 class Method(StrEnum):
@@ -16,6 +17,8 @@ class Method(StrEnum):
 
     sdedit = "sdedit"
     inversion = "inversion"
+    variations = "variations"
+    interpolate = "interpolate"
 
 
 def edit(
@@ -30,7 +33,8 @@ def edit(
         Method,
         typer.Option(
             help="sdedit draws what is likely given the input with noise; inversion finds its "
-            "noise and draws anew."
+            "noise and draws anew; of a cascade such as dalle2, variations draws other pictures "
+            "of its embedding, and interpolate those between it and --other."
         ),
     ],
     out: Out,
@@ -51,7 +55,7 @@ def edit(
         typer.Option(
             "--to",
             metavar="NAME=VALUE",
-            help="What it is to show: a class's number, or 0.1,0.2 for a vector.",
+            help="What it is to show: a class's number, 0.1,0.2 for a vector, text='a red heart'.",
         ),
     ] = None,
     guidance: Annotated[
@@ -61,8 +65,13 @@ def edit(
         Path | None,
         typer.Option(metavar="FILE", help="For sdedit: 0 where the input stays as it is."),
     ] = None,
+    other: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For interpolate: the picture at the other end."),
+    ] = None,
     samples: Annotated[
-        int, typer.Option("-n", min=1, help="For sdedit: how many edits to draw.")
+        int,
+        typer.Option("-n", min=1, help="For sdedit and of a cascade: how many to draw."),
     ] = 4,
     iterations: Annotated[
         int,
@@ -78,8 +87,24 @@ def edit(
 
     Writes the edits in the input's own format (.nii.gz for DICOM) and summary.json.
     """
+    from unfog.workflows.cascade import edit_by_cascade, is_cascade
     from unfog.workflows.edit import edit_file
 
+    embedded = method in (Method.variations, Method.interpolate)
+    if embedded != is_cascade(run):
+        raise InputError(
+            "variations and interpolate are of a cascade's folder, sdedit and inversion of a run's."
+        )
+    if embedded:
+        given = {"--from": before, "--to": after, "--mask": mask, "--sampler": sampler}
+        if any(value for value in given.values()):
+            raise InputError(f"A cascade edits by a picture alone; leave out {', '.join(given)}.")
+        how: dict[str, Any] = {"other": other, "samples": samples, "seed": seed}
+        how |= {"guidance": guidance, "steps": steps, "precision": precision.value}
+        emit(edit_by_cascade(run, source, method.value, out, **how), as_json)
+        return
+    if other is not None:
+        raise InputError("--other is for --method interpolate; leave it out.")
     result = edit_file(
         run,
         source,

@@ -147,7 +147,8 @@ class Wanted:
     """What a cascade is to draw.
 
     Args:
-        prompts: Of each sample.
+        prompts: Of each sample; none where the first stages' draws are known.
+        count: How many samples.
         seed: Sample k depends on (seed, k) and its prompt alone.
         guidance: Of the stages that know a text, or a picture's embedding.
         level: Of the noise in small pictures (``core.low_resolution``), at most each upsampler's.
@@ -158,6 +159,7 @@ class Wanted:
     """
 
     prompts: Sequence[Prompt]
+    count: int
     seed: int = 0
     guidance: float | None = None
     level: float = 0.0
@@ -170,6 +172,7 @@ class Wanted:
 # (stage, what it has drawn) -> None; and the stage's name -> what it drew before, or None
 Keep = Callable[[str, Tensor], None]
 Known = Callable[[str], Tensor | None]
+StageReport = Callable[[str], Report | None]  # of a stage, by its name
 
 
 def draw_cascade(
@@ -178,7 +181,7 @@ def draw_cascade(
     *,
     known: Known = lambda _: None,
     keep: Keep = lambda *_: None,
-    report: Callable[[str], Report | None] = lambda _: None,
+    report: StageReport = lambda _: None,
 ) -> Tensor:
     """Samples of a cascade, from its first stage to its last.
 
@@ -223,12 +226,12 @@ def _draw_stage(
             assert before is not None
             level = min(wanted.level, part.level)
             return upsample(run, before, plan, level=level, seed=seed, condition=told, **options)
-    return draw(run, plan, range(len(wanted.prompts)), seed, condition=told, **options)
+    return draw(run, plan, range(wanted.count), seed, condition=told, **options)
 
 
 def _texts(run: Run, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
-    """The prompts as the run's condition; nothing where it knows no text."""
-    return dict(text_condition(run, prompts)) if TEXT in run.config else {}
+    """The prompts as the run's condition; nothing where it knows no text, or there are none."""
+    return dict(text_condition(run, prompts)) if prompts and TEXT in run.config else {}
 
 
 def _guidance(run: Run, wanted: Wanted) -> Guidance | None:

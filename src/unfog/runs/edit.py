@@ -17,8 +17,10 @@ from unfog.posterior.projection import Projection
 from unfog.progress import Report
 from unfog.runs.batches import Job, in_batches
 from unfog.runs.memory import Budget
+from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
+from unfog.runs.text_states import NAME as TEXT
 from unfog.sampling.inversion import invert_and_edit
 from unfog.sampling.loop import Sampler
 from unfog.sampling.sdedit import last_share, sdedit
@@ -161,8 +163,8 @@ def _expanded(conditions: Conditions, count: int) -> dict[str, Tensor]:
 def stated_conditions(run: Run, texts: Sequence[str]) -> dict[str, Tensor]:
     """The conditions that a user states, each "name=value", as batches of one.
 
-    The value is a class's number, or a vector's numbers with commas between them; ``InputError``
-    for any other.
+    The value is a class's number, a vector's numbers with commas between them, or a prompt;
+    ``InputError`` for any other.
     """
     parts = {
         name: part
@@ -172,10 +174,14 @@ def stated_conditions(run: Run, texts: Sequence[str]) -> dict[str, Tensor]:
     conditions: dict[str, Tensor] = {}
     for text in texts:
         name, _, value = text.partition("=")
+        if name == TEXT and TEXT in run.config:
+            conditions |= text_condition(run, [Prompt.plain(value)])
+            continue
         if name not in parts:
+            known = [*parts, *([TEXT] if TEXT in run.config else [])]
             raise InputError(
-                f"{run.name} has no class or vector called {name!r} to edit by (it has: "
-                f"{', '.join(parts) or 'none'})."
+                f"{run.name} has no class, vector or text called {name!r} to edit by (it has: "
+                f"{', '.join(known) or 'none'})."
             )
         try:
             numbers = [float(number) for number in value.split(",")]

@@ -44,6 +44,11 @@ weights=(0.75, 0.25))
         total = sum(weight for _, weight in read)
         return cls(text, tuple(p for p, _ in read), tuple(weight / total for _, weight in read))
 
+    @classmethod
+    def plain(cls, text: str) -> Prompt:
+        """One prompt, whatever marks are in it; ``InputError`` where it is empty."""
+        return cls(text, (_words(text),), (1.0,))
+
 
 def _words(text: str) -> str:
     """The words of a prompt; ``InputError`` where there are none."""

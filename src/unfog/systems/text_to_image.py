@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
+from unfog.errors import InputError
 from unfog.systems.common import conditions, training, unet
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
@@ -28,6 +29,11 @@ def text_to_image(dataset: Dataset) -> Config:
     N(-0.6, 1.5^2); batches of 8; an average of the weights over the last 18th of the steps; 24 Heun
     steps under guidance 3.
     """
+    if not dataset.conditions:
+        raise InputError(
+            f"The data set {dataset.name!r} has no captions to learn text from; put a captions.csv "
+            "beside the pictures and give --set data.captions=true."
+        )
     return {
         **edm(dataset),
         "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},

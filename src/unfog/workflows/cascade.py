@@ -1,4 +1,4 @@
-"""Cascades on files: ``unfog train CASCADE --stage K``, and ``unfog sample`` of its folder."""
+"""Cascades on files: ``unfog train``, ``sample`` and ``edit`` of a cascade."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unfog.errors import InputError
 from unfog.files.folder import job
-from unfog.files.formats import format_for
+from unfog.files.formats import format_for, read_scan
 from unfog.files.numpy_files import keep_array, kept_array, write_array
 from unfog.files.scans import Look
 from unfog.runs.cascade import (
@@ -27,13 +27,15 @@ from unfog.runs.cascade import (
     mark,
     stage_settings,
 )
+from unfog.runs.cascade_edit import between, decoder_of, variations
 from unfog.runs.machine import AUTO
+from unfog.runs.prompts import Prompt
 from unfog.runs.run import data_range
 from unfog.runs.train import train_system
 from unfog.systems.cascades import cascades
 from unfog.workflows.prompts import read_prompts, write_names
 
-__all__ = ["cascades", "is_cascade", "sample_cascade", "train_stage"]
+__all__ = ["cascades", "edit_by_cascade", "is_cascade", "sample_cascade", "train_stage"]
 
 
 def train_stage(
@@ -115,8 +117,6 @@ def sample_cascade(
     Returns:
         The summary that is written there too.
     """
-    from unfog.runs.prompts import Prompt
-
     if text is None:
         raise InputError(f"{source.name} draws what a text says; give --text.")
     with job(out) as work:
@@ -125,10 +125,11 @@ def sample_cascade(
         count = (16 if len(prompts) == 1 else 1) if count is None else count
         wanted = Wanted(
             [prompt for prompt in prompts for _ in range(count)],
+            count * len(prompts),
             seed,
             guidance,
             level,
-            None if negative is None else Prompt.of(negative),
+            None if negative is None else Prompt.plain(negative),
             seamless,
             windows,
             steps,
@@ -203,3 +204,62 @@ class _Drafts:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def edit_by_cascade(
+    source: Path,
+    path: Path,
+    method: str,
+    out: Path,
+    *,
+    other: Path | None = None,
+    samples: int = 4,
+    seed: int = 0,
+    guidance: float | None = None,
+    steps: int | None = None,
+    precision: str = AUTO,
+) -> dict[str, Any]:
+    """Pictures of one picture's embedding, or between two pictures, into a new folder.
+
+    Args:
+        source: A cascade that knows embeddings of pictures.
+        path: The picture.
+        method: "variations" or "interpolate".
+        out: The new folder.
+        other: The second picture of an interpolation.
+        samples: How many; in an interpolation both ends are counted.
+        seed: Sample k depends on (seed, k) and the pictures alone.
+        guidance: Scale of classifier-free guidance; each stage's own by default.
+        steps: Sampler steps of every stage; each stage's own by default.
+        precision: Of the networks: "bf16", "fp32" or "auto".
+
+    Returns:
+        The summary that is written there too.
+    """
+    if (other is not None) != (method == "interpolate"):
+        raise InputError("An interpolation, and it alone, takes a second picture: --other FILE.")
+    with job(out) as work:
+        cascade = TrainedCascade.open(source).in_precision(precision)
+        wanted = Wanted((), samples, seed, guidance, steps=steps)
+        first = _picture(cascade, path)
+        if other is None:
+            x = variations(cascade, first, wanted, work.progress)
+        else:
+            x = between(cascade, first, _picture(cascade, other), wanted, work.progress)
+        write_array(work.folder / "samples.npy", x.numpy())
+        last = list(cascade.runs.values())[-1]
+        form = format_for(x.shape[1:], last.config.get("format"))
+        form.write(work.folder, x.numpy(), Look(*data_range(last), (1.0,) * 3))
+        summary = {"cascade": cascade.cascade.name, "method": method, "input": path.name}
+        summary |= {} if other is None else {"other": other.name}
+        return work.end({**summary, "samples": samples, "seed": seed})
+
+
+def _picture(cascade: TrainedCascade, path: Path) -> Tensor:
+    """The one picture in a file, (1, channels, rows, columns) in the units of the data."""
+    run = decoder_of(cascade)
+    scan = read_scan(path, 2, run.shape[0])
+    if len(scan.values) != 1:
+        raise InputError(f"{path.name} holds {len(scan.values)} pictures; give one.")
+    offset, scale = scan.units(*data_range(run))
+    return (torch.from_numpy(scan.values).float() - offset) / scale

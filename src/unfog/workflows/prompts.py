@@ -48,7 +48,7 @@ def read_prompts(text: str) -> list[Prompt]:
 
 def negative_condition(run: Run, negative: str) -> dict[str, Tensor]:
     """A negative prompt as a batch of one, for ``runs.guided.Guidance``."""
-    return text_condition(run, [Prompt(negative, (negative,), (1.0,))])
+    return text_condition(run, [Prompt.plain(negative)])
 
 
 def require_text(run: Run) -> None:
