@@ -53,7 +53,8 @@ def fields(options: argparse.Namespace) -> dict[str, Any]:
     """Spectrum and seams of fields that are drawn in windows."""
     run = Run.open(options.run)
     begun = time.process_time()
-    x = draw(run, Plan.of(run), range(options.count), 0, batch=1, shape=(1, *(SIDE,) * 3))
+    plan = Plan.of(run, options.sampler, options.steps)
+    x = draw(run, plan, range(options.count), 0, batch=1, shape=(1, *(SIDE,) * 3))
     seconds = time.process_time() - begun
     # The window on fields that are not periodic leaks, so real ones are judged by it as well.
     real = torch.cat([crop(k) for k in range(16)])
@@ -63,6 +64,7 @@ def fields(options: argparse.Namespace) -> dict[str, Any]:
         picture(options.figure, {"drawn": x[:3, 0], "true": real[:3, 0]}, (-3, 3))
     return {
         "fields drawn": len(x),
+        **plan.names,
         "CPU seconds a field": round(seconds / len(x), 1),
         "power over the true one, by band of wavenumbers": {
             f"{a}-{b}": rounded(drawn.mean() / truth.mean())
@@ -217,6 +219,8 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=None)
     parser.add_argument("--peers", type=Path, default=None)
     parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--sampler", default=None)
+    parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--figure", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args()
