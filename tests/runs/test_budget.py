@@ -221,3 +221,11 @@ def test_a_start_keeps_its_network(tmp_path):
         train_system("edm", "digits", tmp_path / "third", small[2:], start=first)
     config = configure("edm", open_dataset("digits"), {"name": "digits"}, small[2:])
     assert config["network"]["channels"] == 64
+
+
+def test_data_of_many_channels_as_latents_get_a_network_that_passes_their_noise():
+    for channels, width, shortcut in [(3, 32, False), (32, 96, True)]:
+        config, data, keys = made((channels, 8, 8), "ddpm", "training.steps=900")
+        network = fit(config, data, keys)["network"]
+        assert network["channels"] == width
+        assert network.get("shortcut", False) is shortcut

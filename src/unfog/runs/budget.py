@@ -6,8 +6,8 @@ too wide to see enough samples. So
 
 - the warm-up is at most a tenth of the steps;
 - the average is a power ramp (Karras et al. 2024), a share of the steps so far, whatever they are;
-- pictures of 16 x 16 or less get a network of 32 channels, or of three times their own, which may
-  be many in a latent space: one that is as narrow as its data cannot pass their noise on;
+- pictures of 16 x 16 or less get a network of 32 channels; where their own are many, as in a latent
+  space, of three times those, and a shortcut: one as narrow as its data cannot pass noise on;
 - samples of DDPM's noise prediction are clipped to the data's range on the way, as its code does;
 - where only minutes are set, the widest network that makes ``PREFERRED`` steps in them, on patches
   and of fewer samples a step where the narrow one is too slow as well: patches of 2, and of 4 for
@@ -198,6 +198,8 @@ def _narrowed(
     and a batch and a learning rate for it.
     """
     channels = max(NARROW["channels"], 3 * dataset.shape[0] + -3 * dataset.shape[0] % 8)
+    if channels > NARROW["channels"]:
+        changes = {**changes, "shortcut": True}
     network = unet(dataset, **{**NARROW, "channels": channels}, **changes)
     if "modulation" in config["network"]:
         network["modulation"] = config["network"]["modulation"]
