@@ -16,7 +16,8 @@ from unfog.errors import InputError
 from unfog.files.yaml import dump, read
 from unfog.physics.operators import Mask
 from unfog.runs import latents
-from unfog.runs.latent_codecs import LATENTS, AutoencoderCodec
+from unfog.runs.encoder_figures import LATENTS
+from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.latents import Latents
 from unfog.runs.low_light import low_light
 from unfog.runs.reconstruct import Reconstructions

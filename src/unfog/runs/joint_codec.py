@@ -4,7 +4,6 @@ models.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from unfog.errors import InputError
 from unfog.networks.joint_encoder import JointEncoder
 from unfog.runs.build import build_joint_encoder, is_joint_encoder
 from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, load_weights, locate, weights_sha256
-from unfog.runs.latent_codecs import keep_figures, kept_figures
+from unfog.runs.encoder_figures import keep_figures, trained
+from unfog.runs.folder import CONFIG, load_weights, locate
 
 
 @codecs.register("joint-encoder")
@@ -50,17 +49,9 @@ class JointEncoderCodec(LatentCodec):
                 "unfog train contrastive."
             )
         self.path, self.config, self.shape = path, config, tuple(config["shape"])
-        weights = load_weights(path)
         self.network: JointEncoder = build_joint_encoder(config)
-        self.network.load_state_dict(weights)
-        self.network.eval().requires_grad_(False)
-        self.mean, self.std, text = kept_figures(path)
-        self.sha256 = hashlib.sha256((weights_sha256(weights) + text).encode()).hexdigest()
-        if sha256 is not None and sha256 != self.sha256:
-            raise InputError(
-                f"The joint encoder {path.name} has changed since a model was trained on its "
-                "embeddings (its SHA-256 differs); restore it, or train the model again."
-            )
+        found = trained(self.network, path, sha256, "The joint encoder", "embeddings")
+        self.mean, self.std, self.sha256 = found.mean, found.std, found.sha256
         self._scale = codecs.build(config["codec"])
 
     @property

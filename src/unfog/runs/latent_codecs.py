@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,11 @@ from unfog.core.codec import Codec, LatentCodec, codecs
 from unfog.core.shapes import expand
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.files.output import write_json
-from unfog.files.text import read_text
 from unfog.networks.autoencoder import Autoencoder
 from unfog.runs.build import build_autoencoder, is_autoencoder
 from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, load_weights, locate, weights_sha256
-
-LATENTS = "latents.json"  # in the folder of an autoencoder's run: mean and deviation by channel
-MEASURED = 1024  # samples by which they are measured
-BATCH = 16
+from unfog.runs.encoder_figures import keep_figures, trained
+from unfog.runs.folder import CONFIG, load_weights, locate
 
 
 @codecs.register("autoencoder")
@@ -53,16 +46,8 @@ class AutoencoderCodec(LatentCodec):
         self.path, self.shape = path, tuple(config["shape"])
         self.config = config
         self.network: Autoencoder = build_autoencoder(config)
-        weights = load_weights(path)
-        self.network.load_state_dict(weights)
-        self.network.eval().requires_grad_(False)
-        self.mean, self.std, text = kept_figures(path)
-        self.sha256 = hashlib.sha256((weights_sha256(weights) + text).encode()).hexdigest()
-        if sha256 is not None and sha256 != self.sha256:
-            raise InputError(
-                f"The autoencoder {path.name} has changed since a model was trained on its latents "
-                "(its SHA-256 differs); restore it, or train the model again."
-            )
+        found = trained(self.network, path, sha256, "The autoencoder", "latents")
+        self.mean, self.std, self.sha256 = found.mean, found.std, found.sha256
         self._scale = codecs.build(config["codec"])
 
     @property
@@ -102,18 +87,6 @@ def _folder(run: str) -> Path:
         ) from error
 
 
-def kept_figures(path: Path) -> tuple[Tensor, Tensor, str]:
-    """Mean and deviation of each latent channel (1, channels), and the text that holds them."""
-    if not (path / LATENTS).is_file():
-        raise InputError(
-            f"The encoder {path.name} has no {LATENTS}, so its training did not end; resume it."
-        )
-    text = read_text(path / LATENTS)
-    figures: dict[str, Any] = json.loads(text)
-    mean, std = (torch.tensor([figures[name]]) for name in ("mean", "std"))
-    return mean, std, text
-
-
 @torch.no_grad()
 def measure_latents(path: Path, dataset: Dataset) -> dict[str, Any]:
     """Measure an autoencoder's latents over up to 1024 samples, evenly spaced, and keep mean and
@@ -131,31 +104,3 @@ def measure_latents(path: Path, dataset: Dataset) -> dict[str, Any]:
     network.load_state_dict(load_weights(path))
     network.eval()
     return keep_figures(path, dataset, lambda x: network.encode(scale.encode(x)))
-
-
-def keep_figures(
-    path: Path, dataset: Dataset, encode: Callable[[Tensor], Tensor]
-) -> dict[str, Any]:
-    """Measure what an encoder makes of up to 1024 samples, and keep the figures in its run.
-
-    Args:
-        path: The trained run.
-        dataset: Its data.
-        encode: x in natural units to latents (batch, channels, ...).
-
-    Returns:
-        ``mean`` and ``std`` by channel, and the number of samples.
-    """
-    count = min(MEASURED, len(dataset))
-    ids = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
-    z = torch.cat(
-        [encode(dataset.batch(ids[start : start + BATCH])["x"]) for start in range(0, count, BATCH)]
-    )
-    flat = z.transpose(0, 1).flatten(1).double()
-    figures = {
-        "mean": [round(v, 6) for v in flat.mean(1).tolist()],
-        "std": [round(v, 6) for v in flat.std(1).tolist()],
-        "samples": count,
-    }
-    write_json(path / LATENTS, figures, overwrite=True)
-    return figures
