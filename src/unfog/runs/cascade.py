@@ -28,7 +28,7 @@ from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.runs.text_states import NAME as TEXT
-from unfog.runs.upsample import upsample
+from unfog.runs.upsample import small_shape, upsample
 from unfog.sampling.best_of import nearest
 from unfog.systems import registry
 from unfog.systems.cascades import Cascade, Stage, cascade_named
@@ -132,8 +132,7 @@ def _check_fit(runs: Mapping[str, Run]) -> None:
         for part in run.denoiser.conditioner.parts.values():
             if not isinstance(part, LowResolutionCondition) or before is None:
                 continue
-            least = (run.shape[0], *(side // part.factor for side in run.shape[1:]))
-            drawn = before.shape
+            least, drawn = small_shape(run, part), before.shape
             if drawn[0] != least[0] or any(a < b for a, b in zip(drawn, least, strict=True)):
                 raise InputError(
                     f"The stage {run.name} enlarges pictures of {least} or larger, and "

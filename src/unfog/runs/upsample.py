@@ -29,6 +29,11 @@ def low_resolution_of(run: Run) -> tuple[str, LowResolutionCondition]:
     )
 
 
+def small_shape(run: Run, part: LowResolutionCondition) -> tuple[int, ...]:
+    """Of the smallest picture that an upsampler enlarges, that of its training."""
+    return (run.shape[0], *(side // part.factor for side in run.shape[1:]))
+
+
 def small_picture(
     run: Run, pictures: Tensor, ids: Sequence[int], *, level: float = 0.0, seed: int = 0
 ) -> dict[str, Tensor]:
@@ -49,7 +54,7 @@ def small_picture(
             those of training.
     """
     name, part = low_resolution_of(run)
-    least = (run.shape[0], *(side // part.factor for side in run.shape[1:]))
+    least = small_shape(run, part)
     given = tuple(pictures.shape[1:])
     if given[0] != least[0] or any(n < m for n, m in zip(given, least, strict=True)):
         raise InputError(
