@@ -1,7 +1,7 @@
 """Conditioning: the embeddings of named conditions, with the null of classifier-free guidance.
 
-A condition is a class, a vector, an image (spatial), a mask (a map of classes), a token sequence or
-a text.
+A condition is a class, a vector, an image (spatial), a mask (a map of classes), a token sequence,
+or one with a pooled vector.
 Each has a null, what the network gets when the condition is absent: a learned embedding, or zeros.
 Training drops a condition per sample at random (Ho & Salimans 2022), so the same network serves
 with and without it.

@@ -1,4 +1,4 @@
-"""The conditions: a class, a vector, an image, a mask of classes, a token sequence, a text."""
+"""The conditions: a class, a vector, an image, a mask of classes, a token sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The condition of a text: its tokens and its pooled vector."""
+"""The condition of a sequence: its tokens and its pooled vector, such as those of a text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unfog.core.conditioning import Condition, Context, conditions, set_null
 
 @conditions.register("sequence")
 class SequenceCondition(Condition):
-    """A text as an encoder gives it: a sequence of tokens for cross-attention, and a pooled vector,
+    """A sequence as an encoder gives it: tokens for cross-attention, and a pooled vector,
     which is added to the time embedding (Saharia et al. 2022). Each has its null, and may be left
     out without the other.
 
