@@ -1,4 +1,6 @@
-"""Text to image: a small EDM that draws a picture for a caption, trained on a CPU."""
+"""Text to image: a small EDM that draws a picture for a caption, trained on a CPU, in pixels or in
+the latents of an autoencoder.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,9 @@ from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 
 SIGMA_DATA = 0.8  # deviation of pictures on white, with their mean
+FINE = 32  # points of a side from which a grid is worked on in patches
+PATCHED: Config = {"channels": 32, "multipliers": [1, 2, 3], "patch": 2, "head_dim": 32}
+SMALL: Config = {"channels": 72, "multipliers": [1, 2], "head_dim": 36}  # grids, as of latents
 TOKEN_WIDTH = 128  # that the encoder's tokens are projected to
 
 
@@ -24,41 +29,41 @@ def text_to_image(dataset: Dataset) -> Config:
     levels, and its pooled vector added to the time embedding; captions dropped with probability .1
     for guidance (Ho & Salimans 2022).
 
-    Departures from Imagen and EDM: a U-Net of 32 channels on patches of 2 x 2 pixels, with position
-    channels and a shortcut; the sentence encoder in place of T5; sigma_data = 0.8 and ln sigma ~
-    N(-0.6, 1.5^2); batches of 8; an average of the weights over the last 18th of the steps; 24 Heun
-    steps under guidance 3.
+    Departures from Imagen and EDM: pictures of 32 pixels and more a U-Net of 32 channels on patches
+    of 2 x 2 with batches of 8, smaller grids, such as latents (--set codec.name=autoencoder --set
+    codec.run=RUN), one of 72 and batches of 32; position channels and a shortcut; the sentence
+    encoder in place of T5; in pixels sigma_data = 0.8 and ln sigma ~ N(-0.6, 1.5^2), in latents 1
+    and N(0.2, 1.2^2); an average of the weights over the last 18th of the steps; 24 Heun steps
+    under guidance 3.
     """
     if not dataset.conditions:
         raise InputError(
             f"The data set {dataset.name!r} has no captions to learn text from; put a captions.csv "
             "beside the pictures and give --set data.captions=true."
         )
+    fine = min(dataset.shape[1:]) >= FINE
+    pixels = dataset.codec["name"] == "range"
+    sizes = PATCHED if fine else SMALL
+    network = unet(dataset, blocks=1, groups=8, coordinates=True, octaves=2, shortcut=True, **sizes)
+    levels = len(network["multipliers"])
+    network["attention_levels"] = [levels - 2, levels - 1]
     return {
         **edm(dataset),
-        "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
-        "network": unet(
-            dataset,
-            32,
-            multipliers=[1, 2, 3],
-            blocks=1,
-            attention_levels=[1, 2],
-            head_dim=32,
-            groups=8,
-            patch=2,
-            coordinates=True,
-            octaves=2,
-            shortcut=True,
-        ),
+        "prediction": {"name": "edm", "sigma_data": SIGMA_DATA if pixels else 1.0},
+        "network": network,
         "conditions": told(dataset),
         "objective": {
             "name": "denoising",
-            "times": {"name": "log-normal", "mean": -0.6, "std": 1.5},
+            "times": {
+                "name": "log-normal",
+                "mean": -0.6 if pixels else 0.2,
+                "std": 1.5 if pixels else 1.2,
+            },
             "weight": {"name": "simple"},
         },
         "training": training(
             steps=14_000,
-            batch=8,
+            batch=8 if fine else 32,
             lr=2e-3,
             warmup=300,
             betas=[0.9, 0.99],
