@@ -27,6 +27,12 @@ python benchmarks/mask_guided.py --run runs/t1-from-tissue --out benchmarks/resu
 python benchmarks/ship_prior.py runs/t1-from-tissue --name t1-from-tissue --results
 benchmarks/results/mask_guided.json
 
+python benchmarks/ship_prior.py runs/emoji-autoencoder --name emoji-autoencoder --half --results
+benchmarks/results/emoji_autoencoder.json
+python benchmarks/text_to_image.py runs/emoji --out benchmarks/results/text_to_image.json
+python benchmarks/ship_prior.py runs/emoji --name emoji --half --results
+benchmarks/results/text_to_image.json
+
 python benchmarks/fashion_mnist.py all --work runs/fashion python benchmarks/ship_prior.py
 runs/fashion/ours/run --name fashion --results benchmarks/results/fashion_mnist.json \
   --set sampling.sampler=dpmpp-2m --set sampling.steps=20
@@ -43,8 +49,10 @@ from typing import Any
 import torch
 
 import unfog
-from unfog.runs.config import apply_overrides
-from unfog.runs.folder import CARD, export, write_run
+from unfog.runs.build import is_autoencoder
+from unfog.runs.config import apply_overrides, load_config
+from unfog.runs.encoder_figures import LATENTS
+from unfog.runs.folder import CARD, CONFIG, export, load_weights, write_run
 from unfog.runs.run import Run
 
 PRIORS = Path(unfog.__file__).parent / "priors"
@@ -148,6 +156,28 @@ FACTS = {
         ],
         "licence": "Apache-2.0 for the weights; the data are under the MIT licence",
     },
+    "emoji-autoencoder": {
+        "data": "emoji, split train: 2796 pictures of 64 x 64 pixels",
+        "held_out": "split test: 595 pictures of 328 names that no training picture has",
+        "commands": [
+            "unfog train autoencoder-kl --data emoji --set autoencoder.channels=16 --set "
+            "autoencoder.multipliers=[1,2,4,8] --set autoencoder.latent_channels=16 --set "
+            "training.steps=2200 --set training.lr=1e-3 --set objective.start=1400 --out "
+            "runs/emoji-autoencoder",
+        ],
+        "licence": "Apache-2.0 for the weights; the pictures are Microsoft's Fluent emoji, MIT",
+    },
+    "emoji": {
+        "data": "emoji, split train: 2796 pictures of 64 x 64 pixels with their names, in the "
+        "latents of emoji-autoencoder",
+        "held_out": "split test: 595 pictures of 328 names that no training picture has",
+        "text": "minilm: unfog data fetch minilm",
+        "commands": [
+            "unfog train text-to-image --data emoji --set codec.name=autoencoder --set "
+            "codec.run=emoji-autoencoder --minutes 55 --out runs/emoji",
+        ],
+        "licence": "Apache-2.0 for the weights; the pictures are Microsoft's Fluent emoji, MIT",
+    },
 }
 
 
@@ -164,6 +194,7 @@ def main() -> None:
         help="ship the mean of the weights with those of this run, where it started",
     )
     parser.add_argument("--note", help="what else was done to make it")
+    parser.add_argument("--half", action="store_true", help="keep the weights in half precision")
     parser.add_argument(
         "--set",
         action="append",
@@ -176,6 +207,13 @@ def main() -> None:
     if target.exists():
         shutil.rmtree(target)
     export(options.run, target)
+    if options.half:
+        halved = {name: value.half() for name, value in load_weights(target).items()}
+        write_run(target, halved, load_config(target / CONFIG))
+    if is_autoencoder(load_config(target / CONFIG)):
+        shutil.copy(options.run / LATENTS, target / LATENTS)
+        write_card(options, target, load_config(target / CONFIG), measured)
+        return
     run = Run.open(target)
     if (
         options.average is not None
@@ -191,15 +229,22 @@ def main() -> None:
         parser.error("Only the sampling section of a trained run can be set.")
     if options.set:
         write_run(target, run.denoiser.state_dict(), apply_overrides(run.config, options.set))
+    write_card(options, target, run.config, measured)
+
+
+def write_card(
+    options: argparse.Namespace, target: Path, config: dict[str, Any], measured: dict[str, Any]
+) -> None:
+    """Write what is known of the prior beside its weights."""
     lines = (options.run / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line).get("loss", float("nan")) for line in lines[-1000:]]
     card = {
-        **FACTS[options.name if options.name in FACTS else run.config["system"]],
+        **FACTS[options.name if options.name in FACTS else config["system"]],
         **({"note": options.note} if options.note else {}),
-        "seed": run.config["training"]["seed"],
+        "seed": config["training"]["seed"],
         "steps": json.loads(lines[-1])["step"],
         "loss_of_last_1000_steps": sum(losses) / len(losses),
-        "parameters": sum(p.numel() for p in run.denoiser.parameters()),
+        "parameters": sum(value.numel() for value in load_weights(target).values()),
         "torch": torch.__version__,
         **_interval_scales(measured["results"]),
         "figures": measured,

@@ -94,7 +94,8 @@ def _inverse_root(covariance: Tensor, shrinkage: float) -> Tensor:
     """(covariance + shrinkage mean(diag) I)^(-1/2)."""
     ridge = shrinkage * covariance.diagonal().mean()
     values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * (values + ridge).clamp(min=1e-12).rsqrt()) @ vectors.T
+    root: Tensor = (vectors * (values + ridge).clamp(min=1e-12).rsqrt()) @ vectors.T
+    return root
 
 
 def ranks(pictures: Tensor, texts: Tensor) -> Tensor:
