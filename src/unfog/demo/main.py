@@ -21,11 +21,13 @@ from unfog.demo.prior import Drawn, draw_new, forward_strip, reverse_strip
 from unfog.demo.restore import Outcome, calibrate, restore_slab, seconds_of
 from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
+from unfog.demo.words import Worded, draw_words
 from unfog.errors import InputError
 from unfog.files.folder import new_folder
 from unfog.files.output import write_bytes, write_image, write_json, write_text
 from unfog.files.text import read_text
 from unfog.report import grey, mosaic
+from unfog.report.pictures import shown
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
@@ -46,6 +48,7 @@ class Size:
         patience: Seconds after which it stops all the same.
         live_samples: Samples drawn at each moment of it.
         new_slices: Slices drawn from the shipped prior.
+        words: Pictures drawn by words.
         slices: Slices of the test slab that are restored.
         calibration: Slices of the validation slab by which intervals are scaled.
         samples: The most a task may draw of one slice.
@@ -57,6 +60,7 @@ class Size:
     patience: float
     live_samples: int
     new_slices: int
+    words: int
     slices: int
     calibration: int
     samples: int
@@ -69,6 +73,7 @@ FULL = Size(
     patience=200,
     live_samples=8,
     new_slices=16,
+    words=16,
     slices=5,
     calibration=2,
     samples=24,
@@ -80,6 +85,7 @@ QUICK = Size(
     patience=100,
     live_samples=4,
     new_slices=4,
+    words=8,
     slices=2,
     calibration=1,
     samples=8,
@@ -117,11 +123,13 @@ def run_demo(
     with new_folder(out) as folder:
         live = train_live(folder / "live", size.live_steps, size.patience, size.live_samples, show)
         drawn = _new_slices(run, size, show)
+        worded = _words(size, show)
         outcomes = _restore_all(run, slab, size, folder, show)
         summary = _summary(run, live, drawn, outcomes, quick)
+        summary["words"] = list(worded.prompts)
         summary["seconds"] = round(time.perf_counter() - begun, 1)
         forward, reverse = forward_strip(run, slab.x[:1]), reverse_strip(run, Plan.of(run))
-        page = report.build(forward, reverse, live, drawn, slab, outcomes, _facts(summary))
+        page = report.build(forward, reverse, live, drawn, worded, slab, outcomes, _facts(summary))
         write_text(folder / "report.html", page.html())
         write_bytes(folder / "figure.png", lead_figure(outcomes, slab.x, drawn.samples))
         write_image(folder / "samples.png", mosaic([[grey(x[0]) for x in drawn.samples]]))
@@ -138,6 +146,14 @@ def _new_slices(run: Run, size: Size, show: Show) -> Drawn:
         drawn = draw_new(run, Plan.of(run), size.new_slices, training, 0, progress)
     show.pictures([grey(x[0]) for x in drawn.samples[:8]])
     return drawn
+
+
+def _words(size: Size, show: Show) -> Worded:
+    """Pictures of the shipped text-to-image prior."""
+    with show.stage(f"drawing {size.words} pictures by words") as progress:
+        worded = draw_words(size.words, progress)
+    show.pictures([shown(x) for x in worded.pictures[:8]])
+    return worded
 
 
 def _restore_all(run: Run, slab: Slab, size: Size, folder: Path, show: Show) -> list[Outcome]:

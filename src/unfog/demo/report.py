@@ -14,9 +14,10 @@ from unfog.demo.live import Live
 from unfog.demo.prior import Drawn, Strip
 from unfog.demo.restore import Outcome
 from unfog.demo.tasks import Slab
+from unfog.demo.words import Worded
 from unfog.evaluation.conformal import LEVEL
 from unfog.report import Line, Page, Row, colour, grey
-from unfog.report.pictures import Picture
+from unfog.report.pictures import Picture, shown
 
 LEAD = (
     "A diffusion model learned, drew new slices of a brain, and restored slices it had never "
@@ -34,6 +35,7 @@ def build(
     reverse: Strip,
     live: Live,
     drawn: Drawn,
+    worded: Worded,
     slab: Slab,
     outcomes: Sequence[Outcome],
     facts: Mapping[str, Any],
@@ -45,6 +47,7 @@ def build(
         reverse: A sample on its way from noise.
         live: The live training.
         drawn: New slices of the prior.
+        worded: Pictures by words.
         slab: The slices that were restored.
         outcomes: Their restorations, one of each task.
         facts: The facts at the foot of the page.
@@ -60,6 +63,7 @@ def build(
     _processes(page, forward, reverse)
     _live(page, live)
     _samples(page, drawn)
+    _words(page, worded)
     _restorations(page, slab, outcomes)
     _table(page, outcomes)
     _made(page, facts)
@@ -181,6 +185,21 @@ def _samples(page: Page, drawn: Drawn) -> None:
     page.pictures(
         rows, "Samples, none of them chosen, and how far each is from the nearest training slice."
     )
+
+
+def _words(page: Page, worded: Worded) -> None:
+    """Pictures with the prompts that they were drawn by."""
+    page.section(
+        "Pictures by words",
+        f"The prior {worded.prior} learned 2796 emoji with their names. Each picture is drawn from "
+        f"noise by its prompt, under guidance {worded.guidance:g}.",
+    )
+    rows = []
+    for first in range(0, len(worded.prompts), 8):
+        part = slice(first, first + 8)
+        pictures = [shown(x) for x in worded.pictures[part]]
+        rows.append(Row("", pictures, list(worded.prompts[part])))
+    page.pictures(rows, "One sample of each prompt, none of them chosen.")
 
 
 def _restorations(page: Page, slab: Slab, outcomes: Sequence[Outcome]) -> None:
