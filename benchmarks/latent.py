@@ -50,7 +50,7 @@ SETTINGS = ["training.batch=64", "training.lr=1e-3", "training.warmup=200", "tra
 
 def held_out(data: dict[str, Any]) -> Any:
     """The test part of a data set that has one, else the data set itself."""
-    if data["name"] in ("fashion-mnist", "mni-t1"):
+    if data["name"] in ("fashion-mnist", "mni-t1", "emoji"):
         return open_dataset({**data, "split": "test"})
     return open_dataset(data)
 

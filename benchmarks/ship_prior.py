@@ -246,7 +246,7 @@ def write_card(
         "loss_of_last_1000_steps": sum(losses) / len(losses),
         "parameters": sum(value.numel() for value in load_weights(target).values()),
         "torch": torch.__version__,
-        **_interval_scales(measured["results"]),
+        **_interval_scales(measured.get("results")),
         "figures": measured,
     }
     (target / CARD).write_text(json.dumps(card, indent=1) + "\n")
