@@ -61,6 +61,14 @@ _CONVOLUTIONAL = {
     "network.channels": 32,
     "training.batch": 8,
 }
+# Noise predicted in patches by a narrow network needs a shortcut past it (``runs.budget``).
+_NARROW = {
+    "network.channels": 48,
+    "network.patch": 2,
+    "network.coordinates": True,
+    "network.shortcut": True,
+    "training.batch": 32,
+}
 _CASCADES = (
     Cascade(
         "imagen",
@@ -68,7 +76,12 @@ _CASCADES = (
         "Saharia et al. 2022, arXiv:2205.11487",
         (
             Stage("base", "imagen-base", 16),
-            Stage("upsampler-1", "imagen-upsampler", 64, {"training.batch": 16}),
+            Stage(
+                "upsampler-1",
+                "imagen-upsampler",
+                64,
+                {"network.channels": 32, "training.batch": 8},
+            ),
             Stage("upsampler-2", "imagen-upsampler", 256, _CONVOLUTIONAL),
         ),
     ),
@@ -83,7 +96,7 @@ _CASCADES = (
                 "decoder",
                 "dalle2-decoder",
                 32,
-                {"training.batch": 32},
+                _NARROW,
                 {"encoder.run": "encoder"},
             ),
             Stage(
