@@ -19,6 +19,7 @@ from unfog.core.process import processes
 from unfog.core.random import seed_of
 from unfog.core.space import Space, spaces
 from unfog.core.variance import LearnedRange, variances
+from unfog.data import degradations  # noqa: F401  (registers those of upsamplers)
 from unfog.errors import InputError
 from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders

@@ -17,6 +17,7 @@ from unfog.core.bound import decoders
 from unfog.core.codec import codecs
 from unfog.core.conditions import conditions
 from unfog.core.denoiser import labels
+from unfog.core.low_resolution import degradations
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.registry import Registry, unknown
@@ -80,6 +81,7 @@ _PARTS: dict[str, Registry[Any]] = {
     "joint_encoder": joint_encoders,
     "network.positions": positions,
     "conditions.*": conditions,
+    "conditions.*.degradation": degradations,
     "objective": objectives,
     "objective.times": times,
     "objective.features": features,
@@ -201,7 +203,7 @@ def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             values |= settings(value, path)
         else:
             values[path] = value
-            if registry := _registry(path):
+            if value is not None and (registry := _registry(path)):
                 registry.get(value)  # a bare name: InputError where no part has it
     return values
 
