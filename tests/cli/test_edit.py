@@ -126,10 +126,11 @@ def test_a_vector_is_told_by_its_numbers() -> None:
 
 @pytest.fixture
 def filler(place: Path) -> Path:
-    """A run that was trained to fill holes, beside the other."""
+    """A run that was trained to fill holes, long enough for its conditions to count."""
     settings = "--set conditions.hole.name=inpainting --set network.channels=8"
     more = "--set network.groups=4 --set training.batch=4 --set training.precision=fp32"
-    line = f"train edm --data digits --out filler --steps 2 {settings} {more}"
+    rate = "--set training.lr=1e-2 --set training.warmup=1 --set training.ema=0.5"
+    line = f"train edm --data digits --out filler --steps 30 {settings} {more} {rate}"
     status, _, err = invoke(line)
     assert status == 0, err
     return place
@@ -155,6 +156,15 @@ def test_inpainting_keeps_what_is_known_to_the_last_digit(filler: Path) -> None:
         assert status == 0, err
         same = _numbers(Path(f"{out}-again/edit-00{name[3:]}"))
         np.testing.assert_allclose(same[..., 4:], drawn[0][..., 4:], atol=1e-4)
+        # What is around it does.
+        moved = x.copy()
+        moved[..., :4] = x[..., :4].max() - x[..., :4]
+        _write(Path(f"moved{name[3:]}"), moved)
+        other = line.replace(name, f"moved{name[3:]}").replace(out, f"{out}-moved")
+        status, _, err = invoke(f"{other} --to label=3 --guidance 2")
+        assert status == 0, err
+        found = _numbers(Path(f"{out}-moved/edit-00{name[3:]}"))
+        assert not np.allclose(found[..., 4:], drawn[0][..., 4:], atol=1e-3)
 
 
 def _numbers(path: Path) -> Any:
@@ -181,5 +191,35 @@ def test_inpainting_is_refused_in_one_sentence(filler: Path) -> None:
     ):
         status, out, err = invoke(f"{line} --method inpaint --out new")
         assert (status, out, err.count("\n")) == (2, "", 1)
+        assert words in err
+        assert not Path("new").exists()
+
+
+def test_a_restoration_is_told_what_it_shows(filler: Path) -> None:
+    def restored(out: str, more: str = "") -> Any:
+        line = "restore filler one.npy --task inpaint --mask right.npy --noise 0.1 --steps 3"
+        status, _, err = invoke(f"{line} --samples 2 --method ddnm --out {out} {more}")
+        assert status == 0, err
+        return np.load(f"{out}/mean.npy")
+
+    np.save("one.npy", np.load("two.npy")[:1])
+    plain, three, seven = (
+        restored("a"),
+        restored("b", "--to label=3"),
+        restored("c", "--to label=7"),
+    )
+    pushed = restored("d", "--to label=3 --guidance 4")
+    for other in (plain, seven, pushed):
+        assert not np.allclose(three, other, atol=1e-4)
+    summary = json.loads(Path("d/summary.json").read_text())
+    assert (summary["to"], summary["guidance"]) == (["label=3"], 4.0)
+    np.testing.assert_array_equal(restored("e", "--to label=3 --guidance 1"), three)
+    for line, words in (
+        ("--task inpaint --mask right.npy --guidance 2", "give --to too"),
+        ("--task inpaint --mask right.npy --to label=12", "class from 0 to 9"),
+        ("--task denoise --to label=3", "leave --to out"),
+    ):
+        status, _, err = invoke(f"restore filler one.npy {line} --out new")
+        assert status == 2
         assert words in err
         assert not Path("new").exists()

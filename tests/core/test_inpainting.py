@@ -4,13 +4,17 @@ Gaussian whose conditional law is known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 import unfog
+from unfog.core.codec import Identity
 from unfog.core.conditioning import Conditioner
 from unfog.core.conditions import InpaintingCondition
 from unfog.core.inpainting import box, hole, stroke
@@ -174,6 +178,35 @@ def test_known_pixels_are_exact_and_guidance_leaves_the_hole(run: Run) -> None:
         inpaint(run, x, space[..., :4], plan)
     # From nothing it draws as well.
     assert draw(run, plan, range(2)).shape == (2, 1, 8, 8)
+
+
+class Halved(Identity):
+    """Latents on a grid of half the sides, the means of cells."""
+
+    def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        return (shape[0], *(side // 2 for side in shape[1:]))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return avg_pool2d(x, 2)
+
+    def decode(self, x: Tensor) -> Tensor:
+        return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def test_in_a_latent_space_a_hole_is_every_cell_it_touches(run: Run) -> None:
+    latent = replace(run, codec=Halved())
+    x, space = torch.rand(1, 1, 16, 16), torch.zeros(1, 1, 16, 16, dtype=torch.bool)
+    space[..., 3:6, 8:9] = True  # cells 1 and 2 down, 4 across
+    told = around(latent, x, space)
+    known = torch.ones(1, 1, 8, 8)
+    known[..., 1:3, 4] = 0
+    assert torch.equal(told["hole_mask"], known)
+    assert torch.equal(told["hole"], avg_pool2d(x, 2) * known)
+    # The pixels around the hole come back as they are, also in the cells that it touches.
+    out = inpaint(latent, x, space, Plan.of(run, None, 2), samples=2)
+    assert out.shape == (1, 2, 1, 16, 16)
+    assert torch.equal(out[:, :, ~space[0]], x[:, None].expand_as(out)[:, :, ~space[0]])
+    assert not torch.equal(out[:, 0][space], x[space])
 
 
 def autoregression(count: int, randomness: torch.Generator) -> Tensor:
