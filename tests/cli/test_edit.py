@@ -122,3 +122,103 @@ def test_a_vector_is_told_by_its_numbers() -> None:
     assert stated_conditions(run, ["field=0.5,-2"])["field"].tolist() == [[0.5, -2.0]]
     with pytest.raises(InputError, match="vector of 2 numbers, not 3"):
         stated_conditions(run, ["field=1,2,3"])
+
+
+@pytest.fixture
+def filler(place: Path) -> Path:
+    """A run that was trained to fill holes, long enough for its conditions to count."""
+    settings = "--set conditions.hole.name=inpainting --set network.channels=8"
+    more = "--set network.groups=4 --set training.batch=4 --set training.precision=fp32"
+    rate = "--set training.lr=1e-2 --set training.warmup=1 --set training.ema=0.5"
+    line = f"train edm --data digits --out filler --steps 30 {settings} {more} {rate}"
+    status, _, err = invoke(line)
+    assert status == 0, err
+    return place
+
+
+def test_inpainting_keeps_what_is_known_to_the_last_digit(filler: Path) -> None:
+    for name, fill in (("one.png", 200), ("two.npy", 7)):
+        out = f"out-{name[:3]}"
+        line = f"edit filler {name} --method inpaint --mask right.npy -n 3 --steps 3 --out {out}"
+        status, _, err = invoke(f"{line} --to label=3 --guidance 2")
+        assert status == 0, err
+        x = _numbers(Path(name))
+        drawn = [_numbers(Path(f"{out}/edit-{k:02d}{name[3:]}")) for k in range(3)]
+        for one in drawn:
+            np.testing.assert_array_equal(one[..., :4], x[..., :4])
+        assert not np.array_equal(drawn[0], drawn[1])
+        # What is in the hole does not count.
+        spoiled = x.copy()
+        spoiled[..., 4:] = fill
+        _write(Path(f"spoiled{name[3:]}"), spoiled)
+        again = line.replace(name, f"spoiled{name[3:]}").replace(out, f"{out}-again")
+        status, _, err = invoke(f"{again} --to label=3 --guidance 2")
+        assert status == 0, err
+        same = _numbers(Path(f"{out}-again/edit-00{name[3:]}"))
+        np.testing.assert_allclose(same[..., 4:], drawn[0][..., 4:], atol=1e-4)
+        # What is around it does.
+        moved = x.copy()
+        moved[..., :4] = x[..., :4].max() - x[..., :4]
+        _write(Path(f"moved{name[3:]}"), moved)
+        other = line.replace(name, f"moved{name[3:]}").replace(out, f"{out}-moved")
+        status, _, err = invoke(f"{other} --to label=3 --guidance 2")
+        assert status == 0, err
+        found = _numbers(Path(f"{out}-moved/edit-00{name[3:]}"))
+        assert not np.allclose(found[..., 4:], drawn[0][..., 4:], atol=1e-3)
+
+
+def _numbers(path: Path) -> Any:
+    return np.load(path) if path.suffix == ".npy" else np.asarray(Image.open(path)).astype(float)
+
+
+def _write(path: Path, x: Any) -> None:
+    if path.suffix == ".npy":
+        np.save(path, x)
+    else:
+        write_image(path, x.astype(np.uint8))
+
+
+def test_inpainting_is_refused_in_one_sentence(filler: Path) -> None:
+    for line, words in (
+        (
+            "edit run one.png --mask right.npy",
+            "was not trained to fill holes; take --method sdedit",
+        ),
+        ("edit filler one.png", "give --mask"),
+        ("edit filler one.png --mask small.npy", "on the input's grid"),
+        ("edit filler one.png --mask none.npy", "0 everywhere"),
+        ("edit filler one.png --mask right.npy --from label=3", "leave --from out"),
+    ):
+        status, out, err = invoke(f"{line} --method inpaint --out new")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert words in err
+        assert not Path("new").exists()
+
+
+def test_a_restoration_is_told_what_it_shows(filler: Path) -> None:
+    def restored(out: str, more: str = "") -> Any:
+        line = "restore filler two.npy --task inpaint --mask right.npy --noise 0.1 --steps 3"
+        status, _, err = invoke(f"{line} --samples 2 --method ddnm --out {out} {more}")
+        assert status == 0, err
+        return np.load(f"{out}/mean.npy")
+
+    plain, three, seven = (
+        restored("a"),
+        restored("b", "--to label=3"),
+        restored("c", "--to label=7"),
+    )
+    pushed = restored("d", "--to label=3 --guidance 4")
+    for other in (plain, seven, pushed):
+        assert not np.allclose(three, other, atol=1e-4)
+    summary = json.loads(Path("d/summary.json").read_text())
+    assert (summary["to"], summary["guidance"]) == (["label=3"], 4.0)
+    np.testing.assert_array_equal(restored("e", "--to label=3 --guidance 1"), three)
+    for line, words in (
+        ("--task inpaint --mask right.npy --guidance 2", "give --to too"),
+        ("--task inpaint --mask right.npy --to label=12", "class from 0 to 9"),
+        ("--task denoise --to label=3", "leave --to out"),
+    ):
+        status, _, err = invoke(f"restore filler two.npy {line} --out new")
+        assert status == 2
+        assert words in err
+        assert not Path("new").exists()

@@ -17,6 +17,7 @@ class Method(StrEnum):
 
     sdedit = "sdedit"
     inversion = "inversion"
+    inpaint = "inpaint"
     variations = "variations"
     interpolate = "interpolate"
 
@@ -33,14 +34,17 @@ def edit(
         Method,
         typer.Option(
             help="sdedit draws what is likely given the input with noise; inversion finds its "
-            "noise and draws anew; of a cascade such as dalle2, variations draws other pictures "
+            "noise and draws anew; inpaint draws what is in the hole of --mask, by a run trained "
+            "to; of a cascade such as dalle2, variations draws other pictures "
             "of its embedding, and interpolate those between it and --other."
         ),
     ],
     out: Out,
     strength: Annotated[
         float,
-        typer.Option(help="The share of the steps that are gone back: 0 changes nothing, 1 most."),
+        typer.Option(
+            help="Not for inpaint: the share of the steps that are gone back; 0 changes nothing."
+        ),
     ] = 0.5,
     before: Annotated[
         list[str] | None,
@@ -63,7 +67,7 @@ def edit(
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For sdedit: 0 where the input stays as it is."),
+        typer.Option(metavar="FILE", help="For sdedit and inpaint: 0 where the input stays."),
     ] = None,
     other: Annotated[
         Path | None,
@@ -71,7 +75,7 @@ def edit(
     ] = None,
     samples: Annotated[
         int,
-        typer.Option("-n", min=1, help="For sdedit and of a cascade: how many to draw."),
+        typer.Option("-n", min=1, help="For sdedit, inpaint and of a cascade: how many to draw."),
     ] = 4,
     iterations: Annotated[
         int,
@@ -93,7 +97,8 @@ def edit(
     embedded = method in (Method.variations, Method.interpolate)
     if embedded != is_cascade(run):
         raise InputError(
-            "variations and interpolate are of a cascade's folder, sdedit and inversion of a run's."
+            "variations and interpolate are of a cascade's folder, sdedit, inversion and inpaint "
+            "of a run's."
         )
     if embedded:
         given = {"--from": before, "--to": after, "--mask": mask, "--sampler": sampler}

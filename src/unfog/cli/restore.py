@@ -85,6 +85,17 @@ def restore(
             "and mmps elsewhere.",
         ),
     ] = "auto",
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="What it is to show, of the run's conditions: label=3, text='a red heart'; not "
+            "for denoise, lowlight and hdr.",
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Classifier-free guidance towards --to.")
+    ] = None,
     samples: Annotated[
         int, typer.Option(min=1, help="Restorations to draw; their spread is the uncertainty.")
     ] = 8,
@@ -109,8 +120,20 @@ def restore(
         axes=axes,
         sampler=sampler,
         method=None if method == "auto" else method,
+        to=to or None,
         noise_model=None if noise_model is NoiseModel.gaussian else noise_model.value,
     )
     options = Options(mask, operator, sensitivities, factor, blur, axes=axes)
-    draws = Draws(noise, noise_model.value, method, samples, steps, sampler, seed, precision.value)
+    draws = Draws(
+        noise,
+        noise_model.value,
+        method,
+        samples,
+        steps,
+        sampler,
+        seed,
+        precision.value,
+        tuple(to or ()),
+        guidance,
+    )
     emit(function(row.workflow)(run, source, row, out, options, draws), as_json)

@@ -61,12 +61,14 @@ class Condition(nn.Module):
         on_grid: Whether its values lie on the grid of x_0 and move with it in augmentation.
         made_of_data: Whether training makes its values of the data themselves (``derive``).
         companion: What ends the name of the tensor that comes with its values, NAME_companion.
+        companion_on_grid: Whether that lies on the grid of x_0 too.
     """
 
     sizes: dict[str, int]
     on_grid: bool = False
     made_of_data: bool = False
     companion: str = "mask"
+    companion_on_grid: bool = False
 
     def derive(self, x: Tensor, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """What training gives it, where that is made of the data.

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from unfog.core.conditioning import Condition, Context, conditions, set_null
 from unfog.core.embedding_condition import EmbeddingCondition
+from unfog.core.inpainting import InpaintingCondition
 from unfog.core.low_resolution import LowResolutionCondition
 from unfog.core.sequence_condition import SequenceCondition
 from unfog.errors import InputError
@@ -17,6 +18,7 @@ from unfog.errors import InputError
 __all__ = [
     "ClassCondition",
     "EmbeddingCondition",
+    "InpaintingCondition",
     "LowResolutionCondition",
     "MaskCondition",
     "SequenceCondition",

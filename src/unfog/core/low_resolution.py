@@ -1,15 +1,18 @@
 r"""The condition of a picture of low resolution, for upsamplers, with noise-conditioning
 augmentation (Ho et al. 2022, arXiv:2106.15282; Saharia et al. 2022; Ramesh et al. 2022).
 
-In training the picture is made of x_0 itself: blurred, averaged over cells, and mixed with noise of
-a level that the network is told. So the network learns to trust it just as far as it can be, and
+In training the picture is made of x_0 itself: degraded (``Degradation``: blurred and averaged over
+cells, where no other is named), and mixed with noise of a level that the network is told. So the
+network learns to trust it just as far as it can be, and
 at sampling forgives what the stage below got wrong; there the level is the user's to choose.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +20,7 @@ from torch.nn import functional as F
 
 from unfog.core.conditioning import Condition, Context, conditions, set_null
 from unfog.core.random import Randomness, normal_like
+from unfog.core.registry import Registry
 from unfog.core.shapes import expand
 from unfog.errors import InputError
 
@@ -97,6 +101,45 @@ def _blurred(x: Tensor, deviation: Tensor) -> Tensor:
     return x
 
 
+class Degradation(Protocol):
+    """What makes the small picture of an upsampler's training."""
+
+    def __call__(self, x: Tensor, factor: int, generators: Sequence[torch.Generator], /) -> Tensor:
+        """A small picture of each sample, as a function of the sample and its generator.
+
+        Args:
+            x: On the model's scale, (batch, channels, *space).
+            factor: How many points of x are one of the picture, along each axis.
+            generators: One for each sample.
+
+        Returns:
+            (batch, channels, *space / factor).
+        """
+        ...
+
+
+degradations: Registry[Degradation] = Registry("degradation")
+
+
+@degradations.register("gaussian-blur")
+@dataclass(frozen=True)
+class GaussianBlur:
+    """A Gaussian blur of a deviation drawn evenly from 0 to ``deviation`` points of x, and the mean
+    over cells.
+    """
+
+    deviation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.deviation < 0:
+            raise InputError(f"The deviation of a blur is 0 or more, not {self.deviation}.")
+
+    def __call__(self, x: Tensor, factor: int, generators: Sequence[torch.Generator]) -> Tensor:
+        """As ``Degradation`` says."""
+        drawn = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
+        return reduced(x, factor, self.deviation * drawn if self.deviation else None)
+
+
 @conditions.register("low-resolution")
 class LowResolutionCondition(Condition):
     """A picture of low resolution, enlarged onto the grid of x_t and concatenated to it, with one
@@ -110,10 +153,11 @@ class LowResolutionCondition(Condition):
         channels: Channels of the picture.
         width: The size of the level's embedding.
         factor: How many points of x are one of the picture, along each axis.
-        blur: Largest deviation of the blur in training, in points of x; each sample's is drawn
-            evenly from 0 on.
+        blur: Largest deviation of the blur in training, where no degradation is named.
         level: Largest level of noise in training; each sample's is drawn evenly from 0 on.
         null: ``learned``, or ``zero`` for zeros.
+        degradation: What makes the picture in training, by name, such as ``bsr`` for photographs
+            (``data.degradations``); ``gaussian-blur`` of ``blur`` by default.
     """
 
     companion, made_of_data = "level", True
@@ -128,14 +172,23 @@ class LowResolutionCondition(Condition):
         blur: float = 0.0,
         level: float = 0.5,
         null: str = "zero",
+        degradation: str | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if degradation is not None and blur:
+            raise InputError(
+                "The blur is a part of the degradation where one is named; set an upsampler's blur "
+                "to 0, or leave its degradation out."
+            )
         if factor < 1 or blur < 0 or not 0 <= level <= 1:
             raise InputError(
                 "An upsampler's factor is 1 or more, its blur 0 or more, its level between 0 and "
                 f"1; got {factor}, {blur} and {level}."
             )
-        self.factor, self.blur, self.level = factor, blur, level
+        self.factor, self.level = factor, level
+        self.degrade = degradations.build(
+            degradation or {"name": "gaussian-blur", "deviation": blur}
+        )
         self.sizes = {"spatial_channels": channels + 1, "vector_width": width}
         self.embedding = nn.Sequential(
             nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width)
@@ -147,9 +200,9 @@ class LowResolutionCondition(Condition):
         """The values of a training batch: its own pictures x (batch, channels, *space) made worse,
         and the level of each, by a generator a sample.
         """
-        drawn = torch.stack([torch.rand(2, generator=g, dtype=torch.float64) for g in generators])
-        level = (self.level * drawn[:, 0]).float()
-        picture = reduced(x, self.factor, self.blur * drawn[:, 1] if self.blur else None)
+        drawn = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
+        level = (self.level * drawn).float()
+        picture = self.degrade(x, self.factor, generators)
         return mixed(picture, level, generators), level.to(x.device)
 
     def forward(

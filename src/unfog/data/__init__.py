@@ -2,7 +2,7 @@
 in.
 """
 
-from unfog.data import arrays, images, volumes  # noqa: F401  (each registers its data sets)
+from unfog.data import arrays, degradations, images, volumes  # noqa: F401  (each registers names)
 from unfog.data.builtin import (  # noqa: F401  (each registers its data sets)
     emoji,
     head_ct,

@@ -1,5 +1,5 @@
-"""Captions of a folder of pictures: from a table beside them, from a text beside each, or from the
-files' names.
+"""Captions of a folder of pictures or volumes: from a table beside them, from columns of one, from
+a text beside each, or from the files' names.
 """
 
 from __future__ import annotations
@@ -10,25 +10,37 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from unfog.data.caption_columns import of_columns
 from unfog.errors import InputError
 from unfog.files.text import read_text
 
 # Tables by name, the first one found counts: ours, then that of ``datasets``' imagefolder.
 TABLES = ("captions.csv", "captions.jsonl", "metadata.jsonl", "metadata.csv")
+PARTICIPANTS = "participants.tsv"  # of a BIDS data set
 FILE_KEYS, TEXT_KEYS = ("file_name", "file", "filename"), ("text", "caption")
 
 
-def read_captions(folder: Path, files: Sequence[Path], source: bool | str) -> tuple[str, ...]:
+def read_captions(
+    folder: Path,
+    files: Sequence[Path],
+    source: bool | str,
+    columns: Sequence[str] = (),
+    names: bool = True,
+) -> tuple[str, ...]:
     """The caption of each picture.
 
     With a table, each picture has a row of it: columns ``file_name``, relative to the table, and
     ``text``. Without one, ``NAME.txt`` beside ``NAME.png`` holds the caption, as in webdataset;
-    where there are no such texts, the file's name is it, without numbers and marks.
+    where there are no such texts, the file's name is it, without numbers and marks. With columns
+    each caption is made of those of its row (``data.caption_columns``), in a table with file names
+    or in BIDS' participants.tsv.
 
     Args:
         folder: The folder of the pictures.
         files: The pictures.
         source: True to look for all of these in turn, or the path of a table.
+        columns: Columns of the table that the captions are made of.
+        names: Whether the files' names may be captions; those of patients' files may not.
 
     Returns:
         The captions, in the order of the pictures.
@@ -38,23 +50,43 @@ def read_captions(folder: Path, files: Sequence[Path], source: bool | str) -> tu
             or a table or text cannot be read.
     """
     if isinstance(source, str):
-        return _from_table(Path(source), files)
-    for name in TABLES:
+        return _of_table(Path(source), files, columns)
+    for name in (PARTICIPANTS, *TABLES) if columns else TABLES:
         if (folder / name).is_file():
-            return _from_table(folder / name, files)
+            return _of_table(folder / name, files, columns)
+    if columns:
+        raise InputError(
+            f"{folder.name} holds no table with a column {columns[0]}; put {PARTICIPANTS} or "
+            f"{TABLES[0]} there, or name one: --set data.captions=TABLE."
+        )
     texts = [file.with_suffix(".txt") for file in files]
     if any(text.is_file() for text in texts):
         return tuple(_from_text(file, text) for file, text in zip(files, texts, strict=True))
+    if not names:
+        raise InputError(
+            f"{folder.name} holds no captions, and names of scans may name a patient; give "
+            "--set data.captions=TABLE, or data.caption_column=NAME."
+        )
     return tuple(_from_name(file) for file in files)
 
 
-def _from_table(table: Path, files: Sequence[Path]) -> tuple[str, ...]:
-    """The captions in a table of one row a picture."""
+def _of_table(table: Path, files: Sequence[Path], columns: Sequence[str]) -> tuple[str, ...]:
+    """The captions in a table, or in columns of one."""
     read = _READERS.get(table.suffix.lower())
     if read is None or not table.is_file():
-        raise InputError(f"There is no table of captions {table}; give a .csv or .jsonl file.")
+        raise InputError(
+            f"There is no table of captions {table}; give a .csv, .tsv or .jsonl file."
+        )
+    rows = read(table)
+    return of_columns(table, rows, files, columns) if columns else _from_rows(table, rows, files)
+
+
+def _from_rows(
+    table: Path, rows: Sequence[dict[str, str]], files: Sequence[Path]
+) -> tuple[str, ...]:
+    """The captions in a table of one row a picture."""
     captions: dict[Path, str] = {}
-    for number, row in enumerate(read(table), 1):
+    for number, row in enumerate(rows, 1):
         name = next((row[key] for key in FILE_KEYS if row.get(key)), None)
         text = next((row[key] for key in TEXT_KEYS if row.get(key)), None)
         if name is None or text is None or not str(text).strip():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unfog.data.caption_columns import Columns, columns_of
 from unfog.data.captions import read_captions
 from unfog.data.crops import cropped
 from unfog.data.dataset import ArrayDataset, Dataset, datasets
@@ -35,6 +36,7 @@ class Images(ArrayDataset):
         label: Whether the first level of folders is the condition ``label``.
         captions: Whether each has a caption (``data.captions``), or the path of their table; None
             is no.
+        caption_column: The column or columns of the table that make the captions.
 
     Raises:
         InputError: There are no pictures, one cannot be read, or they differ in size or depth.
@@ -46,6 +48,7 @@ class Images(ArrayDataset):
         size: int | None = None,
         label: bool = False,
         captions: bool | str | None = None,
+        caption_column: Columns = None,
     ) -> None:
         folder = Path(path)
         below = files_below(folder)
@@ -57,7 +60,9 @@ class Images(ArrayDataset):
                 "does."
             )
         # Captions first: what is wrong with them is soon found.
-        texts = read_captions(folder, files, captions) if captions else None
+        columns = columns_of(caption_column)
+        told = captions or bool(columns)
+        texts = read_captions(folder, files, told, columns) if told else None
         x = _stack(files, size)
         # The first level of folders as classes, numbered in the order of their names.
         self.classes: tuple[str, ...] = ()
@@ -81,6 +86,7 @@ def images(
     label: bool = False,
     captions: bool | str | None = None,
     crop: int | None = None,
+    caption_column: Columns = None,
 ) -> Dataset:
     """``Images``, or squares cut out of it.
 
@@ -90,6 +96,7 @@ def images(
         label: Whether the first level of folders is the condition ``label``.
         captions: Whether each has a caption, or the path of their table.
         crop: The side of random squares; None for whole pictures.
+        caption_column: The column or columns of the table that make the captions.
 
     Returns:
         The data set.
@@ -97,7 +104,7 @@ def images(
     Raises:
         InputError: The pictures cannot be read, or differ, or are smaller than a square.
     """
-    return cropped(Images(path, size, label, captions), crop)
+    return cropped(Images(path, size, label, captions, caption_column), crop)
 
 
 def _stack(files: list[Path], size: int | None) -> NDArray[Any]:

@@ -36,6 +36,7 @@ class Patches(Dataset):
         least: The least share of a cube's voxels above ``floor``; cubes with less are left out.
         floor: In natural units.
         options: What besides the content enters the fingerprint.
+        captions: What each volume shows, in words; its cubes show the same.
 
     Raises:
         InputError: A volume is smaller than a cube, or no cube is left.
@@ -52,6 +53,7 @@ class Patches(Dataset):
         least: float = 0.0,
         floor: float = 0.1,
         options: Mapping[str, Any] | None = None,
+        captions: Sequence[str] | None = None,
     ) -> None:
         if patch < 2:
             raise InputError(f"The side of a patch is 2 voxels or more, not {patch}.")
@@ -73,6 +75,9 @@ class Patches(Dataset):
         ]
         if not self._corners:
             raise InputError(f"No patch of {name} reaches least={least}; lower it.")
+        if captions is not None:
+            self.captions = tuple(captions[number] for number, _ in self._corners)
+            options = {**(options or {}), "captions": self.captions}
         known = {"name": name, "patch": patch, "least": least, **(options or {})}
         self.fingerprint = fingerprint(dict(zip(volumes, self._volumes, strict=True)), known)
 

@@ -4,17 +4,20 @@ patches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unfog.data.caption_columns import Columns, columns_of, joined
+from unfog.data.captions import read_captions
 from unfog.data.dataset import ArrayDataset, Dataset, choose, datasets
 from unfog.data.patches import Patches, common_voxel
 from unfog.errors import InputError
 from unfog.files.dicom import read_every_series
+from unfog.files.dicom_words import require_describing, words_of
 from unfog.files.extent import brightest
 from unfog.files.listing import files_below
 from unfog.files.nifti import Volume, read_nifti
@@ -38,6 +41,7 @@ class Volumes(ArrayDataset):
             or one an axis of space; without it all must be of one shape.
         least: The least share of a slice's pixels above a tenth of the range; slices with less are
             left out.
+        captions: What each volume shows, in words; its slices show the same.
 
     Raises:
         InputError: A volume is not of three dimensions, shapes differ, or no slice is left.
@@ -51,6 +55,7 @@ class Volumes(ArrayDataset):
         axis: int,
         size: int | list[int] | None,
         least: float,
+        captions: Sequence[str] | None = None,
     ) -> None:
         choose("dims", dims, (2, 3))
         choose("axis", axis, (0, 1, 2))
@@ -72,13 +77,22 @@ class Volumes(ArrayDataset):
             raise InputError(
                 f"No slice of {names[0]} or the others reaches least={least}; lower it."
             )
-        options = {"dims": dims, "axis": axis, "size": size, "least": least}
+        options: dict[str, Any] = {"dims": dims, "axis": axis, "size": size, "least": least}
+        if captions is not None:
+            pairs = zip(parts, captions, strict=True)
+            self.captions = tuple(text for part, text in pairs for _ in range(len(part)))
+            options["captions"] = self.captions
         super().__init__(name, x, dict(CODEC), options=options)
         self.voxel = common_voxel(zooms) if dims == 3 else None
 
 
 def patches(
-    name: str, volumes: Iterable[Volume], patch: int, size: int | list[int] | None, least: float
+    name: str,
+    volumes: Iterable[Volume],
+    patch: int,
+    size: int | list[int] | None,
+    least: float,
+    captions: Sequence[str] | None = None,
 ) -> Patches:
     """Random cubes of volumes, each turned to the nearest RAS+ axes and scaled by itself.
 
@@ -88,6 +102,7 @@ def patches(
         patch: The side of the cubes, in voxels.
         size: None: cubes are cut out of whole volumes.
         least: The least share of a cube's voxels above a tenth of the range.
+        captions: What each volume shows, in words.
 
     Returns:
         The data set.
@@ -109,7 +124,7 @@ def patches(
             f"The voxels of {', '.join(list(zooms)[:3])} and others differ by more than a tenth; "
             "resample them to one size."
         )
-    return Patches(name, parts, patch, dict(CODEC), voxel, least=least)
+    return Patches(name, parts, patch, dict(CODEC), voxel, least=least, captions=captions)
 
 
 def upright_zooms(volume: Volume) -> tuple[float, ...]:
@@ -125,6 +140,8 @@ def nifti(
     size: int | list[int] | None = None,
     least: float = 0.05,
     patch: int | None = None,
+    captions: bool | str | None = None,
+    caption_column: Columns = None,
 ) -> Dataset:
     """The NIfTI volumes (.nii, .nii.gz) below a folder, or one, as ``Volumes``.
 
@@ -135,12 +152,14 @@ def nifti(
         size: The sides to which samples are cropped or padded.
         least: The least share of a slice's pixels, or a patch's voxels, above a tenth of the range.
         patch: The side of random cubes of the volumes, in voxels, instead of slices (``patches``).
+        captions: Whether each volume has a caption, or the path of their table (``data.captions``).
+        caption_column: The column or columns of the table that make the captions.
 
     Returns:
         The data set.
 
     Raises:
-        InputError: There is no such file.
+        InputError: There is no such file, or captions are not as they should be.
     """
     folder = Path(path)
     below = files_below(folder)
@@ -150,10 +169,13 @@ def nifti(
         raise InputError(
             f"{folder.name} holds no NIfTI volumes (.nii, .nii.gz); name the folder that does."
         )
+    columns = columns_of(caption_column)
+    told = captions or bool(columns)
+    texts = read_captions(folder, files, told, columns, names=False) if told else None
     volumes = map(read_nifti, files)
     if patch is not None:
-        return patches("nifti", volumes, patch, size, least)
-    return Volumes("nifti", volumes, dims, axis, size, least)
+        return patches("nifti", volumes, patch, size, least, texts)
+    return Volumes("nifti", volumes, dims, axis, size, least, texts)
 
 
 @datasets.register("dicom")
@@ -164,6 +186,8 @@ def dicom(
     size: int | list[int] | None = None,
     least: float = 0.05,
     patch: int | None = None,
+    captions: bool | str | None = None,
+    caption_column: Columns = None,
 ) -> Dataset:
     """Every DICOM series below a folder, as ``Volumes``.
 
@@ -174,14 +198,49 @@ def dicom(
         size: The sides to which samples are cropped or padded.
         least: The least share of a slice's pixels, or a patch's voxels, above a tenth of the range.
         patch: The side of random cubes of the volumes, in voxels, instead of slices (``patches``).
+        captions: Whether each series has a caption, or the path of a table of the series' folders
+            or of participants.
+        caption_column: The column or columns of the table that make the captions, or, without one,
+            the attributes of DICOM by keyword.
 
     Returns:
         The data set.
+
+    Raises:
+        InputError: A series cannot be read, or captions are not as they should be.
     """
-    volumes = read_every_series(path)
+    volumes: Iterable[Volume] = read_every_series(path)
+    columns, texts = columns_of(caption_column), None
+    if columns and not isinstance(captions, str):
+        require_describing(columns)
+    if captions or columns:
+        volumes = list(volumes)
+        files = [volume.path for volume in volumes if volume.path is not None]
+        texts = _series_captions(Path(path), files, captions or True, columns)
     if patch is not None:
-        return patches("dicom", volumes, patch, size, least)
-    return Volumes("dicom", volumes, dims, axis, size, least)
+        return patches("dicom", volumes, patch, size, least, texts)
+    return Volumes("dicom", volumes, dims, axis, size, least, texts)
+
+
+def _series_captions(
+    folder: Path, files: Sequence[Path], source: bool | str, columns: Sequence[str]
+) -> tuple[str, ...]:
+    """The captions of series, by a file of each: of their attributes, or of a table of the folders
+    that they lie in.
+    """
+    if not columns or isinstance(source, str):
+        places = [file.parent for file in files]
+        return read_captions(folder, places, source, columns, names=False)
+    captions = []
+    for file in files:
+        caption = joined(words_of(file, columns), columns)
+        if not caption:
+            raise InputError(
+                f"The series of {file.name} has no {' or '.join(columns)}; take another attribute, "
+                "or a table of captions."
+            )
+        captions.append(caption)
+    return tuple(captions)
 
 
 def _samples(volume: Volume, dims: int, axis: int, least: float) -> NDArray[np.float32]:

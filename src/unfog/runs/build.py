@@ -19,6 +19,7 @@ from unfog.core.process import processes
 from unfog.core.random import seed_of
 from unfog.core.space import Space, spaces
 from unfog.core.variance import LearnedRange, variances
+from unfog.data import degradations  # noqa: F401  (registers those of upsamplers)
 from unfog.errors import InputError
 from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
@@ -116,7 +117,7 @@ def learned_parts(config: Config, codec: Codec | None = None) -> tuple[Network, 
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
         # Vectors are as wide as the label's embedding.
         width = _embedding_width(network, channels, shape[1:])
-        parts, widths = _conditions(config.get("conditions") or {}, width)
+        parts, widths = _conditions(config.get("conditions") or {}, width, shape[0])
         return networks.build({**network, **widths}, **channels), Conditioner(parts)
 
 
@@ -134,16 +135,29 @@ def _embedding_width(network: Config, channels: dict[str, int], space: tuple[int
     return outline.embedding_width
 
 
-def _conditions(sections: Config, width: int) -> tuple[dict[str, Condition], Config]:
-    """The condition embedders by name, and the network's parameters that follow from them."""
+def _conditions(sections: Config, width: int, channels: int) -> tuple[dict[str, Condition], Config]:
+    """The condition embedders by name, and the network's parameters that follow from them.
+
+    Args:
+        sections: The config of each by name.
+        width: Of the label's embedding.
+        channels: Of a sample as the network sees it.
+
+    Returns:
+        The conditions, and the sizes of a network's context.
+    """
     parts: dict[str, Condition] = {}
     widths: Config = {}
     for name, section in sections.items():
         settings = {key: value for key, value in section.items() if key not in _TRAINING}
-        # A vector is as wide as the label's embedding.
-        asked = inspect.signature(conditions.get(settings["name"])).parameters.get("width")
+        # A vector is as wide as the label's embedding; what is made of the data has their channels.
+        factory = conditions.get(settings["name"])
+        parameters = inspect.signature(factory).parameters
+        asked = parameters.get("width")
         if asked is not None and asked.default is asked.empty:
             settings["width"] = width
+        if getattr(factory, "made_of_data", False) and "channels" in parameters:
+            settings.setdefault("channels", channels)
         parts[name] = conditions.build(settings)
         # Channels stand side by side; vectors and tokens have one width for all conditions.
         for size, number in parts[name].sizes.items():

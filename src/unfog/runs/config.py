@@ -15,7 +15,9 @@ from typing import Any
 
 from unfog.core.bound import decoders
 from unfog.core.codec import codecs
+from unfog.core.conditions import conditions
 from unfog.core.denoiser import labels
+from unfog.core.low_resolution import degradations
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.registry import Registry, unknown
@@ -65,7 +67,7 @@ SECTIONS = (
     "voxel",
 )
 
-# The registry of the part at each dotted path.
+# The registry of the part at each dotted path; * is any name.
 _PARTS: dict[str, Registry[Any]] = {
     "data": datasets,
     "codec": codecs,
@@ -78,6 +80,8 @@ _PARTS: dict[str, Registry[Any]] = {
     "autoencoder": autoencoders,
     "joint_encoder": joint_encoders,
     "network.positions": positions,
+    "conditions.*": conditions,
+    "conditions.*.degradation": degradations,
     "objective": objectives,
     "objective.times": times,
     "objective.features": features,
@@ -101,6 +105,8 @@ _FILLED_IN = {
     "space",
     "mask",
 }
+# Names of a call's own, which no condition may have.
+_TAKEN = {"x", "x_t", "t", "mask"}
 # Keys that no override may set, because they follow from the system, the data and the runs.
 _FIXED = {
     "system",
@@ -137,7 +143,8 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
     """The config with ``key=value`` pairs applied; a key is dotted, a value is YAML.
 
     A new name empties its section, since another part takes other keys; names are therefore set
-    before other keys. An unknown key, or a value of another kind, is an ``InputError``.
+    before other keys. ``conditions.NAME.name`` adds a condition that is made of the data. An
+    unknown key, or a value of another kind, is an ``InputError``.
 
     >>> apply_overrides({"training": {"batch": 128, "lr": 2.0e-4}}, ["training.batch=32"])
     {'training': {'batch': 32, 'lr': 0.0002}}
@@ -145,6 +152,8 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
     result: Config = copy.deepcopy(dict(config))
     for key, value in sorted(map(_parse, pairs), key=lambda pair: not pair[0].endswith(".name")):
         present = {name: value for name, value in settings(result).items() if name not in _FIXED}
+        if key not in present and _add_condition(result, key, value):
+            continue
         if key not in present:
             same_ending = [name for name in present if name.endswith(f".{key}")]
             raise unknown("setting", key, same_ending or present)
@@ -158,6 +167,25 @@ def apply_overrides(config: Mapping[str, Any], pairs: Sequence[str]) -> Config:
         section[last] = value
     settings(result)  # a name that no part has is an error now, not after the data is read
     return result
+
+
+def _add_condition(config: Config, key: str, value: Any) -> bool:
+    """Whether the setting is ``conditions.NAME.name`` of a condition that there is not yet, whose
+    section is then added; ``InputError`` for one whose values the data would have to bring.
+    """
+    parents, _, last = key.rpartition(".")
+    section, _, name = parents.partition(".")
+    if section not in config or (section, last) != ("conditions", "name"):
+        return False
+    if not name.isidentifier() or name in _TAKEN:
+        raise InputError(f"A condition is named by one word, such as 'hole', not by {name!r}.")
+    if not getattr(conditions.get(str(value)), "made_of_data", False):
+        raise InputError(
+            f"The data bring no condition {name!r} of kind {value!r}; only one that is made of the "
+            "data themselves can be added: inpainting or low-resolution."
+        )
+    config[section][name] = {"name": value, "drop": 0.0}
+    return True
 
 
 def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -175,8 +203,8 @@ def settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             values |= settings(value, path)
         else:
             values[path] = value
-            if path in _PARTS:
-                _PARTS[path].get(value)  # a bare name: InputError where no part has it
+            if value is not None and (registry := _registry(path)):
+                registry.get(value)  # a bare name: InputError where no part has it
     return values
 
 
@@ -184,6 +212,7 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The parameters that a config may set of the part at ``path``, with their defaults (None where
     there is none).
     """
+    registry = _registry(path)
     if path == "training":
         factory: Callable[..., Any] = TrainSettings
     elif path == "sampling":
@@ -191,16 +220,28 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
             "clip": None,
             "guidance": None,
         }  # of the estimate, on the model's scale; towards text
-    elif path in _PARTS and "name" in section:
-        factory = _PARTS[path].get(section["name"])
+    elif registry is not None and "name" in section:
+        factory = registry.get(section["name"])
     else:
         return {}
     parameters = inspect.signature(factory).parameters.values()
+    if registry is conditions:
+        # What has no default follows from the data.
+        free = {p.name: p.default for p in parameters if p.default is not p.empty}
+        return {"drop": 0.0, **free}
     return {
         p.name: None if p.default is p.empty else p.default
         for p in parameters
         if p.name not in _FILLED_IN
     }
+
+
+def _registry(path: str) -> Registry[Any] | None:
+    """The registry of the part at a dotted path; None where there is no part."""
+    section, _, rest = path.partition(".")
+    if section == "conditions" and rest:
+        path = ".".join(["conditions", "*", *rest.split(".")[1:]])
+    return _PARTS.get(path)
 
 
 def _parse(pair: str) -> tuple[str, Any]:

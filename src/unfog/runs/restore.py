@@ -99,6 +99,7 @@ def restore(
     batch: int = 16,
     report: Report | None = None,
     method: str = AUTO,
+    prior: Denoiser | None = None,
 ) -> Restored:
     """Draws of x given y = A x + noise under a run's prior, in natural units.
 
@@ -114,6 +115,7 @@ def restore(
         batch: Draws at a time; fewer where memory runs out.
         report: Told (steps done, steps in all).
         method: A name of ``posterior.methods``, or "auto".
+        prior: Made of the run's denoiser, such as one told what is shown; itself by default.
 
     Returns:
         Mean, standard deviation and samples.
@@ -128,9 +130,9 @@ def restore(
     scaled = on_model_scale(run, measurement, operator, sigma)
 
     def posterior(rows: list[int], budget: Budget) -> tuple[Denoiser, Plan]:
-        prior = budget.prior(in_windows(run, run.denoiser, scaled.shape[1:]))
+        whole = budget.prior(in_windows(run, prior or run.denoiser, scaled.shape[1:]))
         part = scaled.of(rows)
-        return posterior_denoiser(prior, part.operator, part.y, part.sigma, method), plan
+        return posterior_denoiser(whole, part.operator, part.y, part.sigma, method), plan
 
     stack = draw_posterior(
         run,
@@ -143,7 +145,7 @@ def restore(
         report=report,
     )
     # In denoising E[x | y] is known, so the samples only give the deviation.
-    exact = method == AUTO and isinstance(operator, Identity) and run.codec.affine
+    exact = method == AUTO and isinstance(operator, Identity) and run.codec.affine and not prior
     mean = posterior_mean(run, measurement, sigma, batch) if exact else stack.mean(1)
     return Restored(mean, stack.std(1), stack)
 

@@ -42,9 +42,10 @@ def in_windows(
             f"{run.name} was trained on; make it larger, or train on smaller ones."
         )
     maps = [
-        name
-        for name, part in run.denoiser.conditioner.parts.items()
+        key
+        for name, part in run.denoiser.conditioner.named()
         if part.on_grid or part.made_of_data
+        for key in (name, *([f"{name}_{part.companion}"] if part.companion_on_grid else []))
     ]
     return Tiled(denoiser, trained, batch=AT_A_TIME, maps=maps)
 

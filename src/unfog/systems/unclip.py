@@ -129,7 +129,7 @@ def dalle2_upsampler(dataset: Dataset) -> Config:
     blurred by a Gaussian of up to 1.2 points and with noise of a level up to .3 in training.
 
     Departures: those of ``improved-ddpm``, without its learned variance; 27 steps of DDIM as in the
-    paper; the second upsampler is this recipe on larger pictures, its degradation alike.
+    paper; the second upsampler is this recipe on larger pictures, degraded by ``bsr``.
     """
     shared = improved_ddpm(dataset)
     del shared["variance"]

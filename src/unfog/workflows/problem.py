@@ -145,7 +145,8 @@ def measured_beside_holes(
         run: The prior.
         paths: The one input file.
         task: The task.
-        options: ``mask``, a file that is not 0 in the holes.
+        options: ``mask``, a file that is not 0 in the holes; of one channel for all, and of one
+            image for all, or of as many as the input.
 
     Returns:
         The problem, with y on the model's scale.
@@ -156,14 +157,16 @@ def measured_beside_holes(
     assert options.mask is not None  # the task needs it
     dims, channels = len(run.shape) - 1, run.shape[0]
     scan = read_scan(paths[0], dims, channels)
-    hole = read_scan(options.mask, dims, channels)
-    if hole.values.shape != scan.values.shape:
+    hole = read_scan(options.mask, dims, None)
+    given, expected = hole.values.shape, scan.values.shape
+    alike = given[2:] == expected[2:] and given[0] in (1, expected[0])
+    if not alike or given[1] not in (1, expected[1]):
         raise InputError(
             f"{options.mask.name} gives {hole.values.shape} and the input {scan.values.shape}; "
             "make the mask on the input's grid."
         )
     require_same_grid(options.mask, hole, scan)
-    mask = Mask(torch.from_numpy(hole.values == 0))
+    mask = Mask(torch.from_numpy(hole.values == 0).expand(expected))
     problem = _problem(run, scan, mask)
     return replace(problem, y=mask(problem.y))  # what was not measured is 0
 

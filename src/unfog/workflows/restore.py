@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from unfog.builtin import open_run
+from unfog.core.denoiser import Denoiser
 from unfog.errors import InputError
 from unfog.files.folder import Job, job
+from unfog.guidance.told import Told
 from unfog.physics.operators import Identity
 from unfog.posterior.methods import AUTO, methods
 from unfog.progress import Report
+from unfog.runs.edit import stated_conditions
+from unfog.runs.guided import guided, prompted
 from unfog.runs.misfit import misfit_of
 from unfog.runs.restore import GRID, Restored, data_consistency, noise_models, restore
 from unfog.runs.run import Run, data_range, require_posterior_mean
@@ -64,6 +68,7 @@ def restore_file(
             methods.get(draws.method)
         run = open_run(source, draws.precision)
         require_posterior_mean(run)
+        _prior(run, draws)  # refused before anything is read
         problem: InverseProblem = function(task.reader)(run, paths, task, options)
         return _restored_into(work, run, paths[0], task, problem, sigma, draws)
 
@@ -114,6 +119,7 @@ def _restored_into(
         "noise estimated": noise is None,
         "noise model": draws.noise_model,
         "method": draws.method,
+        **({"to": list(draws.to), "guidance": draws.guidance} if draws.to else {}),
         "seed": draws.seed,
         **plan.names,
         "precision": run.precision,
@@ -145,6 +151,17 @@ def require_noise(text: str) -> float | None:
     return value
 
 
+def _prior(run: Run, draws: Draws) -> Denoiser | None:
+    """The run's denoiser told what the restorations are to show, under guidance where that is asked
+    for; None where nothing is told. ``InputError`` for what means nothing to the run.
+    """
+    if not draws.to:
+        return None
+    condition = stated_conditions(run, draws.to)
+    towards = prompted(run) if draws.guidance is None else guided(run, draws.guidance)
+    return Told(towards, condition)
+
+
 def _misfit(
     run: Run, y: Tensor, problem: InverseProblem, restored: Restored, sigma: float, draws: Draws
 ) -> float | None:
@@ -162,7 +179,7 @@ def _misfit(
         The root of the mean's error over the variance that the prior states (``runs.misfit``).
     """
     exact = isinstance(problem.operator, Identity) and run.codec.affine
-    if draws.method != AUTO or not exact:
+    if draws.method != AUTO or draws.to or not exact:
         return None
     filled = y.flatten(1).any(1)
     return misfit_of(run, y[filled], restored.mean[filled], sigma, draws.seed)
@@ -204,6 +221,7 @@ def _restore_filled(
         seed=draws.seed,
         report=report,
         method=draws.method,
+        prior=_prior(run, draws),
     )
 
     def among_all(part: Tensor) -> Tensor:

@@ -26,9 +26,10 @@ PURPOSES = {
     "axes": "Names of axes are for --task mri",
     "sampler": "A sampler is for tasks that do not bring their own",
     "method": "A method is for tasks that do not bring their own",
+    "to": "What the input is to show is for tasks with a known operator",
     "noise-model": "A noise model is for images, since raw data have Gaussian noise",
 }
-COMMON = frozenset({"sampler", "method"})  # of the tasks with a known operator
+COMMON = frozenset({"sampler", "method", "to"})  # of the tasks with a known operator
 IMAGES = COMMON | {"noise-model"}
 
 
@@ -72,6 +73,8 @@ class Draws:
         sampler: A sampler by name; the run's own by default.
         seed: Sample k of image i depends on (seed, i, k) alone.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
+        to: What the restorations are to show, each "name=value" of the run's conditions.
+        guidance: Scale of classifier-free guidance towards that; None for the conditional model.
     """
 
     noise: str = "auto"
@@ -82,6 +85,12 @@ class Draws:
     sampler: str | None = None
     seed: int = 0
     precision: str = "auto"
+    to: tuple[str, ...] = ()
+    guidance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.guidance is not None and not self.to:
+            raise InputError("Guidance needs something to guide towards; give --to too.")
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ class Task:
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("denoise", "noise", operator=f"{DEGRADE}:identity"),
+        Task("denoise", "noise", operator=f"{DEGRADE}:identity", takes=IMAGES - {"to"}),
         Task(
             "inpaint",
             "holes",
