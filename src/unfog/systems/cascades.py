@@ -64,10 +64,10 @@ _CONVOLUTIONAL = {
 # Noise predicted in patches by a narrow network needs a shortcut past it (``runs.budget``).
 _NARROW = {
     "network.channels": 48,
+    "network.groups": 8,
     "network.patch": 2,
-    "network.coordinates": True,
     "network.shortcut": True,
-    "training.batch": 32,
+    "training.batch": 16,
 }
 _CASCADES = (
     Cascade(
@@ -96,25 +96,24 @@ _CASCADES = (
                 "decoder",
                 "dalle2-decoder",
                 32,
-                _NARROW,
+                {**_NARROW, "network.coordinates": True, "training.batch": 32},
                 {"encoder.run": "encoder"},
             ),
             Stage(
                 "upsampler-1",
                 "dalle2-upsampler",
                 64,
-                {"conditions.low.factor": 2, "network.channels": 32, "training.batch": 16},
+                {**_NARROW, "conditions.low.factor": 2},
             ),
             Stage(
                 "upsampler-2",
                 "dalle2-upsampler",
                 256,
                 {
+                    **_NARROW,
                     "data.crop": CROP,
                     "conditions.low.blur": 0.0,
                     "conditions.low.degradation": "bsr",
-                    "network.channels": 32,
-                    "training.batch": 8,
                 },
             ),
         ),
