@@ -294,6 +294,21 @@ def test_a_shortcut_adds_the_input_times_a_factor_of_the_label() -> None:
         UNet(3, 1, **SMALL, shortcut=True)
 
 
+def test_a_picture_shortcut_adds_the_picture_times_a_factor_of_the_label() -> None:
+    torch.manual_seed(0)
+    unet = UNet(2, 2, **SMALL, spatial_channels=3, picture_shortcut=True)
+    assert unet.picture_shortcut is not None
+    torch.nn.init.normal_(unet.picture_shortcut.weight)
+    x, picture, label = torch.randn(2, 2, 8, 8), torch.randn(2, 3, 8, 8), torch.rand(2)
+    with torch.no_grad():
+        # The network itself begins as zero.
+        factors = unet(x, label, Context(spatial=picture)) / picture[:, :2]
+    torch.testing.assert_close(factors, factors[:, :, :1, :1].expand_as(factors))
+    assert (factors[0, 0, 0, 0] - factors[1, 0, 0, 0]).abs() > 1e-3
+    with pytest.raises(InputError, match="adds 2 channels of the context, which has 1"):
+        UNet(2, 2, **SMALL, spatial_channels=1, picture_shortcut=True)
+
+
 def test_a_shortcut_learns_to_pass_noise_through_patches() -> None:
     """A narrow network of patches of 4 x 4 pixels gives back its input at once, or not at all."""
 

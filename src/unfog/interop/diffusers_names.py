@@ -157,6 +157,7 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
     for a U-Net that it cannot be.
     """
     more = unet.patch != 1 or unet.coordinates or unet.shortcut is not None
+    more = more or unet.picture_shortcut is not None
     more = more or len(unet.shrink) > 0 or unet.skip_scale != 1
     more = more or len({len(level.stages) for level in unet.down}) > 1
     if unet.dims != 2 or more or unet.token_width is not None:

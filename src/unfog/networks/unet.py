@@ -25,6 +25,7 @@ from unfog.networks.layers.blocks import (
     modulations,
 )
 from unfog.networks.layers.checkpointing import Checkpointing
+from unfog.networks.layers.checks import check_efficient, check_picture, check_sizes
 from unfog.networks.layers.embedding import LabelEmbedding
 from unfog.networks.layers.inputs import InputFeatures
 from unfog.networks.layers.levels import Level, StageFactory, levels_down, levels_up
@@ -73,6 +74,8 @@ class UNet(Network):
             output's patches are moved back into pixels.
         shortcut: whether x, times a factor that is learned of the label, is added to the output. At
             the noisy end x is nearly the noise, which a narrow network of patches passes on badly.
+        picture_shortcut: whether the first channels of ``context.spatial`` are added likewise: an
+            upsampler's small picture is most of its answer.
         halvings: strided convolutions ahead of the first block, so that none works on the grid of
             x; each is undone at the end, where the map that it took is added.
         skip_scale: factor of the maps of the way down where the way up takes them.
@@ -108,6 +111,7 @@ class UNet(Network):
         coordinates: bool = False,
         octaves: int = 0,
         shortcut: bool = False,
+        picture_shortcut: bool = False,
         halvings: int = 0,
         skip_scale: float = 1.0,
         downsample_padding: int = 1,
@@ -116,8 +120,8 @@ class UNet(Network):
         checkpointing: bool = False,
     ) -> None:
         counts = [blocks] * len(multipliers) if isinstance(blocks, int) else list(blocks)
-        _check_sizes(attention_levels, multipliers, in_channels, out_channels, *counts, patch)
-        _check_efficient(multipliers, counts, halvings)
+        check_sizes(attention_levels, multipliers, in_channels, out_channels, *counts, patch)
+        check_efficient(multipliers, counts, halvings)
         width = 4 * channels
         super().__init__(
             dims,
@@ -167,6 +171,10 @@ class UNet(Network):
         self.norm = GroupNorm(groups, top, norm_eps)
         self.leave = convolution(dims, top, out_channels * patch**dims)
         self.shortcut = shortcut_factors(width, in_channels, out_channels) if shortcut else None
+        self.picture_shortcut: nn.Linear | None = None
+        if picture_shortcut:
+            check_picture(spatial_channels, in_channels)
+            self.picture_shortcut = shortcut_factors(width, in_channels, out_channels)
         _initialise(self)
 
     def _build_levels(
@@ -218,7 +226,11 @@ class UNet(Network):
         out: Tensor = self.leave(silu(self.norm(h)))
         if self.patch > 1:
             out = crop(shuffle(out, self.patch), x.shape[2:])
-        return out if self.shortcut is None else with_share(self.shortcut, out, x, e)
+        if self.shortcut is not None:
+            out = with_share(self.shortcut, out, x, e)
+        if self.picture_shortcut is not None and context.spatial is not None:
+            out = with_share(self.picture_shortcut, out, context.spatial[:, : x.shape[1]].to(x), e)
+        return out
 
     def features(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> list[Tensor]:
         """As of any network: the last map of each level on the way down, then the bottom's."""
@@ -250,32 +262,6 @@ class UNet(Network):
         return silu(e), maps
 
 
-def _check_sizes(attention_levels: Sequence[int], multipliers: Sequence[int], *sizes: int) -> None:
-    """``InputError`` for levels that are not there, and for sizes below 1."""
-    if not set(attention_levels) <= set(range(len(multipliers))):
-        raise InputError(
-            f"attention_levels index the {len(multipliers)} multipliers from 0; got "
-            f"{list(attention_levels)}."
-        )
-    if min(len(multipliers), *multipliers, *sizes) < 1:
-        raise InputError(
-            "A U-Net's channels, multipliers, blocks and patch must all be at least 1."
-        )
-
-
-def _check_efficient(multipliers: Sequence[int], counts: Sequence[int], halvings: int) -> None:
-    """``InputError`` for numbers of blocks or halvings that no level has."""
-    if len(counts) != len(multipliers):
-        raise InputError(
-            f"A U-Net's blocks are one number, or one for each of {len(multipliers)} levels, not "
-            f"{len(counts)}."
-        )
-    if halvings < 0 or (halvings and multipliers[0] != 1):
-        raise InputError(
-            "A U-Net's halvings are 0 or more, and its first multiplier is 1 where there are any."
-        )
-
-
 def _initialise(unet: UNet) -> None:
     """Glorot's uniform weights and zero biases, as DDPM has them; the end of every branch and of
     the network starts at zero.
@@ -287,6 +273,6 @@ def _initialise(unet: UNet) -> None:
                 nn.init.zeros_(module.bias)
     ends = [m.conv2 for m in unet.modules() if isinstance(m, ResidualBlock)]
     ends += [m.out for m in unet.modules() if isinstance(m, Attention)]
-    ends += [] if unet.shortcut is None else [unet.shortcut]
+    ends += [end for end in (unet.shortcut, unet.picture_shortcut) if end is not None]
     for end in [*ends, unet.leave]:
         nn.init.zeros_(end.get_parameter("weight"))

@@ -10,6 +10,8 @@ from unfog.systems.common import conditions, training, unet
 from unfog.systems.registry import Config, system
 
 PAPER = "Saharia et al. 2022, arXiv:2205.11487"
+# An upsampler's output is its small picture and its noise to begin with.
+SHORTCUTS: Config = {"shortcut": True, "picture_shortcut": True}
 
 
 def low_resolution(
@@ -53,6 +55,7 @@ def efficient_unet(dataset: Dataset, channels: int) -> Config:
     levels = len(network["multipliers"])
     return {
         **network,
+        **SHORTCUTS,
         "blocks": [min(2**level, 4) for level in range(levels)],
         "halvings": int(min(dataset.shape[1:]) >= 16),
         "skip_scale": round(1 / math.sqrt(2), 6),
@@ -100,7 +103,8 @@ def imagen_upsampler(dataset: Dataset) -> Config:
     picture concatenated with noise of a level that is drawn from 0 to 1 in training, told to the
     network, and chosen at sampling.
 
-    Departures: 64 channels; 20 000 steps of 64; 32 steps of DDPM instead of 128.
+    Departures: 64 channels; shortcuts past the network for x and for the small picture; 20 000
+    steps of 64; 32 steps of DDPM instead of 128.
     """
     return {
         **imagen_base(dataset),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.systems.common import conditions, training, unet
-from unfog.systems.imagen import low_resolution
+from unfog.systems.imagen import SHORTCUTS, low_resolution
 from unfog.systems.improved_ddpm import improved_ddpm
 from unfog.systems.registry import Config, system
 
@@ -128,14 +128,17 @@ def dalle2_upsampler(dataset: Dataset) -> Config:
     """Super-resolution by 4 without text: noise prediction on the cosine table, the small picture
     blurred by a Gaussian of up to 1.2 points and with noise of a level up to .3 in training.
 
-    Departures: those of ``improved-ddpm``, without its learned variance; 27 steps of DDIM as in the
+    Departures: those of ``improved-ddpm``, without its learned variance; shortcuts past the network
+    for x and for the small picture; 27 steps of DDIM as in the
     paper; the second upsampler is this recipe on larger pictures, degraded by ``bsr``.
     """
     shared = improved_ddpm(dataset)
     del shared["variance"]
     return {
         **shared,
-        "network": unet(dataset, channels=64, attention_levels=[], middle_attention=False),
+        "network": unet(
+            dataset, channels=64, attention_levels=[], middle_attention=False, **SHORTCUTS
+        ),
         "conditions": {"low": low_resolution(dataset, blur=1.2, level=0.3)},
         "objective": {
             "name": "denoising",
