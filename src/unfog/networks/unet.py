@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from unfog.core.conditioning import Context
-from unfog.errors import InputError
 from unfog.networks.layers.attention import Attention
 from unfog.networks.layers.blocks import (
     Ascent,
