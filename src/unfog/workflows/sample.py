@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ from unfog.files.formats import format_for
 from unfog.files.numpy_files import write_array
 from unfog.files.scans import Format, Look
 from unfog.runs.machine import AUTO
-from unfog.runs.prompts import text_condition
+from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
 from unfog.workflows.asked import Asked, classes_of
-from unfog.workflows.masks import read_masks
+from unfog.workflows.masks import Masks, read_masks
 from unfog.workflows.prompts import read_prompts, write_names
 
 
@@ -77,48 +78,85 @@ def sample_run(
     with job(out) as work:
         run = open_run(source, precision)
         plan = Plan.of(run, sampler, steps, grid)
-        masks = None if mask is None else read_masks(run, mask, only)
-        prompts = None if text is None else read_prompts(text)
         asked = Asked(label, mask, only, text, negative, guidance, interval, rescale, seamless)
-        asked.check(run)
-        several = len(masks.labels) if masks is not None else len(prompts or [""])
-        count = (16 if masks is None and several == 1 else 1) if count is None else count
-        total = count * several
-        condition = classes_of(run, label, total)
-        if masks is not None:
-            condition |= masks.condition(count)
-        if prompts is not None:
-            condition |= text_condition(run, prompts, total // len(prompts))
-        scales = asked.guidance_of(run, condition)
-        folder = work.folder
+        shown = Shown.of(run, asked, count)
+        scales = asked.guidance_of(run, shown.condition)
         x = draw(
             run,
             plan,
-            range(total),
+            range(shown.total),
             seed,
-            condition=condition,
+            condition=shown.condition,
             guidance=scales,
             seamless=seamless,
             shape=_shape(run, shape),
             windows=windows,
             report=work.progress("sampling"),
         )
-        form, look = _write(run, folder, x)
-        if masks is not None:
-            masks.write(folder, form, look, count)
-        if prompts is not None:
-            write_names(folder, prompts, total // len(prompts))
+        form, look = _write(run, work.folder, x)
+        shown.write(work.folder, form, look)
         summary = {
             "run": run.name,
-            "samples": total,
+            "samples": shown.total,
             "seed": seed,
             **plan.names,
             "precision": run.precision,
-            **asked.stated(scales, prompts),
+            **asked.stated(scales, shown.prompts),
             **({} if shape is None else {"shape": list(shape)}),
             **({"windows": True} if windows else {}),
         }
         return work.end(summary)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What each sample shows.
+
+    Args:
+        condition: By name, a sample each.
+        each: Samples of each mask, or of each of several prompts.
+        total: Samples in all.
+        masks: The masks, of a run that was trained with such.
+        prompts: The prompts, of one with text.
+    """
+
+    condition: dict[str, Tensor]
+    each: int
+    total: int
+    masks: Masks | None
+    prompts: Sequence[Prompt] | None
+
+    @classmethod
+    def of(cls, run: Run, asked: Asked, count: int | None) -> Shown:
+        """What a user asks for; ``InputError`` where the run does not know it.
+
+        Args:
+            run: The model.
+            asked: What is asked.
+            count: Samples of each mask or prompt; 16, or 1 for each of several, by default.
+
+        Returns:
+            The conditions of all samples.
+        """
+        masks = None if asked.mask is None else read_masks(run, asked.mask, asked.only)
+        prompts = None if asked.text is None else read_prompts(asked.text)
+        asked.check(run)
+        several = len(masks.labels) if masks is not None else len(prompts or [""])
+        each = (16 if masks is None and several == 1 else 1) if count is None else count
+        total = each * several
+        condition = classes_of(run, asked.label, total)
+        if masks is not None:
+            condition |= masks.condition(each)
+        if prompts is not None:
+            condition |= text_condition(run, prompts, total // len(prompts))
+        return cls(condition, each, total, masks, prompts)
+
+    def write(self, folder: Path, form: Format, look: Look) -> None:
+        """The masks beside their samples, and the names of the prompts."""
+        if self.masks is not None:
+            self.masks.write(folder, form, look, self.each)
+        if self.prompts is not None:
+            write_names(folder, self.prompts, self.total // len(self.prompts))
 
 
 def _write(run: Run, folder: Path, x: Tensor) -> tuple[Format, Look]:
