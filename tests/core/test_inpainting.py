@@ -224,7 +224,7 @@ def test_what_is_drawn_in_a_hole_has_the_gaussian_conditional_law(tmp_path: Path
         "edm",
         Memory(autoregression(6000, g)[:, None].numpy(), dims=1, value_range=(-1.0, 1.0)),
         tmp_path / "run",
-        steps=700,
+        steps=1100,
         settings={
             "conditions.hole.name": "inpainting",
             "network.channels": 32,
@@ -253,7 +253,7 @@ def test_what_is_drawn_in_a_hole_has_the_gaussian_conditional_law(tmp_path: Path
     deviation = covariance.diagonal().sqrt()
     assert float(((found.mean(0) - mean) / deviation).abs().max()) < 0.2
     scaled = (torch.cov(found.T) - covariance) / (deviation[:, None] * deviation)
-    assert float(scaled.abs().max()) < 0.3
+    assert float(scaled.abs().max()) < 0.2
     # Told another picture, it draws another: by the closed form's own slope.
     other = x.clone()
     other[0, ~inside] += 0.4
