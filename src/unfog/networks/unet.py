@@ -73,8 +73,8 @@ class UNet(Network):
             output's patches are moved back into pixels.
         shortcut: whether x, times a factor that is learned of the label, is added to the output. At
             the noisy end x is nearly the noise, which a narrow network of patches passes on badly.
-        picture_shortcut: whether the first channels of ``context.spatial`` are added likewise: an
-            upsampler's small picture is most of its answer.
+        picture_shortcut: whether the first channels of ``context.spatial``, where it has any, are
+            added likewise: an upsampler's small picture is most of its answer.
         halvings: strided convolutions ahead of the first block, so that none works on the grid of
             x; each is undone at the end, where the map that it took is added.
         skip_scale: factor of the maps of the way down where the way up takes them.
@@ -171,7 +171,7 @@ class UNet(Network):
         self.leave = convolution(dims, top, out_channels * patch**dims)
         self.shortcut = shortcut_factors(width, in_channels, out_channels) if shortcut else None
         self.picture_shortcut: nn.Linear | None = None
-        if picture_shortcut:
+        if picture_shortcut and spatial_channels:
             check_picture(spatial_channels, in_channels)
             self.picture_shortcut = shortcut_factors(width, in_channels, out_channels)
         _initialise(self)
