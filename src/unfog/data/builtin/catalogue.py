@@ -40,6 +40,12 @@ _LOCAL = {
         "CC-BY-4.0 (UCI), BSD-3-Clause",
         lambda: importlib.util.find_spec("sklearn") is not None,
     ),
+    "moving-fashion": Local(
+        "clips of Fashion-MNIST's pictures that move and bounce, made when they are asked for",
+        "MIT",
+        lambda: is_fetched("dataset-fashion-mnist"),
+        lambda: fetch("dataset-fashion-mnist"),
+    ),
     "random-field": Local(
         "Gaussian random fields of a power-law spectrum, 64 x 64, drawn when opened",
         "Apache-2.0",
