@@ -15,11 +15,12 @@ from unfog.networks.layers.temporal import clip_context, fold, unfold
 from unfog.training.objectives import objectives
 from unfog.training.objectives.denoising import DenoisingObjective
 from unfog.training.objectives.losses import Denoising, Example, weights
-from unfog.training.objectives.objective import Drop, Drops, Named, given
+from unfog.training.objectives.objective import Drop, Drops, Named
+from unfog.training.objectives.objective import given as given_conditions
 from unfog.training.objectives.times import times as time_distributions
 from unfog.training.objectives.times import uniforms
 from unfog.training.order import streams
-from unfog.video import frame_rate
+from unfog.video import frame_rate, given
 
 STILL = "still"  # of a batch: whether a sample's frames are pictures of their own, (batch,)
 
@@ -63,10 +64,10 @@ class JointDenoising:
         """The loss of each sample (batch,)."""
         still = self.chosen(batch, samples, seed, step)
         example = self.denoising.example(denoiser, batch["x"], samples, seed, step)
-        values = given(denoiser, batch, samples, seed, step)
+        values = given_conditions(denoiser, batch, samples, seed, step)
         keep = self.denoising.drop.keep(samples, seed, step, example.x_t.device)
-        if frame_rate.NAME in keep:  # a picture has none
-            keep[frame_rate.NAME] = keep[frame_rate.NAME] & ~still
+        for name in {frame_rate.NAME, given.NAME} & keep.keys():  # a picture has neither
+            keep[name] = keep[name] & ~still
         context = denoiser.conditioner(example.x_t, values, keep)
         losses = example.x_t.new_zeros(len(still))
         # The clips, then the pictures, each kind in one call.

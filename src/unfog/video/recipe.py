@@ -6,9 +6,10 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.systems.common import conditions, training
 from unfog.systems.registry import Config, system
-from unfog.video import data, joint  # noqa: F401  (register data sets and the objective)
+from unfog.video import data, given, joint, operators  # noqa: F401  (each registers its names)
 
 STILLS = 0.1  # of the samples of a step
+ALONE = 0.4  # of the clips, of which no frame is known
 
 
 @system(
@@ -20,10 +21,12 @@ STILLS = 0.1  # of the samples of a step
 def video(dataset: Dataset) -> Config:
     """Video diffusion (Ho et al. 2022) on EDM's process: a factorised space-time U-Net with
     attention along time and a bias by distance, trained on clips and, with a tenth of the samples,
-    on their frames as pictures.
+    on their frames as pictures. Of six clips in ten some frames are known to it, which a clip is
+    then extended, predicted or interpolated from.
 
     Departures from the paper: EDM's preconditioning instead of a cosine table and v; a convolution
-    along time in every stage; noise levels around ln sigma = -0.6, since neighbouring frames show
+    along time in every stage; frames that are known are shown to the network, beside
+    reconstruction guidance by its gradient; noise levels around ln sigma = -0.6, since neighbouring frames show
     the same thing and average noise out; a small U-Net (48 channels on patches of 2).
     """
     if len(dataset.shape) != 4:
@@ -49,7 +52,10 @@ def video(dataset: Dataset) -> Config:
             "patch": patch,
             "shortcut": True,
         },
-        "conditions": conditions(dataset),
+        "conditions": {
+            **conditions(dataset),
+            given.NAME: {"name": "given-frames", "channels": dataset.shape[0], "drop": ALONE},
+        },
         "objective": {
             "name": "joint-denoising",
             "times": {"name": "log-normal", "mean": -0.6, "std": 1.4},

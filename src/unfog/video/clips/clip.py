@@ -14,6 +14,7 @@ from unfog.errors import InputError
 Frames = NDArray[Any]
 Times = NDArray[np.float64]
 STEADY = 0.25  # share of a frame by which the clocks of WebM and GIF may round a constant rate
+WHOLE = 5e-4  # relative, of a rate that is a whole number but for rounding
 ASSUMED = 8.0  # frames a second where nothing says
 
 
@@ -50,9 +51,12 @@ class Clip:
 
     @property
     def fps(self) -> float:
-        """Frames a second, by the line of least squares through the times."""
+        """Frames a second, by the line of least squares through the times, and a whole number where
+        it is that but for rounding.
+        """
         number = np.arange(len(self.times)) - (len(self.times) - 1) / 2
-        return float((number**2).sum() / (number @ self.times))
+        rate = float((number**2).sum() / (number @ self.times))
+        return float(round(rate)) if abs(rate - round(rate)) < WHOLE * rate else rate
 
     @property
     def steady(self) -> bool:
