@@ -17,7 +17,16 @@ from unfog.runs.run import Run
 from unfog.training import objectives
 from unfog.video import recipe as video
 
-__all__ = ["data", "dmri_prior", "methods", "objectives", "open_run", "sampling", "systems", "video"]
+__all__ = [
+    "data",
+    "dmri_prior",
+    "methods",
+    "objectives",
+    "open_run",
+    "sampling",
+    "systems",
+    "video",
+]
 
 
 def open_run(source: str | Path, precision: str = AUTO) -> Run:

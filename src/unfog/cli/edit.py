@@ -81,7 +81,8 @@ def edit(
         typer.Option(min=1, help="For inversion: calls a step on the way up; more are more exact."),
     ] = 5,
     frames: Annotated[
-        int | None, typer.Option(min=2, help="For extend: frames in all, the given ones among them.")
+        int | None,
+        typer.Option(min=2, help="For extend: frames in all, the given ones among them."),
     ] = None,
     factor: Annotated[
         int, typer.Option(min=2, help="For interpolate: how many times as many frames.")
@@ -115,7 +116,12 @@ def edit(
     from unfog.workflows.edit import edit_file
 
     if is_video(run) and method in (Method.extend, Method.interpolate):
-        others = {"--from": before, "--to": after, "--mask": mask, "--other": other}
+        others: dict[str, object] = {
+            "--from": before,
+            "--to": after,
+            "--mask": mask,
+            "--other": other,
+        }
         others |= {"--guidance": guidance}
         asked: dict[str, Any] = {"frames": frames, "factor": factor, "fps": fps, "by": by}
         asked |= {"samples": samples, "sampler": sampler, "steps": steps, "seed": seed}

@@ -162,7 +162,7 @@ def sample(
         others |= {"--text": text, "--negative": negative, "--guidance": guidance}
         others |= {"--guidance-interval": interval, "--rescale": rescale, "--shape": shape}
         others |= {"--seamless": seamless or None, "--windows": windows or None}
-        how = {"sampler": sampler, "steps": steps, "grid": grid, "seed": seed}
+        how: dict[str, Any] = {"sampler": sampler, "steps": steps, "grid": grid, "seed": seed}
         how |= {"frames": frames, "fps": fps, "precision": precision.value}
         emit(sample_video(run, count, out, others, longer=longer, **how), as_json)
         return

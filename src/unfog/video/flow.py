@@ -2,6 +2,7 @@ r"""Optical flow by scikit-image (TV-L1: Zach, Pock & Bischof 2007), and frames 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def flows(clip: Array) -> Array:
     return np.stack(
         [
             registration.optical_flow_tvl1(after, before, attachment=ATTACHMENT)
-            for before, after in zip(grey, grey[1:], strict=False)
+            for before, after in pairwise(grey)
         ]
     ).astype(np.float64)
 
@@ -59,7 +60,7 @@ def warped(frame: Array, flow: Array) -> Array:
 
 
 def extrapolated(clip: Array, frames: int) -> Array:
-    """The next frames by the last flow, as if what moves went on straight: a baseline of prediction.
+    """The next frames by the last flow, as if what moves went on straight: a baseline.
 
     Args:
         clip: (frames given, channels, rows, columns), in [0, 1], 2 or more.

@@ -1,4 +1,4 @@
-"""The condition of what is known of a clip already: its first frames, every second one, or parts."""
+"""The condition of what is known of a clip: its first frames, every second one, or parts."""
 
 from __future__ import annotations
 

@@ -72,9 +72,7 @@ class Filler:
         if fps is not None and frame_rate.NAME not in parts:
             raise InputError(f"{run.name} was trained without frame rates; leave out --fps.")
         if method == "given" and given.NAME not in parts:
-            raise InputError(
-                f"{run.name} was trained without known frames; take the method mmps."
-            )
+            raise InputError(f"{run.name} was trained without known frames; take the method mmps.")
         if method == AUTO:
             method = "given" if given.NAME in parts else "mmps"
         return cls(run.denoiser, plan, run.shape[1], fps, method, seed)

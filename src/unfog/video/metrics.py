@@ -34,8 +34,8 @@ def frame_ssim(x: Tensor, truth: Tensor, value_range: float = 1.0) -> Tensor:
 
 
 def temporal_error(clips: Tensor, value_range: float = 1.0) -> Tensor:
-    """Flow-warped error (Lai et al. 2018, arXiv:1808.00449): the root mean square difference of each
-    frame from the one before it, moved by the optical flow between them (``flow``).
+    """Flow-warped error (Lai et al. 2018, arXiv:1808.00449): the root mean square difference of
+    each frame from the one before it, moved by the optical flow between them (``flow``).
 
     Args:
         clips: (batch, channels, frames, rows, columns).
@@ -63,8 +63,9 @@ def wasserstein(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def motion_features(clips: Tensor, value_range: float = 1.0) -> Tensor:
-    """Features of what clips show and how it moves: on a grid of 4 x 4 places the mean and deviation
-    of brightness along time, and a histogram of the flow's directions, weighted by its length.
+    """Features of what clips show and how it moves: on a grid of 4 x 4 places the mean and
+    deviation of brightness along time, and a histogram of the flow's directions, weighted by its
+    length.
 
     Args:
         clips: (batch, channels, frames, rows, columns).

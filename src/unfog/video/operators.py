@@ -52,7 +52,8 @@ class FrameAverage(Tight):
     def __call__(self, x: Tensor) -> Tensor:
         if x.shape[2] % self.factor:
             raise InputError(f"{x.shape[2]} frames do not divide by the factor {self.factor}.")
-        return x.unflatten(2, (-1, self.factor)).mean(3)
+        batch, channels, _, *space = x.shape
+        return x.reshape(batch, channels, -1, self.factor, *space).mean(3)
 
     def adjoint(self, y: Tensor) -> Tensor:
         return y.repeat_interleave(self.factor, 2) / self.factor

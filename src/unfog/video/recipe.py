@@ -26,13 +26,14 @@ def video(dataset: Dataset) -> Config:
 
     Departures from the paper: EDM's preconditioning instead of a cosine table and v; a convolution
     along time in every stage; frames that are known are shown to the network, beside
-    reconstruction guidance by its gradient; noise levels around ln sigma = -0.6, since neighbouring frames show
-    the same thing and average noise out; a small U-Net (48 channels on patches of 2).
+    reconstruction guidance by its gradient; noise levels around ln sigma = -0.6, since neighbouring
+    frames show the same thing and average noise out; a small U-Net (48 channels on patches of 2).
     """
     if len(dataset.shape) != 4:
         raise InputError(
             f"This recipe is for clips (channels, frames, rows, columns), and samples of "
-            f"{dataset.name} are {tuple(dataset.shape)}; give a folder of videos, or moving-fashion."
+            f"{dataset.name} are {tuple(dataset.shape)}; give a folder of videos, or "
+            "moving-fashion."
         )
     side = min(dataset.shape[2:])
     patch = 2 if side >= 16 else 1

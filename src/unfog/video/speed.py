@@ -2,6 +2,7 @@ r"""How fast objects on a dark ground move, by their centres."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,7 @@ GAP = 3  # pixels of ground between the parts of one
 FARTHEST = 12.0  # pixels that an object may be taken to have moved between two frames
 
 
-def speeds(
-    clips: Tensor, fps: Tensor | Array, value_range: float = 1.0, objects: int = 2
-) -> Array:
+def speeds(clips: Tensor, fps: Tensor | Array, value_range: float = 1.0, objects: int = 2) -> Array:
     """The speeds of the objects in clips: between two frames that both show all of them apart, each
     is matched to the nearest of the next, and its centre, weighted by brightness, is followed.
 
@@ -35,7 +34,7 @@ def speeds(
     found = []
     for clip, rate in zip(clips[:, 0].double().numpy() / value_range, np.asarray(fps), strict=True):
         places = [centres(frame) for frame in clip]
-        for before, after in zip(places, places[1:], strict=False):
+        for before, after in pairwise(places):
             if len(before) == len(after) == objects:
                 found.append(_moves(before, after) * float(np.squeeze(rate)))
     return np.concatenate(found) if found else np.zeros(0)
@@ -60,12 +59,12 @@ def centres(frame: Array) -> Array:
 
 
 def _moves(before: Array, after: Array) -> Array:
-    """How far each of as many objects moved, in pixels, (objects,); nothing where the nearest of two
-    are the same.
+    """How far each of as many objects moved, in pixels, (objects,); nothing where the nearest of
+    two are the same.
     """
     distance = np.linalg.norm(before[:, None] - after[None], axis=2)
     nearest = distance.argmin(1)
     if len(set(nearest)) < len(nearest):
         return np.zeros(0)
     moves = distance.min(1)
-    return moves[moves <= FARTHEST]
+    return np.asarray(moves[moves <= FARTHEST])

@@ -32,7 +32,7 @@ def fold(x: Tensor) -> Tensor:
 
 def unfold(x: Tensor, frames: int) -> Tensor:
     """The inverse of ``fold``."""
-    return x.unflatten(0, (-1, frames)).transpose(1, 2)
+    return x.reshape(-1, frames, *x.shape[1:]).transpose(1, 2)
 
 
 def clip_context(context: Context, frames: int) -> ClipContext:
@@ -75,9 +75,10 @@ class TemporalConvolution(nn.Module):
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x (batch * frames, channels, rows, columns) to the same shape."""
-        h = x.flatten(2).unflatten(0, (-1, frames)).transpose(1, 2)
+        h = x.reshape(-1, frames, x.shape[1], x.shape[2] * x.shape[3]).transpose(1, 2)
         h = self.conv(silu(self.norm(h)))
-        return x + h.transpose(1, 2).reshape(x.shape)
+        out: Tensor = x + h.transpose(1, 2).reshape(x.shape)
+        return out
 
 
 class TemporalAttention(nn.Module):

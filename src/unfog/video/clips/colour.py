@@ -68,4 +68,4 @@ def subsampled(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A plane (rows, columns) of even sides at half the size, each value the mean of four."""
     rows, columns = plane.shape
     blocks = plane.reshape(rows // 2, 2, columns // 2, 2).astype(np.float32)
-    return blocks.mean((1, 3)).round().astype(np.uint8)
+    return np.asarray(blocks.mean((1, 3)).round().astype(np.uint8))

@@ -42,4 +42,5 @@ def luma(frames: Frames) -> Frames:
     if frames.shape[1] == 1:
         return frames
     grey = np.einsum("c,tcyx->tyx", np.array(LUMA), frames.astype(np.float64))[:, None]
-    return (grey.round() if frames.dtype.kind in "iu" else grey).astype(frames.dtype)
+    whole = frames.dtype.kind in "iu"
+    return np.asarray((grey.round() if whole else grey).astype(frames.dtype))

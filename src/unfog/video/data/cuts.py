@@ -17,9 +17,9 @@ from unfog.video.clips import Clip
 
 
 class Cuts(Dataset):
-    """Clips (channels, frames, size, size) cut out of longer ones, at every ``stride``-th frame and,
-    across, at the places of a half-overlapping grid. Training (``draw``) moves each in space and
-    time by up to half the distance to its neighbour.
+    """Clips (channels, frames, size, size) cut out of longer ones, at every ``stride``-th frame
+    and, across, at the places of a half-overlapping grid. Training (``draw``) moves each in space
+    and time by up to half the distance to its neighbour.
 
     The condition ``fps`` is each clip's frame rate.
 

@@ -47,8 +47,9 @@ class Trajectories:
 
 
 class MovingFashion(Dataset):
-    """Clips (1, frames, size, size) in [0, 255] of pictures of Fashion-MNIST that move over black at
-    a constant speed, two at a time, and bounce at the borders; where they meet the brighter shows.
+    """Clips (1, frames, size, size) in [0, 255] of pictures of Fashion-MNIST that move over black
+    at a constant speed, two at a time, and bounce at the borders; where they meet the brighter
+    shows.
 
     A piece is 14 x 14 pixels. Its place at the beginning is uniform, its direction too, and its
     speed uniform between ``slowest`` and ``fastest``; it moves by fractions of a pixel, by linear
@@ -111,7 +112,9 @@ class MovingFashion(Dataset):
         """Where the pieces of some clips are in each frame."""
         truths = [self._drawn(int(i)) for i in self.index(ids)]
         places, velocities, pictures, fps = zip(*truths, strict=True)
-        return Trajectories(np.stack(places), np.stack(velocities), np.stack(pictures), np.array(fps))
+        return Trajectories(
+            np.stack(places), np.stack(velocities), np.stack(pictures), np.array(fps)
+        )
 
     def batch(self, ids: Ids) -> dict[str, Tensor]:
         truth = self.trajectories(ids)

@@ -123,7 +123,7 @@ class Video(Format):
     """Video: MP4, WebM, GIF and others, (channels, frames, rows, columns)."""
 
     name, suffixes, dataset = "video", VIDEOS, "videos"
-    keeps = "the frames and their rate; 8 bits, as MP4"
+    keeps = "the frames and their rate; 8 bits, as MP4, one channel where all are grey"
 
     def read(self, path: Path, dims: int) -> ClipScan:
         if dims != 3:
@@ -131,7 +131,9 @@ class Video(Format):
                 f"{path.name} is a clip and the model is of {dims} dimensions; take its frames as "
                 "pictures, or a model of clips."
             )
-        return ClipScan(read_clip(path))
+        clip = read_clip(path)
+        grey = bool((clip.frames == clip.frames[:, :1]).all())
+        return ClipScan(replace(clip, frames=clip.frames[:, :1]) if grey else clip)
 
     def describe(self, path: Path) -> dict[str, Any]:
         clip = read_clip(path)

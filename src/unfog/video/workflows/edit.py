@@ -151,5 +151,3 @@ def _fitted(run: Run, frames: Frames, path: Path, notes: list[str]) -> Frames:
         "middle square taken."
     )
     return frames[:, :, top : top + rows, left : left + rows]
-
-
