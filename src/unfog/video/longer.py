@@ -64,10 +64,9 @@ class Filler:
             The filler.
 
         Raises:
-            InputError: The run is none of clips, in a latent space, or not told the frame rate.
+            InputError: The run is none of clips, or was not told what is given here.
         """
         require_clips(run)
-        require_pixels(run, "what is known of a clip", "train a model of pixels")
         parts = run.denoiser.conditioner.parts
         if fps is not None and frame_rate.NAME not in parts:
             raise InputError(f"{run.name} was trained without frame rates; leave out --fps.")
@@ -75,7 +74,7 @@ class Filler:
             raise InputError(f"{run.name} was trained without known frames; take the method mmps.")
         if method == AUTO:
             method = "given" if given.NAME in parts else "mmps"
-        return cls(run.denoiser, plan, run.shape[1], fps, method, seed)
+        return cls(run.denoiser, plan, run.latent_shape[1], fps, method, seed)
 
     def window(
         self,
@@ -118,6 +117,11 @@ def require_clips(run: Run) -> None:
     """``InputError`` for a run of other data than clips."""
     if run.config.get("format") != "video":
         raise InputError(f"{run.name} is no model of clips; take one of the system video.")
+
+
+def require_frames(run: Run) -> None:
+    """``InputError`` for a run in a latent space, where frames cannot be known one by one."""
+    require_pixels(run, "going on from known frames", "take a model of pixels, such as video")
 
 
 def extended(

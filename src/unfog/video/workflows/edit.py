@@ -21,7 +21,7 @@ from unfog.video.clips.clip import ASSUMED, Frames
 from unfog.video.clips.reduce import luma, reduced
 from unfog.video.clips.series import PICTURES
 from unfog.video.longer import AUTO as AUTO_METHOD
-from unfog.video.longer import Filler, extended, interpolated
+from unfog.video.longer import Filler, extended, interpolated, require_clips, require_frames
 from unfog.video.workflows.output import finish, levels, write_clips
 
 METHODS = ("extend", "interpolate")
@@ -72,6 +72,8 @@ def edit_clip(
         if method not in METHODS:
             raise InputError(f"Clips are edited by {' or '.join(METHODS)}, not {method!r}.")
         run = Run.open(source).in_precision(precision)
+        require_clips(run)
+        require_frames(run)
         plan = Plan.of(run, sampler, steps)
         given, rate, notes = _given(run, path, fps, stills=method == "extend")
         rate = rate * factor if method == "interpolate" else rate

@@ -16,7 +16,13 @@ from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan
 from unfog.video import frame_rate
 from unfog.video.clips.clip import ASSUMED
-from unfog.video.longer import Filler, extended, hierarchical, require_clips
+from unfog.video.longer import (
+    Filler,
+    extended,
+    hierarchical,
+    require_clips,
+    require_frames,
+)
 from unfog.video.workflows.output import finish, levels, write_clips
 
 LONGER = ("extend", "hierarchy")
@@ -109,11 +115,12 @@ def _drawn(
     report: Report,
 ) -> Tensor:
     """Some clips on the model's scale, (clips, channels, frames, rows, columns)."""
-    channels, trained, *space = run.shape
+    channels, trained, *space = run.latent_shape
     if frames <= trained:
         nothing = torch.zeros(len(ids), channels, frames, *space)
         known = torch.zeros(frames, dtype=torch.bool)
         return filler.window(nothing, known, ids, 0, report)
+    require_frames(run)
     if longer == "hierarchy":
         return hierarchical(filler, (channels, *space), frames, factor, ids, report)
     return extended(filler, torch.zeros(len(ids), channels, 0, *space), frames, ids, report=report)
