@@ -15,8 +15,18 @@ from unfog.posterior import methods
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.training import objectives
+from unfog.video import recipe as video
 
-__all__ = ["data", "dmri_prior", "methods", "objectives", "open_run", "sampling", "systems"]
+__all__ = [
+    "data",
+    "dmri_prior",
+    "methods",
+    "objectives",
+    "open_run",
+    "sampling",
+    "systems",
+    "video",
+]
 
 
 def open_run(source: str | Path, precision: str = AUTO) -> Run:

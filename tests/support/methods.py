@@ -12,6 +12,7 @@ from unfog.posterior.dps import DPS
 from unfog.posterior.mmps import MMPS
 from unfog.posterior.pigdm import PiGDM
 from unfog.posterior.projection import Projection
+from unfog.posterior.reconstruction import ReconstructionGuidance
 from unfog.posterior.repaint import RePaint
 from unfog.posterior.tmpd import TMPD
 from unfog.sampling.ancestral import DDPM
@@ -77,6 +78,11 @@ class Dense:
         q = SIGMA / s
         return vt.T @ torch.diag(torch.where(q > k, (1 - 0.85**2) ** 0.5 * k / q, 1.0) / s) @ u.T
 
+    @staticmethod
+    def reconstruction(a, v, k):
+        pull, back = 2 / k**2 * v @ a.T, torch.linalg.pinv(a)
+        return pull + back - back @ a @ pull
+
 
 BUILD = {
     "dps": lambda prior, op, y: DPS(prior, op, y, SIGMA, variance=0.7),
@@ -86,6 +92,7 @@ BUILD = {
     "diffpir": lambda prior, op, y: DiffPIR(prior, op, y, SIGMA, strength=7.0),
     "ddnm": lambda prior, op, y: DDNM(prior, op, y, SIGMA),
     "ddrm": lambda prior, op, y: DDRM(prior, op, y, SIGMA),
+    "reconstruction": lambda prior, op, y: ReconstructionGuidance(prior, op, y, SIGMA),
 }
 methods = pytest.mark.parametrize("name", BUILD)
 

@@ -20,6 +20,7 @@ class Method(StrEnum):
     inpaint = "inpaint"
     variations = "variations"
     interpolate = "interpolate"
+    extend = "extend"
 
 
 def edit(
@@ -36,7 +37,9 @@ def edit(
             help="sdedit draws what is likely given the input with noise; inversion finds its "
             "noise and draws anew; inpaint draws what is in the hole of --mask, by a run trained "
             "to; of a cascade such as dalle2, variations draws other pictures "
-            "of its embedding, and interpolate those between it and --other."
+            "of its embedding, and interpolate those between it and --other. Of a run of clips, "
+            "extend draws what comes after the input, a clip or a picture, and interpolate what "
+            "lies between its frames."
         ),
     ],
     out: Out,
@@ -81,19 +84,56 @@ def edit(
         int,
         typer.Option(min=1, help="For inversion: calls a step on the way up; more are more exact."),
     ] = 5,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=2, help="For extend: frames in all, the given ones among them."),
+    ] = None,
+    factor: Annotated[
+        int, typer.Option(min=2, help="For interpolate: how many times as many frames.")
+    ] = 2,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Of a clip: its frames a second, where it does not say."),
+    ] = None,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|given|NAME",
+            help="Of a clip: how frames are known: told to the network, or by a posterior method "
+            "such as mmps or reconstruction.",
+        ),
+    ] = "auto",
     sampler: Sampler = None,
     steps: Steps = None,
     seed: Seed = 0,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
-    """Edit a file: noise it part of the way, or invert it, and come back under what it is to show.
+    """Edit a file: noise it part of the way, or invert it, and come back under what it is to show;
+    or go on where a clip ends.
 
-    Writes the edits in the input's own format (.nii.gz for DICOM) and summary.json.
+    Writes the edits in the input's own format (.nii.gz for DICOM) and summary.json; of clips MP4,
+    GIF and report.html.
     """
     from unfog.workflows.cascade import edit_by_cascade, is_cascade
+    from unfog.workflows.clips import edit_video, is_video
     from unfog.workflows.edit import edit_file
 
+    if is_video(run) and method in (Method.extend, Method.interpolate):
+        others: dict[str, object] = {
+            "--from": before,
+            "--to": after,
+            "--mask": mask,
+            "--other": other,
+        }
+        others |= {"--guidance": guidance}
+        asked: dict[str, Any] = {"frames": frames, "factor": factor, "fps": fps, "by": by}
+        asked |= {"samples": samples, "sampler": sampler, "steps": steps, "seed": seed}
+        asked |= {"precision": precision.value}
+        emit(edit_video(run, source, method.value, out, others, **asked), as_json)
+        return
+    if method is Method.extend:
+        raise InputError("extend is of a run of clips; train the system video.")
     embedded = method in (Method.variations, Method.interpolate)
     if embedded != is_cascade(run):
         raise InputError(

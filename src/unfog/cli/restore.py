@@ -81,8 +81,8 @@ def restore(
         str,
         typer.Option(
             metavar="auto|NAME",
-            help="mmps, pigdm, tmpd, dps, diffpir, ddnm, ddrm or gdp; auto is exact for denoise "
-            "and mmps elsewhere.",
+            help="mmps, pigdm, tmpd, dps, diffpir, ddnm, ddrm, gdp or reconstruction; auto is "
+            "exact for denoise and mmps elsewhere.",
         ),
     ] = "auto",
     to: Annotated[

