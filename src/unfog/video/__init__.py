@@ -1,0 +1,1 @@
+"""Video: clips are samples with the axes (time, height, width)."""
