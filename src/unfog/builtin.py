@@ -15,8 +15,18 @@ from unfog.posterior import methods
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.training import objectives
+from unfog.video.dynamicrafter import recipe as dynamicrafter
 
-__all__ = ["data", "dmri_prior", "methods", "objectives", "open_run", "sampling", "systems"]
+__all__ = [
+    "data",
+    "dmri_prior",
+    "dynamicrafter",
+    "methods",
+    "objectives",
+    "open_run",
+    "sampling",
+    "systems",
+]
 
 
 def open_run(source: str | Path, precision: str = AUTO) -> Run:
