@@ -82,9 +82,7 @@ def unet(size: dict[str, int], gate: bool) -> dict[str, Any]:
     text = normal(2, TEXT, size["context"], seed=3)
     image = normal(2, FRAMES * PER_FRAME, size["context"], seed=4)
     label, rate = torch.tensor([31, 977]), torch.tensor([24, 7])
-    expected = theirs(
-        torch.cat([x, known], 1), label, context=torch.cat([text, image], 1), fs=rate
-    )
+    expected = theirs(torch.cat([x, known], 1), label, context=torch.cat([text, image], 1), fs=rate)
     state = {UNET + k: v for k, v in theirs.state_dict().items()}
     state |= {QUERIES + k: v for k, v in their_queries().state_dict().items()}
     count = sum(p.numel() for p in theirs.parameters())

@@ -70,9 +70,7 @@ def take(source: dict[str, Tensor], names: Sequence[str], what: str = DIFFUSERS)
     """
     missing = [name for name in names if name not in source]
     if missing:
-        raise InputError(
-            f"The {what} have no {missing[0]!r}, which their configuration asks for."
-        )
+        raise InputError(f"The {what} have no {missing[0]!r}, which their configuration asks for.")
     return torch.cat([source.pop(name) for name in names]) if len(names) > 1 else source.pop(*names)
 
 
@@ -104,8 +102,7 @@ def check_all_taken(source: Mapping[str, Tensor], what: str = DIFFUSERS) -> None
     """`InputError` where tensors are left over."""
     if source:
         raise InputError(
-            f"The {what} have {min(source)!r}, which their configuration does not ask "
-            "for."
+            f"The {what} have {min(source)!r}, which their configuration does not ask for."
         )
 
 

@@ -1,5 +1,5 @@
-"""A picture animated, a clip between two pictures, and a clip that ends where it begins, by a run of
-the system ``dynamicrafter`` (Xing et al. 2023, arXiv:2310.12190).
+"""A picture animated, a clip between two pictures, and a clip that ends where it begins, by a run
+of the system ``dynamicrafter`` (Xing et al. 2023, arXiv:2310.12190).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from unfog.runs.guided import Guidance
 from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
-from unfog.runs.text_states import NAME as TEXT
 from unfog.video.dynamicrafter.conditions import (
     FrameRate,
     KnownFrames,
@@ -156,11 +155,13 @@ def _still(run: Run, first: Tensor, last: Tensor) -> Tensor:
     for picture in (first, last):
         if tuple(picture.shape) != (channels, *space) or not bool(picture.isfinite().all()):
             raise InputError(
-                f"{run.name} animates pictures {(channels, *space)} of finite values, and was given "
-                f"{tuple(picture.shape)}; scale or crop it."
+                f"{run.name} animates pictures {(channels, *space)} of finite values, and was "
+                f"given {tuple(picture.shape)}; scale or crop it."
             )
     halves = [frames // 2, frames - frames // 2]
-    parts = [p.float()[:, None].expand(-1, n, -1, -1) for p, n in zip((first, last), halves, strict=True)]
+    parts = [
+        p.float()[:, None].expand(-1, n, -1, -1) for p, n in zip((first, last), halves, strict=True)
+    ]
     return torch.cat(parts, 1)[None]
 
 

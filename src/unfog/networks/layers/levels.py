@@ -10,7 +10,6 @@ from torch import nn
 from unfog.networks.layers.attention import Attention, CrossAttention, SelfAttention
 from unfog.networks.layers.blocks import Ascent, Descent, Downsample, Stage, Upsample
 
-
 # (channels in, channels out, whether attention follows) to a step of a level
 MakeStage = Callable[[int, int, bool], nn.Module]
 

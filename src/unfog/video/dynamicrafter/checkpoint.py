@@ -81,7 +81,9 @@ def from_checkpoint(weights: Mapping[str, Any], groups: int = 32, head_dim: int 
     state = tensors(weights)
     source = {name: value for name, value in state.items() if not name.startswith(OTHERS)}
     unet = {k.removeprefix(UNET): source.pop(k) for k in list(source) if k.startswith(UNET)}
-    queries = {k.removeprefix(QUERIES): source.pop(k) for k in list(source) if k.startswith(QUERIES)}
+    queries = {
+        k.removeprefix(QUERIES): source.pop(k) for k in list(source) if k.startswith(QUERIES)
+    }
     scales = source.pop(SCALES, None)
     # Tensors of training that no part of the network has: schedules and the like.
     source = {name: value for name, value in source.items() if value.ndim > 1}
@@ -182,7 +184,8 @@ def _image(state: Mapping[str, Tensor], head_dim: int) -> ImageTokens:
     size = _sizes(state)
     options = {
         "width": size("latents", 2),
-        "depth": 1 + max((int(k.split(".")[1]) for k in state if k.startswith("layers.")), default=0),
+        "depth": 1
+        + max((int(k.split(".")[1]) for k in state if k.startswith("layers.")), default=0),
         "heads": size("layers.0.0.to_q.weight", 0) // head_dim,
         "head_dim": head_dim,
         "queries": size("latents", 1) // FRAMES,
@@ -208,7 +211,7 @@ def _fill(module: nn.Module, names: Mapping[str, list[str]], source: dict[str, T
     """Give a module, which may be an outline without memory, the tensors of ``source``."""
     ours = {}
     for key, like in module.state_dict().items():
-        value = take(source, names[key], WHAT) if like.ndim else take(source, names[key], WHAT)
+        value = take(source, names[key], WHAT)
         ours[key] = _turned(key, shaped(value, like.shape, names[key][0], WHAT), 1)
     module.load_state_dict(ours, assign=True)
 

@@ -1,5 +1,5 @@
-r"""What DynamiCrafter is told (Xing et al. 2023, section 3): frames that stand beside the noise, the
-tokens of a picture, and the frame rate.
+r"""What DynamiCrafter is told (Xing et al. 2023, section 3): frames that stand beside the noise,
+the tokens of a picture, and the frame rate.
 """
 
 from __future__ import annotations

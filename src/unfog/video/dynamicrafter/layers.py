@@ -57,6 +57,11 @@ class Sizes:
         return channels // self.head_dim
 
 
+def _clips(h: Tensor, frames: int) -> Tensor:
+    """Maps (batch frames, channels, *space) as clips, (batch, channels, frames, places)."""
+    return h.flatten(2).view(-1, frames, h.shape[1], h[0, 0].numel()).transpose(1, 2)
+
+
 class TemporalConvolution(nn.Module):
     """Four convolutions over three frames each (Wang et al. 2023, arXiv:2308.06571), on maps of
     clips with ``frames`` frames each:
@@ -83,7 +88,7 @@ class TemporalConvolution(nn.Module):
 
     def forward(self, h: Tensor, frames: int) -> Tensor:
         # (batch frames, channels, height, width) to (batch, channels, frames, places) and back.
-        clip = h.flatten(2).unflatten(0, (-1, frames)).transpose(1, 2)
+        clip = _clips(h, frames)
         out: Tensor = self.layers(clip).transpose(1, 2)
         return h + out.reshape(h.shape)
 
@@ -132,9 +137,9 @@ class DecoupledAttention(nn.Module):
         if self.kv is not None and context.tokens is not None:
             # The queries of all frames in one row, since they see the same tokens.
             k, v = _keys_and_values(self.kv, context.tokens)
-            row = q.unflatten(0, (-1, frames)).transpose(1, 2).flatten(2)
+            row = _clips(q, frames).flatten(2)
             text = attend(row, k, v, self.heads, context.token_mask)
-            seen = text.unflatten(2, (frames, -1)).transpose(1, 2).reshape(q.shape)
+            seen = text.view(*text.shape[:2], frames, -1).transpose(1, 2).reshape(q.shape)
         if self.decoupled_kv is not None and context.decoupled is not None:
             own = _by_frame(context.decoupled, frames)
             image = attend(q, *_keys_and_values(self.decoupled_kv, own), self.heads)
@@ -177,7 +182,10 @@ class SpatialTransformer(nn.Module):
         heads = sizes.heads(channels)
         self.norm = GroupNorm(sizes.groups, channels, TRANSFORMER_EPS)
         self.enter, self.leave = nn.Linear(channels, channels), nn.Linear(channels, channels)
-        self.norm1, self.attention = nn.LayerNorm(channels), TokenSelfAttention(channels, heads, False)
+        self.norm1, self.attention = (
+            nn.LayerNorm(channels),
+            TokenSelfAttention(channels, heads, False),
+        )
         told = sizes.token_width is not None or sizes.decoupled_width is not None
         self.norm2 = nn.LayerNorm(channels) if told else None
         self.cross = DecoupledAttention(channels, heads, sizes) if told else None
@@ -189,7 +197,8 @@ class SpatialTransformer(nn.Module):
         if self.norm2 is not None and self.cross is not None:
             tokens = tokens + self.cross(self.norm2(tokens), context, frames)
         tokens = tokens + self.mlp(self.norm3(tokens))
-        return h + self.leave(tokens).transpose(1, 2).reshape(h.shape)
+        out: Tensor = self.leave(tokens)
+        return h + out.transpose(1, 2).reshape(h.shape)
 
 
 class TemporalTransformer(nn.Module):
@@ -213,14 +222,14 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, h: Tensor, frames: int) -> Tensor:
         # The normalisation is of whole clips, (batch, channels, frames, places).
-        clip = h.flatten(2).unflatten(0, (-1, frames)).transpose(1, 2)
+        clip = _clips(h, frames)
         # (batch, channels, frames, places) to (batch places, frames, channels).
         tokens = self.enter(self.norm(clip).permute(0, 3, 2, 1).flatten(0, 1))
         tokens = tokens + self.attention(self.norm1(tokens), unchanged)
         tokens = tokens + self.again(self.norm2(tokens), unchanged)
         tokens = self.leave(tokens + self.mlp(self.norm3(tokens)))
         # And back to the map.
-        back = tokens.unflatten(0, (len(clip), -1)).permute(0, 2, 3, 1)
+        back: Tensor = tokens.view(len(clip), -1, *tokens.shape[1:]).permute(0, 2, 3, 1)
         return h + back.reshape(h.shape)
 
 

@@ -117,7 +117,8 @@ def _network_name(key: str, network: DynamiCrafter) -> str:
     if way == "middle":
         return f"middle_block.{3 if level else place_in_stage}.{name}"
     start = 1 + level * (blocks + 1) if way == "down" else level * (blocks + 1)
-    return f"{'input' if way == 'down' else 'output'}_blocks.{start + int(step)}.{place_in_stage}.{name}"
+    side = "input" if way == "down" else "output"
+    return f"{side}_blocks.{start + int(step)}.{place_in_stage}.{name}"
 
 
 def _renamed(key: str, rules: list[tuple[str, str]]) -> str:

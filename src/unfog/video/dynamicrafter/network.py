@@ -186,7 +186,7 @@ class DynamiCrafter(Network):
 
 def _clips(h: Tensor, frames: int) -> Tensor:
     """Maps (batch frames, channels, height, width) as (batch, channels, frames, height, width)."""
-    return h.unflatten(0, (-1, frames)).transpose(1, 2)
+    return h.view(-1, frames, *h.shape[1:]).transpose(1, 2)
 
 
 def _check_sizes(

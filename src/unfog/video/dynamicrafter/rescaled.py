@@ -1,5 +1,5 @@
-r"""The rescaled signal of DynamiCrafter's models of 512 and 1024 pixels: a process with a little less
-signal at its noisier times, and the v that goes with it.
+r"""The rescaled signal of DynamiCrafter's models of 512 and 1024 pixels: a process with a little
+less signal at its noisier times, and the v that goes with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RescaledSignal(Process):
 
         x_t = s(t) alpha(t) x_0 + sigma(t) n,
 
-    with s = 1 up to the first of 1000 steps, falling linearly to ``base`` at the 400th, and constant
+    with s = 1 up to the first of 1000 steps, falling linearly to ``base`` at the 400th and constant
     from there. The authors call it dynamic rescaling of the data.
     """
 
