@@ -17,9 +17,9 @@ from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.video.dynamicrafter.conditions import (
-    FrameRate,
     KnownFrames,
     PictureTokens,
+    RateWaves,
     ends,
     repeated,
 )
@@ -136,7 +136,7 @@ def told_clips(
     }
     told |= {frames: known, image: known[:, :, 0]}
     if fps is not None:
-        told[_condition(run, FrameRate)[0]] = torch.tensor([float(fps)])
+        told[_condition(run, RateWaves)[0]] = torch.tensor([float(fps)])
     plain = all(scale == 1 for scale in scales.values())
     return draw(
         run,
@@ -170,5 +170,5 @@ def _condition(run: Run, kind: type[C]) -> tuple[str, C]:
     for name, part in run.denoiser.conditioner.named():
         if isinstance(part, kind):
             return name, part
-    what = "no frame rate" if kind is FrameRate else "no picture to animate"
+    what = "no frame rate" if kind is RateWaves else "no picture to animate"
     raise InputError(f"{run.name} takes {what}; train one: unfog train dynamicrafter.")

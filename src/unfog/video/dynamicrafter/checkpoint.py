@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from unfog.errors import InputError
 from unfog.interop.diffusers_common import check_all_taken, shaped, take
-from unfog.video.dynamicrafter.conditions import FrameRate, ImageTokens
+from unfog.video.dynamicrafter.conditions import ImageTokens, RateWaves
 from unfog.video.dynamicrafter.names import network_names, query_names, rate_names, their_shape
 from unfog.video.dynamicrafter.network import DynamiCrafter
 
@@ -48,7 +48,7 @@ class Published:
     """
 
     network: DynamiCrafter
-    rate: FrameRate
+    rate: RateWaves
     image: ImageTokens
     base_scale: float | None
     others: Mapping[str, Mapping[str, Tensor]]
@@ -142,7 +142,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     return held
 
 
-def _unet(state: Mapping[str, Tensor], groups: int) -> tuple[DynamiCrafter, FrameRate]:
+def _unet(state: Mapping[str, Tensor], groups: int) -> tuple[DynamiCrafter, RateWaves]:
     """A U-Net of the sizes that its tensors have, and the embedding of the frame rate."""
     size = _sizes(state)
     channels = size("time_embed.0.weight", 1)
@@ -176,7 +176,7 @@ def _unet(state: Mapping[str, Tensor], groups: int) -> tuple[DynamiCrafter, Fram
         token_width=size(f"{cross}to_k.weight", 1),
         decoupled_width=size(f"{cross}to_k_ip.weight", 1),
     )
-    return network, FrameRate(4 * channels, channels)
+    return network, RateWaves(4 * channels, channels)
 
 
 def _image(state: Mapping[str, Tensor], head_dim: int) -> ImageTokens:

@@ -169,8 +169,8 @@ class PictureTokens(_QueriedTokens):
         return torch.zeros_like(x_t[:, :, 0])
 
 
-@conditions.register("frame-rate")
-class FrameRate(Condition):
+@conditions.register("rate-waves")
+class RateWaves(Condition):
     """The frames a second of a clip, (batch,) or (batch, 1), as sinusoids and a perceptron, added
     to the time embedding. Its last layer starts at zero.
 

@@ -43,7 +43,7 @@ class DynamiCrafter(Network):
 
     With the defaults, tokens and decoupled tokens of 1024 and 4 spatial channels it is the U-Net
     of the published models, but for the embedding of the frame rate, which is a condition here
-    (`unfog.video.dynamicrafter.conditions.FrameRate`). It starts as the zero function.
+    (`unfog.video.dynamicrafter.conditions.RateWaves`). It starts as the zero function.
 
     Args:
         in_channels: channels of x.

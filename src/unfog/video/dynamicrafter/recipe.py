@@ -78,7 +78,7 @@ def told(dataset: Dataset, channels: int, frames: int, side: int) -> Config:
         The section of the config.
     """
     own = conditions(dataset, DROP)
-    rate = {RATE: {"name": "frame-rate", "drop": 0.0}} if own.pop(RATE, None) else {}
+    rate = {RATE: {"name": "rate-waves", "drop": 0.0}} if own.pop(RATE, None) else {}
     if "text" in own:
         own["text"]["token_width"] = TOKEN_WIDTH
     queries = {
