@@ -30,6 +30,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.process import processes
 from unfog.core.shapes import expand
 from unfog.guidance.classifier_free import ClassifierFreeEach
+from unfog.interop.ldm_autoencoder import autoencoder_from_ldm
 from unfog.sampling.loop import sample
 from unfog.sampling.samplers import samplers
 from unfog.video.dynamicrafter.checkpoint import QUERIES, UNET, from_checkpoint
@@ -55,6 +56,7 @@ def main() -> None:
         "U-Net": unet(NARROW, gate=False),
         "U-Net with the gate": unet(NARROW, gate=True),
         "query transformer": query_transformer(),
+        "first stage": first_stage(),
         "draw": draw(),
     }
     if options.full:
@@ -112,6 +114,37 @@ def query_transformer() -> dict[str, Any]:
     out = image.embed(tokens).decoupled
     assert out is not None
     return difference(out, theirs(tokens))
+
+
+@torch.no_grad()
+def first_stage() -> dict[str, Any]:
+    """What the autoencoder makes of a picture: the mean of its latents, decoded."""
+    from lvdm.modules.networks.ae_modules import Decoder, Encoder
+
+    sizes = {
+        "ch": 32,
+        "out_ch": 3,
+        "ch_mult": (1, 2, 4, 4),
+        "num_res_blocks": 2,
+        "attn_resolutions": [],
+        "in_channels": 3,
+        "resolution": 32,
+        "z_channels": CLIP,
+    }
+    theirs = nn.ModuleDict(
+        {
+            "encoder": Encoder(**sizes, double_z=True),
+            "decoder": Decoder(**sizes),
+            "quant_conv": nn.Conv2d(2 * CLIP, 2 * CLIP, 1),
+            "post_quant_conv": nn.Conv2d(CLIP, CLIP, 1),
+        }
+    )
+    randomised(theirs)
+    x = normal(2, 3, 32, 32, seed=8)
+    latent = theirs["quant_conv"](theirs["encoder"](x))[:, :CLIP]
+    expected = theirs["decoder"](theirs["post_quant_conv"](latent))
+    ours = autoencoder_from_ldm(theirs.state_dict()).eval()
+    return difference(ours.decode(ours.encode(x)), expected)
 
 
 def their_unet(size: dict[str, int], gate: bool) -> nn.Module:

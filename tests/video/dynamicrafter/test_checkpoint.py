@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
+from unfog.guidance.classifier_free import ClassifierFreeEach
 from unfog.video.dynamicrafter.checkpoint import (
     from_checkpoint,
     load_dynamicrafter,
@@ -150,3 +151,34 @@ def test_files_are_read_and_objects_in_them_refused(tmp_path: Path) -> None:
     for file in (bad, cut, tmp_path / "none.ckpt"):
         with pytest.raises(InputError):
             load_dynamicrafter(file)
+
+
+@torch.no_grad()
+def test_a_published_model_is_a_denoiser_with_the_authors_guidance() -> None:
+    """e_u + a (e_image - e_u) + b (e_all - e_image) of the network's v, every e with the frames."""
+    scales = torch.full((1400,), 0.7)
+    parts = from_checkpoint({**narrow(), "scale_arr": scales})
+    no_text, no_image = torch.randn(4, 12), torch.randn(9, 6)
+    denoiser = parts.denoiser(no_text, no_image).eval()
+    x, known = torch.randn(2, 1, 4, 16, 8, 8).unbind()
+    image, text, t = torch.randn(1, 9, 6), torch.randn(1, 4, 12), torch.tensor([0.6]).double()
+    told = {"frames": known, "fps": torch.tensor([8.0]), "image": image, "text": text}
+    guided = ClassifierFreeEach(denoiser, {"image": 2.0, "text": 7.5}, always=["frames", "fps"])
+
+    def v(picture: Tensor, words: Tensor) -> Tensor:
+        tokens = parts.image.queries(picture)
+        vector = parts.rate.embed(torch.tensor([8.0])).vector
+        context = Context(vector, known, words, None, tokens)
+        return parts.network(x, torch.tensor([599.0]), context)
+
+    e_u, e_image = v(no_image[None], no_text[None]), v(image, no_text[None])
+    out = e_u + 2.0 * (e_image - e_u) + 7.5 * (v(image, text) - e_image)
+    expected = denoiser.prediction.to_x0(out, x, *denoiser.scales(t))
+    assert torch.allclose(guided(x, t, **told).mean, expected, atol=1e-4)
+    assert float((expected - denoiser(x, t, **told).mean).norm() / expected.norm()) > 0.05
+
+
+def test_the_model_of_256_pixels_predicts_noise() -> None:
+    denoiser = from_checkpoint(narrow(True)).denoiser(torch.zeros(1, 12))
+    assert type(denoiser.prediction).__name__ == "Noise"
+    assert float(denoiser.process.alpha(torch.ones((), dtype=torch.float64))) > 0

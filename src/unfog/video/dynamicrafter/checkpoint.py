@@ -19,14 +19,23 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from unfog.core.conditioning import Condition, Conditioner
+from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.prediction import predictions
+from unfog.core.process import processes
 from unfog.errors import InputError
 from unfog.interop.diffusers_common import check_all_taken, shaped, take
-from unfog.video.dynamicrafter.conditions import ImageTokens, RateWaves
+from unfog.interop.ldm_autoencoder import autoencoder_from_ldm
+from unfog.networks.autoencoder import Autoencoder
+from unfog.video.dynamicrafter.conditions import ImageTokens, KnownFrames, RateWaves, TextTokens
 from unfog.video.dynamicrafter.names import network_names, query_names, rate_names, their_shape
 from unfog.video.dynamicrafter.network import DynamiCrafter
+from unfog.video.dynamicrafter.rescaled import RescaledV
 
 UNET, QUERIES = "model.diffusion_model.", "image_proj_model."
-OTHERS = ("first_stage_model.", "cond_stage_model.", "embedder.")
+FIRST_STAGE = "first_stage_model."
+OTHERS = (FIRST_STAGE, "cond_stage_model.", "embedder.")
+LATENT_SCALE = 0.18215  # of what the U-Net sees over what the first stage's encoder gives
 SCALES = "scale_arr"  # of the rescaled signal, where there is one
 DEEPSPEED = 16  # characters ahead of a name in a file by DeepSpeed
 ENTRY_HEADS = 8
@@ -52,6 +61,35 @@ class Published:
     image: ImageTokens
     base_scale: float | None
     others: Mapping[str, Mapping[str, Tensor]]
+
+    def denoiser(self, no_text: Tensor, no_image: Tensor | None = None) -> NetworkDenoiser:
+        """The model as a denoiser of latents, told ``frames``, ``image``, ``text`` and ``fps``.
+
+        Args:
+            no_text: The encoder's tokens of an empty text, (n, token_width).
+            no_image: The encoder's tokens of a grey picture, (n, size); by default one of zeros.
+
+        Returns:
+            The denoiser. It predicts v where the signal is rescaled, else noise.
+        """
+        if no_image is not None:
+            self.image.absent = no_image
+        told: dict[str, Condition] = {
+            "frames": KnownFrames(self.network.spatial_channels),
+            "image": self.image,
+            "text": TextTokens(no_text),
+            "fps": self.rate,
+        }
+        process, prediction = processes.build("ddpm-scaled-linear"), predictions.build("noise")
+        if self.base_scale is not None:
+            process = processes.build({"name": "rescaled-signal", "base": self.base_scale})
+            prediction = RescaledV(self.base_scale)
+        label = labels.build("time")
+        return NetworkDenoiser(self.network, process, prediction, label, Conditioner(told))
+
+    def autoencoder(self) -> Autoencoder:
+        """The first stage; a latent here is one of it times ``LATENT_SCALE``."""
+        return autoencoder_from_ldm(self.others[FIRST_STAGE])
 
 
 def load_dynamicrafter(path: str | Path) -> Published:

@@ -122,7 +122,29 @@ class ImageTokens(_QueriedTokens):
         return value
 
     def nothing(self, x_t: Tensor) -> Tensor:
-        return self.absent.expand(len(x_t), 1, -1)
+        return self.absent.view(-1, self.absent.shape[-1]).expand(len(x_t), -1, -1)
+
+
+class TextTokens(Condition):
+    """The tokens that an encoder gives of a text, (batch, n, size), as they are, all of them seen:
+    what the published models are told. It learns nothing, and is not for training.
+
+    Args:
+        absent: The tokens that stand for no text, (n, size); those of an empty one.
+    """
+
+    absent: Tensor
+
+    def __init__(self, absent: Tensor) -> None:
+        super().__init__()
+        self.sizes = {"token_width": absent.shape[-1]}
+        self.register_buffer("absent", absent)
+
+    def embed(self, value: Tensor) -> Context:
+        return Context(tokens=value)
+
+    def null(self, x_t: Tensor) -> Context:
+        return Context(tokens=self.absent.expand(len(x_t), -1, -1))
 
 
 @conditions.register("picture-tokens")
