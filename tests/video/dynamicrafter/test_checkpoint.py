@@ -23,6 +23,7 @@ from unfog.video.dynamicrafter.checkpoint import (
     load_dynamicrafter,
     to_checkpoint,
 )
+from unfog.video.dynamicrafter.rescaled import RescaledV
 
 NARROW = {"channels": 32, "head": 4, "context": 12}
 
@@ -181,4 +182,9 @@ def test_a_published_model_is_a_denoiser_with_the_authors_guidance() -> None:
 def test_the_model_of_256_pixels_predicts_noise() -> None:
     denoiser = from_checkpoint(narrow(True)).denoiser(torch.zeros(1, 12))
     assert type(denoiser.prediction).__name__ == "Noise"
+    # A pruned file of another model may not say how its signal was rescaled.
+    with pytest.raises(InputError, match="give base_scale"):
+        from_checkpoint(narrow()).denoiser(torch.zeros(1, 12))
+    other = from_checkpoint(narrow()).denoiser(torch.zeros(1, 12), base_scale=0.3)
+    assert other.prediction == RescaledV(0.3)
     assert float(denoiser.process.alpha(torch.ones((), dtype=torch.float64))) > 0

@@ -52,7 +52,8 @@ class Published:
         rate: The condition of the frame rate.
         image: The condition of a picture's tokens.
         base_scale: The end of the rescaled signal (`unfog.video.dynamicrafter.rescaled`); None
-            where it is not rescaled, as in the model of 256 x 256 pixels, which predicts noise.
+            where it is not rescaled, as in the model of 256 x 256 pixels, or a pruned file does not
+            say it.
         others: The tensors of the first stage and of the encoders, by prefix and name.
     """
 
@@ -62,16 +63,29 @@ class Published:
     base_scale: float | None
     others: Mapping[str, Mapping[str, Tensor]]
 
-    def denoiser(self, no_text: Tensor, no_image: Tensor | None = None) -> NetworkDenoiser:
+    def denoiser(
+        self, no_text: Tensor, no_image: Tensor | None = None, base_scale: float | None = None
+    ) -> NetworkDenoiser:
         """The model as a denoiser of latents, told ``frames``, ``image``, ``text`` and ``fps``.
 
         Args:
             no_text: The encoder's tokens of an empty text, (n, token_width).
             no_image: The encoder's tokens of a grey picture, (n, size); by default one of zeros.
+            base_scale: The end of the rescaled signal, where the file does not say: .7 in the
+                models of 512 x 320 pixels, .3 in that of 1024 x 576.
 
         Returns:
-            The denoiser. It predicts v where the signal is rescaled, else noise.
+            The denoiser. It predicts noise where it has a gate, and else v of a rescaled signal.
+
+        Raises:
+            InputError: It has no gate, and neither the file nor the caller says the base scale.
         """
+        base = self.base_scale if base_scale is None else base_scale
+        if base is None and not self.network.gate:
+            raise InputError(
+                "The checkpoint does not say how far the signal was rescaled in training; give "
+                "base_scale, 0.7 for the models of 512 x 320 pixels and 0.3 for that of 1024 x 576."
+            )
         if no_image is not None:
             self.image.absent = no_image
         told: dict[str, Condition] = {
@@ -81,9 +95,9 @@ class Published:
             "fps": self.rate,
         }
         process, prediction = processes.build("ddpm-scaled-linear"), predictions.build("noise")
-        if self.base_scale is not None:
-            process = processes.build({"name": "rescaled-signal", "base": self.base_scale})
-            prediction = RescaledV(self.base_scale)
+        if base is not None:
+            process = processes.build({"name": "rescaled-signal", "base": base})
+            prediction = RescaledV(base)
         label = labels.build("time")
         return NetworkDenoiser(self.network, process, prediction, label, Conditioner(told))
 
@@ -186,7 +200,8 @@ def _unet(state: Mapping[str, Tensor], groups: int) -> tuple[DynamiCrafter, Rate
     channels = size("time_embed.0.weight", 1)
     widths, attention, blocks = list[int](), list[int](), 0
     # The blocks on the way down, level by level.
-    for number in range(1, sum(k.endswith(".0.in_layers.0.weight") for k in state) + 9):
+    numbers = {int(k.split(".")[1]) for k in state if k.startswith("input_blocks.")}
+    for number in sorted(numbers - {0}):
         start = f"input_blocks.{number}."
         if f"{start}0.op.weight" in state:
             widths.append(0)

@@ -101,7 +101,7 @@ class DynamiCrafter(Network):
             token_width=token_width,
             decoupled_width=decoupled_width,
         )
-        self.run = Checkpointing(checkpointing)
+        self.run, self.gate = Checkpointing(checkpointing), gate
         # The embedding of the label, the first convolution, and a first look at all frames.
         self.embedding = LabelEmbedding(channels, width, shift=0.0)
         self.enter = convolution(2, in_channels + spatial_channels, channels)

@@ -6,6 +6,7 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.systems.common import conditions, training
 from unfog.systems.registry import Config, system
+from unfog.video import frame_codec  # noqa: F401  (registers the latent space)
 from unfog.video.dynamicrafter import conditions as _  # noqa: F401  (registers what it is told)
 from unfog.video.dynamicrafter import network, rescaled  # noqa: F401  (likewise)
 
