@@ -36,6 +36,7 @@ OWN: dict[str, dict[str, object]] = {
     "dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4},
     "volume-prior": FIELDS,
     "t1-volume-prior": FIELDS,
+    "dynamicrafter": FIELDS,  # clips, as far as it is concerned
 }
 SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.checkpoint_every=8"]
 HEAD = """# Systems
@@ -59,9 +60,9 @@ def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
     if get(name).codec is not None:  # it works in a latent space
         autoencoder("autoencoder-kl", run.with_name("codec"))
         settings = [*SMALL, f"codec.run={run.with_name('codec')}"]
-    if get(name).text is not None:  # digits have their names as captions
-        settings = [*settings, "text.name=bytes"]
     dataset = open_dataset(data)
+    if get(name).text is not None and dataset.captions is not None:  # digits have their names
+        settings = [*settings, "text.name=bytes"]
     train_config(configure(name, dataset, data, settings), dataset, run)
     opened = Run.open(run)
     x = draw(opened, Plan.of(opened, steps=10), range(2))

@@ -16,10 +16,12 @@ from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.training import objectives
 from unfog.video import recipe as video
+from unfog.video.dynamicrafter import recipe as dynamicrafter
 
 __all__ = [
     "data",
     "dmri_prior",
+    "dynamicrafter",
     "methods",
     "objectives",
     "open_run",

@@ -114,3 +114,42 @@ def test_scales_of_one_are_one_conditional_call_and_the_unnamed_has_scale_one():
     )
     assert torch.equal(named, unnamed)
     assert not torch.allclose(named, inner(X, T, **c).mean)
+
+
+class ThreeGiven(TwoGiven):
+    """The same, and with a third that the model is always told."""
+
+    def forward(self, x_t, t, **given):
+        assert "frames" in given
+        return super().forward(x_t, t, **given)
+
+
+def test_scales_for_two_conditions_beside_one_that_is_always_told():
+    """DynamiCrafter's guidance e_u + a (e_image - e_u) + b (e_all - e_image), every e told the
+    frames, in closed form.
+    """
+    inner = ThreeGiven()
+    names = {"mask": 0.7, "label": 1.3, "frames": 0.9}
+    SPREADS.update(names)
+    c = {name: torch.randn(5, 4, dtype=torch.float64) for name in names}
+    e_u, e_image, e_all = (
+        inner.posterior(X, T, {name: c[name] for name in given})[1]
+        for given in (["frames"], ["frames", "mask"], ["frames", "mask", "label"])
+    )
+    expected = e_u + 2.0 * (e_image - e_u) + 7.5 * (e_all - e_image)
+    scales = {"mask": 2.0, "label": 7.5}
+    guided = ClassifierFreeEach(inner, scales, always=["frames"])(X, T, **c).mean
+    assert torch.allclose(guided, expected, rtol=0, atol=1e-10)
+    # Rescaled whole, each sample has the spread of e_all.
+    spread = ClassifierFreeEach(inner, scales, rescale=1.0, always=["frames"])(X, T, **c).mean
+    assert torch.allclose(spread.std(1), e_all.std(1), rtol=0, atol=1e-10)
+    half = ClassifierFreeEach(inner, scales, rescale=0.5, always=["frames"])(X, T, **c).mean
+    assert torch.allclose(half, (spread + guided) / 2, rtol=0, atol=1e-10)
+    assert inner.calls == 9
+
+
+def test_a_last_term_of_weight_zero_still_gives_the_spread():
+    inner = TwoGiven()
+    c = {name: torch.randn(5, 4, dtype=torch.float64) for name in ("mask", "label")}
+    guided = ClassifierFreeEach(inner, {"mask": 3.0, "label": 0.0}, rescale=1.0)(X, T, **c).mean
+    assert torch.allclose(guided.std(1), inner(X, T, **c).mean.std(1), rtol=0, atol=1e-10)

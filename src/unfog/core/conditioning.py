@@ -29,6 +29,7 @@ class Context:
     spatial: Tensor | None = None  # (batch, channels, *space): concatenated to x_t
     tokens: Tensor | None = None  # (batch, length, width): cross-attention
     token_mask: Tensor | None = None  # (batch, length), True where a token counts
+    decoupled: Tensor | None = None  # (batch, length, width): a cross-attention beside that one
 
     def merge(self, other: Context) -> Context:
         """The context of both conditions: vectors are added, images and tokens concatenated."""
@@ -40,6 +41,7 @@ class Context:
             _join(self.spatial, other.spatial),
             _join(self.tokens, other.tokens),
             _join(self.token_mask, other.token_mask),
+            _join(self.decoupled, other.decoupled),
         )
 
 
@@ -122,6 +124,7 @@ class Condition(nn.Module):
         return Context(
             _where(keep, present.vector, absent.vector),
             _where(keep, present.spatial, absent.spatial),
+            decoupled=_where(keep, present.decoupled, absent.decoupled),
         )
 
 

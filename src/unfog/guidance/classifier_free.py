@@ -49,10 +49,7 @@ class ClassifierFree(Denoiser):
         always: Collection[str] = (),
     ) -> None:
         super().__init__()
-        if not 0 <= rescale <= 1:
-            raise InputError(
-                f"The rescaling of guidance is a share between 0 and 1, got {rescale}."
-            )
+        check_rescale(rescale)
         self.denoiser, self.process = denoiser, denoiser.process
         self.scale, self.interval, self.rescale = scale, interval, rescale
         self.negative = dict(negative or {})
@@ -72,14 +69,32 @@ class ClassifierFree(Denoiser):
         conditional: Posterior = self.denoiser(x_t, t, **condition)
         with_condition = conditional.mean
         guided = torch.lerp(self.denoiser(x_t, t, **without).mean, with_condition, scale)
-        # Rescaling, by the ratio of spreads.
-        spread = (
-            with_condition.flatten(1).std(1) / guided.flatten(1).std(1)
-            if self.rescale
-            else torch.ones(())
-        )
-        guided = guided * expand(1 + self.rescale * (spread - 1), guided)
+        guided = rescaled(guided, with_condition, self.rescale)
         return Posterior(guided, conditional.variance)
+
+
+def check_rescale(rescale: float) -> None:
+    """``InputError`` for a share outside [0, 1]."""
+    if not 0 <= rescale <= 1:
+        raise InputError(f"The rescaling of guidance is a share between 0 and 1, got {rescale}.")
+
+
+def rescaled(guided: Tensor, conditional: Tensor, share: float) -> Tensor:
+    """A guided mean taken to the spread of the conditional one, sample by sample (Lin et al. 2024,
+    section 3.4).
+
+    Args:
+        guided: D_w, (batch, channels, *space).
+        conditional: D(x_t | c), of the same shape.
+        share: How far, from 0 to 1.
+
+    Returns:
+        D_w (1 - share + share std(D(x_t | c)) / std(D_w)).
+    """
+    if not share:
+        return guided
+    spread = conditional.flatten(1).std(1) / guided.flatten(1).std(1)
+    return guided * expand(1 + share * (spread - 1), guided)
 
 
 class ClassifierFreeEach(Denoiser):
@@ -97,34 +112,53 @@ class ClassifierFreeEach(Denoiser):
         denoiser: D, of a model trained with and without each of its conditions.
         scales: w_i by the name of the condition, the first first. Conditions that are given and not
             named here come last, with scale 1.
+        rescale: share of the way that D_w is taken to the spread of D(x_t | c_1 .. c_n), as in
+            ``ClassifierFree``.
+        always: names of conditions that every term is told, D(x_t) too.
+
+    Raises:
+        InputError: for a rescale outside [0, 1].
     """
 
-    def __init__(self, denoiser: Denoiser, scales: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        scales: Mapping[str, float],
+        rescale: float = 0.0,
+        always: Collection[str] = (),
+    ) -> None:
         super().__init__()
+        check_rescale(rescale)
         self.denoiser, self.process = denoiser, denoiser.process
-        self.scale_of = dict(scales)
+        self.scale_of, self.rescale, self.always = dict(scales), rescale, frozenset(always)
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        given = [name for name in self.scale_of if name in condition]
-        beside = {name: (name, f"{name}_mask", f"{name}_level") for name in given}
-        taken = {key for keys in beside.values() for key in keys}
-        rest = {key: v for key, v in condition.items() if key not in taken}
-        # The conditions of each term, and the scale with which it is entered.
-        terms: list[dict[str, Any]] = [{}]
-        for name in given:
-            own = {key: condition[key] for key in beside[name] if key in condition}
-            terms.append({**terms[-1], **own})
-        entered = [1.0, *(self.scale_of[name] for name in given)]
-        if rest:
-            terms.append({**terms[-1], **rest})
-            entered.append(1.0)
+        terms, entered = self._terms(condition)
         # Each term counts by the difference of its scale and the next.
         weights = [w - after for w, after in zip(entered, [*entered[1:], 0.0], strict=True)]
         if weights[-1] == 1 and not any(weights[:-1]):
             posterior: Posterior = self.denoiser(x_t, t, **terms[-1])
             return posterior
-        mean = torch.zeros_like(x_t)
+        mean, last = torch.zeros_like(x_t), None
         for weight, term in zip(weights, terms, strict=True):
-            if weight:
-                mean = mean + weight * self.denoiser(x_t, t, **term).mean
-        return Posterior(mean)
+            if weight or (self.rescale and term is terms[-1]):
+                last = self.denoiser(x_t, t, **term).mean
+                mean = mean + weight * last
+        assert last is not None  # some weight is not zero, for they sum to one
+        return Posterior(rescaled(mean, last, self.rescale))
+
+    def _terms(self, condition: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[float]]:
+        """The conditions of each term, and the scale with which it is entered."""
+        given = [n for n in self.scale_of if n in condition and n not in self.always]
+        beside = {name: (name, f"{name}_mask", f"{name}_level") for name in given}
+        taken = {key for keys in beside.values() for key in keys} | self.always
+        terms = [{key: v for key, v in condition.items() if key in self.always}]
+        for name in given:
+            own = {key: condition[key] for key in beside[name] if key in condition}
+            terms.append({**terms[-1], **own})
+        entered = [1.0, *(self.scale_of[name] for name in given)]
+        rest = {key: v for key, v in condition.items() if key not in taken}
+        if rest:
+            terms.append({**terms[-1], **rest})
+            entered.append(1.0)
+        return terms, entered

@@ -51,35 +51,58 @@ def check_fixed(kind: str, fixed: Mapping[str, tuple[Any, ...]], config: Config)
             )
 
 
-def take(source: dict[str, Tensor], names: Sequence[str]) -> Tensor:
-    """Tensors of these names, taken out of ``source`` and concatenated; `InputError` where one is
-    missing.
+DIFFUSERS = "diffusers weights"  # what tensors are called in messages
+
+
+def take(source: dict[str, Tensor], names: Sequence[str], what: str = DIFFUSERS) -> Tensor:
+    """Tensors of these names, taken out of ``source`` and concatenated.
+
+    Args:
+        source: tensors by name.
+        names: those that are taken.
+        what: what the tensors are called in messages.
+
+    Returns:
+        The tensors end to end along their first axis.
+
+    Raises:
+        InputError: one is missing.
     """
     missing = [name for name in names if name not in source]
     if missing:
-        raise InputError(
-            f"The diffusers weights have no {missing[0]!r}, which their configuration asks for."
-        )
-    return torch.cat([source.pop(name) for name in names])
+        raise InputError(f"The {what} have no {missing[0]!r}, which their configuration asks for.")
+    return torch.cat([source.pop(name) for name in names]) if len(names) > 1 else source.pop(*names)
 
 
-def shaped(value: Tensor, shape: Sequence[int], name: str) -> Tensor:
-    """The tensor called ``name`` in a given shape; `InputError` where it has other numbers."""
+def shaped(value: Tensor, shape: Sequence[int], name: str, what: str = DIFFUSERS) -> Tensor:
+    """A tensor in a given shape.
+
+    Args:
+        value: the tensor.
+        shape: its shape.
+        name: what it is called in messages.
+        what: what all tensors are called there.
+
+    Returns:
+        The tensor, in that shape.
+
+    Raises:
+        InputError: it has other numbers.
+    """
     count = torch.Size(shape).numel()
     if value.numel() != count:
         raise InputError(
-            f"The diffusers weights {name!r} have {value.numel()} numbers where their "
+            f"The {what} {name!r} have {value.numel()} numbers where their "
             f"configuration asks for {count}."
         )
     return value.reshape(shape)
 
 
-def check_all_taken(source: Mapping[str, Tensor]) -> None:
+def check_all_taken(source: Mapping[str, Tensor], what: str = DIFFUSERS) -> None:
     """`InputError` where tensors are left over."""
     if source:
         raise InputError(
-            f"The diffusers weights have {min(source)!r}, which their configuration does not ask "
-            "for."
+            f"The {what} have {min(source)!r}, which their configuration does not ask for."
         )
 
 

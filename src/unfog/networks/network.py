@@ -24,6 +24,7 @@ class Network(nn.Module):
         vector_width: width of ``context.vector``; None without it.
         spatial_channels: channels of ``context.spatial``, on the grid of x; 0 without it.
         token_width: width of ``context.tokens``; None without them.
+        decoupled_width: width of ``context.decoupled``; None without them.
     """
 
     kind: str  # what it is called in messages
@@ -38,6 +39,7 @@ class Network(nn.Module):
         vector_width: int | None,
         spatial_channels: int,
         token_width: int | None,
+        decoupled_width: int | None = None,
     ) -> None:
         super().__init__()
         if dims not in self.takes_dims:
@@ -46,7 +48,7 @@ class Network(nn.Module):
             raise InputError(f"A {self.kind} has dims {stated}, not {dims}.")
         self.dims, self.embedding_width = dims, embedding_width
         self.vector_width, self.spatial_channels = vector_width, spatial_channels
-        self.token_width = token_width
+        self.token_width, self.decoupled_width = token_width, decoupled_width
 
     @abstractmethod
     def forward(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> Tensor:
@@ -88,6 +90,7 @@ class Network(nn.Module):
             ("vector", self.vector_width, context.vector, -1),
             ("spatial", self.spatial_channels or None, context.spatial, 1),
             ("tokens", self.token_width, context.tokens, -1),
+            ("decoupled", self.decoupled_width, context.decoupled, -1),
         ):
             size = None if value is None else value.shape[axis]
             if built != size:

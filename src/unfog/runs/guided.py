@@ -57,22 +57,22 @@ def guided(run: Run, asked: float | Mapping[str, float] | Guidance) -> Denoiser:
     scale = asked.scale
     _check_nulls(run, scale, bool(asked.negative))
     denoiser = prompted(run)
+    # What was never dropped, such as the picture to be upsampled, is told either way.
+    chances = _chances(run)
+    told = [
+        key
+        for name, part in run.denoiser.conditioner.named()
+        for key in (name, f"{name}_{part.companion}")
+        if not chances[name]
+    ]
     if not isinstance(scale, Mapping):
-        # What was never dropped, such as the picture to be upsampled, is told either way.
-        chances = _chances(run)
-        told = [
-            key
-            for name, part in run.denoiser.conditioner.named()
-            for key in (name, f"{name}_{part.companion}")
-            if not chances[name]
-        ]
         return ClassifierFree(denoiser, scale, asked.interval, asked.rescale, asked.negative, told)
-    if asked.negative or asked.rescale or asked.interval != EVERYWHERE:
+    if asked.negative or asked.interval != EVERYWHERE:
         raise InputError(
-            "A negative prompt, an interval and a rescaling of guidance go with one scale; give "
-            "--guidance one number."
+            "A negative prompt and an interval of guidance go with one scale; give --guidance one "
+            "number."
         )
-    return ClassifierFreeEach(run.denoiser, scale)
+    return ClassifierFreeEach(run.denoiser, scale, asked.rescale, told)
 
 
 def prompted(run: Run) -> Denoiser:

@@ -198,7 +198,7 @@ class Descent(nn.Module):
     level has no downsampling.
     """
 
-    def __init__(self, stages: Sequence[Stage], down: Downsample | None) -> None:
+    def __init__(self, stages: Sequence[nn.Module], down: Downsample | None) -> None:
         super().__init__()
         self.stages, self.down = nn.ModuleList(stages), down
 
@@ -210,6 +210,6 @@ class Ascent(nn.Module):
     concatenated. The top level has no upsampling.
     """
 
-    def __init__(self, stages: Sequence[Stage], up: Upsample | None) -> None:
+    def __init__(self, stages: Sequence[nn.Module], up: Upsample | None) -> None:
         super().__init__()
         self.stages, self.up = nn.ModuleList(stages), up

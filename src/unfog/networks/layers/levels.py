@@ -10,6 +10,9 @@ from torch import nn
 from unfog.networks.layers.attention import Attention, CrossAttention, SelfAttention
 from unfog.networks.layers.blocks import Ascent, Descent, Downsample, Stage, Upsample
 
+# (channels in, channels out, whether attention follows) to a step of a level
+MakeStage = Callable[[int, int, bool], nn.Module]
+
 
 @dataclass(frozen=True)
 class StageFactory:
@@ -57,7 +60,7 @@ class Level:
 
 
 def levels_down(
-    stage: StageFactory,
+    stage: MakeStage,
     downsample: Callable[[int], Downsample],
     channels: int,
     levels: Sequence[Level],
@@ -89,7 +92,7 @@ def levels_down(
 
 
 def levels_up(
-    stage: StageFactory,
+    stage: MakeStage,
     upsample: Callable[[int], Upsample],
     skips: Sequence[int],
     levels: Sequence[Level],

@@ -21,13 +21,14 @@ def layer_norm(width: int, eps: float = 1e-6) -> nn.LayerNorm:
 
 class TokenSelfAttention(nn.Module):
     """Self-attention (Vaswani et al. 2017) of tokens, W attend(R Q, R K, V), with R the rotation of
-    rotary positions, or nothing; a mask says which tokens count (`attend`).
+    rotary positions, or nothing; a mask says which tokens count (`attend`). ``bias`` says whether
+    queries, keys and values have one.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias), nn.Linear(width, width)
 
     def forward(self, h: Tensor, rotate: Rotation, mask: Tensor | None = None) -> Tensor:
         q, k, v = self.qkv(h).transpose(1, 2).chunk(3, 1)
