@@ -11,12 +11,22 @@ from pathlib import Path
 
 from unfog import data, sampling, systems
 from unfog.dmri.prior import recipe as dmri_prior
+from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.training import objectives
 
-__all__ = ["data", "dmri_prior", "methods", "objectives", "open_run", "sampling", "systems"]
+__all__ = [
+    "data",
+    "dmri_prior",
+    "methods",
+    "molecules",
+    "objectives",
+    "open_run",
+    "sampling",
+    "systems",
+]
 
 
 def open_run(source: str | Path, precision: str = AUTO) -> Run:
