@@ -58,7 +58,7 @@ class QM9(Dataset):
     def __init__(self, split: str = "train", half: int = 0, properties: str = "") -> None:
         choose("The split of qm9", split, (*SPLITS, "all"))
         self.numbers, self.places, self.starts = _atoms()
-        order = np.random.RandomState(0).permutation(COUNT)  # noqa: NPY002  (the published split)
+        order = np.random.RandomState(0).permutation(COUNT)
         first, last = SPLITS.get(split, (0, COUNT))
         if half:
             middle = (first + last) // 2
@@ -143,7 +143,8 @@ def _atoms() -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
             assert array is not None
             keep_array(folder / f"{name}.npy", array)
     numbers, places, starts = (kept[name] for name in shapes)
-    assert numbers is not None and places is not None and starts is not None
+    assert numbers is not None and places is not None
+    assert starts is not None
     return numbers, places, starts
 
 
