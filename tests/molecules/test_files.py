@@ -18,8 +18,8 @@ pytest.importorskip("rdkit")
 WATER = """3
 gdb 3\t799.58812\t437.90386
 O\t-0.0343604951\t 0.9775395708\t 0.0076015923\t-0.589706
-H\t 0.0647664923\t 2.0572276891\t 0.0015346341\t 0.294853
-H\t 0.8717903737\t 5.02*^-1\t 6.9356*^-4\t 0.294853
+H\t 0.0647664923\t 2.05721989*^-2\t 0.0015346341\t 0.294853
+H\t 0.8717903737\t 1.3007924048\t 6.9356*^-4\t 0.294853
 1671.4222\t3803.6305\t3907.698
 O\tO
 """
@@ -35,7 +35,7 @@ def test_qm9s_own_files_are_read(tmp_path: Path) -> None:
     path.write_text(WATER)
     (molecule,) = read_molecules(path)
     assert molecule.formula == "H2O"
-    assert molecule.positions[2].tolist() == [0.8717903737, 0.502, 0.00069356]
+    assert molecule.positions[2].tolist() == [0.8717903737, 1.3007924048, 0.00069356]
     assert stable_atoms(molecule).all()
 
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_said(text: str, said: str, tmp_path: Path) -> No
 def test_broken_records_are_skipped_only_where_asked(tmp_path: Path, caplog) -> None:
     good = "1\nhydrogen\nH 0 0 0.5\n"
     (tmp_path / "some.xyz").write_text(good + "1\nbad\nXx 0 0 0\n" + good)
-    with pytest.raises(InputError, match="Record 2 of some.xyz"):
+    with pytest.raises(InputError, match="Record 2 of some"):
         read_molecules(tmp_path / "some.xyz")
     assert len(read_molecules(tmp_path / "some.xyz", skip_broken=True)) == 2
     assert "1 records left out: 2" in caplog.text

@@ -142,7 +142,7 @@ class Split(Space):
 
     def project(self, x: Tensor) -> Tensor:
         sizes, rooms = self._groups()
-        groups = zip(rooms, x.split(sizes, 1), strict=True)
+        groups = zip(rooms, torch.split(x, sizes, 1), strict=True)
         return torch.cat([room.project(group) for room, group in groups], 1)
 
     def dimensions(self, shape: Sequence[int]) -> Tensor:

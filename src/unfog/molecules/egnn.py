@@ -37,7 +37,7 @@ class Pairs(nn.Module):
 
     def forward(self, h: Tensor, distances: Tensor) -> Tensor:
         """(batch, n, n, width) of h (batch, n, width) and squared distances (batch, n, n, 2)."""
-        own, other, far = self.first.weight.split([self.width, self.width, 2], 1)
+        own, other, far = torch.split(self.first.weight, [self.width, self.width, 2], 1)
         a = nn.functional.linear(h, own, self.first.bias)
         b = nn.functional.linear(h, other)
         c = nn.functional.linear(distances.to(h.dtype), far)
@@ -196,7 +196,7 @@ def _by_size(present: Tensor) -> list[tuple[Tensor, Tensor]]:
     """
     sizes = present.sum(1)
     groups = []
-    for size in sizes.unique().tolist():
+    for size in torch.unique(sizes).tolist():
         rows = (sizes == size).nonzero().flatten()
         if size:
             atoms = present[rows].nonzero()[:, 1].view(len(rows), size)

@@ -109,7 +109,8 @@ def qm9(split: str = "train", half: int = 0, properties: str = "") -> Dataset:
 def standardised(table: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Properties less the mean of some rows, over their deviation."""
     mean, std = table[rows].mean(0), table[rows].std(0)
-    return ((table - mean) / std).astype(np.float32)
+    scaled: NDArray[np.float32] = ((table - mean) / std).astype(np.float32)
+    return scaled
 
 
 def property_table(names: Sequence[str]) -> NDArray[np.float64]:
@@ -143,7 +144,8 @@ def _atoms() -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
             assert array is not None
             keep_array(folder / f"{name}.npy", array)
     numbers, places, starts = (kept[name] for name in shapes)
-    assert numbers is not None and places is not None
+    assert numbers is not None
+    assert places is not None
     assert starts is not None
     return numbers, places, starts
 
