@@ -14,7 +14,7 @@ from unfog.molecules.metrics import Share, bond_angles, bond_lengths, report, wa
 from unfog.molecules.molecule import Molecule
 from unfog.molecules.qm9 import PACKAGE, QM9
 
-SHARED = Path(os.environ.get("UNFOG_SHARED_DATA", "../shared/data")).resolve()
+SHARED = Path(os.environ.get("UNFOG_SHARED_DATA", Path(__file__).parents[3] / "shared/data"))
 GSCHNET = SHARED / "gschnet" / "gschnet_samples.npz"
 
 
