@@ -9,16 +9,14 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from unfog.data.builtin.packages import PACKAGES, cache_folder, member
-from unfog.data.dataset import Dataset, Ids, choose, datasets, fingerprint
+from unfog.data.dataset import Dataset, choose, datasets, fingerprint
 from unfog.errors import InputError
 from unfog.files.numpy_files import keep_array, kept_array
+from unfog.molecules.dataset import Molecules
 from unfog.molecules.molecule import NUMBERS, Molecule
-from unfog.molecules.state import CODEC, SPACE, states
 from unfog.progress import progress
 
 PACKAGE = "qm9pack"
@@ -37,9 +35,8 @@ PROPERTIES = {
 }
 
 
-class QM9(Dataset):
-    """QM9's molecules as states (9, 29): places in Angstrom, types (H, C, N, O, F) as ones among
-    zeros, atomic numbers; zeros behind a molecule's last atom, which ``mask`` tells.
+class QM9(Molecules):
+    """QM9's molecules, of up to 29 atoms.
 
     The split is that of Anderson et al. (2019), which the literature on generation uses: the
     permutation of numpy's legacy generator of seed 0; 100 000 molecules to train on, a tenth to
@@ -47,70 +44,56 @@ class QM9(Dataset):
 
     Args:
         split: ``train``, ``test``, ``validation`` or ``all``.
-        half: Of ``train`` the first or second half, 1 or 2, or 0 for all of it: a judge of
+        half: Of the split the first or second half, 1 or 2, or 0 for all of it: a judge of
             properties is trained on another half than what it judges.
         properties: Names, comma between them, that are the condition ``property``.
 
     Raises:
-        InputError: There is no such split or property, or the package cannot be fetched.
+        InputError: There is no such split, half or property, or the package cannot be fetched.
     """
 
     def __init__(self, split: str = "train", half: int = 0, properties: str = "") -> None:
         choose("The split of qm9", split, (*SPLITS, "all"))
+        if half not in (0, 1, 2):
+            raise InputError(f"The half of qm9 is 1 or 2, or 0 for all of a split, not {half}.")
         self.numbers, self.places, self.starts = _atoms()
         order = np.random.RandomState(0).permutation(COUNT)
-        first, last = SPLITS.get(split, (0, COUNT))
-        if half:
+        self.ids = np.arange(COUNT)
+        if split != "all":
+            first, last = SPLITS[split]
             middle = (first + last) // 2
-            first, last = (first, middle) if half == 1 else (middle, last)
-        self.ids = order[first:last] if split != "all" else np.arange(COUNT)
-        self.name, self.shape, self.codec, self.space = "qm9", (9, LARGEST), CODEC, SPACE
-        self.conditions, self.values = {}, np.zeros((COUNT, 0), np.float32)
-        self.properties = tuple(name for name in properties.split(",") if name)
-        if self.properties:
-            table = property_table(self.properties)
-            self.values = standardised(table, order[: SPLITS["train"][1]])
-            self.conditions = {"property": {"name": "vector", "size": len(self.properties)}}
-        self.fingerprint = fingerprint(
-            {"ids": self.ids},
-            {"sha256": PACKAGES[PACKAGE].sha256, "properties": list(self.properties)},
+            self.ids = order[(first, first, middle)[half] : (last, middle, last)[half]]
+        names = [name for name in properties.split(",") if name]
+        table = property_table(names) if names else None
+        scales, values = {}, None
+        if table is not None:
+            training = table[order[slice(*SPLITS["train"])]]
+            pairs = zip(training.mean(0).tolist(), training.std(0).tolist(), strict=True)
+            scales, values = dict(zip(names, pairs, strict=True)), table[self.ids]
+        known = fingerprint(
+            {"ids": self.ids}, {"sha256": PACKAGES[PACKAGE].sha256, "properties": names}
         )
+        super().__init__("qm9", LARGEST, known, values, scales)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def molecule(self, number: int) -> Molecule:
-        """One molecule of the split."""
         k = int(self.ids[self.index([number])[0]])
         part = slice(self.starts[k], self.starts[k + 1])
-        return Molecule(
-            self.numbers[part].astype(np.int64), self.places[part].astype(np.float64), f"qm9-{k}"
-        )
+        places = self.places[part].astype(np.float64)
+        return Molecule(self.numbers[part].astype(np.int64), places, f"qm9-{k}")
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """The number of atoms of each molecule of the split."""
-        return np.diff(self.starts)[self.ids]
-
-    def batch(self, ids: Ids) -> dict[str, Tensor]:
-        index = self.index(ids)
-        batch = states([self.molecule(int(k)) for k in index], LARGEST)
-        if self.properties:
-            batch["property"] = torch.from_numpy(self.values[self.ids[index]])
-        return batch
+        sizes: NDArray[np.int64] = np.diff(self.starts)[self.ids]
+        return sizes
 
 
 @datasets.register("qm9")
 def qm9(split: str = "train", half: int = 0, properties: str = "") -> Dataset:
     """``QM9``."""
     return QM9(split, half, properties)
-
-
-def standardised(table: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Properties less the mean of some rows, over their deviation."""
-    mean, std = table[rows].mean(0), table[rows].std(0)
-    scaled: NDArray[np.float32] = ((table - mean) / std).astype(np.float32)
-    return scaled
 
 
 def property_table(names: Sequence[str]) -> NDArray[np.float64]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.molecules import egnn, qm9  # noqa: F401  (register the network and the data)
+from unfog.molecules import egnn, folder, qm9  # noqa: F401  (register the network and the data)
+from unfog.molecules.dataset import Molecules
+from unfog.molecules.sizes import size_prior
 from unfog.systems.common import conditions, training
 from unfog.systems.registry import Config, system
 
@@ -23,7 +25,7 @@ def molecules(dataset: Dataset) -> Config:
     epochs, a cosine decay of the learning rate 5e-4, the average of the weights over the last 18th
     of the steps, and 200 ancestral steps instead of 1000.
     """
-    if dataset.space is None or len(dataset.shape) != 2:
+    if not isinstance(dataset, Molecules):
         raise InputError(
             f"The data set {dataset.name!r} holds no molecules; take qm9, or a folder of .sdf or "
             ".xyz files."
@@ -41,5 +43,12 @@ def molecules(dataset: Dataset) -> Config:
         },
         "augment": {"name": "none"},
         "training": training(batch=64, lr=5e-4, ema=0.999, ema_power=17.0),
-        "sampling": {"sampler": "ddpm", "steps": 200, "grid": "uniform"},
+        "sampling": {
+            "sampler": "ddpm",
+            "steps": 200,
+            "grid": "uniform",
+            # What a user is asked for: how large, and of what property, in its unit.
+            "sizes": size_prior(dataset.sizes, dataset.shape[1]),
+            "properties": dataset.scales,
+        },
     }

@@ -13,6 +13,7 @@ from unfog.molecules.molecule import NUMBERS, Molecule
 
 ATOMS = ("H", "C", "N", "O", "F")  # the types of QM9, in the order of their channels
 AXES = 3
+CHANNELS = AXES + len(ATOMS) + 1  # places, types, atomic number
 # Places, types over 4, atomic numbers over 10.
 CODEC = {
     "name": "standard",
@@ -42,7 +43,7 @@ def states(molecules: Sequence[Molecule], atoms: int) -> dict[str, Tensor]:
     Raises:
         InputError: A molecule is too large, or has an element that is none of ``ATOMS``.
     """
-    x = torch.zeros(len(molecules), AXES + len(ATOMS) + 1, atoms)
+    x = torch.zeros(len(molecules), CHANNELS, atoms)
     mask = torch.zeros(len(molecules), 1, atoms, dtype=torch.bool)
     for row, molecule in enumerate(molecules):
         n = len(molecule)

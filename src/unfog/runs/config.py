@@ -187,10 +187,8 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
     if path == "training":
         factory: Callable[..., Any] = TrainSettings
     elif path == "sampling":
-        return {
-            "clip": None,
-            "guidance": None,
-        }  # of the estimate, on the model's scale; towards text
+        # Of the estimate, on the model's scale; towards text; of molecules.
+        return {"clip": None, "guidance": None, "sizes": None, "properties": None}
     elif path in _PARTS and "name" in section:
         factory = _PARTS[path].get(section["name"])
     else:
