@@ -1,4 +1,4 @@
-"""Molecules: what a run draws, beside the published rows, and whether it has the property asked for.
+"""Molecules: what a run draws beside the published rows, and whether it has what was asked for.
 
     python benchmarks/molecules.py samples RUN -n 1000 --out JSON
     python benchmarks/molecules.py property RUN --minutes 5 -n 200 --out JSON
