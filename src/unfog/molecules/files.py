@@ -200,16 +200,16 @@ def to_rdkit(molecule: Molecule) -> Any:
 
 
 def write_sdf(path: Path, molecules: Sequence[Molecule]) -> None:
-    """Molecules with their bonds into an SDF file; those that RDKit takes for impossible are
-    written with the same bonds, unsanitised.
+    """Molecules with their bonds into an SDF file."""
+    write_text(path, "".join(f"{sdf_block(molecule)}$$$$\n" for molecule in molecules))
+
+
+def sdf_block(molecule: Molecule) -> str:
+    """A molecule's record with its bonds; of one that RDKit takes for impossible with the same
+    bonds, unsanitised.
     """
-    chem = rdkit()
-    blocks = []
-    for molecule in molecules:
-        found = to_rdkit(molecule)
-        block = chem.MolToMolBlock(found) if found is not None else _raw_block(molecule)
-        blocks.append(f"{block}$$$$\n")
-    write_text(path, "".join(blocks))
+    found = to_rdkit(molecule)
+    return _raw_block(molecule) if found is None else str(rdkit().MolToMolBlock(found))
 
 
 def _raw_block(molecule: Molecule) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from unfog.molecules.files import rdkit, to_rdkit
+from unfog.molecules.files import rdkit, sdf_block, to_rdkit
 from unfog.molecules.metrics import smiles_of
 from unfog.molecules.molecule import Molecule
 from unfog.report import Page, Row
 from unfog.report.pictures import Picture
 
 DRAWN, ACROSS, SIDE = 24, 6, 200  # drawings, drawings of a row, pixels of a drawing's side
+TURNING = 8  # molecules shown in space: a browser has few canvases
 
 
 def page_of(
@@ -52,8 +55,22 @@ def page_of(
         pictures.append(Row("", [p for _, p in part], [smiles_of(m) or "" for m, _ in part]))
     if pictures:
         page.pictures(pictures, "The first molecules, none of them chosen.")
+    _turning(page, molecules[:TURNING])
     page.provenance(summary, "The command's summary.")
     return page
+
+
+def _turning(page: Page, molecules: Sequence[Molecule]) -> None:
+    """Molecules in space, turning, by the viewer that comes with the package."""
+    page.section("In space", "Drag one to turn it by hand. Bonds by distance.")
+    cells = [
+        f'<div class="molecule" style="position: relative; width: 240px; height: 240px" '
+        f'data-sdf="{escape(sdf_block(molecule), quote=True)}"></div>'
+        for molecule in molecules
+    ]
+    folder = files("unfog.molecules") / "viewer"
+    parts = [(folder / name).read_text("utf-8") for name in ("3Dmol-min.js", "turn.js")]
+    page.scripted(cells, "\n".join(parts), "The first molecules, by 3Dmol.js.")
 
 
 def drawing(molecule: Molecule) -> Picture | None:
