@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unfog import data, sampling, systems
 from unfog.dmri.prior import recipe as dmri_prior
+from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
@@ -23,6 +24,7 @@ __all__ = [
     "dmri_prior",
     "dynamicrafter",
     "methods",
+    "molecules",
     "objectives",
     "open_run",
     "sampling",

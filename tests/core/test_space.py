@@ -10,7 +10,7 @@ from unfog.core.prediction import predictions
 from unfog.core.process import EDM, VPLinear
 from unfog.core.random import generators, normal_like
 from unfog.core.shapes import expand
-from unfog.core.space import PLAIN, Masked, Plain, Space, ZeroCentre, spaces
+from unfog.core.space import PLAIN, Masked, Plain, Space, Split, ZeroCentre, spaces
 from unfog.sampling.ancestral import DDPM, posterior
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import sample
@@ -20,7 +20,14 @@ from unfog.training.objectives.times import Uniform
 
 SHAPE = (6, 3, 5)
 MASK = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], dtype=torch.bool).repeat(3, 1)[:, None]
-SPACES: list[Space] = [Plain(), ZeroCentre(), ZeroCentre(MASK), Masked(MASK)]
+GROUPS = ({"name": "zero-centre", "channels": 1}, {"name": "masked", "channels": 2})
+SPACES: list[Space] = [
+    Plain(),
+    ZeroCentre(),
+    ZeroCentre(MASK),
+    Masked(MASK),
+    Split(MASK, GROUPS),
+]
 names = [f"{type(space).__name__} {space.mask is not None}" for space in SPACES]
 
 
@@ -144,4 +151,4 @@ def test_noise_of_a_sample_does_not_depend_on_its_batch():
 
 
 def test_spaces_have_names():
-    assert spaces.names() == ["masked", "plain", "zero-centre"]
+    assert spaces.names() == ["masked", "plain", "split", "zero-centre"]

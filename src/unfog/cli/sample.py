@@ -143,6 +143,23 @@ def sample(
             "frame first.",
         ),
     ] = None,
+    atoms: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of molecules: atoms of each; as in training by default."),
+    ] = None,
+    asked: Annotated[
+        str | None,
+        typer.Option(
+            "--property", metavar="NAME=VALUE", help="Of molecules: a property, in its unit."
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of molecules: a fragment that each keeps, or pieces to be linked.",
+        ),
+    ] = None,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
@@ -150,13 +167,28 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
-    metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them.
+    metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them; of molecules SDF
+    with bonds, XYZ and report.html, which turns them.
     """
     from unfog.workflows.cascade import is_cascade
     from unfog.workflows.clips import is_video, sample_video
+    from unfog.workflows.molecules import draw_molecules, is_molecules
     from unfog.workflows.sample import sample_run
 
+    of_molecules = {"--atoms": atoms, "--property": asked, "--keep": keep}
     of_clips = {"--frames": frames, "--fps": fps, "--longer": longer}
+    if is_molecules(run):
+        foreign: dict[str, object] = {"--class": label, "--mask": mask, "--only": only}
+        foreign |= {"--text": text, "--negative": negative, "--guidance-interval": interval}
+        foreign |= {"--rescale": rescale, "--shape": shape, "--seamless": seamless or None}
+        foreign |= {"--windows": windows or None, "--grid": grid, "--level": level or None}
+        told: dict[str, Any] = {"atoms": atoms, "asked": asked, "keep": keep, "seed": seed}
+        told |= {"guidance": guidance, "sampler": sampler, "steps": steps}
+        told |= {"precision": precision.value}
+        emit(draw_molecules(run, count, out, {**foreign, **of_clips}, **told), as_json)
+        return
+    if any(value is not None for value in of_molecules.values()):
+        raise InputError(f"{', '.join(of_molecules)} are of a run of molecules; leave them out.")
     if is_video(run):
         others: dict[str, object] = {"--class": label, "--mask": mask, "--only": only}
         others |= {"--text": text, "--negative": negative, "--guidance": guidance}

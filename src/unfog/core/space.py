@@ -11,8 +11,9 @@ projected.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -125,6 +126,38 @@ class ZeroCentre(Space):
     def dimensions(self, shape: Sequence[int]) -> Tensor:
         present = self._present(torch.zeros(tuple(shape), dtype=torch.float64))
         return shape[1] * (sum_per_sample(present) - 1).clamp(min=0)
+
+
+@spaces.register("split")
+@dataclass(frozen=True)
+class Split(Space):
+    """Channels in groups, each group in a space of its own: of atoms, places without a centre of
+    mass beside features that only padding bounds.
+
+    Args:
+        parts: Of each group a space's registry config with its ``channels``.
+    """
+
+    parts: Sequence[Mapping[str, Any]] = ()
+
+    def project(self, x: Tensor) -> Tensor:
+        sizes, rooms = self._groups()
+        groups = zip(rooms, torch.split(x, sizes, 1), strict=True)
+        return torch.cat([room.project(group) for room, group in groups], 1)
+
+    def dimensions(self, shape: Sequence[int]) -> Tensor:
+        sizes, rooms = self._groups()
+        counts = [
+            room.dimensions((shape[0], size, *shape[2:]))
+            for room, size in zip(rooms, sizes, strict=True)
+        ]
+        return torch.stack(counts).sum(0)
+
+    def _groups(self) -> tuple[list[int], list[Space]]:
+        """The channels of each group, and its space with this one's mask."""
+        sizes = [int(part["channels"]) for part in self.parts]
+        configs = [{k: v for k, v in part.items() if k != "channels"} for part in self.parts]
+        return sizes, [spaces.build(config).within(self.mask) for config in configs]
 
 
 PLAIN = Plain()

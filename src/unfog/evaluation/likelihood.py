@@ -13,6 +13,7 @@ from unfog.core.codec import Codec
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import Randomness, normal_like
 from unfog.core.shapes import sum_per_sample
+from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.sampling.flow import Trace, with_density
 from unfog.sampling.loop import Condition
@@ -27,6 +28,7 @@ def log_likelihood(
     noisiest: float | None = None,
     tolerance: float = 1e-5,
     condition: Condition | None = None,
+    space: Space = PLAIN,
 ) -> Tensor:
     """The log-likelihood of data by the probability-flow ODE (Song et al. 2021, section 4.3),
 
@@ -43,6 +45,7 @@ def log_likelihood(
             given.
         tolerance: Of the ODE's solver.
         condition: For the denoiser.
+        space: Where states live; the density is one of its free dimensions.
 
     Returns:
         In nats, (batch,).
@@ -61,8 +64,10 @@ def log_likelihood(
             f"and {last}."
         )
     levels = torch.tensor([cleanest, last], dtype=torch.float64)
-    u, gained = with_density(denoiser, x, levels, trace, tolerance=tolerance, condition=condition)
-    d = x[0].numel()
+    u, gained = with_density(
+        denoiser, x, levels, trace, tolerance=tolerance, condition=condition, space=space
+    )
+    d = space.dimensions(x.shape).to(x)
     # log N(u; 0, k^2).
     ended = -0.5 * sum_per_sample(u**2) / last**2 - d * (
         math.log(last) + 0.5 * math.log(2 * math.pi)

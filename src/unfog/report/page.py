@@ -232,6 +232,20 @@ class Page:
             caption,
         )
 
+    def scripted(self, cells: Sequence[str], script: str, caption: str, width: int = 240) -> None:
+        """Cells of HTML that a script brings to life, the page's only one.
+
+        Args:
+            cells: Each cell's HTML, its texts escaped.
+            script: The script, which the page's policy names by its hash.
+            caption: Below them.
+            width: Pixels that a cell is wide.
+        """
+        self._script = script
+        style = f"grid-template-columns: repeat(auto-fill, {width}px)"
+        tiles = "".join(f'<span class="tile">{cell}</span>' for cell in cells)
+        self._figure(f'<div class="tiles" style="{style}">{tiles}</div>', caption)
+
     def html(self) -> str:
         """The whole page as text."""
         digest = base64.b64encode(hashlib.sha256(self._script.encode()).digest()).decode()

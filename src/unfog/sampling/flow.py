@@ -22,6 +22,7 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import Randomness, normal_like
 from unfog.core.shapes import expand, sum_per_sample
+from unfog.core.space import PLAIN, Space
 from unfog.errors import MissingExtra
 from unfog.sampling.grids import require_signal
 from unfog.sampling.loop import Condition
@@ -131,6 +132,7 @@ def with_density(
     *,
     tolerance: float = 1e-5,
     condition: Condition | None = None,
+    space: Space = PLAIN,
 ) -> tuple[Tensor, Tensor]:
     """Solves the probability-flow ODE together with its divergence, from which log p follows.
 
@@ -141,17 +143,21 @@ def with_density(
         trace: tr dD/du, ``full_trace`` or that of ``hutchinson``.
         tolerance: absolute and relative, of each step.
         condition: of the denoiser.
+        space: where states live: what is changed there is a density of its dimensions.
 
     Returns:
         u at the second level, and the integral of div over l from the first to the second,
         (batch,).
     """
 
+    free = space.dimensions(u.shape).to(u)
+
     def field(log_level: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             u = state[0].detach().requires_grad_()
-            x0 = _denoised(denoiser, u, log_level, condition or {})
-            divergence = u[0].numel() - trace(x0, u)
+            # Projected on both sides, the whole trace is that within the space.
+            x0 = space.project(_denoised(denoiser, space.project(u), log_level, condition or {}))
+            divergence = free - trace(x0, u)
         return (u - x0).detach(), divergence.detach()
 
     arrival, divergences = _solve(

