@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def _xyz(path: Path) -> list[Record]:
         count, comment = int(first[0]), lines[place + 1 : place + 2]
         atoms = lines[place + 2 : place + 2 + count]
         name = (comment or [""])[0].strip()[:80]
-        records.append(lambda atoms=atoms, count=count, name=name: _atoms(atoms, count, name))
+        records.append(partial(_atoms, atoms, count, name))
         place += 2 + count
     return records
 
@@ -143,7 +144,7 @@ def _sdf(path: Path) -> list[Record]:
         named = one is not None and one.HasProp("_Name")
         return _of_rdkit(one, one.GetProp("_Name") if named else "")
 
-    return [lambda k=k: record(k) for k in range(len(found))]
+    return [partial(record, k) for k in range(len(found))]
 
 
 def _pdb(path: Path) -> list[Record]:
@@ -164,7 +165,7 @@ def _smiles(path: Path) -> list[Record]:
         return _of_rdkit(found, text)
 
     lines = [line.split()[0] for line in read_text(path).splitlines() if line.strip()]
-    return [lambda text=text: record(text) for text in lines]
+    return [partial(record, text) for text in lines]
 
 
 READERS: dict[str, Callable[[Path], list[Record]]] = {

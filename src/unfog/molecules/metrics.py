@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +58,9 @@ class Report:
     uniqueness: Share
     novelty: Share | None = None
 
-    def figures(self) -> dict[str, dict[str, float | int | list[float]]]:
+    def figures(self) -> dict[str, dict[str, Any]]:
         """As plain data."""
-        out = {}
+        out = dict[str, dict[str, Any]]()
         for name, share in asdict(self).items():
             if share is not None:
                 found = Share(**share)

@@ -124,7 +124,7 @@ class Shown:
     each: int
     total: int
     masks: Masks | None
-    prompts: Sequence[Prompt] | None
+    prompts: list[Prompt] | None
 
     @classmethod
     def of(cls, run: Run, asked: Asked, count: int | None) -> Shown:

@@ -25,6 +25,7 @@ from unfog.progress import Report
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
+from unfog.sampling.loop import Sampler
 
 BATCH = 64
 REPEATS = 5  # times that RePaint goes an interval
@@ -132,12 +133,11 @@ def _draw(
     for start in range(0, total, BATCH):
         ids = range(start, min(start + BATCH, total))
         some = {name: value[start : start + BATCH] for name, value in condition.items()}
+        sampler: Sampler = plan.sampler
         if kept is not None:
             operator, y = kept
             known = y.expand(len(ids), -1, -1)
             sampler = RePaint(plan.sampler, operator, known, repeats=REPEATS)
-        else:
-            sampler = plan.sampler
         own = replace(plan, sampler=sampler)
         parts.append(draw(run, own, ids, seed, condition=some, guidance=guidance, batch=BATCH))
         report(len(ids) + start, total)

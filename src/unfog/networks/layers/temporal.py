@@ -44,11 +44,12 @@ def clip_context(context: Context, frames: int) -> ClipContext:
         return None if value is None else value.repeat_interleave(frames, 0)
 
     return ClipContext(
-        repeated(context.vector),
-        None if context.spatial is None else fold(context.spatial),
-        repeated(context.tokens),
-        repeated(context.token_mask),
-        frames,
+        vector=repeated(context.vector),
+        spatial=None if context.spatial is None else fold(context.spatial),
+        tokens=repeated(context.tokens),
+        token_mask=repeated(context.token_mask),
+        decoupled=repeated(context.decoupled),
+        frames=frames,
     )
 
 
