@@ -13,10 +13,13 @@ import math
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import unfog.builtin  # noqa: F401  (registers every system)
 from unfog.data.dataset import ArrayDataset, open_dataset
+from unfog.molecules.files import write_xyz
+from unfog.molecules.molecule import NUMBERS, Molecule
 from unfog.runs.reconstruct import reconstruct
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
@@ -37,12 +40,13 @@ OWN: dict[str, dict[str, object]] = {
     "volume-prior": FIELDS,
     "t1-volume-prior": FIELDS,
     "dynamicrafter": FIELDS,  # clips, as far as it is concerned
+    "video": FIELDS,
 }
 SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.checkpoint_every=8"]
 HEAD = """# Systems
 
 Made by `python docs/make_systems.py`, which trains each system for 8 steps on the digits
-(`dmri-refiner` and volumes on other data) and draws 2 samples in 10 steps, or decodes 2 of an
+(`dmri-refiner`, volumes and molecules on other data) and draws 2 samples in 10 steps, or decodes 2 of an
 autoencoder, or embeds 2 of a joint encoder: a system stands here because it ran. `unfog train
 SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
 
@@ -54,6 +58,8 @@ SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
 def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
     """Train a model of data for 8 steps; its parameters and 2 samples."""
     data = OWN.get(name, {"name": "digits"})
+    if name == "molecules":
+        data = {"name": "molecule-files", "path": str(some_molecules(run.with_name("some.xyz")))}
     settings = SMALL
     if get(name).encoder or get(name).codec == "joint-encoder":
         return of_embeddings(name, run)
@@ -67,6 +73,23 @@ def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
     opened = Run.open(run)
     x = draw(opened, Plan.of(opened, steps=10), range(2))
     return sum(p.numel() for p in opened.denoiser.parameters()), x
+
+
+def some_molecules(path: Path) -> Path:
+    """A file of methane, water and ammonia."""
+    tetrahedron = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.629
+    shapes = [("C", "HHHH"), ("O", "HH"), ("N", "HHH")]
+    write_xyz(
+        path,
+        [
+            Molecule(
+                np.array([NUMBERS[centre], *(NUMBERS[h] for h in others)]),
+                np.vstack([np.zeros((1, 3)), tetrahedron[: len(others)]]),
+            )
+            for centre, others in 3 * shapes
+        ],
+    )
+    return path
 
 
 def of_embeddings(name: str, run: Path) -> tuple[int, torch.Tensor]:
