@@ -53,3 +53,10 @@ def test_a_judge_needs_pairs_and_enough_features() -> None:
         CanonicalCorrelations.fit(x, y[:9], directions=2)
     with pytest.raises(InputError, match="no 4 canonical"):
         CanonicalCorrelations.fit(x, y, directions=4)
+
+
+def test_texts_of_no_picture_are_rivals_too() -> None:
+    texts = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]])
+    pictures = torch.tensor([[0.8, 0.6]])
+    assert ranks(pictures, texts).tolist() == [1]
+    assert retrieval(pictures, texts, 2) == 1.0

@@ -104,7 +104,7 @@ def ranks(pictures: Tensor, texts: Tensor) -> Tensor:
 
     Args:
         pictures: Unit vectors, (n, directions).
-        texts: Unit vectors, (n, directions), row k the own text of picture k.
+        texts: Unit vectors, (n or more, directions), row k the own text of picture k.
 
     Returns:
         (n,) int64.
@@ -116,11 +116,11 @@ def ranks(pictures: Tensor, texts: Tensor) -> Tensor:
 
 
 def retrieval(pictures: Tensor, texts: Tensor, first: int = 1) -> float:
-    """The share of pictures whose own text is among the ``first`` nearest; first / n by chance.
+    """The share of pictures whose own text is among the ``first`` nearest; by chance first / texts.
 
     Args:
         pictures: Unit vectors, (n, directions).
-        texts: Unit vectors, (n, directions), row k the own text of picture k.
+        texts: Unit vectors, (n or more, directions), row k the own text of picture k.
         first: How many texts a picture may name.
 
     Returns:
