@@ -7,8 +7,9 @@ RUN is of `unfog train text-to-image --data emoji`, or a shipped prior's name. I
 no training picture has. The judge is trained on the pictures of `test`, which RUN has not seen:
 regularised canonical correlations between features of EfficientNet-Lite0 and the vectors of MiniLM,
 on the pictures as they are and four times shifted, blurred and with noise. A picture is retrieved
-where its own caption is the nearest of all 595; some figures are of every second caption. What the judge itself can do is told beside: on
-degraded copies that it was not trained on, and on pictures of `train` with captions new to it.
+where its own caption is the nearest of all 595; some figures are of every second picture. What the
+judge itself can do is told beside: on degraded copies that it was not trained on, and on pictures
+of `train` with captions new to it.
 """
 
 from __future__ import annotations

@@ -46,9 +46,9 @@ SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.
 HEAD = """# Systems
 
 Made by `python docs/make_systems.py`, which trains each system for 8 steps on the digits
-(`dmri-refiner`, volumes and molecules on other data) and draws 2 samples in 10 steps, or decodes 2 of an
-autoencoder, or embeds 2 of a joint encoder: a system stands here because it ran. `unfog train
-SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
+(`dmri-refiner`, volumes, clips and molecules on other data) and draws 2 samples in 10 steps, or
+decodes 2 of an autoencoder, or embeds 2 of a joint encoder: a system stands here because it ran.
+`unfog train SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
 
 | system | what it is | paper | parameters on 8x8 | trains | samples |
 |---|---|---|---|---|---|
