@@ -10,7 +10,6 @@ from pathlib import Path
 
 import safetensors
 import safetensors.torch
-import torch
 from torch import Tensor
 
 from unfog.errors import InputError
@@ -27,7 +26,7 @@ def keep_prompts(run: Run, prompts: Sequence[str]) -> Path:
     in half precision; returns the file.
     """
     states = text_condition(run, [Prompt.plain(prompt) for prompt in prompts])
-    tensors = {name: v if v.dtype == torch.bool else v.half() for name, v in states.items()}
+    tensors = {name: v.half() if v.is_floating_point() else v for name, v in states.items()}
     path = run.path / PROMPTS
     said = {"prompts": json.dumps(list(prompts), ensure_ascii=False)}
     write_bytes(path, safetensors.torch.save(tensors, said), overwrite=True)
@@ -55,4 +54,5 @@ def kept_prompts(run: Run) -> tuple[list[str], dict[str, Tensor]]:
             states, mask = (file.get_tensor(name) for name in (NAME, f"{NAME}_mask"))
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise InputError(f"{PROMPTS} of {run.name} cannot be read; restore it.") from error
-    return prompts, {NAME: states.float(), f"{NAME}_mask": mask}
+    value = states.float() if states.is_floating_point() else states
+    return prompts, {NAME: value, f"{NAME}_mask": mask}
