@@ -1,0 +1,87 @@
+"""A small model, trained: a clip begins with the picture by the frames beside the noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import unfog
+from unfog import builtin  # noqa: F401  (registers the system)
+from unfog.runs.run import Run
+from unfog.video.animate import told_clips
+from unfog.video.dynamicrafter.conditions import ends, repeated
+
+SMALL = {
+    "training.batch": 8,
+    "training.lr": 2e-3,
+    "training.precision": "fp32",
+    "network.channels": 16,
+    "network.head_dim": 16,
+    "conditions.image.options.width": 32,
+    "conditions.image.options.depth": 1,
+    "conditions.image.options.heads": 2,
+    "conditions.image.options.head_dim": 16,
+    "conditions.image.token_width": 32,
+}
+
+
+def squares(count: int, seed: int) -> Tensor:
+    """Squares of one of two shades that move around a torus, (count, 1, 4, 8, 8)."""
+    g, x = torch.Generator().manual_seed(seed), torch.zeros(count, 1, 4, 8, 8)
+    for clip in x[:, 0]:
+        place, speed = (
+            torch.randint(0, 8, (2,), generator=g),
+            torch.randint(-1, 2, (2,), generator=g),
+        )
+        shade = (0.5, 1.0)[int(torch.randint(0, 2, (1,), generator=g))]
+        for t, frame in enumerate(clip):
+            frame[:3, :3] = shade
+            frame.copy_(frame.roll((place + t * speed).tolist(), (0, 1)))
+    return x
+
+
+def drawn(run: Run, known: Tensor, hidden: str | None = None) -> Tensor:
+    """A clip for each of the known frames, one stream hidden by zeros in its place."""
+    part: Any = dict(run.denoiser.conditioner.named())
+    if hidden is not None:
+        inner = part[hidden].embed
+        part[hidden].embed = lambda value: inner(torch.zeros_like(value))
+    try:
+        return told_clips(run, known, samples=len(known), steps=20, batch=32)
+    finally:
+        if hidden is not None:
+            del part[hidden].embed
+
+
+def psnr(a: Tensor, b: Tensor) -> float:
+    """Of pictures (batch, 1, rows, columns) with values up to 1, in dB, on average."""
+    return float(-10 * (a - b).square().mean((1, 2, 3)).clamp(min=1e-6).log10().mean())
+
+
+@pytest.mark.slow
+def test_without_the_known_frames_a_clip_does_not_begin_with_the_picture(tmp_path: Path) -> None:
+    run = unfog.train(
+        "dynamicrafter",
+        squares(4000, 0),
+        tmp_path / "run",
+        steps=300,
+        value_range=(0, 1),
+        settings=SMALL,
+    )
+    test = squares(32, 99)
+    known, first, last = run.codec.encode(test), test[:, :, 0], test[:, :, -1]
+    whole = drawn(run, repeated(known))
+    begun = psnr(whole[:, :, 0], first)
+    assert begun > psnr(drawn(run, repeated(known), "frames")[:, :, 0], first) + 3
+    assert begun > 15
+    # The query stream does not show where things are.
+    assert psnr(drawn(run, repeated(known), "image")[:, :, 0], first) > begun - 3
+    # A clip between two pictures ends on both.
+    between = drawn(run, ends(known))
+    assert psnr(between[:, :, 0], first) > 15
+    assert psnr(between[:, :, -1], last) > 15
+    assert psnr(between[:, :, -1], last) > psnr(whole[:, :, -1], last) + 3
