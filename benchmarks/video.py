@@ -61,15 +61,20 @@ def moving(options: argparse.Namespace) -> dict[str, Any]:
     """The figures of ``moving``."""
     run = Run.open(options.run).in_precision("auto")
     frames, n = run.shape[1], options.n
-    data = MovingFashion("test", frames=frames, rates=[FPS])
+    data = MovingFashion("test", frames=frames, size=run.shape[2], rates=[FPS])
     law = data.trajectories(range(10_000, 10_000 + LAW)).speeds.ravel()
     real, other = (data.batch(range(a, a + n))["x"] for a in (0, n))
     nothing = torch.zeros(n, 1, 0, *run.shape[2:])
     long = draws(run, options, nothing, 4 * frames)
     drawn, rate = long[:, :, :frames], torch.full((n,), FPS)
 
-    def distance(x: Tensor) -> float:
-        return round(wasserstein(speeds(x, rate, 255), law), 3)
+    def distance(x: Tensor) -> dict[str, float | None]:
+        """The distance, and how many moves could be followed; none where nothing could."""
+        found = speeds(x, rate, 255)
+        return {
+            "distance": rounded(wasserstein(found, law)) if len(found) else None,
+            "moves": len(found),
+        }
 
     quarters = [speeds(part, rate, 255) for part in long.chunk(4, 2)]
     distances = clip_distance(drawn, real, other, 255)
@@ -82,7 +87,7 @@ def moving(options: argparse.Namespace) -> dict[str, Any]:
             "drawn, shuffled": distance(shuffled(drawn)),
         },
         "mean speed by quarters of 4 times the length": [
-            round(float(q.mean()), 2) for q in quarters
+            rounded(float(q.mean())) if len(q) else None for q in quarters
         ],
         "mean speed of the law": round(float(law.mean()), 2),
         "order told from shuffled": order(data, drawn, options.judge),
@@ -115,7 +120,8 @@ def order(data: MovingFashion, drawn: Tensor, steps: int) -> dict[str, float]:
         nn.Linear(32, 1),
     )
     optimiser = torch.optim.Adam(network.parameters(), 2e-3)
-    train = MovingFashion("train", frames=data.shape[1], rates=[FPS])
+    _, frames, size, _ = data.shape
+    train = MovingFashion("train", frames=frames, size=size, rates=[FPS])
     for step in range(steps):
         x = train.batch(range(8 * step, 8 * step + 8))["x"] / 255
         both = torch.cat([x, shuffled(x, step)])
@@ -133,7 +139,12 @@ def order(data: MovingFashion, drawn: Tensor, steps: int) -> dict[str, float]:
     return {"drawn": right(drawn), "real, held out": right(data.batch(range(64))["x"])}
 
 
-def identity(clips: Tensor) -> float:
+def rounded(value: float) -> float:
+    """A figure to three digits behind the point."""
+    return round(value, 3)
+
+
+def identity(clips: Tensor) -> float | None:
     """The share of clips, of those with both pieces apart at either end, whose pieces are of the
     same classes in the first and the last frame.
     """
@@ -147,7 +158,7 @@ def identity(clips: Tensor) -> float:
             for frame, places in zip((clip[0], clip[-1]), ends, strict=True)
         )
         agreed.append(first == last)
-    return round(float(np.mean(agreed)), 3) if agreed else float("nan")
+    return rounded(float(np.mean(agreed))) if agreed else None
 
 
 def crop(frame: np.ndarray, centre: np.ndarray) -> Tensor:

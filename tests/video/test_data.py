@@ -29,7 +29,7 @@ def test_a_clip_is_a_function_of_seed_and_number_alone(sprites):
     data = moving_fashion.MovingFashion()
     whole, part = data.batch([3, 7, 5]), data.batch([7])
     assert torch.equal(whole["x"][1], part["x"][0])
-    assert whole["x"].shape == (3, 1, 16, 32, 32)
+    assert whole["x"].shape == (3, 1, 16, 40, 40)
     assert 0 <= float(whole["x"].min()) < float(whole["x"].max()) <= 255
     other = moving_fashion.MovingFashion(seed=1)
     assert not torch.equal(other.batch([7])["x"], part["x"])
@@ -41,7 +41,7 @@ def test_pieces_move_as_their_trajectories_say(sprites):
     """The centre of a piece that is alone in the clip is where the truth has it, to a hundredth."""
     data = moving_fashion.MovingFashion(pieces=1)
     x, truth = data.batch(range(8))["x"].double(), data.trajectories(range(8))
-    at = torch.arange(32, dtype=torch.float64)
+    at = torch.arange(40, dtype=torch.float64)
     mass = x.sum((1, 3, 4))
     centre = torch.stack(
         [(x.sum((1, 4)) * at).sum(2) / mass, (x.sum((1, 3)) * at).sum(2) / mass], 2
@@ -58,7 +58,7 @@ def test_speeds_are_constant_within_the_law_and_reflected_at_borders(sprites):
     assert 8 <= speed.min() < 9
     assert 23 < speed.max() <= 24
     assert truth.places.min() >= 0
-    assert truth.places.max() <= 18
+    assert truth.places.max() <= 26
     # Between bounces a step is the speed; where it bounces, shorter.
     steps = truth.speeds
     assert (steps <= speed[:, :, None] + 1e-9).all()
