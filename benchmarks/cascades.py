@@ -37,7 +37,8 @@ from unfog.runs.text_states import NAME as TEXT
 from unfog.runs.upsample import low_resolution_of, upsample
 
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-PAIRS, POINTS, LEFT_OUT = 16, 7, 5
+PAIRS, POINTS = 12, 7
+EVERY, STEPS = 3, 30  # every third held-out picture; steps of the decoder
 
 
 def embeddings(cascade: TrainedCascade, x: Tensor) -> Tensor:
@@ -53,20 +54,22 @@ def dalle2(cascade: TrainedCascade) -> tuple[dict[str, Any], list[list[Any]]]:
     )
     x, codec = 255 * judge.x, encoder_of(decoder.config)
     e = embeddings(small, x)
-    # A variation of each held-out picture.
-    told = {NAME: codec.standard(e)}
-    varied = draw(decoder, Plan.of(decoder), range(len(x)), 0, condition=told, batch=64)
+    # A variation of every third held-out picture.
+    some = e[::EVERY]
+    told, plan = {NAME: codec.standard(some)}, Plan.of(decoder, steps=STEPS)
+    varied = draw(decoder, plan, range(len(some)), 0, condition=told, batch=64)
     # Pictures by text, through the prior.
-    prompts = [Prompt.plain(caption) for caption in judge.captions]
-    kept: dict[str, Tensor] = {}
-    worded = draw_cascade(small, Wanted(prompts, len(prompts)), keep=kept.__setitem__)
-    texts = text_condition(small.runs["prior"], prompts)
+    every = [Prompt.plain(caption) for caption in judge.captions]
+    prompts, kept = every[::EVERY], dict[str, Tensor]()
+    wanted = Wanted(prompts, len(prompts), steps=STEPS)
+    worded = draw_cascade(small, wanted, keep=kept.__setitem__)
+    texts = text_condition(small.runs["prior"], every)
     vectors = codec.text(texts[TEXT], texts[f"{TEXT}_mask"])
     # Interpolations, and how like each picture on the way is to both ends.
     courses, rows = [], []
     ids = torch.randperm(len(x), generator=torch.Generator().manual_seed(1))[: 2 * PAIRS]
     for a, b in ids.view(-1, 2).tolist():
-        path = between(small, x[a : a + 1], x[b : b + 1], Wanted((), POINTS))
+        path = between(small, x[a : a + 1], x[b : b + 1], Wanted((), POINTS, steps=STEPS))
         rows.append(path)
         courses.append(embeddings(small, path) @ e[[a, b]].T)
     course = torch.stack(courses)
@@ -74,13 +77,13 @@ def dalle2(cascade: TrainedCascade) -> tuple[dict[str, Any], list[list[Any]]]:
     figures = {
         "encoder": {f"top {k}": retrieval(e, vectors, k) for k in (1, 5)},
         "prior": {
-            "likeness to the text": float((kept["prior"] * vectors).sum(1).mean()),
+            "likeness to the text": float((kept["prior"] * vectors[::EVERY]).sum(1).mean()),
             "likeness of the real picture": float((e * vectors).sum(1).mean()),
-            "top 1 among real pictures": retrieval(kept["prior"], e),
+            "top 1 among real pictures": retrieval(kept["prior"], some),
         },
-        "by text": judge.told(worded / 255),
-        "variations": judge.told(varied / 255),
-        "variations shuffled": judge.told(varied.roll(1, 0) / 255),
+        "by text": judge.told(worded / 255, every=EVERY),
+        "variations": judge.told(varied / 255, every=EVERY),
+        "variations shuffled": judge.told(varied.roll(1, 0) / 255, every=EVERY),
         "interpolation": {
             "n": PAIRS,
             "likeness to the first end": course[..., 0].mean(0).tolist(),
@@ -88,9 +91,9 @@ def dalle2(cascade: TrainedCascade) -> tuple[dict[str, Any], list[list[Any]]]:
             "steps towards the second end": float((toward.diff(dim=1) > 0).double().mean()),
         },
     }
-    shown_ids = range(0, 8 * 70, 70)
+    shown_ids = range(0, 8 * 20, 20)
     tiles = [
-        [shown(fitted(x[k : k + 1], (64, 64))[0] / 255) for k in shown_ids],
+        [shown(x[EVERY * k] / 255) for k in shown_ids],
         *(
             [shown(fitted(part[k : k + 1], (64, 64))[0] / 255) for k in shown_ids]
             for part in (varied, worded)
@@ -148,17 +151,17 @@ def upsampler(run: Run, count: int) -> tuple[dict[str, Any], list[Tensor]]:
 def imagen(cascade: TrainedCascade) -> tuple[dict[str, Any], list[list[Any]]]:
     """What each upsampler does; and a picture: enlarged, upsampled, real."""
     figures, tiles = {}, []
-    for name, count in (("upsampler-1", 64), ("upsampler-2", 16)):
+    for name, count in (("upsampler-1", 48), ("upsampler-2", 8)):
         figures[name], parts = upsampler(cascade.runs[name], count)
         tiles += [[shown(fitted(p[None], (128, 128))[0] / 255) for p in z[:8]] for z in parts]
     judge = Judge(64)
-    prompts = [Prompt.plain(caption) for caption in judge.captions]
+    prompts = [Prompt.plain(caption) for caption in judge.captions[::EVERY]]
     two = TrainedCascade(
         cascade.cascade, {n: r for n, r in cascade.runs.items() if n != "upsampler-2"}
     )
     worded = draw_cascade(two, Wanted(prompts, len(prompts)))
-    figures["by text, to 64 x 64"] = judge.told(worded / 255)
-    chosen = range(0, 8 * 70, 70)
+    figures["by text, to 64 x 64"] = judge.told(worded / 255, every=EVERY)
+    chosen = range(0, 8 * 20, 20)
     tiles.append([shown(fitted(worded[k : k + 1], (128, 128))[0] / 255) for k in chosen])
     return figures, tiles
 

@@ -31,7 +31,7 @@ python benchmarks/ship_prior.py runs/emoji-autoencoder --name emoji-autoencoder 
 benchmarks/results/emoji_autoencoder.json
 python benchmarks/text_to_image.py runs/emoji --out benchmarks/results/text_to_image.json
 python benchmarks/ship_prior.py runs/emoji --name emoji --half --results
-benchmarks/results/text_to_image.json
+benchmarks/results/text_to_image.json --set sampling.sampler=dpmpp-2m --set sampling.steps=20
 
 python benchmarks/fashion_mnist.py all --work runs/fashion python benchmarks/ship_prior.py
 runs/fashion/ours/run --name fashion --results benchmarks/results/fashion_mnist.json \
@@ -53,8 +53,29 @@ from unfog.runs.build import is_autoencoder
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.encoder_figures import LATENTS
 from unfog.runs.folder import CARD, CONFIG, export, load_weights, write_run
+from unfog.runs.kept_prompts import keep_prompts
 from unfog.runs.run import Run
 
+PROMPTS = {  # drawn without a text encoder, as by the demo
+    "emoji": [
+        "red heart",
+        "blue heart",
+        "broken heart",
+        "purple square",
+        "old man",
+        "man construction worker",
+        "orange circle",
+        "wolf",
+        "cat with tears of joy",
+        "flag of Italy",
+        "green apple",
+        "grinning face",
+        "woman astronaut",
+        "yellow heart",
+        "purple circle",
+        "crescent moon",
+    ]
+}
 PRIORS = Path(unfog.__file__).parent / "priors"
 FACTS = {
     "t1-prior": {
@@ -174,7 +195,10 @@ FACTS = {
         "text": "minilm: unfog data fetch minilm",
         "commands": [
             "unfog train text-to-image --data emoji --set codec.name=autoencoder --set "
-            "codec.run=emoji-autoencoder --minutes 55 --out runs/emoji",
+            "codec.run=emoji-autoencoder --steps 6411 --out runs/emoji-base",
+            "unfog train text-to-image --data emoji --start runs/emoji-base --set "
+            "codec.name=autoencoder --set codec.run=emoji-autoencoder --set training.lr=1.5e-3 "
+            "--seed 1 --steps 14625 --out runs/emoji",
         ],
         "licence": "Apache-2.0 for the weights; the pictures are Microsoft's Fluent emoji, MIT",
     },
@@ -207,11 +231,9 @@ def main() -> None:
     if target.exists():
         shutil.rmtree(target)
     export(options.run, target)
-    if options.half:
-        halved = {name: value.half() for name, value in load_weights(target).items()}
-        write_run(target, halved, load_config(target / CONFIG))
     if is_autoencoder(load_config(target / CONFIG)):
         shutil.copy(options.run / LATENTS, target / LATENTS)
+        halve(target, options.half)
         write_card(options, target, load_config(target / CONFIG), measured)
         return
     run = Run.open(target)
@@ -229,7 +251,17 @@ def main() -> None:
         parser.error("Only the sampling section of a trained run can be set.")
     if options.set:
         write_run(target, run.denoiser.state_dict(), apply_overrides(run.config, options.set))
+    halve(target, options.half)
     write_card(options, target, run.config, measured)
+    if options.name in PROMPTS:
+        keep_prompts(Run.open(target), PROMPTS[options.name])
+
+
+def halve(target: Path, asked: bool) -> None:
+    """Keep the weights in half precision, where that is asked for."""
+    if asked:
+        halved = {name: value.half() for name, value in load_weights(target).items()}
+        write_run(target, halved, load_config(target / CONFIG))
 
 
 def write_card(

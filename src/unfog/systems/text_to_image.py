@@ -32,9 +32,8 @@ def text_to_image(dataset: Dataset) -> Config:
     Departures from Imagen and EDM: pictures of 32 pixels and more a U-Net of 32 channels on patches
     of 2 x 2 with batches of 8, smaller grids, such as latents (--set codec.name=autoencoder --set
     codec.run=RUN), one of 72 and batches of 32; position channels and a shortcut; the sentence
-    encoder in place of T5; in pixels sigma_data = 0.8 and ln sigma ~ N(-0.6, 1.5^2), in latents 1
-    and N(0.2, 1.2^2); an average of the weights over the last 18th of the steps; 24 Heun steps
-    under guidance 3.
+    encoder in place of T5; sigma_data = 0.8 and ln sigma ~ N(-0.6, 1.5^2); an average of the
+    weights over the last 18th of the steps; 24 Heun steps under guidance 3.
     """
     if not dataset.conditions:
         raise InputError(
@@ -42,23 +41,18 @@ def text_to_image(dataset: Dataset) -> Config:
             "beside the pictures and give --set data.captions=true."
         )
     fine = min(dataset.shape[1:]) >= FINE
-    pixels = dataset.codec["name"] == "range"
     sizes = PATCHED if fine else SMALL
     network = unet(dataset, blocks=1, groups=8, coordinates=True, octaves=2, shortcut=True, **sizes)
     levels = len(network["multipliers"])
     network["attention_levels"] = [levels - 2, levels - 1]
     return {
         **edm(dataset),
-        "prediction": {"name": "edm", "sigma_data": SIGMA_DATA if pixels else 1.0},
+        "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
         "network": network,
         "conditions": told(dataset),
         "objective": {
             "name": "denoising",
-            "times": {
-                "name": "log-normal",
-                "mean": -0.6 if pixels else 0.2,
-                "std": 1.5 if pixels else 1.2,
-            },
+            "times": {"name": "log-normal", "mean": -0.6, "std": 1.5},
             "weight": {"name": "simple"},
         },
         "training": training(
