@@ -21,6 +21,7 @@ class Method(StrEnum):
     variations = "variations"
     interpolate = "interpolate"
     extend = "extend"
+    animate = "animate"
 
 
 def edit(
@@ -39,7 +40,7 @@ def edit(
             "to; of a cascade such as dalle2, variations draws other pictures "
             "of its embedding, and interpolate those between it and --other. Of a run of clips, "
             "extend draws what comes after the input, a clip or a picture, and interpolate what "
-            "lies between its frames."
+            "lies between its frames; animate begins with a picture, by a run of dynamicrafter."
         ),
     ],
     out: Out,
@@ -103,6 +104,13 @@ def edit(
             "such as mmps or reconstruction.",
         ),
     ] = "auto",
+    text: Annotated[str | None, typer.Option(help="For animate: what happens.")] = None,
+    image_guidance: Annotated[
+        float, typer.Option(help="For animate: guidance towards what the picture shows.")
+    ] = 1.0,
+    looping: Annotated[
+        bool, typer.Option("--loop", help="For animate: go on where the clip began.")
+    ] = False,
     sampler: Sampler = None,
     steps: Steps = None,
     seed: Seed = 0,
@@ -116,9 +124,20 @@ def edit(
     GIF and report.html.
     """
     from unfog.workflows.cascade import edit_by_cascade, is_cascade
-    from unfog.workflows.clips import edit_video, is_video
+    from unfog.workflows.clips import animate_picture, edit_video, is_video
     from unfog.workflows.edit import edit_file
 
+    if method is Method.animate:
+        unknown: dict[str, object] = {"--from": before, "--to": after, "--mask": mask}
+        unknown |= {"--sampler": sampler, "--frames": frames}
+        how_to: dict[str, Any] = {"other": other, "looping": looping, "text": text, "fps": fps}
+        how_to |= {"guidance": 1.0 if guidance is None else guidance}
+        how_to |= {"image_guidance": image_guidance, "samples": samples, "steps": steps}
+        how_to |= {"seed": seed, "precision": precision.value}
+        emit(animate_picture(run, source, out, unknown, **how_to), as_json)
+        return
+    if text is not None or looping or image_guidance != 1:
+        raise InputError("--text, --loop and --image-guidance are for --method animate.")
     if is_video(run) and method in (Method.extend, Method.interpolate):
         others: dict[str, object] = {
             "--from": before,

@@ -10,6 +10,7 @@ import unfog.builtin  # noqa: F401  (registers every name)
 from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.runs.folder import CONFIG
+from unfog.video.workflows.animate import animate_file
 from unfog.video.workflows.edit import edit_clip
 from unfog.video.workflows.sample import sample_clips
 
@@ -77,6 +78,30 @@ def edit_video(
     """
     _refuse(others)
     return edit_clip(source, path, method, out, **options)
+
+
+def animate_picture(
+    source: Path, path: Path, out: Path, others: Mapping[str, object], **options: Any
+) -> dict[str, Any]:
+    """A picture animated by a run.
+
+    Args:
+        source: The run.
+        path: The picture.
+        out: The new folder.
+        others: Options that animation does not know, None where they are not given.
+        **options: Others of ``video.workflows.animate.animate_file``.
+
+    Returns:
+        The summary.
+
+    Raises:
+        InputError: One of the others is given, or the source is no run of clips.
+    """
+    _refuse(others)
+    if not is_video(source):
+        raise InputError("animate is of a run of clips; train the system dynamicrafter on such.")
+    return animate_file(source, path, out, **options)
 
 
 def _refuse(others: Mapping[str, object]) -> None:

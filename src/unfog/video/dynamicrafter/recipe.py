@@ -20,6 +20,7 @@ ATTENDED = 256  # places of a frame from which down there are transformers
     "dynamicrafter",
     "a picture animated: a video model told a frame in two ways, a text and a frame rate",
     "Xing et al. 2023, arXiv:2310.12190",
+    data="moving-fashion",
     text="minilm",
 )
 def dynamicrafter(dataset: Dataset) -> Config:

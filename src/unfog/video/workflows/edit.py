@@ -115,17 +115,40 @@ def _given(
     and notes.
     """
     if stills and path.is_file() and path.suffix.lower() in PICTURES:
-        picture = read_image(path)[None]
-        high = float(np.iinfo(picture.dtype).max)
-        given, rate, notes = picture, ASSUMED if fps is None else fps, list[str]()
+        notes = list[str]()
+        values, rate = picture_of(run, path, notes)[None], ASSUMED if fps is None else fps
     else:
         clip = read_clip(path, fps)
-        given, rate, notes, high = clip.frames, clip.fps, list(clip.notes), clip.high
-    low, top = data_range(run)
-    values = low + _fitted(run, given, path, notes).astype(np.float32) * ((top - low) / high)
+        rate, notes = clip.fps, list(clip.notes)
+        values = _natural(run, _fitted(run, clip.frames, path, notes), clip.high)
     with torch.no_grad():
-        x = run.codec.encode(torch.from_numpy(values).movedim(0, 1)[None])
+        x = run.codec.encode(values.movedim(0, 1)[None])
     return x, rate, notes
+
+
+def picture_of(run: Run, path: Path, notes: list[str]) -> Tensor:
+    """A picture in natural units as a frame of a run's clips, (channels, rows, columns).
+
+    Args:
+        run: A run of clips.
+        path: The picture.
+        notes: Told what was changed.
+
+    Returns:
+        The frame.
+
+    Raises:
+        InputError: The picture cannot be read, or is smaller than the clips.
+    """
+    picture = read_image(path)[None]
+    high = float(np.iinfo(picture.dtype).max)
+    return _natural(run, _fitted(run, picture, path, notes), high)[0]
+
+
+def _natural(run: Run, frames: Frames, high: float) -> Tensor:
+    """Frames whose white is ``high`` in the run's natural units."""
+    low, top = data_range(run)
+    return torch.from_numpy(low + frames.astype(np.float32) * ((top - low) / high))
 
 
 def _fitted(run: Run, frames: Frames, path: Path, notes: list[str]) -> Frames:
