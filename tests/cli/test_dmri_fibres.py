@@ -63,7 +63,8 @@ def test_a_scan_is_completed(
     status, stdout, stderr = invoke(
         f"dmri complete dwi.nii.gz {FSL} {target} {MASK} --out {out} --json"
     )
-    assert (status, stderr) == (0, "")
+    assert status == 0, stderr
+    assert "unfog:" not in stderr  # no warning; a slow machine shows progress
     summary = json.loads(stdout)
     assert summary == {
         "out": str(out),
@@ -117,7 +118,8 @@ def test_fibres_of_a_scan(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
     status, stdout, stderr = invoke(
         f"dmri fod dwi.nii.gz {FSL} {MASK} --samples 8 --out {out} --json"
     )
-    assert (status, stderr) == (0, "")
+    assert status == 0, stderr
+    assert "unfog:" not in stderr  # no warning; a slow machine shows progress
     summary = json.loads(stdout)
     assert (summary["samples"], summary["fod samples"], summary["shell"]) == (8, 8, 994)
     assert summary["noise"] == pytest.approx(SIGMA, rel=0.1)

@@ -89,6 +89,7 @@ def test_listing() -> None:
         "clips",
         "beating-t1",
         "moving-fashion",
+        "qm9",
     }
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
         summary("mni-t2")
