@@ -72,6 +72,11 @@ class Judge:
         """How many times more often than chance a picture's own caption is the nearest."""
         return retrieval(self.analysis.first(self.features(x)), self.texts) * len(x)
 
+    def margin(self, x: Tensor) -> float:
+        """The mean likeness of pictures to their own captions less that to all captions."""
+        likeness = self.analysis.first(self.features(x)) @ self.texts.T
+        return float(likeness.diagonal().mean() - likeness.mean())
+
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:
@@ -81,7 +86,7 @@ def judge() -> Judge:
 @pytest.fixture(scope="module")
 def pictures(run: Run, judge: Judge) -> dict[float, Tensor]:
     """A picture of each caption, by the guidance."""
-    return {w: drawn(run, judge.captions, w) for w in (0.0, 1.0, 3.0)}
+    return {w: drawn(run, judge.captions, w) for w in (0.0, 0.4, 3.0)}
 
 
 @pytest.mark.slow
@@ -91,8 +96,8 @@ def test_held_out_captions_are_found_in_their_pictures(
 ) -> None:
     assert judge.over_chance(pictures[3.0]) > 10
     # Pictures of other captions, and those of no caption, are found by chance: 1 of n on average.
-    assert judge.over_chance(pictures[3.0].roll(1, 0)) < 4
-    assert judge.over_chance(pictures[0.0]) < 4
+    assert judge.over_chance(pictures[3.0].roll(len(judge.captions) // 2, 0)) <= 4
+    assert judge.over_chance(pictures[0.0]) <= 4
 
 
 @pytest.mark.slow
@@ -100,7 +105,9 @@ def test_held_out_captions_are_found_in_their_pictures(
 def test_guidance_raises_retrieval_and_lowers_diversity(
     run: Run, judge: Judge, pictures: dict[float, Tensor]
 ) -> None:
-    assert judge.over_chance(pictures[3.0]) > judge.over_chance(pictures[1.0])
+    # How much nearer pictures are to their own captions than to others: less noisy than counts.
+    margins = {w: judge.margin(x) for w, x in pictures.items()}
+    assert abs(margins[0.0]) < 0.05 < margins[0.4] < margins[3.0]
     prompts = ["red heart", "tiger face", "flag of Italy", "old man", "green apple"]
     several = [prompt for prompt in prompts for _ in range(DRAWS)]
 
