@@ -13,6 +13,7 @@ from typing import Any
 from unfog.report.chart import Line, line_chart
 from unfog.report.glyphs import Axis, axes_over
 from unfog.report.pictures import Picture, enlarge, png
+from unfog.report.words import cell, plain
 
 # With this policy the browser refuses whatever is not in this file, and any script but the one
 # whose hash is added.
@@ -65,7 +66,7 @@ class Page:
     def provenance(self, values: Mapping[str, Any], caption: str) -> None:
         """The section that says how a result was made."""
         self.section("How this was made")
-        self.table(["", ""], [[key, _plain(value)] for key, value in values.items()], caption)
+        self.table(["", ""], [[key, plain(value)] for key, value in values.items()], caption)
 
     def pictures(
         self, rows: Sequence[Row], caption: str, columns: Sequence[str] = (), largest: int = 200
@@ -223,7 +224,7 @@ class Page:
         """
         head = "".join(f'<th scope="col">{escape(c)}</th>' for c in columns)
         body = "".join(
-            f"<tr>{''.join(_cell(text, c, (r, c) in best) for c, text in enumerate(row))}</tr>"
+            f"<tr>{''.join(cell(text, c, (r, c) in best) for c, text in enumerate(row))}</tr>"
             for r, row in enumerate(rows)
         )
         self._figure(
@@ -285,24 +286,4 @@ def _tile(row: Row, index: int, columns: Sequence[str]) -> str:
     return (
         f'<span class="tile"><img alt="{escape(alt)}" '
         f'src="data:image/png;base64,{data}">{small}</span>'
-    )
-
-
-def _cell(text: str, column: int, best: bool) -> str:
-    """A table cell; the first of a row is its heading."""
-    if column == 0:
-        return f'<th scope="row">{escape(text)}</th>'
-    return f'<td class="best">{escape(text)}</td>' if best else f"<td>{escape(text)}</td>"
-
-
-def _plain(value: Any) -> str:
-    """A value of a summary as text."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
-    return (
-        ", ".join(map(_plain, value))
-        if isinstance(value, list)
-        else f"{value:.4g}"
-        if isinstance(value, float)
-        else str(value)
     )
