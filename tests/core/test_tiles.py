@@ -1,12 +1,16 @@
 """Tiles: a stationary prior restored tile by tile is the prior of the whole."""
 
+from itertools import pairwise
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
-from unfog.core.tiles import Tiled
+from unfog.core.tiles import Tiled, shifted
 from unfog.errors import InputError
 from unfog.evaluation.law import affine_law
 from unfog.physics.operators import Mask
@@ -130,3 +134,43 @@ def test_volumes_in_windows_of_a_side_for_each_axis_are_the_whole():
     ]
     deviation = 0.6 / (1 + 0.36) ** 0.5  # of an uncorrelated value, at this noise
     assert errors[0] < 0.05 * deviation < errors[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(5, 60),
+    side=st.integers(4, 20),
+    share=st.floats(0, 0.9),
+    t=st.floats(0, 1),
+)
+def test_shifted_tiles_cover_all_and_overlap_enough(
+    n: int, side: int, share: float, t: float
+) -> None:
+    overlap = int(share * side)
+    found = shifted([n, 7], side, overlap, torch.tensor([t, t], dtype=torch.float64))
+    covered = torch.zeros(n, 7, dtype=torch.int)
+    for place in found:
+        covered[place] += 1
+        assert place[0].stop - place[0].start == min(side, n)
+    assert bool((covered > 0).all())
+    starts = sorted({place[0].start for place in found})
+    assert all(b - a <= side - overlap for a, b in pairwise(starts))
+
+
+class Halved(Denoiser):
+    """A denoiser that knows no neighbours."""
+
+    process = PROCESS
+
+    def forward(self, x_t, t, **condition):
+        return Posterior(x_t / 2)
+
+
+def test_shifted_tiles_move_with_time_and_a_pointwise_denoiser_does_not_mind():
+    times = torch.linspace(0.05, 0.95, 16, dtype=torch.float64)
+    # Eight places are possible.
+    assert len({str(shifted([40], 16, 8, t)) for t in times}) >= 6
+    x = torch.randn(2, 1, 40, 24, dtype=torch.float64)
+    for t in times:
+        tiled = Tiled(Halved(), 16, cover=shifted)(x, t).mean
+        torch.testing.assert_close(tiled, x / 2, atol=1e-12, rtol=0)

@@ -45,6 +45,47 @@ def places(space: Sequence[int], side: Side, overlap: Side) -> list[Place]:
     ]
 
 
+Cover = Callable[[Sequence[int], Side, Side, Tensor], list[Place]]  # (space, side, overlap, t)
+
+
+def fixed(space: Sequence[int], side: Side, overlap: Side, t: Tensor) -> list[Place]:
+    """``places``, the same at all times."""
+    return places(space, side, overlap)
+
+
+def shifted(space: Sequence[int], side: Side, overlap: Side, t: Tensor) -> list[Place]:
+    """Tiles that lie elsewhere at every time of a sampler, so that no border of theirs stays in one
+    place and adds up: ``places`` moved by a share of their distance that looks random in t. The
+    first and the last tile of an axis stay at the faces.
+
+    Args:
+        space: As of ``places``.
+        side: As of ``places``.
+        overlap: As of ``places``; neighbours share as much, or more.
+        t: The time, (batch,) or a scalar, the same for all samples.
+
+    Returns:
+        One tuple of slices over ``space`` for each tile.
+    """
+    sides, starts = _each(side, len(space)), []
+    turn = round(float(t.flatten()[0]) * 2**20)
+    for axis, (n, s, shared) in enumerate(
+        zip(space, sides, _each(overlap, len(space)), strict=True)
+    ):
+        if n <= s:
+            starts.append([0])
+            continue
+        # The fractional parts of multiples of an irrational number are spread evenly.
+        share = (turn * (5**0.5 - 1) / 2 + axis * (2**0.5 - 1)) % 1
+        stride = s - shared
+        inner = range(int(share * stride) - stride, n - s, stride)
+        starts.append(sorted({0, *(max(0, a) for a in inner), n - s}))
+    return [
+        tuple(slice(a, min(a + s, n)) for a, n, s in zip(corner, space, sides, strict=True))
+        for corner in product(*starts)
+    ]
+
+
 def _each(side: Side, axes: int) -> list[int]:
     """One number for each axis."""
     return [side] * axes if isinstance(side, int) else list(side)
@@ -126,6 +167,7 @@ class Tiled(Denoiser):
         overlap: What neighbouring tiles share at least, likewise; by default half a tile.
         batch: The most tiles in one call of ``denoiser``.
         maps: The conditions that are maps on the grid of x_t, by name.
+        cover: Where tiles lie at a time: ``fixed`` or ``shifted``.
 
     Raises:
         InputError: The overlap is negative, or not less than ``size``.
@@ -138,6 +180,7 @@ class Tiled(Denoiser):
         overlap: Side | None = None,
         batch: int = 64,
         maps: Collection[str] = (),
+        cover: Cover = fixed,
     ) -> None:
         super().__init__()
         sides = _each(size, 1)
@@ -150,12 +193,13 @@ class Tiled(Denoiser):
             )
         self.denoiser, self.process = denoiser, denoiser.process
         self.size, self.overlap, self.batch, self.maps = size, overlap, batch, tuple(maps)
+        self.cover = cover
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         # All tiles of all samples as one batch, with their times and conditions.
         where = [
             (slice(None), slice(None), *place)
-            for place in places(x_t.shape[2:], self.size, self.overlap)
+            for place in self.cover(x_t.shape[2:], self.size, self.overlap, t)
         ]
         tiles = torch.cat([x_t[place] for place in where])
         times = t.expand(len(x_t)).repeat(len(where))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unfog.core.denoiser import Denoiser
-from unfog.core.tiles import Tiled
+from unfog.core.tiles import Tiled, shifted
 from unfog.errors import InputError
 from unfog.runs.run import Run
 
@@ -19,7 +19,8 @@ def in_windows(
     training. Volumes are denoised in half-overlapping windows of the training's size, whose mean is
     weighted so that no window's border shows (``core.tiles.Tiled``); pictures and signals are taken
     whole, unless that is asked for them too: so a network that knows one size, as one with
-    attention does, fills a larger canvas (Bar-Tal et al. 2023).
+    attention does, fills a larger canvas (Bar-Tal et al. 2023). The windows lie elsewhere at every
+    time, so that no seam adds up.
 
     Args:
         run: The model.
@@ -47,7 +48,7 @@ def in_windows(
         if part.on_grid or part.made_of_data
         for key in (name, *([f"{name}_{part.companion}"] if part.companion_on_grid else []))
     ]
-    return Tiled(denoiser, trained, batch=AT_A_TIME, maps=maps)
+    return Tiled(denoiser, trained, batch=AT_A_TIME, maps=maps, cover=shifted)
 
 
 def _size(space: Sequence[int]) -> str:
