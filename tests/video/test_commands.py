@@ -171,7 +171,7 @@ def test_a_run_of_pictures_starts_one_of_clips(tmp_path):
         (["edit", "RUN", "CLIP", "--method", "extend", "--text", "a cat"], "--method animate"),
         (["edit", "RUN", "STILL", "--method", "interpolate"], "no clip"),
         (["train", "video", "--data", "FILMS", "--set", "data.frames=99"], "99 are asked for"),
-        (["train", "edm", "--data", "DIGITS", "--frames", "3"], "--method animate"),
+        (["train", "edm", "--data", "DIGITS", "--frames", "3"], "No such option"),
     ],
 )
 def test_bad_input_is_one_sentence(run, tmp_path, command, word):
