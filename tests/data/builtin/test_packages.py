@@ -86,6 +86,8 @@ def test_listing() -> None:
         "head-ct",
         "random-field",
         "turbulence",
+        "speech",
+        "sounds",
     }
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
         summary("mni-t2")
