@@ -10,13 +10,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from unfog import data, sampling, systems
+from unfog.audio import recipe as audio
 from unfog.dmri.prior import recipe as dmri_prior
 from unfog.posterior import methods
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.training import objectives
 
-__all__ = ["data", "dmri_prior", "methods", "objectives", "open_run", "sampling", "systems"]
+__all__ = [
+    "audio",
+    "data",
+    "dmri_prior",
+    "methods",
+    "objectives",
+    "open_run",
+    "sampling",
+    "systems",
+]
 
 
 def open_run(source: str | Path, precision: str = AUTO) -> Run:

@@ -30,9 +30,9 @@ def griffin_lim(
     Returns:
         (batch, samples), float32.
     """
-    magnitude = _magnitudes(scale, scale.of_log(m.double().clamp(0, 1)))
+    magnitude = _magnitudes(scale, scale.of_log(m.float().clamp(0, 1)))
     generator = torch.Generator().manual_seed(seed)
-    angle = torch.rand(magnitude.shape, generator=generator, dtype=torch.float64)
+    angle = torch.rand(magnitude.shape, generator=generator, dtype=torch.float32)
     phase = torch.polar(torch.ones_like(angle), 2 * torch.pi * angle)
     last = torch.zeros_like(phase)
     for _ in range(iterations):
@@ -46,7 +46,7 @@ def griffin_lim(
 def _magnitudes(scale: MelScale, mel: Tensor) -> Tensor:
     """S >= 0 (batch, window / 2 + 1, frames) with F S nearly M (batch, bands, frames)."""
     f = scale.filters.to(mel)
-    s = (torch.linalg.pinv(f) @ mel).clamp(min=1e-8)
+    s: Tensor = (torch.linalg.pinv(f) @ mel).clamp(min=1e-8)
     target, gram = f.T @ mel, f.T @ f
     for _ in range(UPDATES):
         s = s * target / (gram @ s).clamp(min=1e-12)

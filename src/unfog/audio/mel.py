@@ -66,7 +66,8 @@ class MelScale:
         # Each triangle rises from the corner before its own and falls to the one after.
         slope = (f - corner[:, None]) / corner.diff()[[*range(self.bands + 1), -1], None]
         rising, falling = slope[:-2], -(f - corner[2:, None]) / corner.diff()[1:, None]
-        return torch.minimum(rising, falling).clamp(min=0)
+        filters: Tensor = torch.minimum(rising, falling).clamp(min=0)
+        return filters
 
     def frames(self, samples: int) -> int:
         """How many frames so many samples have."""

@@ -17,6 +17,7 @@ from unfog.cli.options import (
     Sampler,
     Seed,
     Steps,
+    class_number,
     emit,
     levels,
     sizes,
@@ -46,8 +47,12 @@ def sample(
     ] = None,
     seed: Seed = 0,
     label: Annotated[
-        int | None,
-        typer.Option("--class", min=0, help="The class to sample, of a run trained with classes."),
+        str | None,
+        typer.Option(
+            "--class",
+            help="The class to sample, of a run trained with classes: its number, or of sounds its "
+            "name.",
+        ),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -128,6 +133,24 @@ def sample(
             help="Of a cascade: noise in the small pictures, so that upsamplers trust them less.",
         ),
     ] = 0.0,
+    seconds: Annotated[
+        float | None, typer.Option(help="Of sounds: how long; as in training by default.")
+    ] = None,
+    tempo: Annotated[
+        float | None, typer.Option(min=1, help="Of loops: their tempo in beats a minute.")
+    ] = None,
+    mel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of a vocoder: the sound whose spectrogram it follows."),
+    ] = None,
+    vocoder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Of a run that draws spectrograms: what makes sounds of them; Griffin-Lim by "
+            "default.",
+        ),
+    ] = None,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
@@ -135,16 +158,32 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
-    metadata.jsonl.
+    metadata.jsonl. Of a run of sound WAV, and report.html, which plays them.
     """
     from unfog.workflows.cascade import is_cascade
     from unfog.workflows.sample import sample_run
+    from unfog.workflows.sounds import is_sound, sample_by_run
+
+    of_sound = {"seconds": seconds, "beats": tempo, "mel": mel, "vocoder": vocoder}
+    if is_sound(run):
+        foreign: dict[str, object] = {"--mask": mask, "--only": only, "--negative": negative}
+        foreign |= {"--guidance-interval": interval, "--rescale": rescale, "--shape": shape}
+        foreign |= {"--seamless": seamless or None, "--windows": windows or None}
+        options: dict[str, Any] = {"sampler": sampler, "steps": steps, "grid": grid, "seed": seed}
+        options |= {"label": label, "text": text, "guidance": guidance, **of_sound}
+        emit(sample_by_run(run, count, out, foreign, precision.value, **options), as_json)
+        return
+    if any(value is not None for value in of_sound.values()):
+        raise InputError(
+            "--seconds, --tempo, --mel and --vocoder are of a run of sound; leave them out."
+        )
+    number = None if label is None else class_number(label)
 
     if is_cascade(run):
         others = {
             "--sampler": sampler,
             "--grid": grid,
-            "--class": label,
+            "--class": number,
             "--mask": mask,
             "--only": only,
             "--guidance-interval": interval,
@@ -170,7 +209,7 @@ def sample(
         steps=steps,
         grid=grid,
         seed=seed,
-        label=label,
+        label=number,
         mask=mask,
         only=only,
         text=text,

@@ -23,8 +23,8 @@ _SOUND = re.compile(r'<sound\s+name="([^"]*)"\s+file="([^"]*)"')
 
 @datasets.register("speech")
 class Speech(Cuts):
-    """Clips (1, frames) of spoken letters and syllables out of KLettres, one speaker a language, each scaled to the same peak and
-    without the silence about it.
+    """Clips (1, frames) of spoken letters and syllables out of KLettres, one speaker a language,
+    each scaled to the same peak and without the silence about it.
 
     The split is by speaker: ``HELD_OUT`` are for testing. The condition ``label`` is the letter, a
     to z, or the speaker where there are syllables too.

@@ -50,7 +50,7 @@ def read_sound(path: Path) -> Sound:
     facts = describe(path)
     blocks = list(read_blocks(path))
     samples = np.concatenate(blocks, 1) if blocks else np.zeros((facts["channels"], 0), np.float32)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if facts["subtype"] in ROUNDED:
         notes = (f"Its {facts['subtype']} samples are rounded to float32.",)
     return Sound(samples, facts["rate"], facts["subtype"], notes, path.name)
@@ -123,13 +123,13 @@ def write_sound(path: Path, sound: Sound) -> Path:
     Raises:
         InputError: The suffix is unknown.
     """
-    with writer(path, sound.rate, len(sound.samples), sound.subtype) as write:
+    with Writer(path, sound.rate, len(sound.samples), sound.subtype) as write:
         write(sound.samples)
     return path
 
 
-class writer:  # noqa: N801  (used as a function, with ``with``)
-    """Writes a sound block by block: ``with writer(path, rate, channels) as write: write(block)``.
+class Writer:
+    """Writes a sound block by block: ``with Writer(path, rate, channels) as write: write(block)``.
 
     Args:
         path: Where to; its suffix says the format.
@@ -149,7 +149,7 @@ class writer:  # noqa: N801  (used as a function, with ``with``)
         self.bits = BITS.get(subtype)
         self.file = soundfile.SoundFile(str(path), "w", rate, channels, subtype, format=form)
 
-    def __enter__(self) -> writer:
+    def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
