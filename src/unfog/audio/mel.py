@@ -83,7 +83,8 @@ class MelScale:
         padded = torch.nn.functional.pad(padded[:, None], (half, half), mode="reflect")[:, 0]
         w = torch.hann_window(self.window, dtype=x.dtype, device=x.device)
         s = torch.stft(padded, self.window, self.hop, window=w, center=False, return_complex=True)
-        return s[..., : self.frames(x.shape[-1])] / w.norm()
+        cut: Tensor = s[..., : self.frames(x.shape[-1])] / w.norm()
+        return cut
 
     def magnitudes(self, x: Tensor) -> Tensor:
         """M, (..., bands, frames), of x (..., samples)."""

@@ -98,7 +98,7 @@ def sample_sounds(
         x = _drawn(run, player, plan, (total, length), seed, **draws)
         write_array(work.folder / "samples.npy", x.numpy())
         write_samples(work.folder, "sample", x.numpy(), rate)
-        stated = {"class": wanted.label, "text": wanted.text, "tempo": wanted.beats}
+        stated: dict[str, Any] = {"class": wanted.label, "text": wanted.text, "tempo": wanted.beats}
         stated |= {"mel": wanted.mel and wanted.mel.name, "vocoder": player and player.name}
         summary = {
             "run": run.name,
