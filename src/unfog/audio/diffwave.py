@@ -39,7 +39,7 @@ class KnotEmbedding(nn.Module):
         n = label.clamp(0, len(self.table) - 1)
         low = n.floor().long()
         high = (low + 1).clamp(max=len(self.table) - 1)
-        e = torch.lerp(self.table[low], self.table[high], (n - low).float()[:, None])
+        e = torch.lerp(self.table[low], self.table[high], (n - low).to(self.table)[:, None])
         return silu(self.out(silu(self.hidden(e.to(self.hidden.weight.dtype)))))
 
 
@@ -159,7 +159,10 @@ class DiffWave(Network):
     def _skips(self, x: Tensor, label: Tensor, context: Context) -> list[Tensor]:
         """The sums of what the layers of each cycle put out, (batch, channels, samples)."""
         self.check(x, context)
-        h, e = relu(self.enter(x)), self.embedding(label)
+        # In float32, or bfloat16 would round away noise that is a small part of x.
+        with torch.autocast(x.device.type, enabled=False):
+            h = relu(self.enter(x.to(self.enter.weight.dtype)))
+        e = self.embedding(label)
         sums: list[Tensor] = []
         for k, layer in enumerate(self.layers):
             h, skip = layer(h, e, context)

@@ -9,7 +9,6 @@ Frame k is centred on sample ``hop`` k, so L samples have ceil(L / hop) frames.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -101,9 +100,3 @@ class MelScale:
         """M of m, shaped alike."""
         return 10 ** ((DECIBELS * (m - 1) + TOP) / 20)
 
-
-def log_spectral_distance(a: Tensor, b: Tensor) -> float:
-    """The root mean square difference of two power spectra in dB, over all their values."""
-    tiny = torch.finfo(a.dtype).tiny
-    ratio = 10 * (a.clamp(min=tiny) / b.clamp(min=tiny)).log10()
-    return math.sqrt(float(ratio.square().mean()))
