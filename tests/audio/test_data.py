@@ -57,8 +57,7 @@ def test_training_moves_cuts_as_their_generators_say(tmp_path):
     assert not torch.equal(one[0], one[1])
     whole = torch.from_numpy(data.recordings[0])
     places = [k for k in range(1977) if torch.equal(whole[:, k : k + 1024], one[0])]
-    assert places
-    assert 256 <= places[0] <= 768
+    assert any(256 <= place <= 768 for place in places)
 
 
 def test_bad_folders_are_refused(tmp_path):
@@ -71,8 +70,10 @@ def test_bad_folders_are_refused(tmp_path):
     write_sound(silent, Sound(np.zeros((1, 5000), np.float32), RATE))
     with pytest.raises(InputError, match="silent"):
         open_dataset(silent)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "x.txt").write_text("no sound")
     with pytest.raises(InputError, match="holds no sounds"):
-        open_dataset({"name": "recordings", "path": str(tmp_path / "mixed" / "nothing")})
+        open_dataset({"name": "recordings", "path": str(tmp_path / "none")})
 
 
 def test_a_sound_says_what_it_is(tmp_path):

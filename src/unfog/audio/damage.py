@@ -34,8 +34,25 @@ class Place:
     last: bool
 
 
-# y of a window (batch, 1, samples) and its place to y as the operator gives it, and the operator.
-Damage = Callable[[Tensor, Place], tuple[Tensor, Operator | Measurement]]
+Measure = Callable[[Tensor, Place], tuple[Tensor, Operator | Measurement]]
+Consistent = Callable[[Tensor, Tensor, Place], Tensor]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What happened to a sound.
+
+    Args:
+        measure: From a window y (batch, 1, samples) and its place to y as the operator gives it,
+            and the operator.
+        consistent: From a restored window x, y and the place to the x nearest to it that agrees
+            with what is known for certain.
+        least: The noise that is at least taken, on the model's scale.
+    """
+
+    measure: Measure
+    consistent: Consistent = lambda x, y, place: x
+    least: float = 1e-3
 
 
 class Decimate(Operator):
@@ -100,19 +117,23 @@ class Clip:
         return x.clamp(-self.level, self.level)
 
 
-def noise(y: Tensor, place: Place) -> tuple[Tensor, Operator]:
-    """White noise: every sample is measured."""
-    return y, Identity()
+NOISE = Damage(lambda y, place: (y, Identity()))  # white noise: every sample is measured
 
 
 def gaps(silent: Flags) -> Damage:
-    """Gaps where ``silent`` (frames,) is True, at the rate of the model."""
-    known = torch.from_numpy(~silent)
+    """Gaps where ``silent`` (frames,) is True, at the rate of the model; what lies beside them is
+    kept.
+    """
+    all_known = torch.from_numpy(~silent)
+
+    def known(y: Tensor, place: Place) -> Tensor:
+        keep = torch.ones(y.shape[-1], dtype=torch.bool)
+        part = all_known[place.start : place.start + y.shape[-1]]
+        keep[: len(part)] = part
+        return keep
 
     def beside(y: Tensor, place: Place) -> tuple[Tensor, Operator]:
-        keep = torch.ones(y.shape[-1], dtype=torch.bool)
-        part = known[place.start : place.start + y.shape[-1]]
-        keep[: len(part)] = part
+        keep = known(y, place)
         if not bool(keep.any()):
             raise InputError(
                 f"A gap fills a whole window of {y.shape[-1]} samples; train on longer clips, or "
@@ -121,7 +142,7 @@ def gaps(silent: Flags) -> Damage:
         mask = Mask(keep.expand(len(y), 1, -1))
         return mask(y), mask
 
-    return beside
+    return Damage(beside, lambda x, y, place: torch.where(known(y, place), y, x))
 
 
 def bandwidth(factor: int) -> Damage:
@@ -131,12 +152,20 @@ def bandwidth(factor: int) -> Damage:
         operator = Decimate(factor, place.first, place.last)
         return operator.within(y), operator
 
-    return below
+    return Damage(below)
 
 
 def clipping(level: float) -> Damage:
-    """Clipping at a level, in the units of y."""
-    return lambda y, place: (y, Clip(level))
+    """Clipping at a level, in the units of y; samples below it are kept, and those at it end there
+    or beyond. The noise is taken for larger: with less, the level would be fitted as if it were a
+    value, early on the way where the mean lies below it.
+    """
+
+    def consistent(x: Tensor, y: Tensor, place: Place) -> Tensor:
+        clipped = y.abs() >= (1 - 1e-4) * level
+        return torch.where(clipped, y.sign() * (y.sign() * x).clamp(min=level), y)
+
+    return Damage(lambda y, place: (y, Clip(level)), consistent, least=1e-2)
 
 
 @dataclass(frozen=True)
@@ -173,6 +202,8 @@ def listen(blocks: Iterator[Samples], rate: int) -> Heard:
     for x in blocks:
         frames += x.shape[1]
         highest = float(np.abs(x).max())
+        if not np.isfinite(highest):
+            return Heard(frames, highest, 0, 0.0, np.zeros(0, bool))
         held = _held(np.abs(x) >= (1 - 1e-6) * highest)
         # Samples at the level of an earlier block count too, those below a new one do not.
         clipped = held if highest > peak * (1 + 1e-6) else clipped + held * (highest >= peak)

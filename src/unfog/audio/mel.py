@@ -99,4 +99,3 @@ class MelScale:
     def of_log(self, m: Tensor) -> Tensor:
         """M of m, shaped alike."""
         return 10 ** ((DECIBELS * (m - 1) + TOP) / 20)
-

@@ -80,4 +80,5 @@ def periodogram(x: Tensor) -> Tensor:
     the scale of the spectra here.
     """
     modes = torch.fft.fft(x[:, 0].double()) / x.shape[-1]
-    return modes.abs().square().mean(0)
+    power: Tensor = modes.abs().square().mean(0)
+    return power

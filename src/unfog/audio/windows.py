@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unfog.audio.damage import Damage, Place, noise
+from unfog.audio.damage import NOISE, Damage, Place
 from unfog.audio.sounds.sound import Samples
 from unfog.core.random import generator
 from unfog.posterior.methods import AUTO, posterior_denoiser
@@ -81,7 +81,8 @@ class Windows:
         """The mean and the draws of one window, (1 + samples, channels, samples of it)."""
         channels = len(y)
         stack = y[:, None].repeat(self.samples, 1, 1)
-        measured, operator = self.damage(stack, Place(number * self.half, first, last))
+        place = Place(number * self.half, first, last)
+        measured, operator = self.damage.measure(stack, place)
         denoiser = posterior_denoiser(
             self.run.denoiser, operator, measured, self.sigma, self.method
         )
@@ -93,8 +94,9 @@ class Windows:
             for c in range(channels)
         ]
         drawn = solve(denoiser, x, self.plan.grid, self.plan.sampler, randomness=randomness)
-        draws = drawn.reshape(self.samples, channels, -1)
-        if self.damage is noise and self.method == AUTO:
+        kept = self.damage.consistent(drawn, stack, place)
+        draws = kept.reshape(self.samples, channels, -1)
+        if self.damage is NOISE and self.method == AUTO:
             mean = posterior_mean(self.run, y[:, None], self.sigma)[:, 0]
         else:
             mean = draws.mean(0)

@@ -18,7 +18,6 @@ from unfog.errors import InputError
 
 TASKS = ("denoise", "inpaint", "superres", "declip")
 PEAK = 0.9  # to which a sound is scaled, as in training
-LEAST = 1e-3  # noise on the model's scale: a measurement is never taken for exact
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def sound_problem(
     if noise is None:
         noise = heard.noise if task == "denoise" else 0.0
     if task == "denoise":
-        kind: damage.Damage = damage.noise
+        kind = damage.NOISE
     elif task == "superres":
         kind = damage.bandwidth(rate // before)
     elif task == "declip":
@@ -124,7 +123,7 @@ def sound_problem(
         facts["subtype"],
         heard.frames,
         gain,
-        max(LEAST, gain * noise),
+        max(kind.least, gain * noise),
         kind,
     )
 
