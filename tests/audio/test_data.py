@@ -9,6 +9,8 @@ import torch
 import unfog.builtin  # noqa: F401  (registers every name)
 from unfog.audio.classes import KIND, number_of
 from unfog.audio.data.tempo import TempoCondition, tempo_of
+from unfog.audio.metrics import log_spectral_distance
+from unfog.audio.oracle import harmonic_spectrum, periodogram
 from unfog.audio.sounds import Sound, write_sound
 from unfog.core.random import generators
 from unfog.data.builtin.archive import extract
@@ -136,3 +138,14 @@ def test_members_keep_their_folders_below_a_root(tmp_path):
     extract(tmp_path / "p.tgz", ("p/a/*/x.txt", "p/licence"), tmp_path / "out", "p/a/")
     assert (tmp_path / "out" / "fr" / "x.txt").read_text() == "fr"
     assert (tmp_path / "out" / "licence").read_text() == "free"
+
+
+def test_tones_have_the_spectrum_that_is_said():
+    data = open_dataset({"name": "tones", "count": 800, "frames": 1024})
+    x = data.batch(range(5, 800, 8))["x"]
+    assert set(data.batch(range(5, 800, 8))["label"].tolist()) == {5}
+    assert data.captions[5] == "a tone of 440 Hz"
+    known = harmonic_spectrum(1024, round(440 * 1024 / 8000), 4)
+    # A mean of 100 periodograms errs by .44 dB itself.
+    assert log_spectral_distance(periodogram(x), known) < 0.7
+    assert (data.format, data.voxel) == ("sound", (1 / 8000,))

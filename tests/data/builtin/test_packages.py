@@ -87,6 +87,7 @@ def test_listing() -> None:
         "random-field",
         "turbulence",
         "speech",
+        "tones",
         "sounds",
     }
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
