@@ -35,7 +35,7 @@ check: .venv/dev.stamp
 # Fashion-MNIST comes from a Debian archive, which not every machine reaches; tests on what is not there skip.
 test: check
 	.venv/bin/unfog data fetch mni-t1
-	@for name in fashion-mnist efficientnet-lite0 emoji minilm; do .venv/bin/unfog data fetch $$name || echo "Going on without $$name."; done
+	@for name in fashion-mnist efficientnet-lite0 emoji minilm speech sounds; do .venv/bin/unfog data fetch $$name || echo "Going on without $$name."; done
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q --numprocesses auto --maxprocesses 8
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -m "slow and not gpu" --numprocesses auto --maxprocesses 8
 

@@ -35,7 +35,10 @@ from unfog.systems import get, names
 PAGE = Path(__file__).with_name("systems.md")
 # for a system that takes no other data
 FIELDS = {"name": "random-field", "dims": 3, "size": 16, "patch": 16, "split": "test"}
+SOUNDS = {"name": "tones", "count": 64, "frames": 2048}
+SOUND = ("diffwave", "diffwave-class", "diffwave-small", "sound-prior", "mel-autoencoder")
 OWN: dict[str, dict[str, object]] = {
+    **dict.fromkeys((*SOUND, "audio-latent"), SOUNDS),
     "dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4},
     "volume-prior": FIELDS,
     "t1-volume-prior": FIELDS,
@@ -46,9 +49,9 @@ SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.
 HEAD = """# Systems
 
 Made by `python docs/make_systems.py`, which trains each system for 8 steps on the digits
-(`dmri-refiner`, volumes, clips and molecules on other data) and draws 2 samples in 10 steps, or
-decodes 2 of an autoencoder, or embeds 2 of a joint encoder: a system stands here because it ran.
-`unfog train SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
+(`dmri-refiner`, volumes, clips, sounds and molecules on other data) and draws 2 samples in 10
+steps, or decodes 2 of an autoencoder, or embeds 2 of a joint encoder: a system stands here because
+it ran. `unfog train SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
 
 | system | what it is | paper | parameters on 8x8 | trains | samples |
 |---|---|---|---|---|---|
@@ -64,14 +67,17 @@ def model(name: str, run: Path) -> tuple[int, torch.Tensor]:
     if get(name).encoder or get(name).codec == "joint-encoder":
         return of_embeddings(name, run)
     if get(name).codec is not None:  # it works in a latent space
-        autoencoder("autoencoder-kl", run.with_name("codec"))
+        coder = "mel-autoencoder" if data is SOUNDS else "autoencoder-kl"
+        autoencoder(coder, run.with_name("codec"))
         settings = [*SMALL, f"codec.run={run.with_name('codec')}"]
     dataset = open_dataset(data)
     if get(name).text is not None and dataset.captions is not None:  # digits have their names
         settings = [*settings, "text.name=bytes"]
     train_config(configure(name, dataset, data, settings), dataset, run)
     opened = Run.open(run)
-    x = draw(opened, Plan.of(opened, steps=10), range(2))
+    # DiffWave's grid has its own number of steps.
+    steps = None if opened.config["sampling"]["grid"] == "betas" else 10
+    x = draw(opened, Plan.of(opened, steps=steps), range(2))
     return sum(p.numel() for p in opened.denoiser.parameters()), x
 
 
@@ -124,11 +130,16 @@ def named_digits() -> ArrayDataset:
 def autoencoder(name: str, run: Path) -> tuple[int, torch.Tensor]:
     """Train an autoencoder for 8 steps; its parameters and 2 reconstructions."""
     settings = dict(pair.split("=") for pair in [*SMALL, "objective.start=4"])
+    own = OWN.get(name, {"name": "digits"})
+    options = {f"data.{key}": value for key, value in own.items() if key != "name"}
     codec = train_autoencoder(
-        name, "digits", run, settings={key: int(value) for key, value in settings.items()}
+        name,
+        str(own["name"]),
+        run,
+        settings={**options, **{key: int(value) for key, value in settings.items()}},
     )
     parameters = sum(p.numel() for p in codec.network.parameters())
-    return parameters, reconstruct(codec, open_dataset("digits"), 2).again
+    return parameters, reconstruct(codec, open_dataset(own), 2).again
 
 
 def row(name: str) -> str:

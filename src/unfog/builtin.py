@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unfog import data, sampling, systems
+from unfog.audio import recipe as audio
 from unfog.dmri.prior import recipe as dmri_prior
 from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
@@ -20,6 +21,7 @@ from unfog.video import recipe as video
 from unfog.video.dynamicrafter import recipe as dynamicrafter
 
 __all__ = [
+    "audio",
     "data",
     "dmri_prior",
     "dynamicrafter",

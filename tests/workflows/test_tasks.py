@@ -53,6 +53,12 @@ def test_both_commands_offer_the_table():
     for command, names in (("restore", list(TASKS)), ("calibrate-uncertainty", calibrated_tasks())):
         _, out, _ = invoke(f"{command} --help")
         assert "|".join(names) in "".join(out.split())
-    assert set(TASKS) - set(calibrated_tasks()) == {"inpaint", "lowlight", "hdr", "custom"}
+    assert set(TASKS) - set(calibrated_tasks()) == {
+        "inpaint",
+        "lowlight",
+        "hdr",
+        "custom",
+        "declip",
+    }
     with pytest.raises(InputError, match="did you mean 'denoise'"):
         task_named("denoize")

@@ -72,6 +72,15 @@ def sizes(option: str, text: str) -> list[int]:
         ) from None
 
 
+def class_number(text: str) -> int:
+    """The number of a class."""
+    from unfog.errors import InputError
+
+    if not text.isdigit():
+        raise InputError(f"The class is a number, from 0, not {text!r}.")
+    return int(text)
+
+
 def levels(option: str, text: str) -> tuple[float, float]:
     """The lower and the upper bound in an option's text, with a comma between them."""
     from unfog.errors import InputError

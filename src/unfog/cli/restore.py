@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -27,7 +28,7 @@ def restore(
         list[Path],
         typer.Argument(
             metavar="INPUT...",
-            help="Degraded file: .nii, .nii.gz, .png, .npy or a DICOM series; for hdr the "
+            help="Degraded file: .nii, .nii.gz, .png, .npy, a sound or a DICOM series; for hdr the "
             "exposures; for mri k-space, for ct a sinogram.",
         ),
     ],
@@ -111,7 +112,12 @@ def restore(
     DICOM, .npy for k-space and sinograms), summary.json with a check of the data's consistency, and
     report.html.
     """
+    from unfog.workflows.sounds import is_sound, is_sound_file, restore_sound_file
+
     row = task_named(task)
+    of_sound = is_sound(run) and is_sound_file(source)
+    if of_sound and mask is None and row.needs == "mask":
+        row = replace(row, needs=None)  # rows of zeros are gaps
     row.check(
         source,
         mask=mask,
@@ -136,4 +142,5 @@ def restore(
         tuple(to or ()),
         guidance,
     )
-    emit(function(row.workflow)(run, source, row, out, options, draws), as_json)
+    workflow = restore_sound_file if of_sound else function(row.workflow)
+    emit(workflow(run, source, row, out, options, draws), as_json)

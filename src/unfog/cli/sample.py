@@ -17,6 +17,7 @@ from unfog.cli.options import (
     Sampler,
     Seed,
     Steps,
+    class_number,
     emit,
     levels,
     sizes,
@@ -46,8 +47,12 @@ def sample(
     ] = None,
     seed: Seed = 0,
     label: Annotated[
-        int | None,
-        typer.Option("--class", min=0, help="The class to sample, of a run trained with classes."),
+        str | None,
+        typer.Option(
+            "--class",
+            help="The class to sample, of a run trained with classes: its number, or of sounds its "
+            "name.",
+        ),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -160,6 +165,24 @@ def sample(
             help="Of molecules: a fragment that each keeps, or pieces to be linked.",
         ),
     ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="Of sounds: how long; as in training by default.")
+    ] = None,
+    tempo: Annotated[
+        float | None, typer.Option(min=1, help="Of loops: their tempo in beats a minute.")
+    ] = None,
+    mel: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Of a vocoder: the sound whose spectrogram it follows."),
+    ] = None,
+    vocoder: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Of a run that draws spectrograms: what makes sounds of them; Griffin-Lim by "
+            "default.",
+        ),
+    ] = None,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
@@ -167,16 +190,33 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
-    metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them; of molecules SDF
-    with bonds, XYZ and report.html, which turns them.
+    metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them; of sound WAV, and
+    such a page; of molecules SDF with bonds, XYZ and report.html, which turns them.
     """
     from unfog.workflows.cascade import is_cascade
     from unfog.workflows.clips import is_video, sample_video
     from unfog.workflows.molecules import draw_molecules, is_molecules
     from unfog.workflows.sample import sample_run
+    from unfog.workflows.sounds import is_sound, sample_by_run
 
+    of_sound = {"seconds": seconds, "beats": tempo, "mel": mel, "vocoder": vocoder}
     of_molecules = {"--atoms": atoms, "--property": asked, "--keep": keep}
     of_clips = {"--frames": frames, "--fps": fps, "--longer": longer}
+    if is_sound(run):
+        strange: dict[str, object] = {"--mask": mask, "--only": only, "--negative": negative}
+        strange |= {"--guidance-interval": interval, "--rescale": rescale, "--shape": shape}
+        strange |= {"--seamless": seamless or None, "--windows": windows or None}
+        strange |= {**of_molecules, **of_clips}
+        options: dict[str, Any] = {"sampler": sampler, "steps": steps, "grid": grid, "seed": seed}
+        options |= {"label": label, "text": text, "guidance": guidance, **of_sound}
+        emit(sample_by_run(run, count, out, strange, precision.value, **options), as_json)
+        return
+    if any(value is not None for value in of_sound.values()):
+        raise InputError(
+            "--seconds, --tempo, --mel and --vocoder are of a run of sound; leave them out."
+        )
+    number = None if label is None else class_number(label)
+
     if is_molecules(run):
         foreign: dict[str, object] = {"--class": label, "--mask": mask, "--only": only}
         foreign |= {"--text": text, "--negative": negative, "--guidance-interval": interval}
@@ -205,7 +245,7 @@ def sample(
         unknown = {
             "--sampler": sampler,
             "--grid": grid,
-            "--class": label,
+            "--class": number,
             "--mask": mask,
             "--only": only,
             "--guidance-interval": interval,
@@ -231,7 +271,7 @@ def sample(
         steps=steps,
         grid=grid,
         seed=seed,
-        label=label,
+        label=number,
         mask=mask,
         only=only,
         text=text,

@@ -186,6 +186,17 @@ class Page:
         )
         self._figure(f'<div class="tiles" style="{style}">{drawn}</div>', caption)
 
+    def sounds(self, sounds: Sequence[tuple[str, bytes]], caption: str) -> None:
+        """Sounds with a player each, under a name; each is the bytes of a WAV."""
+        players = "".join(
+            f'<span class="tile"><audio controls preload="metadata" aria-label="{escape(name)}" '
+            f'src="data:audio/wav;base64,{base64.b64encode(content).decode()}"></audio>'
+            f"<small>{escape(name)}</small></span>"
+            for name, content in sounds
+        )
+        style = f"grid-template-columns: repeat({min(len(sounds), 2)}, minmax(2.5rem, 320px))"
+        self._figure(f'<div class="tiles" style="{style}">{players}</div>', caption)
+
     def chart(
         self,
         lines: Sequence[Line],

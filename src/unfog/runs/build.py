@@ -56,7 +56,8 @@ def build_autoencoder(config: Config) -> Autoencoder:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
-        return autoencoders.build(config["autoencoder"], in_channels=config["shape"][0])
+        channels = codecs.build(config["codec"]).latent_shape(config["shape"])[0]
+        return autoencoders.build(config["autoencoder"], in_channels=channels)
 
 
 def is_joint_encoder(config: Config) -> bool:

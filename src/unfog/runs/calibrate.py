@@ -175,9 +175,7 @@ def _conditioned(run: Run, index: int) -> Denoiser:
     classes.
     """
     parts = (run.config.get("conditions") or {}).items()
-    classes = {
-        name: part["count"] * index // SETS for name, part in parts if part["name"] == "class"
-    }
+    classes = {name: part["count"] * index // SETS for name, part in parts if "count" in part}
     denoiser = clipped(run.denoiser, run.config["sampling"].get("clip"))  # as samples are drawn
     return Conditioned(denoiser, classes) if classes else denoiser
 

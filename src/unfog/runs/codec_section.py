@@ -24,7 +24,8 @@ def codec_section(section: Config, dataset: Dataset) -> Config:
         dataset: The data.
 
     Returns:
-        The section; as it is for a codec without weights.
+        The section; for a codec without weights as it is, with the rate of the data where it takes
+        one.
 
     Raises:
         InputError: It is not told where the weights lie.
@@ -32,7 +33,8 @@ def codec_section(section: Config, dataset: Dataset) -> Config:
     parameters = inspect.signature(codecs.get(section["name"])).parameters
     place = next((key for key in PLACES if key in parameters), None)
     if place is None:
-        return dict(section)
+        rate = None if dataset.voxel is None else round(1 / dataset.voxel[0])
+        return {**({"rate": rate} if "rate" in parameters and rate else {}), **section}
     if not section.get(place):
         trained_by = getattr(codecs.get(section["name"]), "trained_by", "autoencoder-kl")
         encoder = "joint encoder" if trained_by == "contrastive" else "autoencoder"

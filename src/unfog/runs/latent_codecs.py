@@ -30,6 +30,9 @@ class AutoencoderCodec(LatentCodec):
         sha256: Of its weights and its latents' figures, as a model trained on them was told; None
             is not checked.
 
+    Attributes:
+        inner: The codec of what the autoencoder was trained on.
+
     Raises:
         InputError: The run is missing, is no autoencoder, has not been trained to its end, or has
             changed.
@@ -48,29 +51,33 @@ class AutoencoderCodec(LatentCodec):
         self.network: Autoencoder = build_autoencoder(config)
         found = trained(self.network, path, sha256, "The autoencoder", "latents")
         self.mean, self.std, self.sha256 = found.mean, found.std, found.sha256
-        self._scale = codecs.build(config["codec"])
+        self.inner: Codec = codecs.build(config["codec"])
 
     @property
     def scale(self) -> Codec:
-        return self._scale
+        return self.inner.scale
 
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        channels, *sides = shape
-        if channels != self.shape[0]:
+        if shape[0] != self.shape[0]:
             raise InputError(
                 f"The autoencoder {self.path.name} is of {self.shape[0]} channels, and the data "
-                f"have {channels}; train one on them."
+                f"have {shape[0]}; train one on them."
             )
+        _, *sides = self.inner.latent_shape(shape)
         self.network.require_divisible(sides)
         return (self.network.latent_channels, *(side // self.network.factor for side in sides))
 
     def encode(self, x: Tensor) -> Tensor:
-        z = self._place(x).encode(self._scale.encode(x))
+        z = self._place(x).encode(self.inner.encode(x))
         return (z - expand(self.mean, z)) / expand(self.std, z)
 
     def decode(self, x: Tensor) -> Tensor:
+        return self.inner.decode(self.decoded(x))
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """What latents decode to on the scale that the autoencoder was trained on."""
         z = x * expand(self.std, x) + expand(self.mean, x)
-        return self._scale.decode(self._place(x).decode(z))
+        return self._place(x).decode(z)
 
     def _place(self, x: Tensor) -> Autoencoder:
         """The network where x is."""

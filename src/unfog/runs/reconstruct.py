@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfog.core.codec import LatentCodec
+from unfog.core.codec import LatentCodec, codecs
 from unfog.data.dataset import Dataset
 from unfog.evaluation.images import psnr
 from unfog.evaluation.spectrum import radial_spectrum
+from unfog.runs.latent_codecs import AutoencoderCodec
 
 BATCH, BANDS = 16, 4
 
@@ -75,10 +76,23 @@ def reconstruct(codec: LatentCodec, dataset: Dataset, count: int = 128) -> Recon
     for start in range(0, len(ids), BATCH):
         x = dataset.batch(ids[start : start + BATCH])["x"]
         z = codec.encode(x)
-        parts.append((x, codec.decode(z), z))
+        parts.append((*_compared(codec, x, z), z))
     x, again, z = (torch.cat(part) for part in zip(*parts, strict=True))
-    low, high = (float(codec.scale.decode(torch.tensor(end))) for end in (-1.0, 1.0))
+    scale = codecs.build("identity") if _spectral(codec) else codec.scale
+    low, high = (float(scale.decode(torch.tensor(end))) for end in (-1.0, 1.0))
     return Reconstructions(x, again, z, high - low)
+
+
+def _spectral(codec: LatentCodec) -> bool:
+    """Whether an autoencoder is one of spectrograms, which are compared in place of sounds."""
+    return isinstance(codec, AutoencoderCodec) and not codec.inner.affine
+
+
+def _compared(codec: LatentCodec, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """What went in and what came out: in natural units, or as spectrograms."""
+    if isinstance(codec, AutoencoderCodec) and not codec.inner.affine:
+        return codec.inner.encode(x), codec.decoded(z)
+    return x, codec.decode(z)
 
 
 def _spectrum(x: Tensor) -> Tensor:

@@ -223,13 +223,16 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
             f"The objective {section['name']!r} knows the plain space alone, and this run's states "
             f"live in {config['space']['name']!r}; take the objective 'denoising'."
         )
+    shape = tuple(config["shape"])
+    if is_autoencoder(config):  # whose codec may make a spectrogram of a sound
+        shape = codecs.build(config["codec"]).latent_shape(shape)
     if "features" in section:
-        section["features"] = features.build(section["features"], shape=tuple(config["shape"]))
+        section["features"] = features.build(section["features"], shape=shape)
     parts = {
         "teacher": teacher,
         "process": processes.build(config["process"]) if "process" in config else None,
         "space": space,
-        "shape": tuple(config["shape"]),
+        "shape": shape,
     }
     extra = {name: part for name, part in parts.items() if name in parameters}
     return objectives.build(section, **extra)

@@ -194,6 +194,12 @@ TASKS: dict[str, Task] = {
             takes=COMMON,
         ),
         Task(
+            "declip",
+            "a sound that was clipped",
+            takes=frozenset({"sampler", "method"}),
+            workflow="unfog.workflows.sounds:restore_sound_file",
+        ),
+        Task(
             "custom",
             "a linear operator in a file",
             reader=f"{PROBLEM}:measured_by_operator",

@@ -90,6 +90,9 @@ def test_listing() -> None:
         "beating-t1",
         "moving-fashion",
         "qm9",
+        "speech",
+        "tones",
+        "sounds",
     }
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
         summary("mni-t2")

@@ -1,7 +1,8 @@
 """Extraction of named members from a zip (.whl), a Debian package (.deb) or a gzip-ed tar (.tgz).
 
-Members are named by exact path and written under their base names, so an archive cannot choose
-where a file is written; links, devices and oversized members are refused.
+Members are named by exact path and written under their base names, or in their folders below one
+that the caller names, so an archive cannot choose where a file is written; links, devices and
+oversized members are refused.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ TOTAL_CAP = 2 << 30  # bytes a tar may declare up to its last wanted member
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError)
 
 
-def extract(archive: Path, members: Sequence[str], folder: Path) -> None:
+def extract(archive: Path, members: Sequence[str], folder: Path, root: str = "") -> None:
     """Extract members of an archive into a new folder.
 
     Args:
         archive: A .whl, .deb or .tgz file.
         members: The paths of the members inside the archive, or patterns such as "assets/*.png".
         folder: The folder to make; each member is written there under its base name.
+        root: A folder inside the archive below which members keep their own folders; none does
+            where it is empty.
 
     Raises:
         InputError: A member is missing or unsafe, or the archive is damaged.
@@ -39,7 +42,7 @@ def extract(archive: Path, members: Sequence[str], folder: Path) -> None:
     folder.mkdir(parents=True)
     try:
         unpack = _from_zip if zipfile.is_zipfile(archive) else _from_tar
-        extracted = unpack(archive, set(members), folder)
+        extracted = unpack(archive, set(members), folder, root)
     except _DAMAGED as error:
         raise InputError(
             f"{archive.name} is damaged and cannot be unpacked; get it again."
@@ -55,7 +58,7 @@ def _wanted(name: str, members: set[str]) -> bool:
     return name in members or any("*" in member and fnmatchcase(name, member) for member in members)
 
 
-def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
+def _from_zip(archive: Path, members: set[str], folder: Path, root: str) -> set[str]:
     """Extract from a zip; the members that it had."""
     extracted = set()
     with zipfile.ZipFile(archive) as bundle:
@@ -64,12 +67,13 @@ def _from_zip(archive: Path, members: set[str], folder: Path) -> set[str]:
                 # The Unix file type: a regular file, or not recorded.
                 regular = not info.is_dir() and (info.external_attr >> 28) in (0, 8)
                 with bundle.open(info) as stream:
-                    _write(archive, info.filename, info.file_size, regular, stream, folder)
+                    place = _place(info.filename, root)
+                    _write(archive, place, info.file_size, regular, stream, folder)
                 extracted.add(info.filename)
     return extracted
 
 
-def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
+def _from_tar(archive: Path, members: set[str], folder: Path, root: str) -> set[str]:
     """Extract from a tar, or a Debian package's; the members that it had."""
     extracted, total = set(), 0
     with (
@@ -88,7 +92,7 @@ def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
             if _wanted(name, members):
                 _write(
                     archive,
-                    name,
+                    _place(name, root),
                     info.size,
                     info.isreg(),
                     bundle.extractfile(info) if info.isreg() else None,
@@ -101,11 +105,27 @@ def _from_tar(archive: Path, members: set[str], folder: Path) -> set[str]:
     return extracted
 
 
+def _place(name: str, root: str) -> PurePosixPath:
+    """Where a member is written: below ``root`` as it lies there, else under its base name; a path
+    that leads out of the archive stays what it is, and is refused.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        return path
+    return (
+        path.relative_to(root) if root and path.is_relative_to(root) else PurePosixPath(path.name)
+    )
+
+
 def _write(
-    archive: Path, name: str, size: int, regular: bool, stream: IO[bytes] | None, folder: Path
+    archive: Path,
+    path: PurePosixPath,
+    size: int,
+    regular: bool,
+    stream: IO[bytes] | None,
+    folder: Path,
 ) -> None:
     """Write one member, or refuse it."""
-    path = PurePosixPath(name)
     # Refuse what could write outside the folder or fill the disk.
     if (
         stream is None
@@ -115,10 +135,11 @@ def _write(
         or size > MEMBER_CAP
     ):
         raise InputError(
-            f"{archive.name} holds {name} as a link, a device, outside its folder or over "
+            f"{archive.name} holds {path} as a link, a device, outside its folder or over "
             f"{MEMBER_CAP >> 20} MB; refused."
         )
-    with (folder / path.name).open("xb") as out:
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    with (folder / path).open("xb") as out:
         shutil.copyfileobj(stream, out)
 
 

@@ -57,6 +57,11 @@ _LOCAL = {
         "Apache-2.0",
         lambda: True,
     ),
+    "tones": Local(
+        "harmonic sounds of a known spectrum, made when they are asked for",
+        "Apache-2.0",
+        lambda: True,
+    ),
     "turbulence": Local(
         "vorticity of decaying 2-D turbulence, 64 x 64, simulated once in about two minutes",
         "Apache-2.0",

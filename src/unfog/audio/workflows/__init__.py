@@ -1,0 +1,1 @@
+"""Files to files: samples of a run of sound, and sounds restored."""
