@@ -224,7 +224,7 @@ def test_what_is_drawn_in_a_hole_has_the_gaussian_conditional_law(tmp_path: Path
         "edm",
         Memory(autoregression(6000, g)[:, None].numpy(), dims=1, value_range=(-1.0, 1.0)),
         tmp_path / "run",
-        steps=1100,
+        steps=1500,
         settings={
             "conditions.hole.name": "inpainting",
             "network.channels": 32,

@@ -64,6 +64,9 @@ def shapes(shuffled: bool = False) -> ArrayDataset:
 def learn(data: ArrayDataset, out) -> Run:
     settings = {
         "network.channels": 16,
+        "network.multipliers": [1, 2, 3],
+        "network.attention_levels": [1, 2],
+        "network.patch": 2,
         "network.groups": 4,
         "network.head_dim": 16,
         "network.octaves": 0,
