@@ -13,10 +13,9 @@ from torch.nn.functional import silu
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
+from unfog.molecules.state import AXES
 from unfog.networks.network import NOTHING, Network
 from unfog.networks.registry import networks
-
-AXES = 3  # of space: the first channels of x
 
 
 class Pairs(nn.Module):

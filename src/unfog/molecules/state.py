@@ -12,7 +12,7 @@ from unfog.errors import InputError
 from unfog.molecules.molecule import NUMBERS, Molecule
 
 ATOMS = ("H", "C", "N", "O", "F")  # the types of QM9, in the order of their channels
-AXES = 3
+AXES = 3  # of space, which are the first channels
 CHANNELS = AXES + len(ATOMS) + 1  # places, types, atomic number
 # Places, types over 4, atomic numbers over 10.
 CODEC = {
