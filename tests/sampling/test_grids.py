@@ -20,7 +20,11 @@ def test_spacings_are_those_of_the_paper():
     assert discrete("trailing", 10) == [999, 899, 799, 699, 599, 499, 399, 299, 199, 99, -1]
 
 
-@pytest.mark.parametrize("name", grids.names())
+# Those that take any number of steps; `betas` has its own number.
+ANY = [name for name in grids.names() if name != "betas"]
+
+
+@pytest.mark.parametrize("name", ANY)
 @pytest.mark.parametrize("process", [ddpm_linear(), VPLinear(), EDM()], ids=["table", "vp", "edm"])
 @pytest.mark.parametrize("steps", [1, 2, 7, 50])
 def test_every_grid_is_one(name, process, steps):
