@@ -119,7 +119,7 @@ def prior(place):
     return trained(place, "sound-prior", "prior", *few, "--set", "network.head_dim=8")
 
 
-@pytest.mark.parametrize("task", ["denoise", "inpaint", "declip", "superres"])
+@pytest.mark.parametrize("task", ["denoise", "inpaint", "declip", "superres", "dereverb"])
 def test_sounds_are_restored(place, prior, tmp_path, task):
     x, rate = voice(), RATE
     if task == "declip":
@@ -140,6 +140,9 @@ def test_sounds_are_restored(place, prior, tmp_path, task):
     assert "Uncertainty" in page
     summary = json.loads((out / "summary.json").read_text())
     assert summary["task"] == task
+    if task == "dereverb":
+        assert summary["reverberation time (s)"] > 0
+        assert np.isfinite(summary["direct to reverberant (dB)"])
 
 
 def test_bad_input_is_one_sentence(place, prior, tmp_path):

@@ -3,58 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from support.sounds import WINDOW, blocks, joined, sound, windows
 
 from unfog.audio import damage
 from unfog.audio.damage import Clip, Decimate, Place
 from unfog.audio.metrics import seam_energy
-from unfog.audio.oracle import ar_spectrum, sound_oracle
-from unfog.audio.windows import Windows
-from unfog.core.codec import Range
-from unfog.core.process import processes
-from unfog.runs.sample import Plan
-from unfog.sampling.grids import grids
-from unfog.sampling.samplers import samplers
-
-WINDOW = 512
-
-
-class Prior:
-    """What a run shows, around a prior that is known: AR(2) noise of deviation .1."""
-
-    shape = latent_shape = (1, WINDOW)
-    codec = Range(-1.0, 1.0)
-
-    def __init__(self):
-        process = processes.build({"name": "edm", "sigma_max": 4.0})
-        self.power = ar_spectrum(WINDOW, [1.6, -0.81])
-        self.denoiser = sound_oracle(process, self.power)
-
-
-def sound(total=4096, seed=0):
-    """An AR(2) sound of that law, (1, total)."""
-    power = ar_spectrum(total, [1.6, -0.81])
-    white = torch.randn(total, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    x = torch.fft.ifft(torch.fft.fft(white) * (power * total).sqrt()).real
-    return x[None].float()
-
-
-def windows(kind, sigma, factor=1, samples=8, steps=14):
-    """The windows of that prior."""
-    prior = Prior()
-    grid = grids.build({"name": "karras", "sigma_max": 4.0, "sigma_min": 1e-3})
-    plan = Plan(samplers.build("heun"), grid(prior.denoiser.process, steps), {})
-    return Windows(prior, plan, kind, sigma, factor, samples)
-
-
-def joined(pieces):
-    """Mean (channels, n) and draws of all pieces."""
-    means, draws = zip(*pieces, strict=True)
-    return torch.cat(means, -1), torch.cat(draws, -1)
-
-
-def blocks(y, size=700):
-    """A sound in blocks."""
-    return [np.asarray(part) for part in torch.split(y, size, 1)]
+from unfog.audio.oracle import ar_spectrum
 
 
 def test_a_low_pass_and_its_adjoint():

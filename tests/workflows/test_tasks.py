@@ -59,6 +59,7 @@ def test_both_commands_offer_the_table():
         "hdr",
         "custom",
         "declip",
+        "dereverb",
     }
     with pytest.raises(InputError, match="did you mean 'denoise'"):
         task_named("denoize")

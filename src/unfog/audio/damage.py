@@ -27,11 +27,21 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Place:
-    """A window of a sound: its first restored sample, and whether it begins or ends the sound."""
+    """A window of a sound.
+
+    Args:
+        start: Its first restored sample.
+        first: Whether it begins the sound.
+        last: Whether it ends it.
+        frames: Samples measured in it, which padding follows; all by default.
+        past: Draws of the half window of the sound just ahead of it, (batch, 1, half).
+    """
 
     start: int
     first: bool
     last: bool
+    frames: int | None = None
+    past: Tensor | None = None
 
 
 Measure = Callable[[Tensor, Place], tuple[Tensor, Operator | Measurement]]

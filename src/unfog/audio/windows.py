@@ -63,25 +63,29 @@ class Windows:
         Yields:
             Mean (channels, n) and draws (samples, channels, n), piece by piece.
         """
-        half, before = self.half, None
+        half = self.half
+        before: Tensor | None = None  # what the window before says of this one's first half
+        past: Tensor | None = None
         fade = ((torch.arange(half) + 0.5) / half).float()
         count = max(1, -(-total * self.factor // half) - 1)
         for number, y in enumerate(_overlapping(blocks, half // self.factor, count)):
-            both = self._window(y, number, number == 0, number == count - 1)
+            left = total - number * (half // self.factor)
+            place = Place(number * half, number == 0, number == count - 1, left, past)
+            both = self._window(y, number, place)
             # The first half fades in over what the window before left.
             out = both[..., :half]
             if before is not None:
                 out = fade * out + (1 - fade) * before
             before = both[..., half:]
+            past = out[1:].reshape(-1, 1, half)
             yield _cut(out, total * self.factor - number * half)
         assert before is not None
         yield _cut(before, total * self.factor - count * half)
 
-    def _window(self, y: Tensor, number: int, first: bool, last: bool) -> Tensor:
+    def _window(self, y: Tensor, number: int, place: Place) -> Tensor:
         """The mean and the draws of one window, (1 + samples, channels, samples of it)."""
         channels = len(y)
         stack = y[:, None].repeat(self.samples, 1, 1)
-        place = Place(number * self.half, first, last)
         measured, operator = self.damage.measure(stack, place)
         denoiser = posterior_denoiser(
             self.run.denoiser, operator, measured, self.sigma, self.method

@@ -200,6 +200,12 @@ TASKS: dict[str, Task] = {
             workflow="unfog.workflows.sounds:restore_sound_file",
         ),
         Task(
+            "dereverb",
+            "a room's reverberation about a sound",
+            takes=frozenset({"sampler", "method"}),
+            workflow="unfog.workflows.sounds:restore_sound_file",
+        ),
+        Task(
             "custom",
             "a linear operator in a file",
             reader=f"{PROBLEM}:measured_by_operator",

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from unfog.audio import damage
+from unfog.audio.reverberation import reverberation
 from unfog.audio.sounds.files import describe, read_blocks
 from unfog.audio.sounds.resample import resampled_blocks
 from unfog.audio.sounds.sound import Samples
 from unfog.errors import InputError
 
-TASKS = ("denoise", "inpaint", "superres", "declip")
+TASKS = ("denoise", "inpaint", "superres", "declip", "dereverb")
 PEAK = 0.9  # to which a sound is scaled, as in training
 
 
@@ -112,6 +114,8 @@ def sound_problem(
         kind = damage.bandwidth(rate // before)
     elif task == "declip":
         kind = damage.clipping(gain * _level(path, heard))
+    elif task == "dereverb":
+        kind = reverberation(torch.ones(facts["channels"], 1))  # until its room is known
     else:
         kind = damage.gaps(_at_rate(_gaps(path, heard, mask), given, rate))
     return SoundProblem(

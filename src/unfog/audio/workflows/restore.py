@@ -17,6 +17,7 @@ from unfog.audio.sounds.sound import Samples
 from unfog.audio.windows import Windows
 from unfog.audio.workflows.output import PLAYED, finish, picture_of, sound_page
 from unfog.audio.workflows.problem import SoundProblem, sound_problem
+from unfog.audio.workflows.room import in_its_room
 from unfog.audio.workflows.sample import rate_of
 from unfog.errors import InputError
 from unfog.files.folder import job
@@ -89,6 +90,16 @@ def restore_sound(
         rate = _prior_rate(run)
         problem = sound_problem(path, task, rate, asked.noise, asked.mask, asked.factor)
         plan = Plan.of(run, asked.sampler, asked.steps)
+        found: dict[str, float] = {}
+        if task == "dereverb":
+            problem, found = in_its_room(
+                run,
+                problem,
+                asked.sampler,
+                method=asked.method,
+                seed=asked.seed,
+                report=work.progress("listening to the room"),
+            )
         windows = Windows(
             run,
             plan,
@@ -108,6 +119,7 @@ def restore_sound(
             "rate": rate,
             "noise": problem.sigma / problem.gain,
             "noise estimated": asked.noise is None,
+            **found,
             "method": asked.method,
             "draws": asked.samples,
             "seed": asked.seed,
