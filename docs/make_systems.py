@@ -36,9 +36,10 @@ PAGE = Path(__file__).with_name("systems.md")
 # for a system that takes no other data
 FIELDS = {"name": "random-field", "dims": 3, "size": 16, "patch": 16, "split": "test"}
 SOUNDS = {"name": "tones", "count": 64, "frames": 2048}
-SOUND = ("diffwave", "diffwave-class", "diffwave-small", "sound-prior", "mel-autoencoder")
+SOUND = ("diffwave", "diffwave-class", "diffwave-small", "sound-prior")
+SPECTROGRAMS = ("mel-autoencoder", "complex-autoencoder", "audio-latent")
 OWN: dict[str, dict[str, object]] = {
-    **dict.fromkeys((*SOUND, "audio-latent"), SOUNDS),
+    **dict.fromkeys((*SOUND, *SPECTROGRAMS), SOUNDS),
     "dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4},
     "volume-prior": FIELDS,
     "t1-volume-prior": FIELDS,

@@ -112,6 +112,17 @@ def test_a_vocoder_follows_a_sound_and_draws_of_latents(place, tmp_path):
     assert refused.exit_code == 2
 
 
+def test_latents_of_complex_spectrograms_need_no_vocoder(place, tmp_path):
+    coder = trained(place, "complex-autoencoder", "complex", "--set", "autoencoder.channels=8")
+    latent = [f"codec.run={coder}", "network.channels=24", "network.head_dim=24"]
+    run = trained(place, "audio-latent", "sounds", *(f"--set={setting}" for setting in latent))
+    out = tmp_path / "x"
+    good("sample", run, "--out", out, "-n", 1, "--steps", 2, "--seconds", 0.256)
+    played(out, 1, 0.256)
+    options = ["--vocoder", run, "--out", tmp_path / "y"]
+    assert "needs no vocoder" in invoke("sample", run, *options).output
+
+
 @pytest.fixture(scope="module")
 def prior(place):
     """A prior of samples."""

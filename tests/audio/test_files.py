@@ -8,6 +8,7 @@ from unfog.audio.sounds import Sound, read_sound, resampled, write_sound
 from unfog.audio.sounds.files import Writer, describe, read_blocks
 from unfog.audio.sounds.loudness import integrated_loudness
 from unfog.audio.sounds.resample import resampled_blocks
+from unfog.audio.sounds.truncation import require_whole
 from unfog.errors import InputError
 
 sf = pytest.importorskip("soundfile")
@@ -99,6 +100,21 @@ def test_a_file_that_was_cut_is_refused(tmp_path, suffix, share):
     with pytest.raises(InputError, match=r"cut short|damaged") as error:
         read_sound(path)
     assert path.name in str(error.value)
+
+
+def test_an_ogg_without_the_mark_of_its_last_page_is_read(tmp_path):
+    path = tmp_path / "x.ogg"
+    write_sound(path, Sound(noise(1, 60_000), RATE))
+    content = bytearray(path.read_bytes())
+    page = content.rfind(b"OggS")
+    content[page + 5] &= ~4
+    path.write_bytes(content)
+    require_whole(path)
+    # But not when its last byte is missing, or all but the page's name.
+    for end in (len(content) - 1, page + 4):
+        path.write_bytes(content[:end])
+        with pytest.raises(InputError, match="a part of its last page"):
+            require_whole(path)
 
 
 def test_bad_sounds_are_refused(tmp_path):

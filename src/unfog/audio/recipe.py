@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from unfog.audio import (  # noqa: F401  (each registers its names)
     classes,
+    complex_codec,
     data,
     diffwave,
     mel_codec,
@@ -174,6 +175,28 @@ def mel_autoencoder(dataset: Dataset) -> Config:
 
     Departures: those of ``autoencoder-kl``; no perceptual distance, which is one of pictures.
     """
+    return _of_spectrograms(dataset)
+
+
+@system(
+    "complex-autoencoder",
+    "a KL-regularised autoencoder of complex spectrograms, for audio-latent without a vocoder",
+    "Rombach et al. 2022, arXiv:2112.10752; Richter et al. 2023, arXiv:2208.05830",
+    codec="complex-spectrogram",
+    trains="autoencoder",
+    data="speech",
+)
+def complex_autoencoder(dataset: Dataset) -> Config:
+    """``autoencoder-kl`` on real and imaginary parts of spectrograms under a root of the magnitude:
+    what it decodes to is a sound, by the inverse transform.
+
+    Departures: those of ``autoencoder-kl``; no perceptual distance, which is one of pictures.
+    """
+    return _of_spectrograms(dataset)
+
+
+def _of_spectrograms(dataset: Dataset) -> Config:
+    """``autoencoder-kl`` of two axes, without features of pictures."""
     config = autoencoder_kl(dataset)
     config["autoencoder"] |= {"dims": 2}
     config["objective"] |= {"features": {"name": "none"}}
@@ -189,17 +212,18 @@ def mel_autoencoder(dataset: Dataset) -> Config:
     text="minilm",
 )
 def audio_latent(dataset: Dataset) -> Config:
-    """Latent diffusion of spectrograms (AudioLDM): EDM in the latents of ``mel-autoencoder``, told
-    the caption by cross-attention, the class, or the tempo, each dropped with probability .1 for
-    guidance; what is drawn is a spectrogram, which a vocoder (``--vocoder``) makes a sound.
+    """Latent diffusion of spectrograms (AudioLDM): EDM in the latents of ``mel-autoencoder`` or
+    ``complex-autoencoder``, told the caption by cross-attention, the class, or the tempo, each
+    dropped with probability .1 for guidance. A mel spectrogram becomes a sound by a vocoder
+    (``--vocoder``), a complex one by the inverse transform.
 
     Departures: a U-Net of 72 channels; the sentence encoder in place of CLAP; EDM's
     preconditioning with sigma_data 1.
     """
     if len(dataset.shape) != 3:
         raise InputError(
-            "This system draws latents of spectrograms; give the run of a mel-autoencoder: --set "
-            "codec.run=RUN."
+            "This system draws latents of spectrograms; give the run of a mel-autoencoder or "
+            "complex-autoencoder: --set codec.run=RUN."
         )
     told = {
         name: {**part, "token_width": TOKEN_WIDTH} if name == "text" else part
