@@ -10,6 +10,8 @@ from unfog.audio.sounds import Sound, read_sound, write_sound
 from unfog.cli.main import app
 
 sf = pytest.importorskip("soundfile")
+pytest.importorskip("soxr")
+pytest.importorskip("pyloudnorm")
 RATE = 8000
 TINY = ["--set", "training.batch=2", "--steps", "2", "--seed", "0"]
 

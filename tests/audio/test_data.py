@@ -20,6 +20,8 @@ from unfog.errors import InputError
 from unfog.files.formats import format_of
 
 pytest.importorskip("soundfile")
+pytest.importorskip("soxr")
+pytest.importorskip("pyloudnorm")
 RATE = 8000
 
 

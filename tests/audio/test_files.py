@@ -1,17 +1,22 @@
 """Sounds in and out of files: exact where the format is, whole or by blocks; bad ones refused."""
 
+import sys
+
 import numpy as np
 import pytest
 
 from unfog.audio.data.cuts import spoken
 from unfog.audio.sounds import Sound, read_sound, resampled, write_sound
 from unfog.audio.sounds.files import Writer, describe, read_blocks
+from unfog.audio.sounds.libraries import library
 from unfog.audio.sounds.loudness import integrated_loudness
 from unfog.audio.sounds.resample import resampled_blocks
 from unfog.audio.sounds.truncation import require_whole
 from unfog.errors import InputError
 
 sf = pytest.importorskip("soundfile")
+pytest.importorskip("soxr")
+pytest.importorskip("pyloudnorm")
 RATE = 16_000
 
 
@@ -84,6 +89,13 @@ def test_loudness_is_that_of_the_standard():
     longer = np.concatenate([tone, np.zeros(10 * 48_000, np.float32)])
     assert integrated_loudness(Sound(longer[None], 48_000)) == pytest.approx(-3.01, abs=0.2)
     assert integrated_loudness(Sound(np.zeros((1, 48_000), np.float32), 48_000)) == -np.inf
+
+
+@pytest.mark.parametrize("name", ["soundfile", "soxr", "pyloudnorm"])
+def test_a_library_that_is_missing_is_named(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=rf"{name}, which is not installed.*unfog\[audio\]"):
+        library(name)
 
 
 def cut(path, share):

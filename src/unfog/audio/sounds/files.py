@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unfog.audio.sounds.libraries import library
 from unfog.audio.sounds.sound import Samples, Sound, check_kind
 from unfog.audio.sounds.truncation import require_whole
 from unfog.errors import InputError
@@ -21,17 +21,6 @@ ROUNDED = ("PCM_32", "DOUBLE")  # that it does not
 BLOCK = 1 << 18  # frames read at once
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 _FORMATS |= {".aiff": "AIFF", ".aif": "AIFF"}
-
-
-def library() -> ModuleType:
-    """The library soundfile; ``InputError`` where it is not installed."""
-    try:
-        import soundfile
-    except (ImportError, OSError) as error:
-        raise InputError(
-            "Sounds are read through soundfile, which is not installed; pip install 'unfog[audio]'."
-        ) from error
-    return soundfile  # type: ignore[no-any-return]
 
 
 def read_sound(path: Path) -> Sound:
@@ -64,7 +53,7 @@ def describe(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}; give a sound ({', '.join(SUFFIXES)}).")
-    soundfile = library()
+    soundfile = library("soundfile")
     try:
         info = soundfile.info(str(path))
     except soundfile.LibsndfileError as error:
@@ -95,7 +84,7 @@ def read_blocks(path: Path, frames: int = BLOCK) -> Iterator[Samples]:
     Raises:
         InputError: The file ends before it says it does, or cannot be decoded.
     """
-    soundfile, total = library(), 0
+    soundfile, total = library("soundfile"), 0
     try:
         with soundfile.SoundFile(str(path)) as file:
             while len(block := file.read(frames, dtype="float32", always_2d=True)):
@@ -142,7 +131,7 @@ class Writer:
         form = _FORMATS.get(path.suffix.lower())
         if form is None:
             raise InputError(f"{path.name} has no known suffix; give {_known()}.")
-        soundfile = library()
+        soundfile = library("soundfile")
         if not soundfile.check_format(form, subtype):
             better = "PCM_24" if form == "FLAC" else None
             subtype = better or soundfile.default_subtype(form)
@@ -174,7 +163,7 @@ def _stored(x: Samples, bits: int | None) -> NDArray[Any]:
 
 def wav_bytes(sound: Sound) -> bytes:
     """A sound as the bytes of a WAV file of 16 bits, for a page."""
-    soundfile, stream = library(), io.BytesIO()
+    soundfile, stream = library("soundfile"), io.BytesIO()
     levels = _stored(sound.samples.T, 16)
     soundfile.write(stream, levels, sound.rate, format="WAV", subtype="PCM_16")
     return stream.getvalue()

@@ -1,20 +1,23 @@
-"""Sounds at another rate, by polyphase filters (scipy), whole or block by block."""
+"""Sounds at another rate, by the SoX resampler, whole or block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from math import gcd
 
 import numpy as np
 
+from unfog.audio.sounds.libraries import library
 from unfog.audio.sounds.sound import Samples, Sound, check_kind
 
-REACH = 10  # zero crossings of the filter on either side, scipy's own
+
+def count(frames: int, before: int, after: int) -> int:
+    """The frames of a sound at another rate, as soxr rounds them."""
+    return (2 * frames * after + before) // (2 * before)
 
 
 def resampled(sound: Sound, rate: int) -> Sound:
-    """A sound at another rate, band-limited by a Kaiser-windowed sinc.
+    """A sound at another rate, band-limited, its phase linear.
 
     Args:
         sound: The sound.
@@ -30,17 +33,12 @@ def resampled(sound: Sound, rate: int) -> Sound:
         return sound
     check_kind(sound.name, len(sound.samples), rate)
     note = f"It has {sound.rate} frames a second and is taken at {rate}."
-    return replace(
-        sound,
-        samples=_polyphase(sound.samples, sound.rate, rate),
-        rate=rate,
-        notes=(*sound.notes, note),
-    )
+    blocks = list(resampled_blocks([sound.samples], sound.rate, rate))
+    return replace(sound, samples=np.concatenate(blocks, 1), rate=rate, notes=(*sound.notes, note))
 
 
 def resampled_blocks(blocks: Iterable[Samples], before: int, after: int) -> Iterator[Samples]:
-    """Blocks (channels, frames) at another rate: what ``resampled`` makes of the whole, since each
-    block is filtered with as much of its neighbours as the filter reaches.
+    """Blocks (channels, frames) at another rate: together what ``resampled`` makes of the whole.
 
     Args:
         blocks: In order.
@@ -53,28 +51,11 @@ def resampled_blocks(blocks: Iterable[Samples], before: int, after: int) -> Iter
     if before == after:
         yield from blocks
         return
-    common = gcd(before, after)
-    up, down = after // common, before // common
-    # The filter's reach in frames, in whole periods of the phase.
-    margin = -(-(REACH * max(up, down) // up + 1) // down) * down
-    held: Samples | None = None
-    done = 0  # frames of ``held`` that lie before the next output
+    stream, last = None, np.zeros((0, 0), np.float32)
     for block in blocks:
-        held = block if held is None else np.concatenate([held, block], 1)
-        ready = (held.shape[1] - done - margin) // down * down
-        if ready > 0:
-            out = _polyphase(held[:, : done + ready + margin], before, after)
-            yield out[:, done * up // down : (done + ready) * up // down]
-            kept = max(0, done + ready - margin)
-            held, done = held[:, kept:], done + ready - kept
-    if held is not None and held.shape[1] > done:
-        yield _polyphase(held, before, after)[:, done * up // down :]
-
-
-def _polyphase(x: Samples, before: int, after: int) -> Samples:
-    """(channels, frames) at another rate; the first frame keeps its time."""
-    from scipy.signal import resample_poly
-
-    common = gcd(before, after)
-    out = resample_poly(x.astype(np.float64), after // common, before // common, axis=1)
-    return np.ascontiguousarray(out.astype(np.float32))
+        if stream is None:
+            stream = library("soxr").ResampleStream(before, after, len(block))
+            last = np.zeros((0, len(block)), np.float32)
+        yield np.ascontiguousarray(stream.resample_chunk(np.ascontiguousarray(block.T)).T)
+    if stream is not None:  # what the filter still holds
+        yield np.ascontiguousarray(stream.resample_chunk(last, last=True).T)

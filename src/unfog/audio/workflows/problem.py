@@ -14,7 +14,7 @@ import torch
 from unfog.audio import damage
 from unfog.audio.reverberation import reverberation
 from unfog.audio.sounds.files import describe, read_blocks
-from unfog.audio.sounds.resample import resampled_blocks
+from unfog.audio.sounds.resample import count, resampled_blocks
 from unfog.audio.sounds.sound import Samples
 from unfog.errors import InputError
 
@@ -130,11 +130,6 @@ def sound_problem(
         max(kind.least, gain * noise),
         kind,
     )
-
-
-def count(frames: int, before: int, after: int) -> int:
-    """The frames of a sound at another rate."""
-    return -(-frames * after // before)
 
 
 def _require_sound(path: Path, heard: damage.Heard) -> None:
