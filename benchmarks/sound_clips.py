@@ -1,0 +1,34 @@
+"""What the benchmarks of sounds share: clips of held-out speakers, and intervals of means."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import unfog.builtin  # noqa: F401  (registers every name)
+from unfog.data.dataset import open_dataset
+
+LEAST = 0.03  # deviation of a clip that holds speech
+Interval = dict[str, float]
+
+
+def held_out_clips(count: int, frames: int, rate: int, part: str = "all") -> Tensor:
+    """Clips (count, 1, frames) of speakers that training never hears, evenly spaced among those
+    that hold speech.
+    """
+    options = {"split": "test", "part": part, "told": "none", "rate": rate, "frames": frames}
+    dataset = open_dataset({"name": "speech", **options})
+    x = dataset.batch(range(len(dataset)))["x"]
+    x = x[x.flatten(1).std(1) > LEAST]
+    if len(x) < count:
+        raise SystemExit(f"Of held-out speech there are {len(x)} clips of {frames} frames.")
+    return x[torch.linspace(0, len(x) - 1, count).round().long()]
+
+
+def interval(values: Tensor | list[float]) -> Interval:
+    """A mean over clips with its 95 % interval, by the bootstrap."""
+    v = np.asarray(values, dtype=float)
+    rows = np.random.default_rng(0).integers(0, len(v), (2000, len(v)))
+    low, high = np.quantile(v[rows].mean(1), [0.025, 0.975])
+    return {"mean": float(v.mean()), "low": float(low), "high": float(high)}
