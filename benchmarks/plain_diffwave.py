@@ -1,4 +1,4 @@
-"""DiffWave BASE in plain PyTorch (Kong et al. 2021), whose time a vocoder's is measured against; its
+"""DiffWave BASE in plain PyTorch (Kong et al. 2021), beside whose time a vocoder's is told; its
 weights are as drawn.
 """
 

@@ -5,8 +5,8 @@
 Both make sounds of the same spectrograms. Griffin and Lim's method is librosa's: non-negative least
 squares for the magnitudes, 60 turns. Of each clip the multi-resolution STFT distance, PESQ
 (narrow-band and, at 16 kHz, wide-band) and STOI are told, with 95 % intervals of their means and of
-the difference by clip. The real-time factor is that of one core: CPU seconds a second of sound, ours
-as it is asked for, and DiffWave BASE in plain PyTorch, fp32, in its 6 steps.
+the difference by clip. The real-time factor is that of one core: CPU seconds a second of sound,
+ours as it is asked for, and DiffWave BASE in plain PyTorch, fp32, in its 6 steps.
 """
 
 from __future__ import annotations
