@@ -37,7 +37,7 @@ from torch import Tensor
 import unfog
 from unfog.audio import damage
 from unfog.audio.metrics import si_sdr
-from unfog.audio.windows import Windows
+from unfog.audio.windows import GRID, Windows
 from unfog.audio.workflows.sample import rate_of
 from unfog.builtin import open_run
 from unfog.runs.machine import processor
@@ -215,7 +215,7 @@ def main() -> None:
     opened = open_run(options.run)
     run = replace(opened, shape=(1, options.frames))
     x = held_out_clips(options.clips, options.frames, rate_of(run))
-    s = Setting(run, Plan.of(run, None, options.steps), x, options.drawn)
+    s = Setting(run, Plan.of(run, None, options.steps, GRID), x, options.drawn)
     figures = {
         "processor": processor(),
         "run": {"steps": run.config["training"]["steps"], "shape": run.config["shape"]},

@@ -23,6 +23,10 @@ from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 from unfog.sampling.loop import solve
 
+# The times of restoration, from noise of five times a recording's deviation: the covariance that
+# a network states is wrong by a share of the noise's variance, and more would drown the sound's.
+GRID = {"name": "karras", "sigma_max": 0.5, "sigma_min": 4e-4}
+
 
 @dataclass(frozen=True)
 class Windows:
