@@ -31,7 +31,7 @@ from unfog.runs.machine import processor
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 
-EPOCHS, BATCH = 60, 32
+BATCH = 32
 SHIFT = 0.1  # of a clip's length, by which the judge's clips move in training
 
 
@@ -61,14 +61,14 @@ def clips_of(speakers: list[str], options: dict[str, Any], classes: list[str]) -
     return {"x": batch["x"][labels >= 0], "label": labels[labels >= 0]}
 
 
-def trained_judge(scale: MelScale, clips: dict[str, Tensor], classes: int) -> Judge:
+def trained_judge(scale: MelScale, clips: dict[str, Tensor], classes: int, epochs: int) -> Judge:
     """A judge trained on real clips, each moved, and its bands partly hidden, at every turn."""
     torch.manual_seed(0)
     judge, m = Judge(classes), scale.log_mel(clips["x"])
     optimiser = torch.optim.AdamW(judge.parameters(), 2e-3, weight_decay=0.02)
-    steps = EPOCHS * -(-len(m) // BATCH)
+    steps = epochs * -(-len(m) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
-    for _ in range(EPOCHS):
+    for _ in range(epochs):
         for rows in torch.randperm(len(m)).split(BATCH):
             seen = torch.stack([moved(m[row]) for row in rows])
             loss = nn.functional.cross_entropy(
@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=8, help="drawn of each letter")
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--epochs", type=int, default=60, help="of the judge")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -142,7 +143,7 @@ def main() -> None:
     everyone = sorted(set(Speech(split="all", **told).speakers))
     others = [one for one in everyone if one not in own]
     real = clips_of(others, told, classes)
-    judge = trained_judge(scale, real, len(classes))
+    judge = trained_judge(scale, real, len(classes), options.epochs)
     known = clips_of(list(own), told, classes)
     drawn = letters_of(run, options.each, options.guidance, options.steps)
     order = torch.randperm(len(drawn["label"]), generator=torch.Generator().manual_seed(0))

@@ -38,6 +38,7 @@ from unfog.runs.machine import processor
 from unfog.runs.sample import Plan
 
 TURNS = 60
+SHORT = 1e-5  # what pystoi says of clips with too little speech
 
 
 def griffin_lim(scale: MelScale, m: np.ndarray, samples: int) -> np.ndarray:
@@ -67,7 +68,8 @@ def scores(x: Tensor, true: Tensor, rate: int) -> dict[str, list[float]]:
     rows = [(a[0].numpy(), b[0].numpy()) for a, b in zip(x, true, strict=True)]
     for name, measure in bands:
         found[name] = [measure(rate, b, a) for a, b in rows]
-    found["STOI"] = [float(stoi(b, a, rate)) for a, b in rows]
+    heard = [float(stoi(b, a, rate)) for a, b in rows]
+    found["STOI"] = [one if one > SHORT else float("nan") for one in heard]
     return found
 
 
