@@ -41,6 +41,8 @@ from unfog.video.metrics import (
 from unfog.video.speed import centres, speeds
 
 FPS, LAW, AHEAD = 8.0, 4000, 4
+# Of each class of Fashion-MNIST: tops, trousers, shoes and bags.
+KINDS = torch.tensor([0, 1, 0, 0, 0, 2, 0, 2, 3, 2])
 
 
 def draws(run: Run, options: argparse.Namespace, start: Tensor, frames: int) -> Tensor:
@@ -179,8 +181,8 @@ def classifier() -> Any:
     if _KEPT:
         return _KEPT[0]
     torch.manual_seed(0)
-    data, kinds = MovingFashion("train"), torch.tensor([0, 1, 0, 0, 0, 2, 0, 2, 3, 2])
-    x, labels = torch.from_numpy(data._pictures) / 255, kinds[torch.from_numpy(data._labels)]
+    data = MovingFashion("train")
+    x, labels = torch.from_numpy(data._pictures) / 255, KINDS[torch.from_numpy(data._labels)]
     network = nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
         nn.ReLU(),
