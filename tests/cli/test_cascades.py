@@ -216,7 +216,7 @@ def test_what_cannot_be_is_refused(folder: Path, clip_folder: Path, tmp_path: Pa
     assert code == 2
     assert "train one of them anew" in err
     for more, said in [
-        (("--class", 1), "leave out --class"),
+        (("--class", 1), "does not know --class"),
         (("--guidance", "text=2"), "is one number"),
     ]:
         code, err = invoke("sample", out, "--text", "red", "-o", tmp_path / "no", *more)

@@ -1,4 +1,4 @@
-"""``unfog sample`` and ``unfog edit`` of runs of clips, with the options that they know."""
+"""``unfog edit`` of runs of clips, with the options that they know."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from unfog.files import yaml
 from unfog.runs.folder import CONFIG
 from unfog.video.workflows.animate import animate_file
 from unfog.video.workflows.edit import edit_clip
-from unfog.video.workflows.sample import sample_clips
 
 
 def is_video(path: str | Path) -> bool:
@@ -22,34 +21,6 @@ def is_video(path: str | Path) -> bool:
         return False
     read = yaml.read(config)
     return isinstance(read, dict) and read.get("format") == "video"
-
-
-def sample_video(
-    source: Path,
-    count: int | None,
-    out: Path,
-    others: Mapping[str, object],
-    longer: str | None = None,
-    **options: Any,
-) -> dict[str, Any]:
-    """Clips of a run.
-
-    Args:
-        source: The run.
-        count: How many.
-        out: The new folder.
-        others: Options that runs of clips do not know, None where they are not given.
-        longer: How long ones are made.
-        **options: Others of ``video.workflows.sample.sample_clips``.
-
-    Returns:
-        The summary.
-
-    Raises:
-        InputError: One of the others is given.
-    """
-    _refuse(others)
-    return sample_clips(source, count, out, longer=longer or "extend", **options)
 
 
 def edit_video(
