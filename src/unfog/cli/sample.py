@@ -193,4 +193,5 @@ def sample(
     from unfog.workflows.drawing import WAYS
     from unfog.workflows.ways import by_run
 
-    emit(by_run(WAYS, run, count, out, given=given(context, "run", "out", "count")), as_json)
+    told = given(context, "run", "out", "count")
+    emit(by_run(WAYS, "sampling", run, count, out, given=told), as_json)

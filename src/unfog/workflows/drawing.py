@@ -10,10 +10,9 @@ from unfog.errors import InputError
 from unfog.molecules.workflows.sample import sample_molecules
 from unfog.video.workflows.sample import sample_clips
 from unfog.workflows.cascade import is_cascade, sample_cascade
-from unfog.workflows.clips import is_video
-from unfog.workflows.molecules import is_molecules
+from unfog.workflows.kinds import is_molecules, is_sound, is_video
 from unfog.workflows.sample import sample_run
-from unfog.workflows.sounds import draw_sounds, is_sound
+from unfog.workflows.sounds import draw_sounds
 from unfog.workflows.ways import Way, scale
 
 COMMON = {name: name[2:] for name in ("--steps", "--seed", "--precision")}

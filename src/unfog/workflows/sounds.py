@@ -11,22 +11,11 @@ from unfog.audio.sounds import SUFFIXES
 from unfog.audio.workflows.restore import Asked, restore_sound
 from unfog.audio.workflows.sample import Wanted, sample_sounds
 from unfog.errors import InputError
-from unfog.files import yaml
-from unfog.runs.folder import CONFIG
 from unfog.workflows.restore import require_noise
 from unfog.workflows.tasks import Draws, Options, Task
 from unfog.workflows.ways import scale
 
 OF_WANTED = ("label", "text", "beats", "mel", "seconds")
-
-
-def is_sound(path: str | Path) -> bool:
-    """Whether a folder holds a run of sound."""
-    config = Path(path) / CONFIG
-    if not config.is_file():
-        return False
-    read = yaml.read(config)
-    return isinstance(read, dict) and read.get("format") == "sound"
 
 
 def is_sound_file(paths: Sequence[Path]) -> bool:

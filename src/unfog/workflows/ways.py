@@ -29,12 +29,13 @@ class Way:
 
 
 def by_run(
-    ways: Sequence[Way], run: Path, *arguments: Any, given: Mapping[str, Any]
+    ways: Sequence[Way], doing: str, run: Path, *arguments: Any, given: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Do a command's work by the first way that takes the run.
 
     Args:
-        ways: The ways; the last takes any run.
+        ways: The ways.
+        doing: The work's name, such as "sampling".
         run: The run.
         *arguments: Others of the command.
         given: The options that the user gave, by their names such as "--class".
@@ -43,14 +44,17 @@ def by_run(
         The summary.
 
     Raises:
-        InputError: An option is given that this way does not know.
+        InputError: No way takes the run, or the one that does does not know an option.
     """
-    way = next(way for way in ways if way.takes(run))
+    way = next((way for way in ways if way.takes(run)), None)
+    if way is None:
+        whose = " or ".join(way.of for way in ways)
+        raise InputError(f"{doing.capitalize()} is of {whose}, and {run.name} is none.")
     strange = [name for name in given if name not in way.options]
     if strange:
         it = "it" if len(strange) == 1 else "them"
         raise InputError(
-            f"{way.of[0].upper()}{way.of[1:]} does not know {', '.join(strange)}; leave {it} out."
+            f"{doing.capitalize()} of {way.of} does not know {', '.join(strange)}; leave {it} out."
         )
     options = {way.options[name]: value for name, value in given.items()}
     return way.work(run, *arguments, **options)
