@@ -26,6 +26,7 @@ import unfog.builtin
 from unfog.core.random import generator
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan
+from unfog.video import frame_rate
 from unfog.video.data.bundled import Clips
 from unfog.video.data.moving_fashion import SPRITE, MovingFashion
 from unfog.video.flow import extrapolated
@@ -41,12 +42,16 @@ from unfog.video.metrics import (
 from unfog.video.speed import centres, speeds
 
 FPS, LAW, AHEAD = 8.0, 4000, 4
+# Of each class of Fashion-MNIST: tops, trousers, shoes and bags.
+KINDS = torch.tensor([0, 1, 0, 0, 0, 2, 0, 2, 3, 2])
 
 
-def draws(run: Run, options: argparse.Namespace, start: Tensor, frames: int) -> Tensor:
+def draws(
+    run: Run, options: argparse.Namespace, start: Tensor, frames: int, fps: float = FPS
+) -> Tensor:
     """Clips in natural units that go on after ``start`` on the model's scale, a few at a time."""
     plan = Plan.of(run, options.sampler, options.steps)
-    filler, parts = Filler.of(run, plan, FPS, options.by), list[Tensor]()
+    filler, parts = Filler.of(run, plan, fps, options.by), list[Tensor]()
     for first in range(0, len(start), options.batch):
         some = start[first : first + options.batch]
         ids = range(first, first + len(some))
@@ -179,8 +184,8 @@ def classifier() -> Any:
     if _KEPT:
         return _KEPT[0]
     torch.manual_seed(0)
-    data, kinds = MovingFashion("train"), torch.tensor([0, 1, 0, 0, 0, 2, 0, 2, 3, 2])
-    x, labels = torch.from_numpy(data._pictures) / 255, kinds[torch.from_numpy(data._labels)]
+    data = MovingFashion("train")
+    x, labels = torch.from_numpy(data._pictures) / 255, KINDS[torch.from_numpy(data._labels)]
     network = nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1),
         nn.ReLU(),
@@ -218,9 +223,11 @@ def clips(options: argparse.Namespace) -> dict[str, Any]:
     section = {k: v for k, v in run.config["data"].items() if k not in ("name", "split")}
     data = Clips("test", **section)
     numbers = np.linspace(0, len(data) - 1, options.n).round().astype(int)
-    x, known = data.batch(numbers)["x"], run.shape[1] - AHEAD
+    batch = data.batch(numbers)
+    x, known = batch["x"], run.shape[1] - AHEAD
     start = run.codec.encode(x[:, :, :known]).repeat_interleave(options.draws, 0)
-    drawn = draws(run, options, start, run.shape[1])[:, :, known:]
+    rate = float(batch[frame_rate.NAME].median())
+    drawn = draws(run, options, start, run.shape[1], rate)[:, :, known:]
     mean = drawn.unflatten(0, (-1, options.draws)).mean(1)
     truth = x[:, :, known:]
     ahead = [extrapolated(c.movedim(1, 0).double().numpy() / 255, AHEAD) for c in x[:, :, :known]]

@@ -8,7 +8,13 @@ import torch
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
 from unfog.networks import SpaceTimeUNet, UNet
-from unfog.networks.layers.temporal import TemporalAttention, TemporalConvolution, fold, unfold
+from unfog.networks.layers.temporal import (
+    JointAttention,
+    TemporalAttention,
+    TemporalConvolution,
+    fold,
+    unfold,
+)
 
 KEYS = {
     "channels": 8,
@@ -170,3 +176,35 @@ def test_wrong_keys_are_refused(change, word):
         SpaceTimeUNet(1, 1, **{**KEYS, **change})
     with pytest.raises(InputError, match="3 axes"):
         SpaceTimeUNet(1, 1, **KEYS)(torch.zeros(1, 1, 8, 8), torch.zeros(1))
+
+
+def test_joint_attention_is_that_over_all_places_of_all_frames():
+    """By the formula, with its bias by the distance in time; nothing at the beginning."""
+    torch.manual_seed(0)
+    batch, frames, rows = 2, 3, 2
+    layer = JointAttention(8, 4, 4, 1e-6, reach=2)
+    x = torch.randn(batch * frames, 8, rows, rows)
+    assert torch.equal(layer(x, frames), x)
+    for p in layer.parameters():
+        torch.nn.init.normal_(p, 0, 0.5)
+    qkv = layer.qkv(layer.norm(x).flatten(2)).view(batch, frames, 3, 2, 4, rows * rows)
+    q, k, v = qkv.unbind(2)
+    distance = layer.distances(frames)
+    scores = torch.einsum("bfhdp,bghdq->bhfpgq", q, k) / 2 + distance[None, :, :, None, :, None]
+    weights = scores.flatten(4).softmax(-1).view_as(scores)
+    h = torch.einsum("bhfpgq,bghdq->bfhdp", weights, v).reshape(batch * frames, 8, rows * rows)
+    assert torch.allclose(layer(x, frames), x + layer.out(h).view_as(x), atol=1e-5)
+
+
+def test_joint_attention_starts_as_nothing():
+    torch.manual_seed(0)
+    keys = {**KEYS, "temporal_levels": (), "attention_levels": (), "middle_attention": False}
+    plain, joint = SpaceTimeUNet(1, 1, **keys), SpaceTimeUNet(1, 1, **keys, joint_levels=(1,))
+    plain = learned(plain)
+    for p in plain.parameters():
+        torch.nn.init.normal_(p, 0, 0.3)
+    assert joint.load_state_dict(plain.state_dict(), strict=False).unexpected_keys == []
+    x, label, context = inputs(frames=12)
+    assert torch.allclose(plain(x, label, context), joint(x, label, context), atol=1e-5)
+    with pytest.raises(InputError, match="joint_levels"):
+        SpaceTimeUNet(1, 1, **keys, joint_levels=(2,))

@@ -168,7 +168,7 @@ def test_a_run_of_pictures_starts_one_of_clips(tmp_path):
         (["edit", "RUN", "BAD", "--method", "extend"], "truncated"),
         (["edit", "RUN", "CLIP", "--method", "extend", "--frames", "5"], "extended to more"),
         (["edit", "RUN", "CLIP", "--method", "interpolate", "--factor", "9"], "from one"),
-        (["edit", "RUN", "CLIP", "--method", "extend", "--text", "a cat"], "--method animate"),
+        (["edit", "RUN", "CLIP", "--method", "extend", "--text", "a cat"], "does not know --text"),
         (["edit", "RUN", "STILL", "--method", "interpolate"], "no clip"),
         (["train", "video", "--data", "FILMS", "--set", "data.frames=99"], "99 are asked for"),
         (["train", "edm", "--data", "DIGITS", "--frames", "3"], "No such option"),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit
-from unfog.errors import InputError
+from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit, given
 
 
 class Method(StrEnum):
@@ -25,6 +24,7 @@ class Method(StrEnum):
 
 
 def edit(
+    context: typer.Context,
     run: Run,
     source: Annotated[
         Path,
@@ -123,67 +123,9 @@ def edit(
     Writes the edits in the input's own format (.nii.gz for DICOM) and summary.json; of clips MP4,
     GIF and report.html.
     """
-    from unfog.workflows.cascade import edit_by_cascade, is_cascade
-    from unfog.workflows.clips import animate_picture, edit_video, is_video
-    from unfog.workflows.edit import edit_file
+    from unfog.workflows.editing import WAYS
+    from unfog.workflows.ways import by_run
 
-    if method is Method.animate:
-        unknown: dict[str, object] = {"--from": before, "--to": after, "--mask": mask}
-        unknown |= {"--sampler": sampler, "--frames": frames}
-        how_to: dict[str, Any] = {"other": other, "looping": looping, "text": text, "fps": fps}
-        how_to |= {"guidance": 1.0 if guidance is None else guidance}
-        how_to |= {"image_guidance": image_guidance, "samples": samples, "steps": steps}
-        how_to |= {"seed": seed, "precision": precision.value}
-        emit(animate_picture(run, source, out, unknown, **how_to), as_json)
-        return
-    if text is not None or looping or image_guidance != 1:
-        raise InputError("--text, --loop and --image-guidance are for --method animate.")
-    if is_video(run) and method in (Method.extend, Method.interpolate):
-        others: dict[str, object] = {
-            "--from": before,
-            "--to": after,
-            "--mask": mask,
-            "--other": other,
-        }
-        others |= {"--guidance": guidance}
-        asked: dict[str, Any] = {"frames": frames, "factor": factor, "fps": fps, "by": by}
-        asked |= {"samples": samples, "sampler": sampler, "steps": steps, "seed": seed}
-        asked |= {"precision": precision.value}
-        emit(edit_video(run, source, method.value, out, others, **asked), as_json)
-        return
-    if method is Method.extend:
-        raise InputError("extend is of a run of clips; train the system video.")
-    embedded = method in (Method.variations, Method.interpolate)
-    if embedded != is_cascade(run):
-        raise InputError(
-            "variations and interpolate are of a cascade's folder, sdedit, inversion and inpaint "
-            "of a run's."
-        )
-    if embedded:
-        given = {"--from": before, "--to": after, "--mask": mask, "--sampler": sampler}
-        if any(value for value in given.values()):
-            raise InputError(f"A cascade edits by a picture alone; leave out {', '.join(given)}.")
-        how: dict[str, Any] = {"other": other, "samples": samples, "seed": seed}
-        how |= {"guidance": guidance, "steps": steps, "precision": precision.value}
-        emit(edit_by_cascade(run, source, method.value, out, **how), as_json)
-        return
-    if other is not None:
-        raise InputError("--other is for --method interpolate; leave it out.")
-    result = edit_file(
-        run,
-        source,
-        method.value,
-        out,
-        strength=strength,
-        before=before or (),
-        after=after or (),
-        guidance=guidance,
-        mask=mask,
-        samples=samples,
-        iterations=iterations,
-        sampler=sampler,
-        steps=steps,
-        seed=seed,
-        precision=precision.value,
-    )
-    emit(result, as_json)
+    told = given(context, "run", "source", "method", "out")
+    done = by_run(WAYS[method], method.value, run, source, method.value, out, given=told)
+    emit(done, as_json)

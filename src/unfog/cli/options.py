@@ -60,40 +60,22 @@ In = Annotated[
 ]
 
 
-def sizes(option: str, text: str) -> list[int]:
-    """The whole numbers in an option's text, separated by commas."""
-    from unfog.errors import InputError
-
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise InputError(
-            f"{option} is whole numbers separated by commas, such as 64,64,64, not {text!r}."
-        ) from None
-
-
-def class_number(text: str) -> int:
-    """The number of a class."""
-    from unfog.errors import InputError
-
-    if not text.isdigit():
-        raise InputError(f"The class is a number, from 0, not {text!r}.")
-    return int(text)
+def given(context: typer.Context, *besides: str) -> dict[str, Any]:
+    """The options that the user gave, by their names such as "--class", without those that every
+    command has (``--json``) and arguments of these names.
+    """
+    names = {p.name: p.opts[0] for p in context.command.params if p.name is not None}
+    return {
+        option: context.params[name]
+        for name, option in names.items()
+        if name not in ("as_json", *besides) and not _left_out(context, name)
+    }
 
 
-def levels(option: str, text: str) -> tuple[float, float]:
-    """The lower and the upper bound in an option's text, with a comma between them."""
-    from unfog.errors import InputError
-
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        low, high = 1.0, 0.0
-    if not 0 <= low < high:
-        raise InputError(
-            f"{option} is two numbers, the smaller first, such as 0.2,5, not {text!r}."
-        )
-    return low, high
+def _left_out(context: typer.Context, name: str) -> bool:
+    """Whether an option has its default."""
+    source = context.get_parameter_source(name)
+    return source is None or source.name != "COMMANDLINE"
 
 
 def emit(result: Mapping[str, Any], as_json: bool) -> None:

@@ -112,7 +112,8 @@ def restore(
     DICOM, .npy for k-space and sinograms), summary.json with a check of the data's consistency, and
     report.html.
     """
-    from unfog.workflows.sounds import is_sound, is_sound_file, restore_sound_file
+    from unfog.workflows.kinds import is_sound
+    from unfog.workflows.sounds import is_sound_file, restore_sound_file
 
     row = task_named(task)
     of_sound = is_sound(run) and is_sound_file(source)

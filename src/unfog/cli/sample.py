@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,15 +16,13 @@ from unfog.cli.options import (
     Sampler,
     Seed,
     Steps,
-    class_number,
     emit,
-    levels,
-    sizes,
+    given,
 )
-from unfog.errors import InputError
 
 
 def sample(
+    context: typer.Context,
     run: Run,
     out: Out,
     count: Annotated[
@@ -193,116 +190,8 @@ def sample(
     metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them; of sound WAV, and
     such a page; of molecules SDF with bonds, XYZ and report.html, which turns them.
     """
-    from unfog.workflows.cascade import is_cascade
-    from unfog.workflows.clips import is_video, sample_video
-    from unfog.workflows.molecules import draw_molecules, is_molecules
-    from unfog.workflows.sample import sample_run
-    from unfog.workflows.sounds import is_sound, sample_by_run
+    from unfog.workflows.drawing import WAYS
+    from unfog.workflows.ways import by_run
 
-    of_sound = {"seconds": seconds, "beats": tempo, "mel": mel, "vocoder": vocoder}
-    of_molecules = {"--atoms": atoms, "--property": asked, "--keep": keep}
-    of_clips = {"--frames": frames, "--fps": fps, "--longer": longer}
-    if is_sound(run):
-        strange: dict[str, object] = {"--mask": mask, "--only": only, "--negative": negative}
-        strange |= {"--guidance-interval": interval, "--rescale": rescale, "--shape": shape}
-        strange |= {"--seamless": seamless or None, "--windows": windows or None}
-        strange |= {**of_molecules, **of_clips}
-        options: dict[str, Any] = {"sampler": sampler, "steps": steps, "grid": grid, "seed": seed}
-        options |= {"label": label, "text": text, "guidance": guidance, **of_sound}
-        emit(sample_by_run(run, count, out, strange, precision.value, **options), as_json)
-        return
-    if any(value is not None for value in of_sound.values()):
-        raise InputError(
-            "--seconds, --tempo, --mel and --vocoder are of a run of sound; leave them out."
-        )
-    number = None if label is None else class_number(label)
-
-    if is_molecules(run):
-        foreign: dict[str, object] = {"--class": label, "--mask": mask, "--only": only}
-        foreign |= {"--text": text, "--negative": negative, "--guidance-interval": interval}
-        foreign |= {"--rescale": rescale, "--shape": shape, "--seamless": seamless or None}
-        foreign |= {"--windows": windows or None, "--grid": grid, "--level": level or None}
-        told: dict[str, Any] = {"atoms": atoms, "asked": asked, "keep": keep, "seed": seed}
-        told |= {"guidance": guidance, "sampler": sampler, "steps": steps}
-        told |= {"precision": precision.value}
-        emit(draw_molecules(run, count, out, {**foreign, **of_clips}, **told), as_json)
-        return
-    if any(value is not None for value in of_molecules.values()):
-        raise InputError(f"{', '.join(of_molecules)} are of a run of molecules; leave them out.")
-    if is_video(run):
-        others: dict[str, object] = {"--class": label, "--mask": mask, "--only": only}
-        others |= {"--text": text, "--negative": negative, "--guidance": guidance}
-        others |= {"--guidance-interval": interval, "--rescale": rescale, "--shape": shape}
-        others |= {"--seamless": seamless or None, "--windows": windows or None}
-        how: dict[str, Any] = {"sampler": sampler, "steps": steps, "grid": grid, "seed": seed}
-        how |= {"frames": frames, "fps": fps, "precision": precision.value}
-        emit(sample_video(run, count, out, others, longer=longer, **how), as_json)
-        return
-    if any(value is not None for value in of_clips.values()):
-        raise InputError(f"{', '.join(of_clips)} are of a run of clips; leave them out.")
-
-    if is_cascade(run):
-        unknown = {
-            "--sampler": sampler,
-            "--grid": grid,
-            "--class": number,
-            "--mask": mask,
-            "--only": only,
-            "--guidance-interval": interval,
-            "--rescale": rescale,
-            "--shape": shape,
-        }
-        wanted: dict[str, Any] = {
-            "seed": seed,
-            "level": level,
-            "steps": steps,
-            "precision": precision.value,
-        }
-        wanted |= {"text": text, "negative": negative, "seamless": seamless, "windows": windows}
-        emit(_from_cascade(run, count, out, unknown, guidance, wanted), as_json)
-        return
-    if level:
-        raise InputError("--level is of a cascade's upsamplers; leave it out.")
-    result = sample_run(
-        run,
-        count,
-        out,
-        sampler=sampler,
-        steps=steps,
-        grid=grid,
-        seed=seed,
-        label=number,
-        mask=mask,
-        only=only,
-        text=text,
-        negative=negative,
-        guidance=guidance,
-        interval=None if interval is None else levels("--guidance-interval", interval),
-        rescale=rescale,
-        seamless=seamless,
-        shape=None if shape is None else sizes("--shape", shape),
-        windows=windows,
-        precision=precision.value,
-    )
-    emit(result, as_json)
-
-
-def _from_cascade(
-    source: Path,
-    count: int | None,
-    out: Path,
-    others: Mapping[str, object],
-    guidance: str | None,
-    wanted: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Samples of a cascade; ``InputError`` for options that it does not know."""
-    from unfog.workflows.cascade import sample_cascade
-
-    given = [name for name, value in others.items() if value is not None]
-    if given:
-        raise InputError(f"A cascade draws by --text; leave out {', '.join(given)}.")
-    try:
-        scale = None if guidance is None else float(guidance)
-    except ValueError as error:
-        raise InputError(f"The guidance of a cascade is one number, not {guidance!r}.") from error
-    return sample_cascade(source, count, out, guidance=scale, **wanted)
+    told = given(context, "run", "out", "count")
+    emit(by_run(WAYS, "sampling", run, count, out, given=told), as_json)

@@ -2,7 +2,7 @@ r"""The space-time U-Net: the U-Net of pictures with layers along time (Ho et al
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -11,6 +11,7 @@ from unfog.errors import InputError
 from unfog.networks.layers.blocks import Stage
 from unfog.networks.layers.temporal import (
     ClipContext,
+    JointAttention,
     SpaceTimeStage,
     TemporalAttention,
     TemporalConvolution,
@@ -22,12 +23,14 @@ from unfog.networks.network import NOTHING
 from unfog.networks.registry import networks
 from unfog.networks.unet import UNet
 
+TIME = ".temporal."  # in the names of weights along time, and of no others
+
 
 @networks.register("space-time-unet")
 class SpaceTimeUNet(UNet):
     """A U-Net of clips (batch, channels, frames, rows, columns), factorised (Ho et al. 2022,
     arXiv:2204.03458): the U-Net of pictures on every frame, and after each of its stages a
-    convolution along time and, at some levels, an attention along time.
+    convolution along time and, at some levels, attentions along time or over the whole clip.
 
     Its weights are those of the U-Net of the same keys, by the same names, and others along time,
     which start as nothing: so a model of pictures starts it, and a clip of one frame is a picture.
@@ -39,6 +42,7 @@ class SpaceTimeUNet(UNet):
         dims: 3: time and the two axes of space.
         temporal_levels: levels, from 0, with attention along time; None for all below the top, or
             the only one.
+        joint_levels: levels with attention over all places of all frames after those.
         reach: see `unfog.networks.layers.temporal.TemporalAttention`.
         channels, multipliers, blocks, attention_levels, middle_attention, head_dim, groups,
             dropout, modulation, vector_width, spatial_channels, token_width, patch, coordinates,
@@ -56,6 +60,7 @@ class SpaceTimeUNet(UNet):
         *,
         dims: int = 3,
         temporal_levels: Sequence[int] | None = None,
+        joint_levels: Sequence[int] = (),
         reach: int = 16,
         channels: int = 128,
         multipliers: Sequence[int] = (1, 2, 2, 2),
@@ -111,28 +116,34 @@ class SpaceTimeUNet(UNet):
         )
         self.dims, self.head_dim, self.groups = dims, head_dim, groups
         self.norm_eps, self.reach = norm_eps, reach
-        self._add_time(_attentive(temporal_levels, len(multipliers)))
+        count = len(multipliers)
+        self.attentive = {
+            TemporalAttention: _levels("temporal_levels", temporal_levels, count),
+            JointAttention: _levels("joint_levels", joint_levels, count),
+        }
+        self._add_time()
 
-    def _add_time(self, attentive: Collection[int]) -> None:
+    def _add_time(self) -> None:
         """Each stage with its layers along time."""
         lowest = len(self.down) - 1
         for number, descent in enumerate(self.down):
-            descent.stages = self._timed(descent.stages, number in attentive)
-        self.middle = self._timed(self.middle, lowest in attentive)
+            descent.stages = self._timed(descent.stages, number)
+        self.middle = self._timed(self.middle, lowest)
         for number, ascent in enumerate(self.up):
-            ascent.stages = self._timed(ascent.stages, lowest - number in attentive)
+            ascent.stages = self._timed(ascent.stages, lowest - number)
 
-    def _timed(self, stages: nn.ModuleList, attentive: bool) -> nn.ModuleList:
-        """Stages of a level with a convolution along time, and attention if ``attentive``."""
+    def _timed(self, stages: nn.ModuleList, level: int) -> nn.ModuleList:
+        """Stages of a level with a convolution along time, and the attentions that it has."""
         timed = list[Stage]()
         for stage in stages:
             assert isinstance(stage, Stage)
             width = int(stage.block.get_submodule("conv2").get_parameter("weight").shape[0])
             parts: list[nn.Module] = [TemporalConvolution(width, self.groups, self.norm_eps)]
-            if attentive:
-                parts.append(
-                    TemporalAttention(width, self.head_dim, self.groups, self.norm_eps, self.reach)
-                )
+            parts += [
+                attention(width, self.head_dim, self.groups, self.norm_eps, self.reach)
+                for attention, levels in self.attentive.items()
+                if level in levels
+            ]
             timed.append(SpaceTimeStage(stage, parts))
         return nn.ModuleList(timed)
 
@@ -156,11 +167,11 @@ class SpaceTimeUNet(UNet):
             super().check(x, context)
 
 
-def _attentive(levels: Sequence[int] | None, count: int) -> set[int]:
-    """The levels with attention along time; ``InputError`` for some that are not there."""
+def _levels(name: str, levels: Sequence[int] | None, count: int) -> set[int]:
+    """The levels of an option; ``InputError`` for some that are not there. None is all below the
+    top, or the only one.
+    """
     chosen = set(range(min(1, count - 1), count)) if levels is None else set(levels)
     if not chosen <= set(range(count)):
-        raise InputError(
-            f"temporal_levels index the {count} multipliers from 0; got {sorted(chosen)}."
-        )
+        raise InputError(f"{name} index the {count} multipliers from 0; got {sorted(chosen)}.")
     return chosen

@@ -23,7 +23,7 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
 from unfog.networks.joint_encoder import JointEncoder
-from unfog.networks.space_time_unet import SpaceTimeUNet
+from unfog.networks.space_time_unet import TIME, SpaceTimeUNet
 from unfog.networks.unet import UNet
 from unfog.runs.build import (
     build,
@@ -164,17 +164,19 @@ def train_config(
 
 def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.Tensor]:
     """The weights to start from, with zeros for spatial channels that they lack; for a space-time
-    network what a picture's lacks: its layers along time as they begin, and conditions that add
-    nothing.
+    network what they lack along time: those layers as they begin; and what a picture lacks beside:
+    conditions that add nothing.
     """
     weights, old, new = dict(start.state_dict()), start.network, getattr(model, "network", None)
     if isinstance(old, UNet) and isinstance(new, UNet):
         entry = "network.enter.weight"
         if old.input.spatial_channels < new.input.spatial_channels:
             weights[entry] = new.input.widened(weights[entry], old.input)
-    if isinstance(new, SpaceTimeUNet) and not isinstance(old, SpaceTimeUNet):
+    if isinstance(new, SpaceTimeUNet):
         fresh = model.state_dict()
-        if "network.vector.weight" in fresh:
+        if isinstance(old, SpaceTimeUNet):
+            fresh = {name: value for name, value in fresh.items() if TIME in name}
+        elif "network.vector.weight" in fresh:
             fresh["network.vector.weight"] = torch.zeros_like(fresh["network.vector.weight"])
         weights = {**fresh, **weights}
     return weights

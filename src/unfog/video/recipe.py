@@ -25,9 +25,10 @@ def video(dataset: Dataset) -> Config:
     then extended, predicted or interpolated from.
 
     Departures from the paper: EDM's preconditioning instead of a cosine table and v; a convolution
-    along time in every stage; frames that are known are shown to the network, beside
-    reconstruction guidance by its gradient; noise levels around ln sigma = -0.6, since neighbouring
-    frames show the same thing and average noise out; a small U-Net (48 channels on patches of 2).
+    along time in every stage, and attention over the whole clip on the smallest map; frames that
+    are known are shown to the network, beside reconstruction guidance by its gradient; noise levels
+    around ln sigma = 0.4, since neighbouring frames show the same thing and average noise out, so
+    that what a clip shows is decided at higher levels; a small U-Net (48 channels on patches of 2).
     """
     if len(dataset.shape) != 4:
         raise InputError(
@@ -35,31 +36,18 @@ def video(dataset: Dataset) -> Config:
             f"{dataset.name} are {tuple(dataset.shape)}; give a folder of videos, or "
             "moving-fashion."
         )
-    side = min(dataset.shape[2:])
-    patch = 2 if side >= 16 else 1
-    levels = max(1, min(3, (side // patch).bit_length() - 2))
     return {
         "process": {"name": "edm"},
         "prediction": {"name": "edm", "sigma_data": 0.5},
         "label": {"name": "log-sigma"},
-        "network": {
-            "name": "space-time-unet",
-            "channels": 48,
-            "multipliers": [1, 2, 2][:levels],
-            "blocks": 1,
-            "attention_levels": [levels - 1],
-            "temporal_levels": None,
-            "groups": 8,
-            "patch": patch,
-            "shortcut": True,
-        },
+        "network": _network(min(dataset.shape[2:])),
         "conditions": {
             **conditions(dataset),
             given.NAME: {"name": "given-frames", "channels": dataset.shape[0], "drop": ALONE},
         },
         "objective": {
             "name": "joint-denoising",
-            "times": {"name": "log-normal", "mean": -0.6, "std": 1.4},
+            "times": {"name": "log-normal", "mean": 0.4, "std": 1.5},
             "weight": {"name": "simple"},
             "stills": STILLS,
         },
@@ -75,4 +63,22 @@ def video(dataset: Dataset) -> Config:
             checkpoint_every=500,
         ),
         "sampling": {"sampler": "heun", "steps": 18, "grid": "karras"},
+    }
+
+
+def _network(side: int) -> Config:
+    """The section of the network for frames of a shorter side."""
+    patch = 2 if side >= 16 else 1
+    levels = max(1, min(3, (side // patch).bit_length() - 2))
+    return {
+        "name": "space-time-unet",
+        "channels": 48,
+        "multipliers": [1, 2, 2][:levels],
+        "blocks": 1,
+        "attention_levels": [levels - 1],
+        "temporal_levels": None,
+        "joint_levels": [levels - 1],
+        "groups": 8,
+        "patch": patch,
+        "shortcut": True,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +11,11 @@ from unfog.audio.sounds import SUFFIXES
 from unfog.audio.workflows.restore import Asked, restore_sound
 from unfog.audio.workflows.sample import Wanted, sample_sounds
 from unfog.errors import InputError
-from unfog.files import yaml
-from unfog.runs.folder import CONFIG
 from unfog.workflows.restore import require_noise
 from unfog.workflows.tasks import Draws, Options, Task
+from unfog.workflows.ways import scale
 
 OF_WANTED = ("label", "text", "beats", "mel", "seconds")
-
-
-def is_sound(path: str | Path) -> bool:
-    """Whether a folder holds a run of sound."""
-    config = Path(path) / CONFIG
-    if not config.is_file():
-        return False
-    read = yaml.read(config)
-    return isinstance(read, dict) and read.get("format") == "sound"
 
 
 def is_sound_file(paths: Sequence[Path]) -> bool:
@@ -75,14 +65,8 @@ def restore_sound_file(
     return restore_sound(source, paths[0], task.name, out, asked)
 
 
-def sample_by_run(
-    source: Path,
-    count: int | None,
-    out: Path,
-    others: Mapping[str, object],
-    precision: str,
-    guidance: str | None = None,
-    **options: Any,
+def draw_sounds(
+    source: Path, count: int | None, out: Path, guidance: str | None = None, **options: Any
 ) -> dict[str, Any]:
     """Sounds of a run.
 
@@ -90,8 +74,6 @@ def sample_by_run(
         source: The run.
         count: How many.
         out: The new folder.
-        others: Options that runs of sound do not know, None where they are not given.
-        precision: Of the network.
         guidance: Scale of classifier-free guidance, as the user wrote it.
         **options: Of ``audio.workflows.sample.Wanted``, and others of ``sample_sounds``.
 
@@ -99,14 +81,8 @@ def sample_by_run(
         The summary.
 
     Raises:
-        InputError: One of the others is given, or the guidance is no number.
+        InputError: The guidance is no number.
     """
-    given = [name for name, value in others.items() if value is not None]
-    if given:
-        raise InputError(f"A run of sound does not know {', '.join(given)}; leave it out.")
-    try:
-        scale = None if guidance is None else float(guidance)
-    except ValueError as error:
-        raise InputError(f"The guidance of sounds is one number, not {guidance!r}.") from error
-    wanted = Wanted(**{name: options.pop(name) for name in OF_WANTED}, guidance=scale)
-    return sample_sounds(source, count, out, wanted, precision=precision, **options)
+    told = {name: options.pop(name, None) for name in OF_WANTED}
+    wanted = Wanted(**told, guidance=scale(guidance, "sounds"))
+    return sample_sounds(source, count, out, wanted, **options)

@@ -67,7 +67,7 @@ def test_a_picture_is_animated(run: Path, picture: Path, tmp_path: Path) -> None
     [
         (["--method", "animate", "--loop", "--other", "PICTURE"], "leave --other or --loop out"),
         (["--method", "animate", "--mask", "PICTURE"], "--mask"),
-        (["--method", "sdedit", "--loop"], "for --method animate"),
+        (["--method", "extend", "--loop"], "does not know --loop"),
         (["--method", "animate", "--text", "it falls"], "trained without text"),
     ],
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import scaled_dot_product_attention, silu
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
@@ -141,6 +141,27 @@ class TemporalAttention(nn.Module):
         at = torch.arange(frames, device=self.bias.device)
         distance = (at[None] - at[:, None]).clamp(-self.reach, self.reach) + self.reach
         return self.bias[:, distance]
+
+
+class JointAttention(TemporalAttention):
+    """Attention of each place of each frame over all places of all frames (Bertasius et al. 2021,
+    arXiv:2102.05095, "joint space-time"), with the bias of ``TemporalAttention`` by the distance in
+    time: what moves is found again wherever it went. For small maps, since its cost is quadratic in
+    frames and places.
+    """
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """x (batch * frames, channels, rows, columns) to the same shape."""
+        places, width = x.shape[2] * x.shape[3], x.shape[1] // self.heads
+        # (3, batch, heads, frames * places, channels of a head).
+        qkv = self.qkv(self.norm(x).flatten(2)).view(-1, frames, 3, self.heads, width, places)
+        q, k, v = qkv.permute(2, 0, 3, 1, 5, 4).flatten(3, 4)
+        bias = self.distances(frames).repeat_interleave(places, 1).repeat_interleave(places, 2)
+        h = scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
+        # Back to (batch * frames, channels, places).
+        h = h.view(-1, self.heads, frames, places, width).permute(0, 2, 1, 4, 3)
+        out: Tensor = x + self.out(h.reshape(len(x), -1, places)).view_as(x)
+        return out
 
 
 class SpaceTimeStage(Stage):
