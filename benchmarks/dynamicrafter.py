@@ -108,7 +108,7 @@ def figures(options: argparse.Namespace) -> dict[str, Any]:
     """The figures."""
     run, n = Run.open(options.run).in_precision("auto"), options.n
     section = {k: v for k, v in run.config["data"].items() if k not in ("name", "split")}
-    data = MovingFashion("test", **section | {"rates": [FPS]})
+    data = MovingFashion("test", **section | {"rates": [FPS], "count": 20_000})
     x, labels = data.batch(range(n))["x"], data.labels(range(n))[:, 0]
     first, last = x[:, :, 0], x[:, :, -1]
     latent, rate = run.codec.encode(x), np.full(n, FPS)
@@ -152,8 +152,10 @@ def figures(options: argparse.Namespace) -> dict[str, Any]:
                 clips["both streams"][:, :, -1], last
             ),
         },
-        "goes where the text says (chance .25)": directions(
-            run, repeated(bags), given | {"guidance": options.guidance}
+        "goes where the text says (chance .25)": (
+            directions(run, repeated(bags), given | {"guidance": options.guidance})
+            if "text" in run.config["conditions"]
+            else None
         ),
         "processor": processor(),
     }
