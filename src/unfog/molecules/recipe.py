@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.molecules import egnn, folder, qm9  # noqa: F401  (register the network and the data)
+from unfog.molecules import egnn, folder, format, qm9, transformer  # noqa: F401  (register parts)
 from unfog.molecules.dataset import Molecules
 from unfog.molecules.sizes import size_prior
+from unfog.molecules.state import ATOMS, AXES
 from unfog.systems.common import conditions, training
 from unfog.systems.registry import Config, system
+
+# Deviations of the state's channels: places, types, atomic number.
+SIGMA_DATA = [1.5] * AXES + [0.15] * len(ATOMS) + [0.45]
 
 
 @system(
@@ -31,22 +35,22 @@ def molecules(dataset: Dataset) -> Config:
             ".xyz files."
         )
     return {
-        "process": {"name": "vp-polynomial"},
-        "prediction": {"name": "noise"},
-        "label": {"name": "time"},
-        "network": {"name": "egnn", "width": 128, "layers": 6},
+        "process": {"name": "edm", "sigma_max": 15.0},
+        "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
+        "label": {"name": "log-sigma"},
+        "network": {"name": "atom-transformer", "width": 128, "layers": 6, "vectors": 32},
         "conditions": conditions(dataset),
         "objective": {
             "name": "denoising",
-            "times": {"name": "uniform", "steps": 1000},
+            "times": {"name": "log-normal", "mean": -0.9, "std": 1.3},
             "weight": {"name": "simple"},
         },
         "augment": {"name": "none"},
-        "training": training(batch=64, lr=5e-4, ema=0.999, ema_power=17.0),
+        "training": training(batch=32, lr=1.5e-3, ema=0.999, ema_power=17.0),
         "sampling": {
-            "sampler": "ddpm",
-            "steps": 200,
-            "grid": "uniform",
+            "sampler": "heun",
+            "steps": 40,
+            "grid": "karras",
             # What a user is asked for: how large, and of what property, in its unit.
             "sizes": size_prior(dataset.sizes, dataset.shape[1]),
             "properties": dataset.scales,
