@@ -244,7 +244,7 @@ class AtomTransformer(Network):
 
 
 def _lines(place: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """``AtomLayer``'s lines (4, batch, n, n) and distances (batch, n, n) of places (batch, n, 3)."""
+    """``AtomLayer``'s lines (4, batch, n, n), and distances (batch, n, n), of (batch, n, 3)."""
     between = place[:, :, None] - place[:, None]
     squared = between.square().sum(-1)
     both = (present[:, :, None] & present[:, None]).to(place)
