@@ -54,6 +54,7 @@ import torch
 from prior_facts import FACTS
 
 import unfog
+import unfog.builtin
 from unfog.runs.build import is_autoencoder
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.encoder_figures import LATENTS
