@@ -106,3 +106,35 @@ def test_broken_records_are_skipped_only_where_asked(tmp_path: Path, caplog) -> 
     assert "1 records left out: 2" in caplog.text
     with pytest.raises(InputError, match="no file of molecules"):
         read_molecules(tmp_path / "none.xyz")
+
+
+def test_a_folder_of_molecules_is_data_by_its_path(tmp_path: Path) -> None:
+    import unfog.builtin  # registers the format and the data
+    from unfog.data.dataset import kind_of, open_dataset
+    from unfog.workflows.inspect import inspect_path
+
+    assert unfog.builtin.molecules
+    water = "3\nwater\nO 0 0 0.1\nH 0 0.8 -0.5\nH 0 -0.8 -0.5\n"
+    (tmp_path / "a.xyz").write_text(2 * water)
+    assert kind_of(tmp_path) == kind_of(tmp_path / "a.xyz") == "molecule-files"
+    data = open_dataset(tmp_path)
+    assert (len(data), data.shape, data.format) == (2, (9, 3), "molecules")
+    told = inspect_path(tmp_path / "a.xyz")
+    assert (told["molecules"], told["elements"]) == (2, ["H", "O"])
+    # A broken record is refused, and left out only where that is asked for.
+    (tmp_path / "b.xyz").write_text(water + "1\nbad\nXx 0 0 0\n")
+    with pytest.raises(InputError, match=r"Record 2 of b\.xyz"):
+        open_dataset(tmp_path)
+    assert len(open_dataset(tmp_path, skip_broken=True)) == 3
+
+
+@pytest.mark.parametrize(("smiles", "said"), [("[CH3]", "radical"), ("C[NH3+]", r"charge of \+1")])
+def test_charges_and_radicals_are_refused(smiles: str, said: str, tmp_path: Path) -> None:
+    Chem = pytest.importorskip("rdkit.Chem")
+    from rdkit.Chem import AllChem
+
+    made = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    AllChem.EmbedMolecule(made, randomSeed=0)
+    (tmp_path / "m.sdf").write_text(Chem.MolToMolBlock(made) + "$$$$\n")
+    with pytest.raises(InputError, match=said):
+        read_molecules(tmp_path / "m.sdf")

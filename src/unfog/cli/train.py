@@ -50,6 +50,14 @@ def train(
         int | None, typer.Option(min=0, help="Short for --set training.seed=S.")
     ] = None,
     precision: In | None = None,
+    skip_broken: Annotated[
+        bool,
+        typer.Option(
+            "--skip-broken",
+            help="Of files of molecules: leave out records that cannot be read, and say which; "
+            "short for --set data.skip_broken=true.",
+        ),
+    ] = False,
     stage: Annotated[
         str | None,
         typer.Option(metavar="K", help="Of a cascade: the stage, by name or number."),
@@ -74,6 +82,7 @@ def train(
         "training.steps": steps,
         "training.seed": seed,
         "training.precision": precision,
+        "data.skip_broken": "true" if skip_broken else None,
     }
     overrides = [
         *(settings or []),

@@ -36,7 +36,7 @@ class Molecules(Dataset):
         scales: dict[str, tuple[float, float]] | None = None,
     ) -> None:
         self.name, self.shape, self.fingerprint = name, (CHANNELS, largest), fingerprint
-        self.codec, self.space = dict(CODEC), dict(SPACE)
+        self.codec, self.space, self.format = dict(CODEC), dict(SPACE), "molecules"
         self.scales, self.values, self.conditions = scales or {}, values, {}
         if self.scales:
             self.conditions = {"property": {"name": "vector", "size": len(self.scales)}}

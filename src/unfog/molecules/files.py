@@ -131,13 +131,19 @@ def _of_rdkit(found: Any, name: str) -> Molecule:
         raise InputError("RDKit does not take it.")
     if not found.GetNumConformers() or not found.GetNumAtoms():
         raise InputError("it has no coordinates.")
+    if charge := sum(atom.GetFormalCharge() for atom in found.GetAtoms()):
+        raise InputError(f"it has a charge of {charge:+d}, and molecules here are neutral.")
+    if any(atom.GetNumRadicalElectrons() for atom in found.GetAtoms()):
+        raise InputError("it is a radical, and molecules here have closed shells.")
     symbols = [atom.GetSymbol() for atom in found.GetAtoms()]
     return _molecule(symbols, found.GetConformer().GetPositions(), name)
 
 
 def _sdf(path: Path) -> list[Record]:
-    """The records of an SDF file, hydrogens kept."""
-    found = rdkit().SDMolSupplier(str(path), removeHs=False)
+    """The records of an SDF file, hydrogens kept. What bonds it states does not matter, since
+    places and elements alone are read, so a molecule that no chemistry allows is read as well.
+    """
+    found = rdkit().SDMolSupplier(str(path), removeHs=False, sanitize=False)
 
     def record(k: int) -> Molecule:
         one = found[k]

@@ -52,5 +52,5 @@ class MoleculeFiles(Molecules):
 def molecule_files(path: str = "", skip_broken: bool = False) -> Dataset:
     """``MoleculeFiles``; ``InputError`` where no path is given."""
     if not path:
-        raise InputError("Give your own molecules by --set data.path=FILE.")
+        raise InputError("Give your own molecules by --data FILE or --data FOLDER.")
     return MoleculeFiles(path, skip_broken)

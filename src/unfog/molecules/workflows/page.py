@@ -14,10 +14,12 @@ from PIL import Image
 from unfog.molecules.files import rdkit, sdf_block, to_rdkit
 from unfog.molecules.metrics import smiles_of
 from unfog.molecules.molecule import Molecule
+from unfog.molecules.strain import mmff_strain
 from unfog.report import Page, Row
 from unfog.report.pictures import Picture
 
 DRAWN, ACROSS, SIDE = 24, 6, 200  # drawings, drawings of a row, pixels of a drawing's side
+STRAINED = 100  # molecules that are relaxed
 TURNING = 8  # molecules shown in space: a browser has few canvases
 
 
@@ -41,11 +43,16 @@ def page_of(
         low, high = share["interval"]
         value, ends = 100 * share["value"], f"{100 * low:.1f} to {100 * high:.1f} %"
         rows.append([name.replace("_", " "), f"{value:.1f} %", ends, str(share["n"])])
+    strain = mmff_strain(molecules[:STRAINED])
+    low, high = strain.interval
+    ends, n = f"{low:.1f} to {high:.1f}", str(len(strain.values))
+    rows.append(["strain in kcal/mol, median", f"{strain.value:.1f}", ends, n])
     page.table(
-        ["", "share", "95 % interval", "n"],
+        ["", "value", "95 % interval", "n"],
         rows,
         "Stability: atoms with as many bonds as their element has, bonds by distance. Validity: "
-        "molecules in one piece that RDKit takes. Uniqueness: of the valid.",
+        "molecules in one piece that RDKit takes. Uniqueness: of the valid. Strain: by how much "
+        f"MMFF94's energy falls when the first {STRAINED} are relaxed, of those it knows.",
     )
     page.section("Drawings", "In the plane, by RDKit; what it takes for impossible is not drawn.")
     drawn = [(m, picture) for m in molecules[:DRAWN] if (picture := drawing(m)) is not None]
