@@ -4,6 +4,7 @@ them has the exact conditional law, by the network's own knowledge and by poster
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from unfog.core.process import EDM
 from unfog.errors import InputError
 from unfog.runs.sample import Plan
 from unfog.sampling import grids, samplers
+from unfog.video import given
 from unfog.video.given import GivenFrames, drawn_frames, known
 from unfog.video.longer import Filler, extended, hierarchical, interpolated
 from unfog.video.operators import EveryFrame, FrameAverage
@@ -204,7 +206,9 @@ def test_known_frames_are_shown_and_others_are_not():
     streams = [torch.Generator().manual_seed(k) for k in range(2)]
     value, _ = condition.derive(x, streams)
     mask = value[:, 1:]
-    assert torch.equal(value[:, :1], x * mask)
+    assert torch.equal(value[:, :1] * mask, x * mask)
+    # What is not known is in no part of it.
+    assert torch.equal(known(x * mask + 9 * (1 - mask), mask), value)
     keep = torch.tensor([True, False])
     context = condition(value, keep, x)
     assert torch.equal(context.spatial[0], value[0])
@@ -219,3 +223,20 @@ def test_operators_along_time_have_their_adjoint_and_inverse(operator):
     y = torch.randn_like(operator(x))
     assert float((operator(x) * y).sum()) == pytest.approx(float((x * operator.adjoint(y)).sum()))
     assert torch.allclose(operator(operator.pseudo_inverse(y)), y)
+
+
+def test_what_is_known_is_filled_in_between_and_about_it() -> None:
+    """By numpy's interpolation in time, which holds the ends; 0 where nothing is known."""
+    clip = torch.randn(4, 2, 7, 1, 1, generator=torch.Generator().manual_seed(0))
+    rows = [[1, 0, 0, 1, 0, 1, 0], [0, 0, 1, 0, 0, 0, 0], [0] * 7, [1] * 7]
+    there = torch.tensor(rows).bool().view(4, 1, 7, 1, 1)
+    out = given.filled(clip, there)
+    for n, row in enumerate(rows):
+        at = np.flatnonzero(row)
+        for channel in range(2):
+            x = clip[n, channel, :, 0, 0].numpy()
+            expected = np.interp(np.arange(7), at, x[at]) if len(at) else np.zeros(7)
+            assert np.allclose(out[n, channel, :, 0, 0].numpy(), expected, atol=1e-6)
+    value = given.known(clip, there)
+    assert torch.equal(value[:, :2], out)
+    assert torch.equal(value[:, 2:], there.float())

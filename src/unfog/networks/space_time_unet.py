@@ -46,8 +46,8 @@ class SpaceTimeUNet(UNet):
         reach: see `unfog.networks.layers.temporal.TemporalAttention`.
         channels, multipliers, blocks, attention_levels, middle_attention, head_dim, groups,
             dropout, modulation, vector_width, spatial_channels, token_width, patch, coordinates,
-            octaves, shortcut, halvings, skip_scale, downsample_padding, norm_eps, embedding_shift,
-            checkpointing: as of the U-Net; patches are of each frame.
+            octaves, shortcut, picture_shortcut, halvings, skip_scale, downsample_padding, norm_eps,
+            embedding_shift, checkpointing: as of the U-Net; patches are of each frame.
     """
 
     kind = "space-time U-Net"
@@ -78,6 +78,7 @@ class SpaceTimeUNet(UNet):
         coordinates: bool = False,
         octaves: int = 0,
         shortcut: bool = False,
+        picture_shortcut: bool = False,
         halvings: int = 0,
         skip_scale: float = 1.0,
         downsample_padding: int = 1,
@@ -107,6 +108,7 @@ class SpaceTimeUNet(UNet):
             coordinates=coordinates,
             octaves=octaves,
             shortcut=shortcut,
+            picture_shortcut=picture_shortcut,
             halvings=halvings,
             skip_scale=skip_scale,
             downsample_padding=downsample_padding,

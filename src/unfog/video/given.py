@@ -26,10 +26,35 @@ def known(clip: Tensor, mask: Tensor) -> Tensor:
             columns).
 
     Returns:
-        (batch, channels + 1, frames, rows, columns): what is known, 0 elsewhere, and the mask.
+        (batch, channels + 1, frames, rows, columns): what is known, with what lies between and
+        about it filled in (``filled``), and the mask.
     """
     there = mask.to(clip).expand(len(clip), 1, *clip.shape[2:])
-    return torch.cat([clip * there, there], 1)
+    return torch.cat([filled(clip, there > 0), there], 1)
+
+
+def filled(clip: Tensor, there: Tensor) -> Tensor:
+    """Clips where they are known; between known frames their linear interpolation, outside them the
+    nearest; 0 where a place is known in no frame.
+
+    Args:
+        clip: (batch, channels, frames, rows, columns).
+        there: Whether it is known, bool (batch, 1, frames, rows, columns).
+
+    Returns:
+        As clip.
+    """
+    frames = clip.shape[2]
+    time = torch.arange(frames, device=clip.device).view(1, 1, -1, 1, 1)
+    # The known frames before and after each: -1 and ``frames`` where there are none.
+    before = torch.where(there, time, -1).cummax(2).values
+    after = torch.where(there, time, frames).flip(2).cummin(2).values.flip(2)
+    first, last = before < 0, after == frames
+    lower = torch.where(first, after, before).clamp(max=frames - 1)
+    upper = torch.where(last, before, after).clamp(min=0)
+    share = ((time - lower) / (upper - lower).clamp(min=1)).to(clip) * (~first & ~last)
+    low, high = (clip.gather(2, at.expand(clip.shape)) for at in (lower, upper))
+    return torch.lerp(low, high, share) * ~(first & last)
 
 
 @conditions.register("given-frames")

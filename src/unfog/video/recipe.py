@@ -81,4 +81,5 @@ def _network(side: int) -> Config:
         "groups": 8,
         "patch": patch,
         "shortcut": True,
+        "picture_shortcut": True,  # from known frames, filled in between and after
     }
