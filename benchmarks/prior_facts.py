@@ -136,6 +136,7 @@ FACTS: dict[str, dict[str, Any]] = {
             "unfog train molecules --data qm9 --steps 9208 --precision bf16 --out runs/qm9, "
             "stopped after 2387 steps",
             "unfog train molecules --resume --steps 5800 --out runs/qm9",
+            "unfog train molecules --resume --steps 12500 --out runs/qm9",
         ],
         "licence": "Apache-2.0 for the weights; QM9 is under CC0",
     },
