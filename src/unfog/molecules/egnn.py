@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from unfog.core.conditioning import Context
-from unfog.errors import InputError
-from unfog.molecules.state import AXES
+from unfog.molecules.state import AXES, features_of
 from unfog.networks.network import NOTHING, Network
 from unfog.networks.registry import networks
 
@@ -134,12 +133,7 @@ class EGNN(Network):
             spatial_channels=spatial_channels,
             token_width=token_width,
         )
-        features = in_channels - AXES
-        if features < 0 or out_channels != in_channels or token_width is not None:
-            raise InputError(
-                f"An EGNN takes and gives {AXES} axes and features, and no tokens; got "
-                f"{in_channels} and {out_channels} channels."
-            )
+        features = features_of("An EGNN", in_channels, out_channels, token_width)
         self.feature_channels = [width] * layers
         # The label is one more feature of every atom.
         self.enter = nn.Linear(features + 1 + spatial_channels, width)

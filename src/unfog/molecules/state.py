@@ -29,6 +29,30 @@ SPACE = {
 }
 
 
+def features_of(kind: str, in_channels: int, out_channels: int, token_width: int | None) -> int:
+    """How many features of an atom a network of molecules sees beside its place.
+
+    Args:
+        kind: What the network is, with its article.
+        in_channels: Of the state.
+        out_channels: Of the output.
+        token_width: Of tokens.
+
+    Returns:
+        The number.
+
+    Raises:
+        InputError: There are no places, the output has other channels, or there are tokens.
+    """
+    features = in_channels - AXES
+    if features < 0 or out_channels != in_channels or token_width is not None:
+        raise InputError(
+            f"{kind} takes and gives {AXES} axes and features, and no tokens; got {in_channels} "
+            f"and {out_channels} channels."
+        )
+    return features
+
+
 def states(molecules: Sequence[Molecule], atoms: int) -> dict[str, Tensor]:
     """Molecules as a batch.
 

@@ -16,7 +16,7 @@ from torch.nn.functional import silu
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
-from unfog.molecules.state import AXES
+from unfog.molecules.state import AXES, features_of
 from unfog.networks.network import NOTHING, Network
 from unfog.networks.registry import networks
 
@@ -173,12 +173,8 @@ class AtomTransformer(Network):
             spatial_channels=spatial_channels,
             token_width=token_width,
         )
-        features = in_channels - AXES
-        if features < 0 or out_channels != in_channels or token_width is not None:
-            raise InputError(
-                f"A transformer of atoms takes and gives {AXES} axes and features, and no tokens; "
-                f"got {in_channels} and {out_channels} channels."
-            )
+        kind = "A transformer of atoms"
+        features = features_of(kind, in_channels, out_channels, token_width)
         if width % heads or vectors % heads:
             raise InputError(f"{heads} heads must divide width {width} and vectors {vectors}.")
         self.feature_channels = [width] * layers

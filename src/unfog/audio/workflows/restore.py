@@ -111,23 +111,28 @@ def restore_sound(
             asked.seed,
         )
         shown = _written(work.folder, windows, problem, work.progress("restoring"))
-        summary = {
-            "task": task,
-            "run": run.name,
-            "input": path.name,
-            "seconds of sound": problem.frames / problem.given,
-            "rate": rate,
-            "noise": problem.sigma / problem.gain,
-            "noise estimated": asked.noise is None,
-            **found,
-            "method": asked.method,
-            "draws": asked.samples,
-            "seed": asked.seed,
-            **plan.names,
-            "precision": run.precision,
-            "warnings": problem.notes,
-        }
+        summary = {**_summary(run, path, task, asked, problem, rate), **found, **plan.names}
         return finish(work, _page(shown, summary), summary)
+
+
+def _summary(
+    run: Run, path: Path, task: str, asked: Asked, problem: SoundProblem, rate: int
+) -> dict[str, Any]:
+    """What is said of a restoration, beside its plan."""
+    return {
+        "task": task,
+        "run": run.name,
+        "input": path.name,
+        "seconds of sound": problem.frames / problem.given,
+        "rate": rate,
+        "noise": problem.sigma / problem.gain,
+        "noise estimated": asked.noise is None,
+        "method": asked.method,
+        "draws": asked.samples,
+        "seed": asked.seed,
+        "precision": run.precision,
+        "warnings": problem.notes,
+    }
 
 
 def _prior_rate(run: Run) -> int:
