@@ -12,6 +12,7 @@ from unfog.core.process import EDM
 from unfog.errors import InputError
 from unfog.networks import SpaceTimeUNet
 from unfog.training.objectives import objectives
+from unfog.training.objectives.objective import given as given_conditions
 from unfog.video.frame_rate import FrameRate
 from unfog.video.given import GivenFrames
 from unfog.video.joint import _frame_by_frame
@@ -34,7 +35,7 @@ def model():
     )
     for p in network.parameters():
         torch.nn.init.normal_(p, 0, 0.1)
-    parts = {"fps": FrameRate(32), "given": GivenFrames(1)}
+    parts = {"fps": FrameRate(32), "given": GivenFrames(1, 0.5, 0.6)}
     prediction = predictions.build({"name": "edm", "sigma_data": 0.5})
     return NetworkDenoiser(network, EDM(), prediction, log_sigma_label(), Conditioner(parts))
 
@@ -50,10 +51,27 @@ def batch(count=6, frames=4):
     return {"x": x, "fps": torch.full((count, 1), 8.0)}
 
 
-def test_without_stills_it_is_denoising():
-    found = objective(0.0)(model(), batch(), range(6), 0, 1)
-    plain = objectives.build({"name": "denoising", "times": TIMES}, drop={"fps": 0.0, "given": 0.0})
+def test_without_stills_and_known_frames_it_is_denoising():
+    drop = {"fps": 0.0, "given": 1.0}
+    found = objective(0.0, drop)(model(), batch(), range(6), 0, 1)
+    plain = objectives.build({"name": "denoising", "times": TIMES}, drop=drop)
     assert torch.allclose(found, plain(model(), batch(), range(6), 0, 1), atol=1e-5)
+
+
+def test_where_frames_are_known_it_is_denoising_of_what_is_left():
+    denoiser, some = model(), batch()
+    found = objective(0.0)(denoiser, some, range(6), 0, 1)
+    values = given_conditions(denoiser, some, range(6), 0, 1)
+    residual = denoiser.conditioner.parts["given"].residual(values["given"])
+    inner = objective(0.0).denoising
+    example = inner.example(denoiser, residual.of(some["x"]), range(6), 0, 1, residual.space)
+    out = denoiser.output(example.x_t, example.t, denoiser.conditioner(example.x_t, values))
+    error = ((out - example.target) * (residual.deviation > 0)).square().mean((1, 2, 3, 4))
+    assert torch.allclose(found, error, rtol=1e-5)
+    # What is known is known: neither noise nor loss is there.
+    there = (residual.deviation == 0).expand_as(example.x_t)
+    assert bool(there.any())
+    assert float(example.x_t[there].abs().max()) == 0
 
 
 def test_a_still_teaches_nothing_of_time_and_a_clip_does():

@@ -20,11 +20,13 @@ from unfog.video.operators import EveryFrame, FrameAverage
 from unfog.video.oracle import ar1_covariance, ar1_denoiser, conditional
 
 SIDE, RHO, LENGTH = 3, 0.9, 1.5
+TOLD = GivenFrames(1, 0.4, 0.5)
 
 
 class Knowing(Denoiser):
     """The exact denoiser of the field given frames, in place of a network that was taught them:
-    what is known has no noise, so the posterior is that of the others given it.
+    what is known has no noise, so the posterior is that of the others given it. Its state is what
+    is left of the clip: the noise of x_t is as large as each place's own deviation.
     """
 
     def __init__(self, process, frames):
@@ -35,24 +37,18 @@ class Knowing(Denoiser):
     def forward(self, x_t, t, **condition):
         alpha, sigma = (float(v) for v in self.scales(t))
         given = condition.get("given")
-        flat = x_t.double().flatten(1)
-        if given is None:
-            mask, values = torch.zeros(flat.shape[1], dtype=torch.bool), flat[:, :0]
-        else:
-            mask = given[0, 1].flatten().bool()
-            values = given[:, :1].double().flatten(1)[:, mask]
-        mean, covariance = conditional(self.covariance, mask, values)
-        rest = flat[:, ~mask]
-        gain = (
-            alpha
-            * covariance
-            @ torch.linalg.inv(
-                alpha**2 * covariance + sigma**2 * torch.eye(len(covariance), dtype=torch.float64)
-            )
-        )
-        out = torch.empty_like(flat)
-        out[:, mask], out[:, ~mask] = values, mean + (rest - alpha * mean) @ gain.T
-        return Posterior(out.view(x_t.shape).to(x_t.dtype))
+        given = torch.zeros_like(x_t).repeat(1, 2, 1, 1, 1) if given is None else given
+        residual = TOLD.residual(given.double())
+        deviation, guess = residual.deviation[0].flatten(), residual.guess.flatten(1)
+        mask = deviation == 0
+        mean, covariance = conditional(self.covariance, mask, guess[:, mask])
+        # x_t = alpha x_0 + sigma deviation n, in clips.
+        rest = (alpha * guess + deviation * x_t.double().flatten(1))[:, ~mask]
+        noise = torch.diag((sigma * deviation[~mask]) ** 2)
+        gain = alpha * covariance @ torch.linalg.inv(alpha**2 * covariance + noise)
+        out = guess.clone()
+        out[:, ~mask] = mean + (rest - alpha * mean) @ gain.T
+        return Posterior(residual.of(out.view(x_t.shape)).to(x_t.dtype))
 
 
 def plan(process, sampler="heun", steps=40):
@@ -64,7 +60,7 @@ def filler(frames=5, method="given", steps=40):
     denoiser = (
         Knowing(process, frames) if method == "given" else ar1_denoiser(process, frames, SIDE)
     )
-    return Filler(denoiser, plan(process, steps=steps), frames, method=method)
+    return Filler(denoiser, plan(process, steps=steps), frames, method=method, known=TOLD)
 
 
 def clips(count, frames, seed=0):
@@ -161,7 +157,7 @@ def test_coarse_to_fine_clips_have_the_law_of_time():
             return (self.fast if fps == 8 else self.slow)(x_t, t, **condition)
 
     process = EDM(80.0)
-    two = Filler(TwoRates(process), plan(process), 5, fps=8.0, method="given")
+    two = Filler(TwoRates(process), plan(process), 5, fps=8.0, method="given", known=TOLD)
     found = hierarchical(two, (1, SIDE, SIDE), 14, 2, range(300))
     assert found.shape == (300, 1, 14, SIDE, SIDE)
     assert float(found.var()) == pytest.approx(1, abs=0.14)
@@ -202,10 +198,10 @@ def test_training_knows_some_frames_of_a_clip_and_never_all():
 
 def test_known_frames_are_shown_and_others_are_not():
     x = torch.randn(2, 1, 4, 3, 3)
-    condition = GivenFrames(1)
+    condition = GivenFrames(1, 0.4, 0.5)
     streams = [torch.Generator().manual_seed(k) for k in range(2)]
     value, _ = condition.derive(x, streams)
-    mask = value[:, 1:]
+    mask = (value[:, 1:] == 1).float()
     assert torch.equal(value[:, :1] * mask, x * mask)
     # What is not known is in no part of it.
     assert torch.equal(known(x * mask + 9 * (1 - mask), mask), value)
@@ -230,7 +226,7 @@ def test_what_is_known_is_filled_in_between_and_about_it() -> None:
     clip = torch.randn(4, 2, 7, 1, 1, generator=torch.Generator().manual_seed(0))
     rows = [[1, 0, 0, 1, 0, 1, 0], [0, 0, 1, 0, 0, 0, 0], [0] * 7, [1] * 7]
     there = torch.tensor(rows).bool().view(4, 1, 7, 1, 1)
-    out = given.filled(clip, there)
+    out, distance = given.filled(clip, there)
     for n, row in enumerate(rows):
         at = np.flatnonzero(row)
         for channel in range(2):
@@ -239,4 +235,25 @@ def test_what_is_known_is_filled_in_between_and_about_it() -> None:
             assert np.allclose(out[n, channel, :, 0, 0].numpy(), expected, atol=1e-6)
     value = given.known(clip, there)
     assert torch.equal(value[:, :2], out)
-    assert torch.equal(value[:, 2:], there.float())
+    assert torch.equal(value[:, 2:] == 1, there)
+    expected = [0, 2 / 3, 2 / 3, 0, 0.5, 0, 1]
+    assert distance[0].flatten().tolist() == pytest.approx(expected)
+    assert bool(distance[2].isinf().all())
+    assert float(value[2, 2].abs().max()) == 0
+
+
+def test_what_is_left_of_a_clip_gives_it_back_in_its_own_deviation() -> None:
+    """A random walk: its deviation grows with the root of the distance, of a bridge as well."""
+    steps = torch.randn(512, 1, 9, 2, 2, generator=torch.Generator().manual_seed(0))
+    walks = steps.cumsum(2) + 9 * torch.randn(512, 1, 1, 2, 2)
+    law = given.law_of(walks)
+    assert law["power"] == pytest.approx(0.5, abs=0.05)
+    assert law["deviation"] * float(walks.std()) == pytest.approx(1, rel=0.1)
+    condition = GivenFrames(1, **law)
+    value, _ = condition.derive(walks, [torch.Generator().manual_seed(k) for k in range(512)])
+    residual = condition.residual(value)
+    r = residual.of(walks)
+    assert torch.allclose(residual.clip(r), walks, atol=1e-4)
+    unknown = residual.deviation > 0
+    assert float(r[unknown].std()) == pytest.approx(float(walks.std()), rel=0.1)
+    assert float(r[~unknown].abs().max()) == 0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from unfog.core.conditioning import Context
 from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.networks.layers.temporal import clip_context, fold, unfold
 from unfog.training.objectives import objectives
@@ -31,7 +33,8 @@ class JointDenoising:
     2022, arXiv:2204.03458, section 4): the network sees each as a clip of one frame, which passes
     by all that it has along time. So its spatial layers keep what pictures alone teach.
 
-    Samples that the batch marks as ``still`` are always pictures.
+    Samples that the batch marks as ``still`` are always pictures. Where frames are known, the state
+    is what is left of the clip (``given.Residual``).
 
     Args:
         denoising: The objective of clips.
@@ -63,18 +66,19 @@ class JointDenoising:
     ) -> Tensor:
         """The loss of each sample (batch,)."""
         still = self.chosen(batch, samples, seed, step)
-        example = self.denoising.example(denoiser, batch["x"], samples, seed, step)
         values = given_conditions(denoiser, batch, samples, seed, step)
-        keep = self.denoising.drop.keep(samples, seed, step, example.x_t.device)
+        keep = self.denoising.drop.keep(samples, seed, step, batch["x"].device)
         for name in {frame_rate.NAME, given.NAME} & keep.keys():  # a picture has neither
             keep[name] = keep[name] & ~still
+        x, space = _states(denoiser, batch["x"], values.get(given.NAME), keep.get(given.NAME))
+        example = self.denoising.example(denoiser, x, samples, seed, step, space)
         context = denoiser.conditioner(example.x_t, values, keep)
         losses = example.x_t.new_zeros(len(still))
         # The clips, then the pictures, each kind in one call.
         for rows, output in ((~still, _whole), (still, _frame_by_frame)):
             if bool(rows.any()):
                 part, told = _rows(example, rows), _rows_of_context(context, rows)
-                out = output(denoiser, part, told)
+                out = space.within(_some(space.mask, rows)).project(output(denoiser, part, told))
                 losses[rows] = self.denoising.loss(denoiser, part, out).to(losses)
         return losses
 
@@ -87,6 +91,26 @@ class JointDenoising:
         )
         chosen = (drawn < self.stills).to(batch["x"].device)
         return chosen | batch[STILL].bool() if STILL in batch else chosen
+
+
+def _states(
+    denoiser: NetworkDenoiser, x: Tensor, value: Tensor | None, keep: Tensor | None
+) -> tuple[Tensor, Space]:
+    """The states of clips (batch, channels, frames, rows, columns), and where they live: what is
+    left of those of which something is known (``given.Residual``), and the others as they are.
+    """
+    parts = denoiser.conditioner.parts
+    if value is None or given.NAME not in parts:
+        return x, PLAIN
+    nothing = torch.zeros_like(value)
+    shown = value if keep is None else torch.where(keep.view(-1, 1, 1, 1, 1), value, nothing)
+    residual = cast(given.GivenFrames, parts[given.NAME]).residual(shown)
+    return residual.of(x), residual.space
+
+
+def _some(mask: Tensor | None, rows: Tensor) -> Tensor | None:
+    """The rows of a mask, where there is one."""
+    return None if mask is None else mask[rows]
 
 
 def _whole(denoiser: NetworkDenoiser, example: Example, context: Context) -> Tensor:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
+from unfog.core.space import PLAIN
 from unfog.errors import InputError
 from unfog.physics.operators import Mask
 from unfog.posterior.methods import posterior_denoiser
@@ -19,6 +21,7 @@ from unfog.progress import Report
 from unfog.runs.run import Run, require_pixels
 from unfog.runs.sample import Plan, run_plan
 from unfog.video import frame_rate, given
+from unfog.video.given import GivenFrames, Residual
 
 AUTO = "auto"
 NOISE = 0.02  # of known frames for posterior methods, on the model's scale
@@ -37,6 +40,7 @@ class Filler:
             is the first where the network was trained so, else MMPS.
         seed: Window k of clip i depends on (seed, stream, i, k) alone.
         stream: What is drawn; streams of other names are independent.
+        known: The condition by which the network is told, for the method "given".
     """
 
     denoiser: Denoiser
@@ -46,6 +50,7 @@ class Filler:
     method: str = AUTO
     seed: int = 0
     stream: str = "window"
+    known: GivenFrames | None = None
 
     @classmethod
     def of(
@@ -74,7 +79,8 @@ class Filler:
             raise InputError(f"{run.name} was trained without known frames; take the method mmps.")
         if method == AUTO:
             method = "given" if given.NAME in parts else "mmps"
-        return cls(run.denoiser, plan, run.latent_shape[1], fps, method, seed)
+        known = cast(GivenFrames, parts[given.NAME]) if given.NAME in parts else None
+        return cls(run.denoiser, plan, run.latent_shape[1], fps, method, seed, known=known)
 
     def window(
         self,
@@ -100,16 +106,25 @@ class Filler:
         if self.fps is not None:
             condition[frame_rate.NAME] = torch.full((len(clip), 1), self.fps)
         denoiser, where = self.denoiser, mask.view(1, 1, -1, 1, 1)
-        if bool(mask.any()) and self.method == "given":
+        residual: Residual | None = None
+        if bool(mask.any()) and self.method == "given" and self.known is not None:
             condition[given.NAME] = given.known(clip, where)
+            residual = self.known.residual(condition[given.NAME])
         elif bool(mask.any()):
             operator = Mask(where)
             method = "mmps" if self.method == AUTO else self.method
             denoiser = posterior_denoiser(denoiser, operator, operator(clip), NOISE, method)
-        randomness = [generator(self.seed, self.stream, i, number) for i in ids]
         drawn = run_plan(
-            denoiser, self.plan, randomness, clip.shape[1:], condition=condition, report=report
+            denoiser,
+            self.plan,
+            [generator(self.seed, self.stream, i, number) for i in ids],
+            clip.shape[1:],
+            condition=condition,
+            space=PLAIN if residual is None else residual.space,
+            report=report,
         )
+        if residual is not None:
+            drawn = residual.clip(drawn)
         return torch.where(where, clip, drawn)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.systems.common import conditions, training
@@ -10,6 +12,7 @@ from unfog.video import data, given, joint, operators  # noqa: F401  (each regis
 
 STILLS = 0.1  # of the samples of a step
 ALONE = 0.4  # of the clips, of which no frame is known
+MEASURED = 32  # clips, by which the deviation from known frames is measured
 
 
 @system(
@@ -22,7 +25,9 @@ def video(dataset: Dataset) -> Config:
     """Video diffusion (Ho et al. 2022) on EDM's process: a factorised space-time U-Net with
     attention along time and a bias by distance, trained on clips and, with a tenth of the samples,
     on their frames as pictures. Of six clips in ten some frames are known to it, which a clip is
-    then extended, predicted or interpolated from.
+    then extended, predicted or interpolated from; there the state is what is left of the clip when
+    the known frames, filled in between and after, are taken away, in its own deviation, which is
+    measured as a power of the distance to the known frames.
 
     Departures from the paper: EDM's preconditioning instead of a cosine table and v; a convolution
     along time in every stage, and attention over the whole clip on the smallest map; frames that
@@ -43,7 +48,12 @@ def video(dataset: Dataset) -> Config:
         "network": _network(min(dataset.shape[2:])),
         "conditions": {
             **conditions(dataset),
-            given.NAME: {"name": "given-frames", "channels": dataset.shape[0], "drop": ALONE},
+            given.NAME: {
+                "name": "given-frames",
+                "channels": dataset.shape[0],
+                "drop": ALONE,
+                **given.law_of(_some_of(dataset)),
+            },
         },
         "objective": {
             "name": "joint-denoising",
@@ -66,6 +76,12 @@ def video(dataset: Dataset) -> Config:
     }
 
 
+def _some_of(dataset: Dataset) -> Tensor:
+    """Some clips at even distances, as floats."""
+    ids = range(0, len(dataset), max(1, len(dataset) // MEASURED))
+    return dataset.batch(ids[:MEASURED])["x"].float()
+
+
 def _network(side: int) -> Config:
     """The section of the network for frames of a shorter side."""
     patch = 2 if side >= 16 else 1
@@ -81,5 +97,4 @@ def _network(side: int) -> Config:
         "groups": 8,
         "patch": patch,
         "shortcut": True,
-        "picture_shortcut": True,  # from known frames, filled in between and after
     }
