@@ -37,13 +37,13 @@ from unfog.errors import MissingExtra
 from unfog.molecules.egnn import EGNN
 from unfog.molecules.files import to_rdkit
 from unfog.molecules.fragment import Fragment
+from unfog.molecules.keep import keeping, told_of
 from unfog.molecules.metrics import bond_angles, bond_lengths, report, smiles_of, wasserstein
 from unfog.molecules.molecule import Molecule
 from unfog.molecules.qm9 import QM9
 from unfog.molecules.sizes import draw_sizes, masks_of
 from unfog.molecules.state import molecules_of, states
 from unfog.molecules.strain import gfn2_relaxation, mmff_strain, posebusters, rmsd
-from unfog.posterior.repaint import RePaint
 from unfog.runs.machine import processor
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
@@ -57,7 +57,7 @@ PUBLISHED = {  # atom and molecule stability, validity, validity x uniqueness, i
 }
 BATCH = 100
 RELAXED = 50  # molecules that are relaxed and checked one by one
-RINGS, REPEATS = (5, 6), 5  # atoms of the rings that are kept, repeats of RePaint
+RINGS = (5, 6)  # atoms of the rings that are kept
 
 
 def draw(run: Run, n: int, seed: int = 0, told: Tensor | None = None) -> tuple[Any, float]:
@@ -142,8 +142,10 @@ def scaffolds(run: Run, n: int) -> dict[str, Any]:
         mask = masks_of([len(m) for m, _ in part], run.shape[1])
         told, ids = {"condition": {"mask": mask}, "batch": BATCH}, range(len(part))
         free += molecules_of(draw_states(run, plan, ids, 0, **told), mask)
-        held = replace(plan, sampler=RePaint(plan.sampler, operator, y, repeats=REPEATS))
-        told["batch"] = len(part)  # the measurements are of all at once
+        held = replace(plan, sampler=keeping(run, plan.sampler, operator, y))
+        # The measurements are of all at once.
+        told["condition"] |= told_of(run, operator, len(part))
+        told["batch"] = len(part)
         drawn = molecules_of(draw_states(run, held, ids, 0, **told), mask)
         for fragment, molecule in zip(fragments, drawn, strict=True):
             same = bool((molecule.numbers[:size] == fragment.numbers).all())

@@ -1,4 +1,4 @@
-"""Fragments that molecules keep: the operator, and what RePaint makes of it."""
+"""Fragments that molecules keep: the operator, and what is drawn about them."""
 
 from __future__ import annotations
 
@@ -103,3 +103,24 @@ def test_sample_0_is_the_same_in_any_batch(run: Path) -> None:
     many = model.sample(3, condition={"mask": masks}, steps=4)
     one = model.sample(1, condition={"mask": masks[:1]}, steps=4)
     torch.testing.assert_close(many[:1], one, atol=1e-5, rtol=0)
+
+
+def test_a_run_that_is_told_of_no_fragment_keeps_one_by_repaint(run: Path) -> None:
+    from types import SimpleNamespace
+    from typing import cast
+
+    from unfog.molecules.keep import keeping, told_of
+    from unfog.posterior.repaint import RePaint
+    from unfog.runs.run import Run
+    from unfog.sampling import samplers
+
+    operator, y = fragment_of(carbonyl(), 7)
+    plain = cast(
+        Run, SimpleNamespace(denoiser=SimpleNamespace(conditioner=SimpleNamespace(parts={})))
+    )
+    sampler = samplers.build("heun")
+    assert isinstance(keeping(plain, sampler, operator, y), RePaint)
+    assert told_of(plain, operator, 2) == {}
+    told = Run.open(run)
+    assert not isinstance(keeping(told, sampler, operator, y), RePaint)
+    assert told_of(told, operator, 2)["fragment"].sum(2).tolist() == [[2], [2]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.molecules import egnn, folder, format, qm9, transformer  # noqa: F401  (register parts)
+from unfog.molecules import egnn, folder, format, held, qm9, transformer  # noqa: F401  (register)
 from unfog.molecules.dataset import Molecules
 from unfog.molecules.sizes import size_prior
 from unfog.molecules.state import ATOMS, AXES
@@ -13,6 +13,8 @@ from unfog.systems.registry import Config, system
 
 # Deviations of the state's channels: places, types, atomic number.
 SIGMA_DATA = [1.5] * AXES + [0.15] * len(ATOMS) + [0.45]
+
+FREE = 0.5  # of the molecules, of which no fragment is known
 
 
 @system(
@@ -24,7 +26,8 @@ SIGMA_DATA = [1.5] * AXES + [0.15] * len(ATOMS) + [0.45]
 def molecules(dataset: Dataset) -> Config:
     """Molecules by EDM's process (Karras et al. 2022) and an equivariant transformer of atoms:
     places without a centre of mass, types scaled by 1/4 and charges by 1/10; a property dropped
-    with probability .1.
+    with probability .1. Of half of the molecules a fragment is known, which has no noise
+    (``molecules.held``), so that others keep it.
 
     Departures from Hoogeboom et al.: noise levels in Angstrom, log-normal about .4, and each
     channel in units of its own deviation, instead of noise prediction on the polynomial schedule;
@@ -43,9 +46,9 @@ def molecules(dataset: Dataset) -> Config:
         "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
         "label": {"name": "log-sigma"},
         "network": {"name": "atom-transformer", "width": 128, "layers": 6, "vectors": 32},
-        "conditions": conditions(dataset),
+        "conditions": {**conditions(dataset), held.NAME: {"name": "fragment", "drop": FREE}},
         "objective": {
-            "name": "denoising",
+            "name": "fragment-denoising",
             "times": {"name": "log-normal", "mean": -0.9, "std": 1.3},
             "weight": {"name": "simple"},
         },

@@ -163,11 +163,15 @@ def train_config(
 
 
 def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.Tensor]:
-    """The weights to start from, with zeros for spatial channels that they lack; for a space-time
-    network what they lack along time: those layers as they begin; and what a picture lacks beside:
-    conditions that add nothing.
+    """The weights to start from, with zeros for spatial channels that they lack, which are a
+    molecule's last features; for a space-time network what they lack along time: those layers as
+    they begin; and what a picture lacks beside: conditions that add nothing.
     """
     weights, old, new = dict(start.state_dict()), start.network, getattr(model, "network", None)
+    enter, entry = getattr(new, "enter", None), weights.get("network.enter.weight")
+    if isinstance(enter, nn.Linear) and entry is not None and entry.ndim == 2:
+        lacking = enter.in_features - entry.shape[1]
+        weights["network.enter.weight"] = nn.functional.pad(entry, (0, max(0, lacking)))
     if isinstance(old, UNet) and isinstance(new, UNet):
         entry = "network.enter.weight"
         if old.input.spatial_channels < new.input.spatial_channels:

@@ -15,12 +15,12 @@ from unfog.files.folder import job
 from unfog.files.numpy_files import write_array
 from unfog.molecules.files import read_molecules, write_sdf, write_xyz
 from unfog.molecules.fragment import Fragment, fragment_of
+from unfog.molecules.keep import keeping, told_of
 from unfog.molecules.metrics import report
 from unfog.molecules.properties import asked_property
 from unfog.molecules.sizes import draw_sizes, masks_of
 from unfog.molecules.state import molecules_of
 from unfog.molecules.workflows.page import page_of
-from unfog.posterior.repaint import RePaint
 from unfog.progress import Report
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
@@ -28,7 +28,6 @@ from unfog.runs.sample import Plan, draw
 from unfog.sampling.loop import Sampler
 
 BATCH = 64
-REPEATS = 5  # times that RePaint goes an interval
 
 
 def sample_molecules(
@@ -137,7 +136,8 @@ def _draw(
         if kept is not None:
             operator, y = kept
             known = y.expand(len(ids), -1, -1)
-            sampler = RePaint(plan.sampler, operator, known, repeats=REPEATS)
+            sampler = keeping(run, plan.sampler, operator, known)
+            some |= told_of(run, operator, len(ids))
         own = replace(plan, sampler=sampler)
         parts.append(draw(run, own, ids, seed, condition=some, guidance=guidance, batch=BATCH))
         report(len(ids) + start, total)
