@@ -57,17 +57,20 @@ PUBLISHED = {  # atom and molecule stability, validity, validity x uniqueness, i
 }
 BATCH = 100
 RELAXED = 50  # molecules that are relaxed and checked one by one
+SCALES = (1.0, 4.0, 8.0, 12.0)  # of guidance
 RINGS = (5, 6)  # atoms of the rings that are kept
 
 
-def draw(run: Run, n: int, seed: int = 0, told: Tensor | None = None) -> tuple[Any, float]:
+def draw(
+    run: Run, n: int, seed: int = 0, told: Tensor | None = None, guidance: float | None = None
+) -> tuple[Any, float]:
     """Molecules, and CPU seconds for each."""
     sizes = draw_sizes(run.config["sampling"]["sizes"], range(n), seed)
     condition = {"mask": masks_of(sizes, run.shape[1])}
     if told is not None:
         condition["property"] = told
     begun = time.process_time()
-    x = run.sample(n, seed=seed, condition=condition, batch=BATCH)
+    x = run.sample(n, seed=seed, condition=condition, guidance=guidance, batch=BATCH)
     seconds = (time.process_time() - begun) / n
     return molecules_of(x, condition["mask"]), seconds
 
@@ -202,22 +205,38 @@ def property_asked(run: Run, n: int, minutes: float) -> dict[str, Any]:
         seen = judge(run.codec.encode(held["x"]))
         own = held["property"][:, 0]
         told = own[:n, None]
-        drawn, _ = draw(run, n, told=told)
-        again = states(drawn, run.shape[1])["x"]
-        found = judge(run.codec.encode(again))
+        by_scale = {str(scale): _obeyed(run, judge, told, scale, float(std)) for scale in SCALES}
     return {
         "property": name,
         "n": n,
         "judge": {
             "mean_absolute_error": float((seen - own).abs().mean() * std),
-            "correlation": float(torch.corrcoef(torch.stack([seen, own]))[0, 1]),
+            "correlation": _correlation(seen, own),
             "cpu_minutes": minutes,
         },
-        "correlation": float(torch.corrcoef(torch.stack([found, told[:, 0]]))[0, 1]),
-        "mean_absolute_error": float((found - told[:, 0]).abs().mean() * std),
         "asked_mean": mean,
+        "asked_deviation": std,
+        "by_guidance": by_scale,
+    }
+
+
+def _obeyed(run: Run, judge: Judge, told: Tensor, scale: float, std: float) -> dict[str, Any]:
+    """How molecules drawn with guidance obey what they were told; those that RDKit finds valid
+    apart.
+    """
+    drawn, _ = draw(run, len(told), told=told, guidance=scale)
+    found, asked = judge(run.codec.encode(states(drawn, run.shape[1])["x"])), told[:, 0]
+    valid = torch.tensor([smiles_of(m) is not None for m in drawn])
+    return {
+        "correlation": _correlation(found, asked),
+        "correlation_of_valid": _correlation(found[valid], asked[valid]),
+        "mean_absolute_error": float((found - asked).abs().mean() * std),
         "figures": report(drawn).figures(),
     }
+
+
+def _correlation(a: Tensor, b: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([a, b]))[0, 1])
 
 
 def main() -> None:

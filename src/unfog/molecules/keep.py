@@ -10,13 +10,14 @@ from unfog.molecules.fragment import Fragment
 from unfog.posterior.repaint import RePaint
 from unfog.runs.run import Run
 from unfog.sampling.loop import Sampler
+from unfog.sampling.resampled import Resampled
 
-REPEATS = 5  # times that RePaint goes an interval
+REPEATS = 5  # times that an interval is gone
 
 
 def keeping(run: Run, sampler: Sampler, operator: Fragment, known: Tensor) -> Sampler:
-    """A sampler of molecules that keep a fragment: by a network that was trained to be told of one,
-    or else by RePaint.
+    """A sampler of molecules that keep a fragment: resampling by a network that was trained to be
+    told of one, or else RePaint.
 
     Args:
         run: The model.
@@ -28,7 +29,7 @@ def keeping(run: Run, sampler: Sampler, operator: Fragment, known: Tensor) -> Sa
         The sampler.
     """
     if held.NAME in run.denoiser.conditioner.parts:
-        return held.Keeping(sampler, operator, known)
+        return held.Keeping(Resampled(sampler, REPEATS), operator, known)
     return RePaint(sampler, operator, known, repeats=REPEATS)
 
 
