@@ -133,10 +133,12 @@ FACTS: dict[str, dict[str, Any]] = {
         "data": "qm9, split train: 100000 molecules of up to 29 atoms of H, C, N, O, F",
         "held_out": "splits test, 13083 molecules, and validation, 17748",
         "commands": [
-            "unfog train molecules --data qm9 --steps 9208 --precision bf16 --out runs/qm9, "
+            "unfog train molecules --data qm9 --steps 9208 --precision bf16 --out runs/free, "
             "stopped after 2387 steps",
-            "unfog train molecules --resume --steps 5800 --out runs/qm9",
-            "unfog train molecules --resume --steps 12500 --out runs/qm9",
+            "unfog train molecules --resume --steps 5800 --out runs/free",
+            "unfog train molecules --resume --steps 12500 --out runs/free, all without fragments",
+            "unfog train molecules --data qm9 --start runs/free --precision bf16 --steps 8000 "
+            "--set training.lr=0.001 --out runs/qm9",
         ],
         "licence": "Apache-2.0 for the weights; QM9 is under CC0",
     },

@@ -12,7 +12,7 @@ from unfog.runs.run import Run
 from unfog.sampling.loop import Sampler
 from unfog.sampling.resampled import Resampled
 
-REPEATS = 5  # times that an interval is gone
+REPEATS = 10  # times that an interval is gone, as in RePaint
 
 
 def keeping(run: Run, sampler: Sampler, operator: Fragment, known: Tensor) -> Sampler:
