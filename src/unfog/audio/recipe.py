@@ -123,7 +123,7 @@ def diffwave_class(dataset: Dataset) -> Config:
 )
 def sound_vocoder(dataset: Dataset) -> Config:
     """``sound-prior`` told the spectrogram of DiffWave, from whose weights it may begin
-    (--start RUN): a call costs a tenth of ``diffwave-small``'s. Noise is added to the sound of
+    (--start RUN): a call costs a sixth of ``diffwave-small``'s. Noise is added to the sound of
     Griffin and Lim's method and taken away again (Liu et al. 2024, arXiv:2402.15516). Clips of
     8192 samples (--set data.frames=8192) are enough.
 
