@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import unfog.builtin  # noqa: F401  (registers every name)
-from unfog.data.dataset import open_dataset
+from unfog.audio.data.letters import Speech
 
 LEAST = 0.03  # deviation of a clip that holds speech
 Interval = dict[str, float]
@@ -15,11 +15,16 @@ Interval = dict[str, float]
 
 def held_out_clips(count: int, frames: int, rate: int, part: str = "all") -> Tensor:
     """Clips (count, 1, frames) of speakers that training never hears, evenly spaced among those
-    that hold speech.
+    that hold speech from end to end of a recording, none followed by the silence that fills up the
+    last clip of one: there every interval holds 0.
     """
-    options = {"split": "test", "part": part, "told": "none", "rate": rate, "frames": frames}
-    dataset = open_dataset({"name": "speech", **options})
-    x = dataset.batch(range(len(dataset)))["x"]
+    dataset = Speech("test", part, "none", rate=rate, frames=frames)
+    whole = [
+        row
+        for row, (number, start) in enumerate(dataset.places)
+        if start + frames <= dataset.recordings[number].shape[1]
+    ]
+    x = dataset.batch(whole)["x"]
     x = x[x.flatten(1).std(1) > LEAST]
     if len(x) < count:
         raise SystemExit(f"Of held-out speech there are {len(x)} clips of {frames} frames.")

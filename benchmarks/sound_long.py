@@ -36,11 +36,12 @@ OFFSETS = 15  # others than the seams'
 
 def written(path: Path, seconds: float, rate: int) -> None:
     """A file of noisy speech, clip after clip."""
-    x = held_out_clips(CLIPS, rate, rate).numpy()
+    frames = rate // 2
+    x = held_out_clips(CLIPS, frames, rate).numpy()
     randomness = np.random.default_rng(0)
     with Writer(path, rate, 1, "PCM_16") as write:
-        for k in range(round(seconds)):
-            noise = NOISE * randomness.standard_normal((1, rate)).astype(np.float32)
+        for k in range(round(2 * seconds)):
+            noise = NOISE * randomness.standard_normal((1, frames)).astype(np.float32)
             write(x[k % len(x)] + noise)
 
 

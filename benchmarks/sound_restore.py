@@ -37,7 +37,7 @@ from torch import Tensor
 import unfog
 from unfog.audio import damage
 from unfog.audio.metrics import si_sdr
-from unfog.audio.windows import GRID, Windows
+from unfog.audio.windows import Windows, times_for
 from unfog.audio.workflows.sample import rate_of
 from unfog.builtin import open_run
 from unfog.runs.machine import processor
@@ -55,16 +55,17 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Setting:
-    """The prior, how it draws, and the clips."""
+    """The prior, the steps of its draws, and the clips."""
 
     run: Run
-    plan: Plan
+    steps: int
     x: Tensor
     drawn: int
 
     def draws(self, kind: damage.Damage, y: Tensor, sigma: float, samples: int) -> Tensor:
         """Draws (samples, clips, frames) of one window each, clips as if they were channels."""
-        windows = Windows(self.run, self.plan, kind, sigma, samples=samples)
+        plan = Plan.of(self.run, None, self.steps, times_for(kind))
+        windows = Windows(self.run, plan, kind, sigma, samples=samples)
         pieces = windows.restored([y[:, 0].numpy()], y.shape[-1])
         return torch.cat([draws for _, draws in pieces], -1)
 
@@ -215,7 +216,7 @@ def main() -> None:
     opened = open_run(options.run)
     run = replace(opened, shape=(1, options.frames))
     x = held_out_clips(options.clips, options.frames, rate_of(run))
-    s = Setting(run, Plan.of(run, None, options.steps, GRID), x, options.drawn)
+    s = Setting(run, options.steps, x, options.drawn)
     figures = {
         "processor": processor(),
         "run": {"steps": run.config["training"]["steps"], "shape": run.config["shape"]},

@@ -117,7 +117,7 @@ def main() -> None:
     )
     parser.add_argument("run")
     parser.add_argument("--clips", type=int, default=50)
-    parser.add_argument("--frames", type=int, default=16_384)
+    parser.add_argument("--frames", type=int, default=8_192)
     parser.add_argument("--sampler", help="such as auto, for the run's calibrated solver")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--precision", default="auto")

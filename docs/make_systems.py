@@ -36,7 +36,7 @@ PAGE = Path(__file__).with_name("systems.md")
 # for a system that takes no other data
 FIELDS = {"name": "random-field", "dims": 3, "size": 16, "patch": 16, "split": "test"}
 SOUNDS = {"name": "tones", "count": 64, "frames": 2048}
-SOUND = ("diffwave", "diffwave-class", "diffwave-small", "sound-prior")
+SOUND = ("diffwave", "diffwave-class", "diffwave-small", "sound-prior", "sound-vocoder")
 SPECTROGRAMS = ("mel-autoencoder", "complex-autoencoder", "audio-latent")
 OWN: dict[str, dict[str, object]] = {
     **dict.fromkeys((*SOUND, *SPECTROGRAMS), SOUNDS),

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from unfog.audio.sounds import Sound, read_sound, write_sound
 from unfog.cli.main import app
+from unfog.runs.run import Run
 
 sf = pytest.importorskip("soundfile")
 pytest.importorskip("soxr")
@@ -82,6 +83,18 @@ def test_classes_are_asked_for_by_name(place, tmp_path):
     assert wrong.exit_code == 2
     assert "did you mean" in wrong.output
     assert not (tmp_path / "c").exists()
+
+
+def test_a_vocoder_goes_on_from_a_prior(place, tmp_path):
+    small = ["--set", "network.channels=16", "--set", "network.groups=4"]
+    small += ["--set", "network.head_dim=16"]
+    prior = trained(place, "sound-prior", "before", *small)
+    vocoder = trained(place, "sound-vocoder", "after", *small, "--start", prior)
+    a, b = (Run.open(run).denoiser.network.enter.weight for run in (prior, vocoder))
+    assert a.shape[1] < b.shape[1]
+    out = tmp_path / "v"
+    good("sample", vocoder, "--mel", place / "voice.wav", "--out", out)
+    assert played(out, 1, 5000 / RATE)["steps"] == 4
 
 
 def test_a_vocoder_follows_a_sound_and_draws_of_latents(place, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unfog.audio.diffwave import DiffWave, KnotEmbedding
-from unfog.audio.mel_condition import MelCondition
+from unfog.audio.mel_condition import MelCondition, MelFeatures
 from unfog.audio.recipe import diffwave_vocoder
 from unfog.audio.schedule import FAST
 from unfog.core.conditioning import Context
@@ -149,3 +149,18 @@ def test_the_spectrogram_reaches_the_grid_of_the_samples():
         condition(m[..., :5], None, x)
     with pytest.raises(InputError, match="hop of a vocoder"):
         MelCondition(16_000, hop=200)
+
+
+def test_features_of_a_spectrogram_are_between_its_frames():
+    condition = MelFeatures(16_000, channels=3, bands=6, hop=16, window=64)
+    x = torch.randn(2, 1, 16 * 9 - 5)
+    m, _ = condition.derive(x, generators(0, range(2)))
+    s = condition(m, None, x).spatial
+    assert s.shape == (2, 3, 139)
+    assert condition.sizes["spatial_channels"] == 3
+    # A frame moves the samples from the one before it to the one after it, and no others.
+    other = m.clone()
+    other[:, :, 4] += 0.5
+    moved = (condition(other, None, x).spatial - s).detach().abs().amax((0, 1))
+    assert moved.nonzero()[:, 0].tolist() == list(range(48, 80))
+    assert torch.equal(condition(m, torch.zeros(2).bool(), x).spatial, condition.null(x).spatial)

@@ -9,6 +9,7 @@ from unfog.audio import damage
 from unfog.audio.damage import Clip, Decimate, Place
 from unfog.audio.metrics import seam_energy
 from unfog.audio.oracle import ar_spectrum
+from unfog.audio.windows import times_for
 
 
 def test_a_low_pass_and_its_adjoint():
@@ -124,3 +125,17 @@ def test_windows_do_not_depend_on_blocks():
     assert one[1].shape == (2, 1, 1300)
     assert torch.equal(one[1], two[1])
     assert Place(0, True, False).first
+
+
+def test_draws_begin_from_what_is_known():
+    y = torch.randn(1, 1, 64, generator=torch.Generator().manual_seed(0))
+    silent = np.zeros(64, bool)
+    silent[20:30] = True
+    place = Place(0, True, True)
+    filled, clipped = damage.gaps(silent), damage.clipping(0.5)
+    begun = filled.begin(y, place)
+    assert float(begun[..., 20:30].abs().max()) == 0
+    assert torch.equal(begun[..., 30:], y[..., 30:])
+    assert torch.equal(clipped.begin(y, place), y)
+    # Nothing is known in a gap, and beyond a level only the excess is not.
+    assert times_for(filled)["sigma_max"] > times_for(clipped)["sigma_max"]

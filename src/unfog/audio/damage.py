@@ -46,6 +46,7 @@ class Place:
 
 Measure = Callable[[Tensor, Place], tuple[Tensor, Operator | Measurement]]
 Consistent = Callable[[Tensor, Tensor, Place], Tensor]
+Begin = Callable[[Tensor, Place], Tensor]
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,16 @@ class Damage:
         consistent: From a restored window x, y and the place to the x nearest to it that agrees
             with what is known for certain.
         least: The noise that is at least taken, on the model's scale.
+        begin: From y and the place to what draws begin from, noise being added to it: what is known
+            of x, and 0 elsewhere.
+        widest: The deviation of that noise.
     """
 
     measure: Measure
     consistent: Consistent = lambda x, y, place: x
     least: float = 1e-3
+    begin: Begin = lambda y, place: torch.zeros(())
+    widest: float = 0.5
 
 
 class Decimate(Operator):
@@ -152,7 +158,12 @@ def gaps(silent: Flags) -> Damage:
         mask = Mask(keep.expand(len(y), 1, -1))
         return mask(y), mask
 
-    return Damage(beside, lambda x, y, place: torch.where(known(y, place), y, x))
+    return Damage(
+        beside,
+        lambda x, y, place: torch.where(known(y, place), y, x),
+        begin=lambda y, place: torch.where(known(y, place), y, 0.0),
+        widest=1.0,
+    )
 
 
 def bandwidth(factor: int) -> Damage:
@@ -175,7 +186,13 @@ def clipping(level: float) -> Damage:
         clipped = y.abs() >= (1 - 1e-4) * level
         return torch.where(clipped, y.sign() * (y.sign() * x).clamp(min=level), y)
 
-    return Damage(lambda y, place: (y, Clip(level)), consistent, least=1e-2)
+    return Damage(
+        lambda y, place: (y, Clip(level)),
+        consistent,
+        least=1e-2,
+        begin=lambda y, place: y,
+        widest=0.35,
+    )
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,19 @@ UPDATES = 30  # of the magnitudes that bands were made of
 
 
 def griffin_lim(
-    scale: MelScale, m: Tensor, samples: int, seed: int = 0, iterations: int = ITERATIONS
+    scale: MelScale,
+    m: Tensor,
+    samples: int,
+    seed: int = 0,
+    iterations: int = ITERATIONS,
+    start: Tensor | None = None,
 ) -> Tensor:
     """Sounds whose log-mel spectrogram is nearly m.
 
     The magnitudes S >= 0 with F S = M come by multiplicative updates (Lee & Seung 2001); their
-    phases by turns: to the spectrogram of a sound, and back to these magnitudes, with momentum.
+    phases by turns: to the spectrogram of a sound, and back to these magnitudes, with momentum. A
+    sound to start from gives the first magnitudes and phases, and what the bands do not tell stays
+    as it has it (as after each step of a vocoder: Liu et al. 2024, arXiv:2402.15516).
 
     Args:
         scale: What m is made by.
@@ -26,15 +33,22 @@ def griffin_lim(
         samples: Of the sounds.
         seed: Of the first phases.
         iterations: Turns.
+        start: Sounds (batch, samples); random phases by default.
 
     Returns:
         (batch, samples), float32.
     """
-    magnitude = _magnitudes(scale, scale.of_log(m.float().clamp(0, 1)))
-    generator = torch.Generator().manual_seed(seed)
-    angle = torch.rand(magnitude.shape, generator=generator, dtype=torch.float32)
-    phase = torch.polar(torch.ones_like(angle), 2 * torch.pi * angle)
-    last = torch.zeros_like(phase)
+    mel = scale.of_log(m.float().clamp(0, 1))
+    if start is None:
+        magnitude = _magnitudes(scale, mel, torch.linalg.pinv(scale.filters.to(mel)) @ mel)
+        generator = torch.Generator().manual_seed(seed)
+        angle = torch.rand(magnitude.shape, generator=generator, dtype=torch.float32)
+        phase = torch.polar(torch.ones_like(angle), 2 * torch.pi * angle)
+        last = torch.zeros_like(phase)
+    else:
+        last = scale.spectrum(start.float())
+        magnitude = _magnitudes(scale, mel, last.abs())
+        phase = last / last.abs().clamp(min=1e-16)
     for _ in range(iterations):
         x = _sound(scale, magnitude * phase, samples)
         rebuilt = scale.spectrum(x)
@@ -43,10 +57,11 @@ def griffin_lim(
     return _sound(scale, magnitude * phase, samples).float()
 
 
-def _magnitudes(scale: MelScale, mel: Tensor) -> Tensor:
-    """S >= 0 (batch, window / 2 + 1, frames) with F S nearly M (batch, bands, frames)."""
-    f = scale.filters.to(mel)
-    s: Tensor = (torch.linalg.pinv(f) @ mel).clamp(min=1e-8)
+def _magnitudes(scale: MelScale, mel: Tensor, first: Tensor) -> Tensor:
+    """S >= 0 (batch, window / 2 + 1, frames) with F S nearly M (batch, bands, frames), near S as
+    it is first.
+    """
+    f, s = scale.filters.to(mel), first.clamp(min=1e-8)
     target, gram = f.T @ mel, f.T @ f
     for _ in range(UPDATES):
         s = s * target / (gram @ s).clamp(min=1e-12)

@@ -10,10 +10,15 @@ from unfog.audio import mel_condition
 from unfog.audio.griffin_lim import griffin_lim
 from unfog.audio.mel import MelScale
 from unfog.audio.mel_condition import MelCondition
+from unfog.core.random import generators
 from unfog.errors import InputError
 from unfog.progress import Report
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
+from unfog.sampling.sdedit import sdedit
+
+GRIFFIN_LIM = "griffin-lim"  # what a vocoder may begin from
+TURNS = 8  # of Griffin and Lim's method after a vocoder that begins from it
 
 
 def mel_scale_of(run: Run) -> MelScale:
@@ -37,7 +42,10 @@ def vocode(
     ids: Sequence[int] | None = None,
     report: Report | None = None,
 ) -> Tensor:
-    """Sounds of log-mel spectrograms by a vocoder.
+    """Sounds of log-mel spectrograms by a vocoder: drawn from noise, or, where its sampling says
+    ``begin: griffin-lim``, from the sound of Griffin and Lim's method with noise, after which the
+    drawn magnitudes are made to agree with the spectrogram (after Liu et al. 2024,
+    arXiv:2402.15516).
 
     Args:
         vocoder: A run that is told spectrograms.
@@ -51,16 +59,26 @@ def vocode(
     Returns:
         (batch, 1, samples).
     """
-    mel_scale_of(vocoder)
-    return draw(
-        vocoder,
-        plan,
-        range(len(m)) if ids is None else ids,
-        seed,
-        condition={mel_condition.NAME: m.float()},
-        shape=(vocoder.shape[0], samples),
+    scale, numbers = mel_scale_of(vocoder), range(len(m)) if ids is None else ids
+    told = {mel_condition.NAME: m.float()}
+    if vocoder.config["sampling"].get("begin") != GRIFFIN_LIM:
+        shape = (vocoder.shape[0], samples)
+        return draw(vocoder, plan, numbers, seed, condition=told, shape=shape, report=report)
+    # Noise is added to a first sound, and taken away again.
+    first = vocoder.codec.encode(griffin_lim(scale, m, samples, seed)[:, None])
+    drawn = sdedit(
+        vocoder.denoiser,
+        first,
+        plan.grid,
+        plan.sampler,
+        strength=1.0,
+        randomness=generators(seed, numbers),
+        condition=told,
         report=report,
     )
+    # What the spectrogram tells is as it says, and the rest as drawn.
+    x = vocoder.codec.decode(drawn).float()[:, 0]
+    return griffin_lim(scale, m, samples, iterations=TURNS, start=x)[:, None]
 
 
 def inverted(

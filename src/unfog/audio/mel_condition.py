@@ -86,3 +86,38 @@ class MelCondition(Condition):
         for layer in self.up:
             h = leaky_relu(layer(h), SLOPE)
         return h[:, 0]
+
+
+@conditions.register("mel-features")
+class MelFeatures(MelCondition):
+    """A log-mel spectrogram as a few channels on the samples' grid, for networks on patches, whose
+    input has a channel for every sample of a patch: the samples from frame k to the next are a
+    linear function of both,
+
+        s[:, hop k + j] = A_j m_k + B_j m_(k+1) + b_j.
+
+    Args:
+        rate: Samples a second.
+        channels: Of s.
+        bands: Mel bands.
+        hop: Samples from frame to frame.
+        window: Samples of a window.
+    """
+
+    def __init__(
+        self, rate: int, channels: int = 8, bands: int = 80, hop: int = 256, window: int = 1024
+    ) -> None:
+        super().__init__(rate, bands, hop, window)
+        del self.up
+        self.sizes = {"spatial_channels": channels}
+        self.features = nn.Linear(2 * bands, channels * hop)
+        # Of about the deviation of what they stand beside.
+        nn.init.normal_(self.features.weight, std=2 / (2 * bands) ** 0.5)
+
+    def _upsampled(self, value: Tensor) -> Tensor:
+        """(batch, channels, hop * frames)."""
+        following = torch.cat([value[..., 1:], value[..., -1:]], -1)
+        pairs = torch.cat([value, following], 1).to(self.features.weight)
+        s = self.features(pairs.transpose(1, 2)).unflatten(2, (-1, self.scale.hop))
+        out: Tensor = s.transpose(1, 2).flatten(2)
+        return out

@@ -23,9 +23,14 @@ from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 from unfog.sampling.loop import solve
 
-# The times of restoration, from noise of five times a recording's deviation: the covariance that
-# a network states is wrong by a share of the noise's variance, and more would drown the sound's.
-GRID = {"name": "karras", "sigma_max": 0.5, "sigma_min": 4e-4}
+LAST = 4e-4  # noise of the last step but one
+
+
+def times_for(damage: Damage) -> dict[str, float | str]:
+    """The grid of a restoration's times: from noise that covers what is not known and hardly more,
+    since the covariance that a network states is wrong by a share of the noise's variance.
+    """
+    return {"name": "karras", "sigma_max": damage.widest, "sigma_min": LAST}
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class Windows:
         )
         x = self._noise(channels, number)
         x = x * self.run.denoiser.process.sigma(self.plan.grid[0]).float()
+        x = x + self.damage.begin(stack, place)
         randomness = [
             generator(self.seed, "restore", k, c, number, "steps")
             for k in range(self.samples)

@@ -164,8 +164,9 @@ def train_config(
 
 def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.Tensor]:
     """The weights to start from, with zeros for spatial channels that they lack, which are a
-    molecule's last features; for a space-time network what they lack along time: those layers as
-    they begin; and what a picture lacks beside: conditions that add nothing.
+    molecule's last features, and whose conditions begin as they are; for a space-time network what
+    they lack along time: those layers as they begin; and what a picture lacks beside: conditions
+    that add nothing.
     """
     weights, old, new = dict(start.state_dict()), start.network, getattr(model, "network", None)
     enter, entry = getattr(new, "enter", None), weights.get("network.enter.weight")
@@ -176,6 +177,7 @@ def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.
         entry = "network.enter.weight"
         if old.input.spatial_channels < new.input.spatial_channels:
             weights[entry] = new.input.widened(weights[entry], old.input)
+            weights = {**_conditioner_of(model), **weights}
     if isinstance(new, SpaceTimeUNet):
         fresh = model.state_dict()
         if isinstance(old, SpaceTimeUNet):
@@ -184,6 +186,12 @@ def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.
             fresh["network.vector.weight"] = torch.zeros_like(fresh["network.vector.weight"])
         weights = {**fresh, **weights}
     return weights
+
+
+def _conditioner_of(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of a model's conditions."""
+    weights = model.state_dict()
+    return {name: value for name, value in weights.items() if name.startswith("conditioner.")}
 
 
 def model_of(config: Config) -> NetworkDenoiser | Autoencoder | JointEncoder:

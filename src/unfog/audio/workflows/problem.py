@@ -20,6 +20,7 @@ from unfog.errors import InputError
 
 TASKS = ("denoise", "inpaint", "superres", "declip", "dereverb")
 PEAK = 0.9  # to which a sound is scaled, as in training
+CLIPPED = 0.5  # of its true peak, at which a clipped sound is taken to be clipped
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def sound_problem(
     before = rate // _factor(path, given, rate, factor) if task == "superres" else rate
     heard = damage.listen(read_blocks(path), given)
     _require_sound(path, heard)
-    gain = PEAK / heard.peak
+    gain = PEAK / heard.peak * (CLIPPED if task == "declip" else 1.0)
     if noise is None:
         noise = heard.noise if task == "denoise" else 0.0
     if task == "denoise":

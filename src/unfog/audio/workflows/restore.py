@@ -14,7 +14,7 @@ from unfog.audio.mel import MelScale
 from unfog.audio.sounds import Sound
 from unfog.audio.sounds.files import Writer
 from unfog.audio.sounds.sound import Samples
-from unfog.audio.windows import GRID, Windows
+from unfog.audio.windows import Windows, times_for
 from unfog.audio.workflows.output import PLAYED, finish, picture_of, sound_page
 from unfog.audio.workflows.problem import SoundProblem, sound_problem
 from unfog.audio.workflows.room import in_its_room
@@ -89,7 +89,7 @@ def restore_sound(
         run = Run.open(source).in_precision(asked.precision)
         rate = _prior_rate(run)
         problem = sound_problem(path, task, rate, asked.noise, asked.mask, asked.factor)
-        plan = Plan.of(run, asked.sampler, asked.steps, GRID)
+        plan = Plan.of(run, asked.sampler, asked.steps, times_for(problem.damage))
         found: dict[str, float] = {}
         if task == "dereverb":
             problem, found = in_its_room(

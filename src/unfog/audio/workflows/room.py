@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from unfog.audio.reverberation import reverberation
 from unfog.audio.room import LONGEST, estimated_room, loudest
-from unfog.audio.windows import GRID
+from unfog.audio.windows import times_for
 from unfog.audio.workflows.problem import SoundProblem
 from unfog.posterior.methods import AUTO
 from unfog.progress import Report
@@ -42,7 +42,7 @@ def in_its_room(
     y = loudest(problem.blocks(), size)
     # The past of a window is the half window ahead of it.
     length = min(round(LONGEST * rate), size // 2)
-    plan = Plan.of(run, sampler, STEPS, GRID)
+    plan = Plan.of(run, sampler, STEPS, times_for(problem.damage))
     room = estimated_room(run, plan, y, length, method=method, seed=seed, report=report)
     facts = {
         "reverberation time (s)": round(room.time(rate), 3),

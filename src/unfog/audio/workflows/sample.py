@@ -14,7 +14,7 @@ from unfog.audio import mel_condition
 from unfog.audio.classes import KIND, number_of
 from unfog.audio.data import tempo
 from unfog.audio.data.form import write_samples
-from unfog.audio.inversion import inverted, mel_scale_of
+from unfog.audio.inversion import inverted, mel_scale_of, vocode
 from unfog.audio.mel_codec import spectrograms_of
 from unfog.audio.sounds import Sound, read_sound, resampled
 from unfog.audio.workflows.output import finish, sound_page
@@ -202,6 +202,9 @@ def _drawn(
     if vocoder is not None and seen is None:
         raise InputError(f"{run.name} draws sounds and needs no vocoder; leave --vocoder out.")
     count, length = size
+    if mel_condition.NAME in options["condition"]:
+        m = options["condition"][mel_condition.NAME]
+        return vocode(run, m, length, plan, seed, report=options["report"])
     drawing = run if seen is None else replace(run, codec=seen)
     x = draw(drawing, plan, range(count), seed, shape=(run.shape[0], length), **options)
     return x if seen is None else inverted(seen.mel.mel, x, length, vocoder, seed)
