@@ -12,6 +12,7 @@ from pathlib import Path
 from unfog import data, sampling, systems
 from unfog.audio import recipe as audio
 from unfog.dmri.prior import recipe as dmri_prior
+from unfog.fashion import recipe as fashion
 from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
 from unfog.runs.machine import AUTO
@@ -25,6 +26,7 @@ __all__ = [
     "data",
     "dmri_prior",
     "dynamicrafter",
+    "fashion",
     "methods",
     "molecules",
     "objectives",

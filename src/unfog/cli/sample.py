@@ -47,8 +47,8 @@ def sample(
         str | None,
         typer.Option(
             "--class",
-            help="The class to sample, of a run trained with classes: its number, or of sounds its "
-            "name.",
+            help="The class to sample, of a run trained with classes: its number, or its name "
+            "where classes have names.",
         ),
     ] = None,
     mask: Annotated[
@@ -152,7 +152,16 @@ def sample(
     asked: Annotated[
         str | None,
         typer.Option(
-            "--property", metavar="NAME=VALUE", help="Of molecules: a property, in its unit."
+            "--property",
+            metavar="NAME=VALUE,..",
+            help="What samples measure, of a run trained with properties, in their units: of "
+            "garments such as width=0.5,brightness=0.8, of molecules gap=5.2.",
+        ),
+    ] = None,
+    sketch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Lines that the samples follow, of a run trained with sketches."
         ),
     ] = None,
     keep: Annotated[

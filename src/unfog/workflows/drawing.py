@@ -39,7 +39,6 @@ def _pictures(
     run: Path,
     count: int | None,
     out: Path,
-    label: str | None = None,
     interval: str | None = None,
     shape: str | None = None,
     **options: Any,
@@ -49,7 +48,6 @@ def _pictures(
         run,
         count,
         out,
-        label=None if label is None else class_number(label),
         interval=None if interval is None else levels("--guidance-interval", interval),
         shape=None if shape is None else sizes("--shape", shape),
         **options,
@@ -112,6 +110,8 @@ WAYS = (
             **TOLD,
             "--mask": "mask",
             "--only": "only",
+            "--property": "properties",
+            "--sketch": "sketch",
             "--negative": "negative",
             "--guidance-interval": "interval",
             "--rescale": "rescale",
@@ -121,13 +121,6 @@ WAYS = (
         },
     ),
 )
-
-
-def class_number(text: str) -> int:
-    """The number of a class."""
-    if not text.isdigit():
-        raise InputError(f"The class is a number, from 0, not {text!r}.")
-    return int(text)
 
 
 def levels(option: str, text: str) -> tuple[float, float]:

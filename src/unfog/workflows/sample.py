@@ -17,11 +17,13 @@ from unfog.files.numpy_files import write_array
 from unfog.files.scans import Format, Look
 from unfog.runs.machine import AUTO
 from unfog.runs.prompts import Prompt, text_condition
+from unfog.runs.properties import asked_properties
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
 from unfog.workflows.asked import Asked, classes_of
 from unfog.workflows.masks import Masks, read_masks
 from unfog.workflows.prompts import read_prompts, write_names
+from unfog.workflows.sketches import sketch_condition
 
 
 def sample_run(
@@ -33,7 +35,9 @@ def sample_run(
     steps: int | None = None,
     grid: str | None = None,
     seed: int = 0,
-    label: int | None = None,
+    label: int | str | None = None,
+    properties: str | None = None,
+    sketch: Path | None = None,
     mask: Path | None = None,
     only: str | None = None,
     text: str | None = None,
@@ -57,7 +61,10 @@ def sample_run(
         steps: Sampler steps; the run's own number by default.
         grid: A grid of times by name; the run's own by default.
         seed: Sample k depends on (seed, k) alone.
-        label: The class, of a run that was trained with classes.
+        label: The class, of a run that was trained with classes: its number, or its name.
+        properties: What samples are to measure, such as "width=0.5,brightness=0.8", of a run that
+            was trained with properties.
+        sketch: A drawing that they follow, of a run that was trained with sketches.
         mask: A file of masks, of a run that was trained with masks.
         only: The classes of the masks that are asked for, such as "1,2"; all by default.
         text: What the samples show, of a run that was trained with text: a prompt, several with
@@ -78,7 +85,19 @@ def sample_run(
     with job(out) as work:
         run = open_run(source, precision)
         plan = Plan.of(run, sampler, steps, grid)
-        asked = Asked(label, mask, only, text, negative, guidance, interval, rescale, seamless)
+        asked = Asked(
+            label,
+            mask,
+            only,
+            text,
+            negative,
+            guidance,
+            interval,
+            rescale,
+            seamless,
+            properties,
+            sketch,
+        )
         shown = Shown.of(run, asked, count)
         scales = asked.guidance_of(run, shown.condition)
         x = draw(
@@ -145,6 +164,11 @@ class Shown:
         each = (16 if masks is None and several == 1 else 1) if count is None else count
         total = each * several
         condition = classes_of(run, asked.label, total)
+        if asked.properties is not None:
+            told = asked_properties(run, asked.properties)
+            condition |= {name: value.expand(total, -1) for name, value in told.items()}
+        if asked.sketch is not None:
+            condition |= sketch_condition(run, asked.sketch, total)
         if masks is not None:
             condition |= masks.condition(each)
         if prompts is not None:
