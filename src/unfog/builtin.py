@@ -17,6 +17,7 @@ from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
+from unfog.textile import recipe as textile
 from unfog.training import objectives
 from unfog.video import recipe as video
 from unfog.video.dynamicrafter import recipe as dynamicrafter
@@ -33,6 +34,7 @@ __all__ = [
     "open_run",
     "sampling",
     "systems",
+    "textile",
     "video",
 ]
 

@@ -1,4 +1,6 @@
-"""``unfog sample`` and ``unfog edit`` of garments: what is asked for, what stays, what is refused."""
+"""``unfog sample`` and ``unfog edit`` of garments: what is asked for, what stays and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ def test_a_wish_is_one_of_numbers_in_their_units(garment_run: Path) -> None:
     assert told["property_mask"].tolist() == [[False, True, False, False, False]]
     with pytest.raises(InputError, match=f"width was {low:.3g} to {high:.3g}"):
         asked_properties(run, "width=1.5")
-    with pytest.raises(InputError, match="Did you mean 'width'|width"):
+    with pytest.raises(InputError, match="width"):
         asked_properties(run, "widht=0.5")
 
 

@@ -122,6 +122,32 @@ def sample(
             "for panoramas and large canvases.",
         ),
     ] = False,
+    repeat: Annotated[
+        str | None,
+        typer.Option(
+            metavar="square|half-drop|brick",
+            help="Of pictures: cloth that repeats without a seam; --shape is the canvas, of whole "
+            "repeats.",
+        ),
+    ] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWS,COLUMNS", help="Of cloth: the size of a repeat; the canvas's by default."
+        ),
+    ] = None,
+    dpi: Annotated[
+        float | None,
+        typer.Option(help="Of cloth: dots an inch; TIFF and a sheet in PDF are written too."),
+    ] = None,
+    palette: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of pictures in colour: a palette that they are drawn towards, one #rrggbb a "
+            "line, or .gpl.",
+        ),
+    ] = None,
     level: Annotated[
         float,
         typer.Option(
@@ -196,8 +222,9 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
-    metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them; of sound WAV, and
-    such a page; of molecules SDF with bonds, XYZ and report.html, which turns them.
+    metadata.jsonl. Of cloth the tile, the canvas, and with --dpi prints. Of a run of clips MP4, GIF
+    and report.html, which plays them; of sound WAV, and such a page; of molecules SDF with bonds,
+    XYZ and report.html, which turns them.
     """
     from unfog.workflows.drawing import WAYS
     from unfog.workflows.ways import by_run

@@ -41,6 +41,7 @@ def _pictures(
     out: Path,
     interval: str | None = None,
     shape: str | None = None,
+    tile: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Pictures, volumes or signals of a run."""
@@ -50,6 +51,7 @@ def _pictures(
         out,
         interval=None if interval is None else levels("--guidance-interval", interval),
         shape=None if shape is None else sizes("--shape", shape),
+        tile=None if tile is None else sizes("--tile", tile),
         **options,
     )
 
@@ -118,6 +120,10 @@ WAYS = (
             "--seamless": "seamless",
             "--shape": "shape",
             "--windows": "windows",
+            "--repeat": "repeat",
+            "--tile": "tile",
+            "--dpi": "dpi",
+            "--palette": "palette",
         },
     ),
 )

@@ -14,12 +14,16 @@ from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import format_for
 from unfog.files.numpy_files import write_array
+from unfog.files.palette import read_palette
+from unfog.files.prints import check_dpi
 from unfog.files.scans import Format, Look
 from unfog.runs.machine import AUTO
+from unfog.runs.palette import towards
 from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.properties import asked_properties
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
+from unfog.textile.workflows.sample import repeat_of, write_cloth
 from unfog.workflows.asked import Asked, classes_of
 from unfog.workflows.masks import Masks, read_masks
 from unfog.workflows.prompts import read_prompts, write_names
@@ -48,6 +52,10 @@ def sample_run(
     seamless: bool = False,
     shape: Sequence[int] | None = None,
     windows: bool = False,
+    repeat: str | None = None,
+    tile: Sequence[int] | None = None,
+    dpi: float | None = None,
+    palette: Path | None = None,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
@@ -77,11 +85,17 @@ def sample_run(
         seamless: Whether samples go on at the opposite border.
         shape: The size of a sample along its axes of space; the run's own by default.
         windows: Whether larger pictures are made in windows of the training's size, as volumes are.
+        repeat: That samples are cells that repeat over cloth, and how: ``square``, ``half-drop`` or
+            ``brick``; ``shape`` is then the canvas that they cover.
+        tile: Rows and columns of a cell, with ``repeat``; the canvas's by default.
+        dpi: Dots an inch of cloth, which is then written as TIFF and as a sheet in PDF too.
+        palette: A file of colours that samples are drawn towards.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
 
     Returns:
         The summary that is written there too.
     """
+    _check_cloth(repeat, tile, dpi, windows or seamless, mask or sketch)
     with job(out) as work:
         run = open_run(source, precision)
         plan = Plan.of(run, sampler, steps, grid)
@@ -100,6 +114,7 @@ def sample_run(
         )
         shown = Shown.of(run, asked, count)
         scales = asked.guidance_of(run, shown.condition)
+        cell, canvas = (None, None) if repeat is None else repeat_of(run, repeat, tile, shape)
         x = draw(
             run,
             plan,
@@ -108,12 +123,18 @@ def sample_run(
             condition=shown.condition,
             guidance=scales,
             seamless=seamless,
-            shape=_shape(run, shape),
+            shape=_shape(run, shape if cell is None else cell.size),
             windows=windows,
+            repeat=None if cell is None else cell.offset,
+            loss=None if palette is None else towards(run, read_palette(palette)),
             report=work.progress("sampling"),
         )
-        form, look = _write(run, work.folder, x)
-        shown.write(work.folder, form, look)
+        written: dict[str, Any] = {}
+        if cell is not None and canvas is not None:
+            written = write_cloth(work, run, x, cell, canvas, dpi)
+        else:
+            form, look = _write(run, work.folder, x)
+            shown.write(work.folder, form, look)
         summary = {
             "run": run.name,
             "samples": shown.total,
@@ -123,8 +144,28 @@ def sample_run(
             **asked.stated(scales, shown.prompts),
             **({} if shape is None else {"shape": list(shape)}),
             **({"windows": True} if windows else {}),
+            **({} if palette is None else {"palette": palette.name}),
+            **written,
         }
         return work.end(summary)
+
+
+def _check_cloth(
+    repeat: str | None,
+    tile: Sequence[int] | None,
+    dpi: float | None,
+    otherwise: bool,
+    map_: Path | None,
+) -> None:
+    """``InputError`` for options of cloth without a repeat, or with what goes another way."""
+    if repeat is None and (tile is not None or dpi is not None):
+        raise InputError("--tile and --dpi are for cloth; give --repeat too.")
+    if repeat is not None and otherwise:
+        raise InputError("A repeat has no seam by itself; leave --seamless and --windows out.")
+    if repeat is not None and map_ is not None:
+        raise InputError("A mask or a sketch has borders and does not repeat; leave it out.")
+    if dpi is not None:
+        check_dpi(dpi)
 
 
 @dataclass(frozen=True)
