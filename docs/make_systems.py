@@ -45,6 +45,7 @@ OWN: dict[str, dict[str, object]] = {
     "t1-volume-prior": FIELDS,
     "dynamicrafter": FIELDS,  # clips, as far as it is concerned
     "textile": {"name": "swatches", "count": 12},
+    "art": {"name": "photographs", "count": 24},
     "fashion": {"name": "garments", "split": "test"},
     "video": FIELDS,
 }

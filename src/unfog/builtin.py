@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from unfog import data, sampling, systems
+from unfog.art import recipe as art
 from unfog.audio import recipe as audio
 from unfog.dmri.prior import recipe as dmri_prior
 from unfog.fashion import recipe as fashion
@@ -23,6 +24,7 @@ from unfog.video import recipe as video
 from unfog.video.dynamicrafter import recipe as dynamicrafter
 
 __all__ = [
+    "art",
     "audio",
     "data",
     "dmri_prior",

@@ -138,7 +138,7 @@ def sample(
     ] = None,
     dpi: Annotated[
         float | None,
-        typer.Option(help="Of cloth: dots an inch; TIFF and a sheet in PDF are written too."),
+        typer.Option(help="Of cloth and art: dots an inch; of cloth TIFF and PDF are written too."),
     ] = None,
     palette: Annotated[
         Path | None,
@@ -146,6 +146,12 @@ def sample(
             metavar="FILE",
             help="Of pictures in colour: a palette that they are drawn towards, one #rrggbb a "
             "line, or .gpl.",
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Of art: a small picture that the canvas of --shape enlarges."
         ),
     ] = None,
     level: Annotated[
@@ -222,9 +228,9 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
-    metadata.jsonl. Of cloth the tile, the canvas, and with --dpi prints. Of a run of clips MP4, GIF
-    and report.html, which plays them; of sound WAV, and such a page; of molecules SDF with bonds,
-    XYZ and report.html, which turns them.
+    metadata.jsonl. Of cloth the tile, the canvas, and with --dpi prints; of art tiled TIFF. Of a
+    run of clips MP4, GIF and report.html, which plays them; of sound WAV, and such a page; of
+    molecules SDF with bonds, XYZ and report.html, which turns them.
     """
     from unfog.workflows.drawing import WAYS
     from unfog.workflows.ways import by_run

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import unfog.builtin  # noqa: F401  (registers every name)
+from unfog.art.workflows.sample import sample_art
 from unfog.errors import InputError
 from unfog.molecules.workflows.sample import sample_molecules
 from unfog.video.workflows.sample import sample_clips
 from unfog.workflows.cascade import is_cascade, sample_cascade
-from unfog.workflows.kinds import is_molecules, is_sound, is_video
+from unfog.workflows.kinds import is_art, is_molecules, is_sound, is_video
 from unfog.workflows.sample import sample_run
 from unfog.workflows.sounds import draw_sounds
 from unfog.workflows.ways import Way, scale
@@ -33,6 +34,15 @@ def _molecules(
 ) -> dict[str, Any]:
     """Molecules of a run."""
     return sample_molecules(run, count, out, guidance=scale(guidance, "molecules"), **options)
+
+
+def _canvases(
+    run: Path, count: int | None, out: Path, shape: str | None = None, **options: Any
+) -> dict[str, Any]:
+    """Canvases of a run of art."""
+    return sample_art(
+        run, count, out, shape=None if shape is None else sizes("--shape", shape), **options
+    )
 
 
 def _pictures(
@@ -102,6 +112,18 @@ WAYS = (
         is_video,
         sample_clips,
         {**SAMPLED, "--frames": "frames", "--fps": "fps", "--longer": "longer"},
+    ),
+    Way(
+        "a run of art",
+        is_art,
+        _canvases,
+        {
+            **COMMON,
+            "--shape": "shape",
+            "--base": "base",
+            "--palette": "palette",
+            "--dpi": "dpi",
+        },
     ),
     Way(
         "a run of pictures",

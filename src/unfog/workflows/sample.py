@@ -23,7 +23,7 @@ from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.properties import asked_properties
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
-from unfog.textile.workflows.sample import repeat_of, write_cloth
+from unfog.textile.workflows.sample import Cloth
 from unfog.workflows.asked import Asked, classes_of
 from unfog.workflows.masks import Masks, read_masks
 from unfog.workflows.prompts import read_prompts, write_names
@@ -114,7 +114,7 @@ def sample_run(
         )
         shown = Shown.of(run, asked, count)
         scales = asked.guidance_of(run, shown.condition)
-        cell, canvas = (None, None) if repeat is None else repeat_of(run, repeat, tile, shape)
+        cloth = None if repeat is None else Cloth.of(run, repeat, tile, shape, dpi)
         x = draw(
             run,
             plan,
@@ -123,18 +123,14 @@ def sample_run(
             condition=shown.condition,
             guidance=scales,
             seamless=seamless,
-            shape=_shape(run, shape if cell is None else cell.size),
+            shape=_shape(run, shape if cloth is None else cloth.repeat.size),
             windows=windows,
-            repeat=None if cell is None else cell.offset,
+            repeat=None if cloth is None else cloth.repeat.offset,
             loss=None if palette is None else towards(run, read_palette(palette)),
             report=work.progress("sampling"),
         )
-        written: dict[str, Any] = {}
-        if cell is not None and canvas is not None:
-            written = write_cloth(work, run, x, cell, canvas, dpi)
-        else:
-            form, look = _write(run, work.folder, x)
-            shown.write(work.folder, form, look)
+        if cloth is None:
+            shown.write(work.folder, *_write(run, work.folder, x))
         summary = {
             "run": run.name,
             "samples": shown.total,
@@ -145,7 +141,7 @@ def sample_run(
             **({} if shape is None else {"shape": list(shape)}),
             **({"windows": True} if windows else {}),
             **({} if palette is None else {"palette": palette.name}),
-            **written,
+            **({} if cloth is None else cloth.write(work, run, x)),
         }
         return work.end(summary)
 
