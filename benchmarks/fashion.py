@@ -41,9 +41,9 @@ BOX = (slice(9, 19), slice(10, 18))  # rows and columns of a redesign
 SEED = 1
 
 
-def drawn(run: Run, count: int, guidance: float | None, **told: Tensor) -> Tensor:
+def drawn(run: Run, plan: Plan, count: int, guidance: float | None, **told: Tensor) -> Tensor:
     """Draws for conditions, a sample each, in [0, 1]."""
-    x = draw(run, Plan.of(run), range(count), SEED, condition=told, guidance=guidance, batch=50)
+    x = draw(run, plan, range(count), SEED, condition=told, guidance=guidance, batch=50)
     return (x / 255).clamp(0, 1)
 
 
@@ -51,18 +51,20 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return float(torch.corrcoef(torch.stack([a.double(), b.double()]))[0, 1])
 
 
-def attributes(run: Run, batch: dict[str, Tensor], guidance: float) -> dict[str, dict[str, float]]:
+def attributes(
+    run: Run, plan: Plan, batch: dict[str, Tensor], guidance: float
+) -> dict[str, dict[str, float]]:
     """Correlations of what was asked with what was measured."""
     asked, count = batch["property"], len(batch["x"])
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     told = {"label": batch["label"]}
-    whole = attributes_of(drawn(run, count, guidance, property=asked, **told))
+    whole = attributes_of(drawn(run, plan, count, guidance, property=asked, **told))
     found: dict[str, dict[str, float]] = {}
     for k, name in enumerate(ATTRIBUTES):
         only = torch.zeros_like(asked, dtype=torch.bool)
         only[:, k] = True
         alone = attributes_of(
-            drawn(run, count, guidance, property=asked, property_mask=only, **told)
+            drawn(run, plan, count, guidance, property=asked, property_mask=only, **told)
         )
         found[name] = {
             "all": correlation(asked[:, k], whole[:, k]),
@@ -72,7 +74,7 @@ def attributes(run: Run, batch: dict[str, Tensor], guidance: float) -> dict[str,
     return found
 
 
-def classifier(x: Tensor, labels: Tensor, steps: int = 1200) -> nn.Module:
+def classifier(x: Tensor, labels: Tensor, steps: int) -> nn.Module:
     """A small convolutional network, trained on pictures in [0, 1]."""
     torch.manual_seed(0)
     layers: list[nn.Module] = []
@@ -114,28 +116,12 @@ def seam(x: Tensor) -> float:
     return float(torch.stack(border).mean() / torch.stack(beside).mean())
 
 
-def redesigns(
-    run: Run, batch: dict[str, Tensor], guidance: float
-) -> tuple[dict[str, float], Tensor]:
+def redesigns(run: Run, plan: Plan, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
     """What a redesign leaves and how its border looks; and the redesigns in [0, 1]."""
     x = batch["x"]
     hole = torch.zeros(len(x), 1, *x.shape[2:], dtype=torch.bool)
     hole[(slice(None), slice(None), *BOX)] = True
-    new = torch.cat(
-        [
-            inpaint(
-                run,
-                x[k : k + 1],
-                hole[k : k + 1],
-                Plan.of(run),
-                samples=1,
-                seed=k,
-                condition={"label": batch["label"][k : k + 1]},
-                guidance=guidance,
-            )[:, 0]
-            for k in range(len(x))
-        ]
-    )
+    new = inpaint(run, x, hole, plan, samples=1)[:, 0]
     return {
         "largest_change_outside": float((new - x).abs()[~hole].max()),
         "mean_change_inside": float((new - x).abs()[hole].mean() / 255),
@@ -157,11 +143,11 @@ def edge_f1(lines: np.ndarray, wanted: np.ndarray) -> float:
     return float((2 * precision * recall / np.maximum(precision + recall, 1e-9)).mean())
 
 
-def sketches(run: Run, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
+def sketches(run: Run, plan: Plan, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
     """How draws follow a sketch, against draws that are told nothing."""
     wanted, count = batch["sketch"].numpy() > 0, len(batch["x"])
-    along = drawn(run, count, None, sketch=batch["sketch"])
-    free = drawn(run, count, None)
+    along = drawn(run, plan, count, None, sketch=batch["sketch"])
+    free = drawn(run, plan, count, None)
     return {
         "sketched": edge_f1(sketch_of(along) > 0, wanted),
         "unconditioned": edge_f1(sketch_of(free) > 0, wanted),
@@ -169,7 +155,7 @@ def sketches(run: Run, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tens
     }, along
 
 
-def textures(run: Run, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
+def textures(run: Run, plan: Plan, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tensor]:
     """The distance of statistics to a swatch's before and after a transfer."""
     x = batch["x"]
     region, pictures, before, after = figure_of(x / 255), [], [], []
@@ -178,7 +164,7 @@ def textures(run: Run, batch: dict[str, Tensor]) -> tuple[dict[str, float], Tens
         swatch = torch.from_numpy(grey.astype(np.float32))[None, None]
         here = region[k : k + 1]
         new = transfer(
-            run, run.denoiser, x[k : k + 1], swatch, Plan.of(run), region=here, samples=1, seed=k
+            run, run.denoiser, x[k : k + 1], swatch, plan, region=here, samples=1, seed=k
         )[:, 0]
         y = SwatchStatistics()(run.codec.encode(swatch))
         measure = SwatchStatistics(here)
@@ -226,30 +212,34 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--guidance", type=float, default=1.5)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--teach", type=int, default=1200, help="Steps of the classifier.")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     begun, run = time.process_time(), open_run(options.run)
+    plan = Plan.of(run, steps=options.steps)
     train, test = (open_dataset({"name": "garments", "split": s}) for s in ("train", "test"))
     batch = test.batch(range(options.count))
-    few = {name: value[:48] for name, value in batch.items()}
+    few = {name: value[:40] for name, value in batch.items()}
     eight = {name: value[:8] for name, value in batch.items()}
-    obeyed = attributes(run, batch, options.guidance)
+    obeyed = attributes(run, plan, batch, options.guidance)
     labels = torch.arange(options.count) % 10
-    pictures = drawn(run, options.count, options.guidance, label=labels)
+    pictures = drawn(run, plan, options.count, options.guidance, label=labels)
     all_train = train.batch(range(len(train)))
-    net = classifier(all_train["x"] / 255, all_train["label"])
+    net = classifier(all_train["x"] / 255, all_train["label"], options.teach)
     held = test.batch(range(len(test)))
-    redesigned, new = redesigns(run, few, 1.0)
-    followed, along = sketches(run, few)
-    textured, cloth = textures(run, {k: v[:12] for k, v in batch.items()})
+    redesigned, new = redesigns(run, plan, few)
+    followed, along = sketches(run, plan, few)
+    textured, cloth = textures(run, plan, {k: v[:12] for k, v in batch.items()})
     between, path = interpolations(run, eight, 2)
     figures = {
         "processor": processor(),
         "run": {"steps": run.config["training"]["steps"], "weights": run.weights_sha256[:16]},
         "count": options.count,
         "guidance": options.guidance,
+        "plan": dict(plan.names),
         "attributes": obeyed,
         "classifier": {
             "test_accuracy": agreement(net, held["x"] / 255, held["label"]),

@@ -2,11 +2,11 @@
 
     python benchmarks/textile.py RUN --cells 16 --out JSON --figure PNG
 
-Cells of 128 x 128 pixels of a model of 64 x 64 squares, of every material, at scales and rotations
-like those of the training data, are laid out over 1024 x 1024. A seam's energy is that of the
-differences of neighbours across a cell's border, over that of all; its standard error is over
-cells. Spectra are of the luma, each square's less its mean and over its deviation, under a Hann
-window, against the squares of the split train, in bands of one ratio.
+Cells of 64 x 64 pixels, or others, of every material, at scales and rotations like those of the
+training data, are laid out over 1024 x 1024. A seam's energy is that of the differences of
+neighbours across a cell's border, over that of all; its standard error is over cells. Spectra are
+of the luma, each square's less its mean and over its deviation, under a Hann window, against the
+squares of the split train, in bands of one ratio.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.textile.repeats import SHIFTS, Repeat
 
-SIDE, CELL, CANVAS = 64, 128, 1024
+SIDE, CANVAS = 64, 1024
 BANDS = np.geomspace(1.5 / SIDE, 0.5, 8)
 INKS = np.array([[24, 40, 84], [214, 92, 60], [246, 233, 205]], np.uint8)
 
@@ -91,8 +91,8 @@ def spectrum(x: np.ndarray) -> np.ndarray:
 
 
 def squares(cells: np.ndarray) -> np.ndarray:
-    """The squares (n, 64, 64) of cells, a quarter of a cell apart."""
-    starts = range(0, CELL - SIDE + 1, SIDE // 2)
+    """The squares (n, 64, 64) of cells, half a square apart."""
+    starts = range(0, cells.shape[1] - SIDE + 1, SIDE // 2)
     return np.concatenate([cells[:, r : r + SIDE, c : c + SIDE] for r in starts for c in starts])
 
 
@@ -128,6 +128,13 @@ def palettes(run: Run, plan: Plan, cells: int) -> tuple[dict[str, float], np.nda
     return {"without": distances[0], "with": distances[1]}, drawn[1]
 
 
+def fits(cloth: np.ndarray, repeat: Repeat) -> bool:
+    """Whether a canvas goes on by its rule to the pixel, one cell further and over its border."""
+    (rows, columns), (down, right) = repeat.size, repeat.offset
+    further = np.roll(cloth, (-down, -columns), (0, 1)), np.roll(cloth, (-rows, -right), (0, 1))
+    return all(np.array_equal(one, cloth) for one in further)
+
+
 def pixels(x: np.ndarray) -> np.ndarray:
     """(3, rows, columns) as bytes (rows, columns, 3)."""
     return np.moveaxis(x.clip(0, 255).round().astype(np.uint8), 0, 2)
@@ -138,7 +145,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--cells", type=int, default=16)
+    parser.add_argument("--cells", type=int, default=32)
+    parser.add_argument("--cell", type=int, default=64, help="Pixels of a cell's side.")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--sampler")
     parser.add_argument("--out", type=Path)
@@ -150,20 +158,16 @@ def main() -> None:
     data = open_dataset("swatches")
     told, found, canvases, all_cells = wishes(data, options.cells), {}, [], []
     for number, name in enumerate(SHIFTS):
-        repeat = Repeat(name, (CELL, CELL))
+        repeat = Repeat(name, (options.cell, options.cell))
         ids = range(number * options.cells, (number + 1) * options.cells)
-        shape = (3, CELL, CELL)
+        shape = (3, *repeat.size)
         x = draw(run, plan, ids, 0, condition=told, shape=shape, repeat=repeat.offset).numpy()
-        cloth = repeat.cloth(pixels(x[1]), (CANVAS, CANVAS))
-        down, right = repeat.offset
+        cloths = [repeat.cloth(pixels(one), (CANVAS, CANVAS)) for one in x[:3]]
         found[name] = {
             **seams(luma(x), repeat),
-            "edges_match": bool(
-                np.array_equal(cloth[down:, CELL:], cloth[: CANVAS - down, :-CELL])
-                and np.array_equal(cloth[CELL:, right:], cloth[:-CELL, : CANVAS - right])
-            ),
+            "edges_match": all(fits(cloth, repeat) for cloth in cloths),
         }
-        canvases.append(cloth)
+        canvases.append(cloths[number % 3])
         all_cells.append(luma(x))
     reference = luma(data.batch(range(1500))["x"].numpy())
     ratios = spectrum(squares(np.concatenate(all_cells))) / spectrum(reference)
@@ -174,6 +178,7 @@ def main() -> None:
         "run": {"steps": run.config["training"]["steps"], "weights": run.weights_sha256[:16]},
         "plan": dict(plan.names),
         "cells": options.cells,
+        "cell": options.cell,
         "repeats": found,
         "spectrum_over_swatches": ratios.tolist(),
         "spectrum_of_single_squares": (

@@ -91,7 +91,7 @@ def cloth() -> str:
     return f"""## Cloth
 
 `{r["command"]}`: a run of {r["run"]["steps"]} steps on squares of 64 x 64, {r["cells"]} cells of
-128 x 128 of each repeat, laid out over 1024 x 1024.
+{r["cell"]} x {r["cell"]} of each repeat, laid out over 1024 x 1024.
 
 {table(head, rows)}
 - **Spectra** over the swatches', from the lowest band to the highest: {bands}; of single squares
