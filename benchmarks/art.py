@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--quarter", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--kill", type=float, default=60.0, help="Seconds until the kill.")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
@@ -92,10 +93,11 @@ def main() -> None:
     stride = run.shape[1] * 3 // 4
     with tempfile.TemporaryDirectory() as folder:
         place, quarter = Path(folder), options.side // 4
-        small = [
-            drawn(options.run, place / name, quarter, options.steps, kill)
-            for name, kill in (("whole", None), ("cut", options.kill / 6))
-        ]
+        kills = {"whole": None, "cut": options.kill / 6} if options.quarter else {}
+        small = {
+            name: drawn(options.run, place / name, quarter, options.steps, kill)
+            for name, kill in kills.items()
+        }
         large = drawn(options.run, place / "large", options.side, options.steps, options.kill)
         picture = tifffile.imread(place / "large" / "canvas-0000.tiff")
         found = [ratios(picture[:2048], axis, stride) for axis in (0, 1)]
@@ -110,8 +112,7 @@ def main() -> None:
         "side": options.side,
         "steps": options.steps,
         "canvas": large,
-        "quarter": {"whole": small[0], "cut": small[1]},
-        "same_bytes": small[0]["sha256"] == small[1]["sha256"],
+        "quarter": small,
         "seams": [max(one) for one in found],
         "offsets_deviation": [float(np.std(one)) for one in found],
     }

@@ -86,7 +86,7 @@ def classifier(x: Tensor, labels: Tensor, steps: int) -> nn.Module:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=steps)
     generator = torch.Generator().manual_seed(0)
     for _ in range(steps):
-        rows = torch.randint(len(x), (128,), generator=generator)
+        rows = torch.randint(len(x), (64,), generator=generator)
         with torch.autocast("cpu", torch.bfloat16):
             loss = F.cross_entropy(net(x[rows]), labels[rows])
         optimiser.zero_grad()
@@ -222,7 +222,7 @@ def main() -> None:
     plan = Plan.of(run, steps=options.steps)
     train, test = (open_dataset({"name": "garments", "split": s}) for s in ("train", "test"))
     batch = test.batch(range(options.count))
-    few = {name: value[:40] for name, value in batch.items()}
+    few = {name: value[: options.count // 2] for name, value in batch.items()}
     eight = {name: value[:8] for name, value in batch.items()}
     obeyed = attributes(run, plan, batch, options.guidance)
     labels = torch.arange(options.count) % 10

@@ -17,6 +17,7 @@ import math
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from torch import Tensor
 
 import unfog
 from unfog.builtin import open_run
-from unfog.data.dataset import open_dataset
+from unfog.data.dataset import Dataset, open_dataset
 from unfog.runs.machine import processor
 from unfog.runs.palette import towards
 from unfog.runs.run import Run
@@ -38,15 +39,17 @@ BANDS = np.geomspace(1.5 / SIDE, 0.5, 8)
 INKS = np.array([[24, 40, 84], [214, 92, 60], [246, 233, 205]], np.uint8)
 
 
-def wishes(data: object, count: int) -> dict[str, Tensor]:
-    """Materials, scales and rotations as the data have them, for so many cells."""
-    batch = data.batch(range(count))  # type: ignore[attr-defined]
-    return {name: batch[name] for name in ("label", "property")}
+def wishes(data: Dataset, count: int) -> dict[str, Tensor]:
+    """Materials, scales and rotations as the data have them, for so many cells; nothing of data
+    that have none.
+    """
+    batch = data.batch(range(count))
+    return {name: batch[name] for name in data.conditions}
 
 
 def luma(x: np.ndarray) -> np.ndarray:
-    """(n, 3, rows, columns) as (n, rows, columns)."""
-    return np.tensordot(x, np.array([0.299, 0.587, 0.114]), (1, 0))
+    """(n, 1 or 3, rows, columns) as (n, rows, columns)."""
+    return x[:, 0] if x.shape[1] == 1 else np.tensordot(x, np.array([0.299, 0.587, 0.114]), (1, 0))
 
 
 def across(x: np.ndarray, repeat: Repeat) -> list[np.ndarray]:
@@ -136,15 +139,16 @@ def fits(cloth: np.ndarray, repeat: Repeat) -> bool:
 
 
 def pixels(x: np.ndarray) -> np.ndarray:
-    """(3, rows, columns) as bytes (rows, columns, 3)."""
-    return np.moveaxis(x.clip(0, 255).round().astype(np.uint8), 0, 2)
+    """(1 or 3, rows, columns) as bytes (rows, columns, 3)."""
+    colour = 255 * np.broadcast_to(x, (3, *x.shape[1:])) if len(x) == 1 else x
+    return np.moveaxis(colour.clip(0, 255).round().astype(np.uint8), 0, 2)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
+    parser.add_argument("run")
     parser.add_argument("--cells", type=int, default=32)
     parser.add_argument("--cell", type=int, default=64, help="Pixels of a cell's side.")
     parser.add_argument("--steps", type=int)
@@ -155,12 +159,13 @@ def main() -> None:
     torch.set_num_threads(1)
     begun, run = time.process_time(), open_run(options.run)
     plan = Plan.of(run, options.sampler, options.steps)
-    data = open_dataset("swatches")
+    coloured = run.shape[0] == 3
+    data = open_dataset("swatches" if coloured else "textures")
     told, found, canvases, all_cells = wishes(data, options.cells), {}, [], []
     for number, name in enumerate(SHIFTS):
         repeat = Repeat(name, (options.cell, options.cell))
         ids = range(number * options.cells, (number + 1) * options.cells)
-        shape = (3, *repeat.size)
+        shape = (run.shape[0], *repeat.size)
         x = draw(run, plan, ids, 0, condition=told, shape=shape, repeat=repeat.offset).numpy()
         cloths = [repeat.cloth(pixels(one), (CANVAS, CANVAS)) for one in x[:3]]
         found[name] = {
@@ -169,11 +174,11 @@ def main() -> None:
         }
         canvases.append(cloths[number % 3])
         all_cells.append(luma(x))
-    reference = luma(data.batch(range(1500))["x"].numpy())
+    some = np.linspace(0, len(data) - 1, 1500).astype(int)
+    reference = luma(data.batch(some)["x"].numpy())
     ratios = spectrum(squares(np.concatenate(all_cells))) / spectrum(reference)
     plain = draw(run, plan, range(3 * options.cells), 5, condition=wishes(data, 3 * options.cells))
-    inked, inks = palettes(run, plan, 6)
-    figures = {
+    figures: dict[str, Any] = {
         "processor": processor(),
         "run": {"steps": run.config["training"]["steps"], "weights": run.weights_sha256[:16]},
         "plan": dict(plan.names),
@@ -184,17 +189,19 @@ def main() -> None:
         "spectrum_of_single_squares": (
             spectrum(luma(plain.numpy())) / spectrum(reference)
         ).tolist(),
-        "rotation_in_degrees": turns(run, plan, 12),
-        "palette_distance": inked,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
-        "cpu_seconds": time.process_time() - begun,
     }
+    picture = np.concatenate([cloth[:384, :384] for cloth in canvases], 1)
+    if coloured:  # what a model of swatches is told besides
+        figures["rotation_in_degrees"] = turns(run, plan, 12)
+        figures["palette_distance"], inks = palettes(run, plan, 6)
+        row = Image.fromarray(np.concatenate([pixels(x) for x in inks], 1))
+        wide = row.resize((picture.shape[1], picture.shape[1] // 6))
+        picture = np.concatenate([picture, np.asarray(wide)])
+    figures["cpu_seconds"] = time.process_time() - begun
     write_record(figures, (unfog, torch), options.out)
     if options.figure is not None:
-        top = np.concatenate([cloth[:384, :384] for cloth in canvases], 1)
-        row = np.concatenate([pixels(x) for x in inks], 1)
-        wide = Image.fromarray(row).resize((top.shape[1], top.shape[1] // 6))
-        Image.fromarray(np.concatenate([top, np.asarray(wide)])).save(options.figure)
+        Image.fromarray(picture).save(options.figure)
 
 
 if __name__ == "__main__":
