@@ -44,15 +44,18 @@ OWN: dict[str, dict[str, object]] = {
     "volume-prior": FIELDS,
     "t1-volume-prior": FIELDS,
     "dynamicrafter": FIELDS,  # clips, as far as it is concerned
+    "textile": {"name": "swatches", "count": 12},
+    "art": {"name": "photographs", "count": 24},
+    "fashion": {"name": "garments", "split": "test"},
     "video": FIELDS,
 }
 SMALL = ["training.steps=8", "training.batch=8", "training.warmup=2", "training.checkpoint_every=8"]
 HEAD = """# Systems
 
 Made by `python docs/make_systems.py`, which trains each system for 8 steps on the digits
-(`dmri-refiner`, volumes, clips, sounds and molecules on other data) and draws 2 samples in 10
-steps, or decodes 2 of an autoencoder, or embeds 2 of a joint encoder: a system stands here because
-it ran. `unfog train SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
+(`dmri-refiner`, volumes, clips, sounds, molecules, garments, cloth and art on other data) and draws
+2 samples in 10 steps, or decodes 2 of an autoencoder, or embeds 2 of a joint encoder: a system
+stands here because it ran. `unfog train SYSTEM --data NAME|PATH --out RUN` trains one in earnest.
 
 | system | what it is | paper | parameters on 8x8 | trains | samples |
 |---|---|---|---|---|---|

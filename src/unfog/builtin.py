@@ -10,27 +10,33 @@ from __future__ import annotations
 from pathlib import Path
 
 from unfog import data, sampling, systems
+from unfog.art import recipe as art
 from unfog.audio import recipe as audio
 from unfog.dmri.prior import recipe as dmri_prior
+from unfog.fashion import recipe as fashion
 from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
+from unfog.textile import recipe as textile
 from unfog.training import objectives
 from unfog.video import recipe as video
 from unfog.video.dynamicrafter import recipe as dynamicrafter
 
 __all__ = [
+    "art",
     "audio",
     "data",
     "dmri_prior",
     "dynamicrafter",
+    "fashion",
     "methods",
     "molecules",
     "objectives",
     "open_run",
     "sampling",
     "systems",
+    "textile",
     "video",
 ]
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import unfog.builtin  # noqa: F401  (registers every name)
-from unfog.audio.classes import KIND, number_of
 from unfog.audio.data.tempo import TempoCondition, tempo_of
 from unfog.audio.metrics import log_spectral_distance
 from unfog.audio.oracle import harmonic_spectrum, periodogram
 from unfog.audio.sounds import Sound, write_sound
+from unfog.core.named_class import KIND, number_of
 from unfog.core.random import generators
 from unfog.data.builtin.archive import extract
 from unfog.data.builtin.packages import is_fetched

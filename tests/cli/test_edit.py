@@ -80,7 +80,10 @@ def test_an_inversion_under_one_label_gives_the_input_back(place: Path) -> None:
         ("nothing.png --method sdedit", "nothing.png"),
         ("one.png --method sdedit --strength 1.5", "share from 0 to 1"),
         ("one.png --method sdedit --from label=3", "--from"),
-        ("one.png --method sdedit --to colour=3", "no class, vector or text called 'colour'"),
+        (
+            "one.png --method sdedit --to colour=3",
+            "no class, vector, property or text called 'colour'",
+        ),
         ("one.png --method sdedit --to label=10", "class from 0 to 9"),
         ("one.png --method sdedit --to label=1.5", "class from 0 to 9"),
         ("one.png --method sdedit --to label=three", "label=NUMBER"),

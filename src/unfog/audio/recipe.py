@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from unfog.audio import (  # noqa: F401  (each registers its names)
-    classes,
     complex_codec,
     data,
     diffwave,

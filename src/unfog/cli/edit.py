@@ -17,6 +17,7 @@ class Method(StrEnum):
     sdedit = "sdedit"
     inversion = "inversion"
     inpaint = "inpaint"
+    texture = "texture"
     variations = "variations"
     interpolate = "interpolate"
     extend = "extend"
@@ -37,8 +38,9 @@ def edit(
         typer.Option(
             help="sdedit draws what is likely given the input with noise; inversion finds its "
             "noise and draws anew; inpaint draws what is in the hole of --mask, by a run trained "
-            "to; of a cascade such as dalle2, variations draws other pictures "
-            "of its embedding, and interpolate those between it and --other. Of a run of clips, "
+            "to; texture draws it in that of --swatch; interpolate draws pictures between it and "
+            "--other; of a cascade such as dalle2, variations draws other pictures of its "
+            "embedding. Of a run of clips, "
             "extend draws what comes after the input, a clip or a picture, and interpolate what "
             "lies between its frames; animate begins with a picture, by a run of dynamicrafter."
         ),
@@ -71,15 +73,19 @@ def edit(
     ] = None,
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For sdedit and inpaint: 0 where the input stays."),
+        typer.Option(metavar="FILE", help="For sdedit, inpaint, texture: 0 where the input stays."),
     ] = None,
     other: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="For interpolate: the picture at the other end."),
     ] = None,
+    swatch: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="For texture: a picture of cloth, at least the run's."),
+    ] = None,
     samples: Annotated[
         int,
-        typer.Option("-n", min=1, help="For sdedit, inpaint and of a cascade: how many to draw."),
+        typer.Option("-n", min=1, help="Not for inversion: how many to draw."),
     ] = 4,
     iterations: Annotated[
         int,

@@ -47,8 +47,8 @@ def sample(
         str | None,
         typer.Option(
             "--class",
-            help="The class to sample, of a run trained with classes: its number, or of sounds its "
-            "name.",
+            help="The class to sample, of a run trained with classes: its number, or its name "
+            "where classes have names.",
         ),
     ] = None,
     mask: Annotated[
@@ -122,6 +122,38 @@ def sample(
             "for panoramas and large canvases.",
         ),
     ] = False,
+    repeat: Annotated[
+        str | None,
+        typer.Option(
+            metavar="square|half-drop|brick",
+            help="Of pictures: cloth that repeats without a seam; --shape is the canvas, of whole "
+            "repeats.",
+        ),
+    ] = None,
+    tile: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ROWS,COLUMNS", help="Of cloth: the size of a repeat; the canvas's by default."
+        ),
+    ] = None,
+    dpi: Annotated[
+        float | None,
+        typer.Option(help="Of cloth and art: dots an inch; of cloth TIFF and PDF are written too."),
+    ] = None,
+    palette: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Of pictures in colour: a palette that they are drawn towards, one #rrggbb a "
+            "line, or .gpl.",
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Of art: a small picture that the canvas of --shape enlarges."
+        ),
+    ] = None,
     level: Annotated[
         float,
         typer.Option(
@@ -152,7 +184,16 @@ def sample(
     asked: Annotated[
         str | None,
         typer.Option(
-            "--property", metavar="NAME=VALUE", help="Of molecules: a property, in its unit."
+            "--property",
+            metavar="NAME=VALUE,..",
+            help="What samples measure, of a run trained with properties, in their units: of "
+            "garments such as width=0.5,brightness=0.8, of molecules gap=5.2.",
+        ),
+    ] = None,
+    sketch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Lines that the samples follow, of a run trained with sketches."
         ),
     ] = None,
     keep: Annotated[
@@ -187,8 +228,9 @@ def sample(
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
-    metadata.jsonl. Of a run of clips MP4, GIF and report.html, which plays them; of sound WAV, and
-    such a page; of molecules SDF with bonds, XYZ and report.html, which turns them.
+    metadata.jsonl. Of cloth the tile, the canvas, and with --dpi prints; of art tiled TIFF. Of a
+    run of clips MP4, GIF and report.html, which plays them; of sound WAV, and such a page; of
+    molecules SDF with bonds, XYZ and report.html, which turns them.
     """
     from unfog.workflows.drawing import WAYS
     from unfog.workflows.ways import by_run

@@ -1,4 +1,4 @@
-"""The conditions: a class, a vector, an image, a mask of classes, a token sequence."""
+"""The conditions: a class, a vector, numbers, an image, a mask of classes, a token sequence."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from unfog.core.conditioning import Condition, Context, conditions, set_null
 from unfog.core.embedding_condition import EmbeddingCondition
 from unfog.core.inpainting import InpaintingCondition
 from unfog.core.low_resolution import LowResolutionCondition
+from unfog.core.numbers_condition import NumbersCondition
 from unfog.core.sequence_condition import SequenceCondition
 from unfog.errors import InputError
 
@@ -21,6 +22,7 @@ __all__ = [
     "InpaintingCondition",
     "LowResolutionCondition",
     "MaskCondition",
+    "NumbersCondition",
     "SequenceCondition",
     "SpatialCondition",
     "TokenCondition",

@@ -10,6 +10,7 @@ from unfog.data.builtin import (  # noqa: F401  (each registers its data sets)
     masked,
     mni,
     mni_volume,
+    photographs,
     random_field,
     textures,
     turbulence,

@@ -168,7 +168,12 @@ def _conditions(sections: Config, width: int, channels: int) -> tuple[dict[str, 
 
 
 def _parts(section: Config) -> int:
-    """The parts of a condition, other than a mask's classes, that training hides one by one."""
+    """The parts of a condition that training hides one by one: of a mask its classes, and each of
+    several numbers.
+    """
+    counted = {"mask": "classes", "numbers": "size"}
+    if section["name"] in counted:
+        return int(section.get(counted[section["name"]], 0))
     return int(getattr(conditions.get(section["name"]), "PARTS", 0))
 
 
@@ -177,14 +182,14 @@ _TRAINING = ("drop", "drop_each")  # of a condition, and no parameters of its em
 
 def drops(config: Config) -> dict[str, float | Sequence[float]]:
     """The probability with which training drops each condition (``drop``); of a mask or a text also
-    that of each of its classes, or of its vector and its tokens, by itself after it: ``drop_each``,
-    one number or one for each.
+    that of each of its classes, of its vector and its tokens, or of several numbers that of each,
+    by itself after it: ``drop_each``, one number or one for each.
     """
     chances: dict[str, float | Sequence[float]] = {}
     for name, section in (config.get("conditions") or {}).items():
         whole = float(section.get("drop", 0.0))
         chances[name] = whole
-        parts = section.get("classes", 0) if section["name"] == "mask" else _parts(section)
+        parts = _parts(section)
         if parts:
             each = section.get("drop_each", 0.0)
             chances[name] = [whole, *(each if isinstance(each, Sequence) else [each] * parts)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
+from unfog.core.named_class import number_of
 from unfog.core.random import generator
 from unfog.errors import InputError
 from unfog.physics.operators import Mask
@@ -18,6 +19,7 @@ from unfog.progress import Report
 from unfog.runs.batches import Job, in_batches
 from unfog.runs.memory import Budget
 from unfog.runs.prompts import Prompt, text_condition
+from unfog.runs.properties import asked_properties, known_properties
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 from unfog.runs.text_states import NAME as TEXT
@@ -163,26 +165,32 @@ def _expanded(conditions: Conditions, count: int) -> dict[str, Tensor]:
 def stated_conditions(run: Run, texts: Sequence[str]) -> dict[str, Tensor]:
     """The conditions that a user states, each "name=value", as batches of one.
 
-    The value is a class's number, a vector's numbers with commas between them, or a prompt;
-    ``InputError`` for any other.
+    The value is a class's number or name, a vector's numbers with commas between them, a property's
+    number, or a prompt; ``InputError`` for any other.
     """
     parts = {
         name: part
         for name, part in (run.config.get("conditions") or {}).items()
-        if part["name"] in ("class", "vector")
+        if part["name"] in ("class", "named-class", "vector")
     }
-    conditions: dict[str, Tensor] = {}
+    properties = [text for text in texts if text.partition("=")[0] in known_properties(run)]
+    conditions = asked_properties(run, ",".join(properties)) if properties else {}
     for text in texts:
         name, _, value = text.partition("=")
+        if text in properties:
+            continue
         if name == TEXT and TEXT in run.config:
             conditions |= text_condition(run, [Prompt.plain(value)])
             continue
         if name not in parts:
-            known = [*parts, *([TEXT] if TEXT in run.config else [])]
+            known = [*parts, *known_properties(run), *([TEXT] if TEXT in run.config else [])]
             raise InputError(
-                f"{run.name} has no class, vector or text called {name!r} to edit by (it has: "
-                f"{', '.join(known) or 'none'})."
+                f"{run.name} has no class, vector, property or text called {name!r} to edit by (it "
+                f"has: {', '.join(known) or 'none'})."
             )
+        if parts[name]["name"] == "named-class":
+            conditions[name] = torch.tensor([number_of(parts[name], value)])
+            continue
         try:
             numbers = [float(number) for number in value.split(",")]
         except ValueError as error:

@@ -13,14 +13,16 @@ from unfog.core.denoiser import Denoiser
 from unfog.core.random import generators
 from unfog.core.seamless import Seamless
 from unfog.core.space import PLAIN, Space
+from unfog.core.torus import Offset
 from unfog.errors import InputError
+from unfog.guidance.preferences import Loss, LossGuided
 from unfog.progress import Report
 from unfog.runs import calibrate as solvers
 from unfog.runs.clip import clipped
 from unfog.runs.conventions import conventions
 from unfog.runs.guided import Guidance, guided, prompted
 from unfog.runs.run import Run
-from unfog.runs.windows import in_windows
+from unfog.runs.windows import in_windows, on_torus
 from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, solve
 from unfog.sampling.samplers import samplers
@@ -85,6 +87,19 @@ class Plan:
         return cls(samplers.build(names["sampler"]), times, names)
 
 
+@dataclass(frozen=True)
+class GuidingLoss:
+    """A loss that samples are drawn towards (``guidance.preferences``).
+
+    Args:
+        loss: Of estimates on the model's scale, (batch, channels, *space) -> (batch,).
+        strength: What a pixel is moved by a loss of slope 1.
+    """
+
+    loss: Loss
+    strength: float
+
+
 def draw(
     run: Run,
     plan: Plan,
@@ -97,6 +112,8 @@ def draw(
     batch: int = 16,
     shape: Sequence[int] | None = None,
     windows: bool = False,
+    repeat: Offset | None = None,
+    loss: GuidingLoss | None = None,
     report: Report | None = None,
 ) -> Tensor:
     """Samples of a run, by number.
@@ -115,6 +132,9 @@ def draw(
         shape: Of a sample, (channels, *space); the run's own by default. A larger volume is made
             in windows (``runs.windows``).
         windows: Whether larger pictures and signals are made in windows too.
+        repeat: That samples are cells that repeat over the plane, and how these are offset
+            (``core.torus.home``); None for samples with borders.
+        loss: What estimates are guided down the slope of, such as a palette's distance.
         report: Told (steps done, steps in all).
 
     Returns:
@@ -125,9 +145,14 @@ def draw(
     """
     denoiser = prompted(run) if guidance is None else guided(run, guidance)
     latent = run.codec.latent_shape(shape or run.shape)
-    denoiser = in_windows(run, denoiser, latent[1:], windows)
+    if repeat is not None:
+        denoiser = on_torus(run, denoiser, repeat)
+    else:
+        denoiser = in_windows(run, denoiser, latent[1:], windows)
     if seamless:
         denoiser = Seamless(denoiser)
+    if loss is not None:
+        denoiser = LossGuided(denoiser, loss.loss, loss.strength)
     denoiser = clipped(denoiser, run.config["sampling"].get("clip"))
     steps, batches = len(plan.grid) - 1, -(-len(ids) // batch)
     chunks = []

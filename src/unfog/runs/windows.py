@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.tiles import Tiled, shifted
+from unfog.core.torus import SQUARE, Offset, Torus
 from unfog.errors import InputError
 from unfog.runs.run import Run
 
@@ -42,13 +43,35 @@ def in_windows(
             f"A sample of {_size(space)} is smaller than the window of {_size(trained)} that "
             f"{run.name} was trained on; make it larger, or train on smaller ones."
         )
-    maps = [
+    return Tiled(denoiser, trained, batch=AT_A_TIME, maps=_maps(run), cover=shifted)
+
+
+def on_torus(run: Run, denoiser: Denoiser, offset: Offset = SQUARE) -> Denoiser:
+    """A run's denoiser, or one made of it, for cells of any size that repeat over the plane, in
+    windows of the training's size (``core.torus``).
+
+    Args:
+        run: The model, of pictures.
+        denoiser: Its denoiser, or guidance on it.
+        offset: How a cell's neighbours are offset, as the network sees it.
+
+    Returns:
+        The denoiser of cells.
+
+    Raises:
+        InputError: The run's samples are no pictures.
+    """
+    return Torus(denoiser, run.latent_shape[1:], offset, batch=AT_A_TIME, maps=_maps(run))
+
+
+def _maps(run: Run) -> list[str]:
+    """The names of a run's conditions that lie on the grid of its samples."""
+    return [
         key
         for name, part in run.denoiser.conditioner.named()
         if part.on_grid or part.made_of_data
         for key in (name, *([f"{name}_{part.companion}"] if part.companion_on_grid else []))
     ]
-    return Tiled(denoiser, trained, batch=AT_A_TIME, maps=maps, cover=shifted)
 
 
 def _size(space: Sequence[int]) -> str:

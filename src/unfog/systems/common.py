@@ -26,7 +26,7 @@ TRAINING: Config = {
     "checkpoint_every": 500,
 }
 
-DROP_EACH = 0.3  # of each class of a mask
+DROP_EACH = 0.3  # of each class of a mask, and of each of several numbers
 
 
 def training(**changes: Any) -> Config:
@@ -71,13 +71,13 @@ def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
 def conditions(dataset: Dataset, drop: float = 0.1) -> Config:
     """The conditions section of a config: the data set's own, each dropped in training with
     probability ``drop``, for classifier-free guidance (Ho & Salimans 2022); each class of a mask
-    also by itself (``DROP_EACH``), so that any of them may be given alone.
+    and each of several numbers also by itself (``DROP_EACH``), so that any may be given alone.
     """
     return {
         name: {
             **part,
             "drop": drop,
-            **({"drop_each": DROP_EACH} if part["name"] == "mask" else {}),
+            **({"drop_each": DROP_EACH} if part["name"] in ("mask", "numbers") else {}),
         }
         for name, part in dataset.conditions.items()
     }

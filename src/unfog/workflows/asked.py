@@ -1,4 +1,6 @@
-"""What a user asks samples to show, and how much: classes, masks, prompts and guidance."""
+"""What a user asks samples to show, and how much: classes, properties, masks, sketches, prompts
+and guidance.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unfog.core.named_class import KIND, number_of
 from unfog.core.registry import unknown
 from unfog.errors import InputError
 from unfog.runs.guided import EVERYWHERE, Guidance
@@ -23,7 +26,7 @@ from unfog.workflows.prompts import negative_condition, require_text
 class Asked:
     """What a user asks the samples to show, as ``sample_run`` has it."""
 
-    label: int | None
+    label: int | str | None
     mask: Path | None
     only: str | None
     text: str | None
@@ -32,6 +35,13 @@ class Asked:
     interval: tuple[float, float] | None
     rescale: float | None
     seamless: bool
+    properties: str | None = None
+    sketch: Path | None = None
+
+    @property
+    def wishes(self) -> tuple[object, ...]:
+        """What guidance may guide towards, None where it is not asked for."""
+        return self.label, self.mask, self.text, self.properties, self.sketch
 
     def check(self, run: Run) -> None:
         """``InputError`` for options that mean nothing to the run or to each other."""
@@ -39,10 +49,11 @@ class Asked:
             require_text(run)
         if self.only is not None and self.mask is None:
             raise InputError("--only chooses among the classes of a mask; give --mask too.")
-        if self.mask is not None and self.seamless:
-            raise InputError(
-                "A mask has borders and does not tile; leave --seamless or --mask out."
-            )
+        for name, map_ in (("mask", self.mask), ("sketch", self.sketch)):
+            if map_ is not None and self.seamless:
+                raise InputError(
+                    f"A {name} has borders and does not tile; leave --seamless or --{name} out."
+                )
         if self.mask is not None and (self.text or "").startswith("@"):
             raise InputError("A file of prompts goes without --mask; give one prompt.")
         if self.negative is not None and self.text is None:
@@ -52,7 +63,7 @@ class Asked:
 
     def _check_guidance(self, run: Run) -> None:
         """``InputError`` for guidance towards nothing."""
-        if any(given is not None for given in (self.label, self.mask, self.text)):
+        if any(given is not None for given in self.wishes):
             return
         ways = [way for kind, way in _WAYS.items() if kind in _kinds(run)]
         if not ways:
@@ -84,6 +95,8 @@ class Asked:
         options = {
             "class": self.label,
             "mask": None if self.mask is None else self.mask.name,
+            "sketch": None if self.sketch is None else self.sketch.name,
+            "property": self.properties,
             "only": self.only,
             "text": None if prompts is None else [prompt.text for prompt in prompts],
             "negative": self.negative,
@@ -95,7 +108,15 @@ class Asked:
         return {name: value for name, value in options.items() if value is not None}
 
 
-_WAYS = {"class": "--class", "mask": "--mask", "sequence": "--text", "bytes": "--text"}
+_WAYS = {
+    "class": "--class",
+    "named-class": "--class",
+    "mask": "--mask",
+    "sequence": "--text",
+    "bytes": "--text",
+    "numbers": "--property",
+    "spatial": "--sketch",
+}
 
 
 def _kinds(run: Run) -> set[str]:
@@ -143,20 +164,29 @@ def stated_scales(
     return {name: scales[name] for name in condition if name in scales}
 
 
-def classes_of(run: Run, label: int | None, count: int) -> dict[str, Tensor]:
-    """The condition for one class, of a run that has one condition of classes."""
+def classes_of(run: Run, label: int | str | None, count: int) -> dict[str, Tensor]:
+    """The condition for one class, by its number or its name, of a run that has one condition of
+    classes.
+    """
     if label is None:
         return {}
     names = [
         name
         for name, part in (run.config.get("conditions") or {}).items()
-        if part["name"] == "class"
+        if part["name"] in ("class", KIND)
     ]
     if not names:
         raise InputError(
             f"The run {run.name} was trained without classes; leave --class and --guidance out."
         )
-    number = run.config["conditions"][names[0]]["count"]
-    if not 0 <= label < number:
-        raise InputError(f"The run {run.name} has classes 0 to {number - 1}, not {label}.")
-    return {names[0]: torch.full((count,), label)}
+    section = run.config["conditions"][names[0]]
+    wanted = str(label)
+    if section["name"] == KIND:
+        return {names[0]: torch.full((count,), number_of(section, wanted))}
+    if not wanted.isdigit():
+        raise InputError(f"The class is a number, from 0, not {wanted!r}.")
+    if int(wanted) >= section["count"]:
+        raise InputError(
+            f"The run {run.name} has classes 0 to {section['count'] - 1}, not {wanted}."
+        )
+    return {names[0]: torch.full((count,), int(wanted))}

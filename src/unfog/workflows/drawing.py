@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import unfog.builtin  # noqa: F401  (registers every name)
+from unfog.art.workflows.sample import sample_art
 from unfog.errors import InputError
 from unfog.molecules.workflows.sample import sample_molecules
 from unfog.video.workflows.sample import sample_clips
 from unfog.workflows.cascade import is_cascade, sample_cascade
-from unfog.workflows.kinds import is_molecules, is_sound, is_video
+from unfog.workflows.kinds import is_art, is_molecules, is_sound, is_video
 from unfog.workflows.sample import sample_run
 from unfog.workflows.sounds import draw_sounds
 from unfog.workflows.ways import Way, scale
@@ -35,13 +36,22 @@ def _molecules(
     return sample_molecules(run, count, out, guidance=scale(guidance, "molecules"), **options)
 
 
+def _canvases(
+    run: Path, count: int | None, out: Path, shape: str | None = None, **options: Any
+) -> dict[str, Any]:
+    """Canvases of a run of art."""
+    return sample_art(
+        run, count, out, shape=None if shape is None else sizes("--shape", shape), **options
+    )
+
+
 def _pictures(
     run: Path,
     count: int | None,
     out: Path,
-    label: str | None = None,
     interval: str | None = None,
     shape: str | None = None,
+    tile: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Pictures, volumes or signals of a run."""
@@ -49,9 +59,9 @@ def _pictures(
         run,
         count,
         out,
-        label=None if label is None else class_number(label),
         interval=None if interval is None else levels("--guidance-interval", interval),
         shape=None if shape is None else sizes("--shape", shape),
+        tile=None if tile is None else sizes("--tile", tile),
         **options,
     )
 
@@ -104,6 +114,18 @@ WAYS = (
         {**SAMPLED, "--frames": "frames", "--fps": "fps", "--longer": "longer"},
     ),
     Way(
+        "a run of art",
+        is_art,
+        _canvases,
+        {
+            **COMMON,
+            "--shape": "shape",
+            "--base": "base",
+            "--palette": "palette",
+            "--dpi": "dpi",
+        },
+    ),
+    Way(
         "a run of pictures",
         lambda run: True,
         _pictures,
@@ -112,22 +134,21 @@ WAYS = (
             **TOLD,
             "--mask": "mask",
             "--only": "only",
+            "--property": "properties",
+            "--sketch": "sketch",
             "--negative": "negative",
             "--guidance-interval": "interval",
             "--rescale": "rescale",
             "--seamless": "seamless",
             "--shape": "shape",
             "--windows": "windows",
+            "--repeat": "repeat",
+            "--tile": "tile",
+            "--dpi": "dpi",
+            "--palette": "palette",
         },
     ),
 )
-
-
-def class_number(text: str) -> int:
-    """The number of a class."""
-    if not text.isdigit():
-        raise InputError(f"The class is a number, from 0, not {text!r}.")
-    return int(text)
 
 
 def levels(option: str, text: str) -> tuple[float, float]:

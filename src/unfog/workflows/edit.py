@@ -1,5 +1,6 @@
 """``unfog edit``: edits of a file by SDEdit (``sampling.sdedit``), DDIM inversion
-(``sampling.inversion``) or a run that was trained to fill holes (``runs.inpaint``).
+(``sampling.inversion``), a run that was trained to fill holes (``runs.inpaint``), the texture of a
+swatch (``runs.swatch``), or on the way to another file (``runs.interpolate``).
 """
 
 from __future__ import annotations
@@ -16,15 +17,23 @@ from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import read_scan
-from unfog.files.scans import Scan, require_same_grid
+from unfog.files.scans import Scan
 from unfog.physics.operators import Mask
 from unfog.progress import Report
 from unfog.runs.edit import draw_edits, edit_plan, invert_and_redraw, stated_conditions
 from unfog.runs.guided import guided
 from unfog.runs.inpaint import hole_of, inpaint
+from unfog.runs.interpolate import interpolate
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run, data_range, require_pixels, require_posterior_mean
 from unfog.runs.sample import Plan
+from unfog.runs.swatch import transfer
+from unfog.workflows.edit_inputs import (
+    check_ends,
+    check_options,
+    second_picture,
+    where_edited,
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class _Asked:
     iterations: int
     seed: int
     report: Report
+    other: Tensor | None = None  # the picture at the other end, or the swatch, in natural units
 
     @property
     def editor(self) -> Any:
@@ -91,7 +101,7 @@ def _by_inversion(asked: _Asked) -> Tensor:
 
 
 def _by_inpainting(asked: _Asked) -> Tensor:
-    assert asked.edited is not None  # ``_check`` asks for a mask
+    assert asked.edited is not None  # ``check_options`` asks for a mask
     space = asked.x.shape[2:]
     return inpaint(
         asked.run,
@@ -106,11 +116,51 @@ def _by_inpainting(asked: _Asked) -> Tensor:
     )
 
 
+def _by_swatch(asked: _Asked) -> Tensor:
+    require_pixels(asked.run, "a texture's measurement", "take a run of pictures")
+    assert asked.edited is not None  # ``check_options`` asks for a mask
+    assert asked.other is not None  # and for a swatch
+    return transfer(
+        asked.run,
+        asked.editor,
+        asked.x,
+        asked.other,
+        asked.plan,
+        region=asked.edited.any(1, keepdim=True),
+        strength=asked.strength,
+        condition=asked.condition,
+        samples=asked.samples,
+        seed=asked.seed,
+        report=asked.report,
+    )
+
+
+def _by_interpolation(asked: _Asked) -> Tensor:
+    require_posterior_mean(asked.run)
+    assert asked.other is not None  # ``check_options`` asks for it
+    if asked.x.shape != asked.other.shape or len(asked.x) != 1:
+        raise InputError("Give one picture at each end, both of the size that the run draws.")
+    between = interpolate(
+        asked.editor,
+        asked.run.codec.encode(asked.x),
+        asked.run.codec.encode(asked.other),
+        asked.plan,
+        strength=asked.strength,
+        condition=asked.condition,
+        samples=asked.samples,
+        iterations=asked.iterations,
+        report=asked.report,
+    )
+    return asked.decoded(between)
+
+
 # Edits (n, edits, channels, *space) in the run's units, by the name of the method.
 _METHODS: Mapping[str, Callable[[_Asked], Tensor]] = {
     "sdedit": _by_sdedit,
     "inversion": _by_inversion,
     "inpaint": _by_inpainting,
+    "texture": _by_swatch,
+    "interpolate": _by_interpolation,
 }
 
 
@@ -125,6 +175,8 @@ def edit_file(
     after: Sequence[str] = (),
     guidance: float | None = None,
     mask: Path | None = None,
+    other: Path | None = None,
+    swatch: Path | None = None,
     samples: int = 4,
     iterations: int = 5,
     sampler: str | None = None,
@@ -137,15 +189,17 @@ def edit_file(
     Args:
         source: A run's folder, or the name of a shipped prior.
         path: What to edit.
-        method: "sdedit", "inversion" or "inpaint".
+        method: "sdedit", "inversion", "inpaint", "texture" or "interpolate".
         out: The new folder.
         strength: The share of the steps that are gone back, from 0 to 1; inpainting draws from
             noise alone.
         before: What the file shows, each "name=value" of the run's conditions; for inversion.
         after: What it is to show, likewise.
         guidance: Scale of classifier-free guidance towards that.
-        mask: A file that is 0 where the input stays; for SDEdit and inpainting.
-        samples: How many edits SDEdit and inpainting draw.
+        mask: A file that is 0 where the input stays; for SDEdit, inpainting and a texture.
+        other: The picture at the other end, for interpolation.
+        swatch: A picture of the texture, at least as large as those of the run.
+        samples: How many edits are drawn, other than by inversion, which makes one.
         iterations: Calls a step of inversion on its way up.
         sampler: A sampler by name, not for inversion; the run's own by default.
         steps: Sampler steps; the run's own number by default.
@@ -156,15 +210,17 @@ def edit_file(
         The summary that is written there too.
     """
     with job(out) as work:
-        _check(method, before, after, guidance, mask, sampler)
+        check_options(method, before, after, guidance, mask, sampler)
+        check_ends(method, other, swatch)
         run = open_run(source, precision)
         if method == "inpaint":
             hole_of(run)  # refused before anything is read
         scan = read_scan(path, len(run.shape) - 1, run.shape[0])
         offset, scale = scan.units(*data_range(run))
         values = torch.from_numpy(scan.values)
-        plan = edit_plan(run, "ddim" if method == "inversion" else sampler, steps, strength)
-        edited = None if mask is None else _edited(run, method, mask, scan)
+        by_ddim = method in ("inversion", "interpolate")
+        plan = edit_plan(run, "ddim" if by_ddim else sampler, steps, strength)
+        edited = None if mask is None else where_edited(run, method, mask, scan)
         asked = _Asked(
             run,
             (values - offset) / scale,
@@ -178,6 +234,7 @@ def edit_file(
             iterations,
             seed,
             work.progress("editing"),
+            second_picture(run, other or swatch),
         )
         edits = _METHODS[method](asked) * scale + offset
         if edited is not None:  # what stays is the file's own, to the last digit
@@ -191,7 +248,7 @@ def edit_file(
             **({} if method == "inpaint" else {"strength": strength}),
             "to": list(after),
             "guidance": guidance,
-            **(options if method == "inversion" else {"seed": seed}),
+            **(options if method in ("inversion", "interpolate") else {"seed": seed}),
             **plan.names,
             "precision": run.precision,
             "files": files,
@@ -204,55 +261,3 @@ def _write(folder: Path, scan: Scan, edits: Tensor) -> list[str]:
     return [
         scan.write(folder, f"edit-{k:02d}", edits[:, k].numpy()).name for k in range(edits.shape[1])
     ]
-
-
-def _check(
-    method: str,
-    before: Sequence[str],
-    after: Sequence[str],
-    guidance: float | None,
-    mask: Path | None,
-    sampler: str | None,
-) -> None:
-    """``InputError`` for an option that means nothing to the method."""
-    if guidance is not None and not after:
-        raise InputError("Guidance needs something to guide towards; give --to too.")
-    if method != "inversion" and before:
-        raise InputError(
-            f"What the input shows is not asked for {method}; leave --from out, or take --method "
-            "inversion."
-        )
-    if method == "inversion" and (mask is not None or sampler is not None):
-        raise InputError(
-            "An inversion edits the whole input, by DDIM; leave --mask and --sampler out, or take "
-            "--method sdedit."
-        )
-    if method == "inpaint" and mask is None:
-        raise InputError("To inpaint, give --mask: a file that is 0 where the input stays.")
-
-
-def _edited(run: Run, method: str, mask: Path, scan: Scan) -> Tensor:
-    """Where the input may change, of a file that is 0 where it stays: (1 or n, 1 or channels,
-    *space) bool.
-    """
-    if method == "sdedit":
-        require_pixels(
-            run,
-            "keeping a part of the input",
-            "leave --mask out, or fill it in by unfog restore --task inpaint",
-        )
-    where, x = read_scan(mask, len(run.shape) - 1, None), scan.values
-    edited = where.values != 0
-    same_size = edited.shape[2:] == x.shape[2:]
-    if not same_size or edited.shape[1] not in (1, x.shape[1]) or len(edited) not in (1, len(x)):
-        raise InputError(
-            f"{mask.name} gives {edited.shape} and the input {x.shape}; make the mask on "
-            "the input's grid."
-        )
-    require_same_grid(mask, where, scan)
-    if edited.all() or not edited.any():
-        raise InputError(
-            f"{mask.name} is {'0 nowhere' if edited.all() else '0 everywhere'}; it is 0 where "
-            "the input stays, and there alone."
-        )
-    return torch.from_numpy(edited)

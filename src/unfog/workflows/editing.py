@@ -39,6 +39,8 @@ PICTURES = Way(
         "--mask": "mask",
         "--iterations": "iterations",
         "--sampler": "sampler",
+        "--other": "other",
+        "--swatch": "swatch",
     },
 )
 CASCADE = Way("a cascade", is_cascade, edit_by_cascade, {**COMMON, "--other": "other"})
@@ -73,7 +75,8 @@ WAYS = {
     "inversion": (PICTURES,),
     "inpaint": (PICTURES,),
     "variations": (CASCADE,),
-    "interpolate": (CASCADE, CLIPS),
+    "texture": (PICTURES,),
+    "interpolate": (CASCADE, CLIPS, PICTURES),
     "extend": (CLIPS,),
     "animate": (ANIMATED,),
 }

@@ -24,6 +24,11 @@ def is_molecules(source: str | Path) -> bool:
     return _entry(source, "system") == "molecules"
 
 
+def is_art(source: str | Path) -> bool:
+    """Whether a folder, or the shipped prior of that name, is a run of large pictures."""
+    return _entry(source, "system") == "art"
+
+
 def _entry(source: str | Path, key: str) -> object:
     """An entry of a run's config; None where there is none, or no run."""
     try:

@@ -14,14 +14,20 @@ from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import format_for
 from unfog.files.numpy_files import write_array
+from unfog.files.palette import read_palette
+from unfog.files.prints import check_dpi
 from unfog.files.scans import Format, Look
 from unfog.runs.machine import AUTO
+from unfog.runs.palette import towards
 from unfog.runs.prompts import Prompt, text_condition
+from unfog.runs.properties import asked_properties
 from unfog.runs.run import Run, data_range
 from unfog.runs.sample import Plan, draw
+from unfog.textile.workflows.sample import Cloth
 from unfog.workflows.asked import Asked, classes_of
 from unfog.workflows.masks import Masks, read_masks
 from unfog.workflows.prompts import read_prompts, write_names
+from unfog.workflows.sketches import sketch_condition
 
 
 def sample_run(
@@ -33,7 +39,9 @@ def sample_run(
     steps: int | None = None,
     grid: str | None = None,
     seed: int = 0,
-    label: int | None = None,
+    label: int | str | None = None,
+    properties: str | None = None,
+    sketch: Path | None = None,
     mask: Path | None = None,
     only: str | None = None,
     text: str | None = None,
@@ -44,6 +52,10 @@ def sample_run(
     seamless: bool = False,
     shape: Sequence[int] | None = None,
     windows: bool = False,
+    repeat: str | None = None,
+    tile: Sequence[int] | None = None,
+    dpi: float | None = None,
+    palette: Path | None = None,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
@@ -57,7 +69,10 @@ def sample_run(
         steps: Sampler steps; the run's own number by default.
         grid: A grid of times by name; the run's own by default.
         seed: Sample k depends on (seed, k) alone.
-        label: The class, of a run that was trained with classes.
+        label: The class, of a run that was trained with classes: its number, or its name.
+        properties: What samples are to measure, such as "width=0.5,brightness=0.8", of a run that
+            was trained with properties.
+        sketch: A drawing that they follow, of a run that was trained with sketches.
         mask: A file of masks, of a run that was trained with masks.
         only: The classes of the masks that are asked for, such as "1,2"; all by default.
         text: What the samples show, of a run that was trained with text: a prompt, several with
@@ -70,17 +85,36 @@ def sample_run(
         seamless: Whether samples go on at the opposite border.
         shape: The size of a sample along its axes of space; the run's own by default.
         windows: Whether larger pictures are made in windows of the training's size, as volumes are.
+        repeat: That samples are cells that repeat over cloth, and how: ``square``, ``half-drop`` or
+            ``brick``; ``shape`` is then the canvas that they cover.
+        tile: Rows and columns of a cell, with ``repeat``; the canvas's by default.
+        dpi: Dots an inch of cloth, which is then written as TIFF and as a sheet in PDF too.
+        palette: A file of colours that samples are drawn towards.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
 
     Returns:
         The summary that is written there too.
     """
+    _check_cloth(repeat, tile, dpi, windows or seamless, mask or sketch)
     with job(out) as work:
         run = open_run(source, precision)
         plan = Plan.of(run, sampler, steps, grid)
-        asked = Asked(label, mask, only, text, negative, guidance, interval, rescale, seamless)
+        asked = Asked(
+            label,
+            mask,
+            only,
+            text,
+            negative,
+            guidance,
+            interval,
+            rescale,
+            seamless,
+            properties,
+            sketch,
+        )
         shown = Shown.of(run, asked, count)
         scales = asked.guidance_of(run, shown.condition)
+        cloth = None if repeat is None else Cloth.of(run, repeat, tile, shape, dpi)
         x = draw(
             run,
             plan,
@@ -89,12 +123,14 @@ def sample_run(
             condition=shown.condition,
             guidance=scales,
             seamless=seamless,
-            shape=_shape(run, shape),
+            shape=_shape(run, shape if cloth is None else cloth.repeat.size),
             windows=windows,
+            repeat=None if cloth is None else cloth.repeat.offset,
+            loss=None if palette is None else towards(run, read_palette(palette)),
             report=work.progress("sampling"),
         )
-        form, look = _write(run, work.folder, x)
-        shown.write(work.folder, form, look)
+        if cloth is None:
+            shown.write(work.folder, *_write(run, work.folder, x))
         summary = {
             "run": run.name,
             "samples": shown.total,
@@ -104,8 +140,28 @@ def sample_run(
             **asked.stated(scales, shown.prompts),
             **({} if shape is None else {"shape": list(shape)}),
             **({"windows": True} if windows else {}),
+            **({} if palette is None else {"palette": palette.name}),
+            **({} if cloth is None else cloth.write(work, run, x)),
         }
         return work.end(summary)
+
+
+def _check_cloth(
+    repeat: str | None,
+    tile: Sequence[int] | None,
+    dpi: float | None,
+    otherwise: bool,
+    map_: Path | None,
+) -> None:
+    """``InputError`` for options of cloth without a repeat, or with what goes another way."""
+    if repeat is None and (tile is not None or dpi is not None):
+        raise InputError("--tile and --dpi are for cloth; give --repeat too.")
+    if repeat is not None and otherwise:
+        raise InputError("A repeat has no seam by itself; leave --seamless and --windows out.")
+    if repeat is not None and map_ is not None:
+        raise InputError("A mask or a sketch has borders and does not repeat; leave it out.")
+    if dpi is not None:
+        check_dpi(dpi)
 
 
 @dataclass(frozen=True)
@@ -145,6 +201,11 @@ class Shown:
         each = (16 if masks is None and several == 1 else 1) if count is None else count
         total = each * several
         condition = classes_of(run, asked.label, total)
+        if asked.properties is not None:
+            told = asked_properties(run, asked.properties)
+            condition |= {name: value.expand(total, -1) for name, value in told.items()}
+        if asked.sketch is not None:
+            condition |= sketch_condition(run, asked.sketch, total)
         if masks is not None:
             condition |= masks.condition(each)
         if prompts is not None:

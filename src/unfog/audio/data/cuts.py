@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from unfog.audio.classes import named
 from unfog.audio.sounds.resample import resampled
 from unfog.audio.sounds.sound import Samples, Sound
+from unfog.core.named_class import named
 from unfog.data.dataset import Config, Dataset, Ids, fingerprint
 from unfog.errors import InputError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from unfog.audio.classes import named
 from unfog.audio.data.cuts import LABEL
 from unfog.audio.oracle import harmonic_spectrum
+from unfog.core.named_class import named
 from unfog.core.random import generator
 from unfog.data.dataset import ArrayDataset, datasets
 from unfog.errors import InputError

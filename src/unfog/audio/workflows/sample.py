@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from unfog.audio import mel_condition
-from unfog.audio.classes import KIND, number_of
 from unfog.audio.data import tempo
 from unfog.audio.data.form import write_samples
 from unfog.audio.inversion import inverted, mel_scale_of, vocode
 from unfog.audio.mel_codec import spectrograms_of
 from unfog.audio.sounds import Sound, read_sound, resampled
 from unfog.audio.workflows.output import finish, sound_page
+from unfog.core.named_class import KIND, number_of
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.numpy_files import write_array

@@ -34,7 +34,7 @@ class Textures(ArrayDataset):
         choose("The split of textures", split, tuple(COLUMNS))
         first, end = COLUMNS[split]
         stride = STRIDE if split == "train" else SIDE
-        parts = [_squares(_photograph(name)[:, first:end], stride) for name in PHOTOGRAPHS]
+        parts = [_squares(photograph(name)[:, first:end], stride) for name in PHOTOGRAPHS]
         self.photograph = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         x = np.concatenate(parts)[:, None].astype(np.float32) / 255
         super().__init__(
@@ -48,7 +48,7 @@ def _squares(strip: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(windows.reshape(-1, SIDE, SIDE))
 
 
-def _photograph(name: str) -> NDArray[np.uint8]:
+def photograph(name: str) -> NDArray[np.uint8]:
     """A photograph (512, 512) in grey."""
     try:
         import skimage.data

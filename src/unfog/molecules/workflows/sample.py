@@ -17,12 +17,12 @@ from unfog.molecules.files import read_molecules, write_sdf, write_xyz
 from unfog.molecules.fragment import Fragment, fragment_of
 from unfog.molecules.keep import keeping, told_of
 from unfog.molecules.metrics import report
-from unfog.molecules.properties import asked_property
 from unfog.molecules.sizes import draw_sizes, masks_of
 from unfog.molecules.state import molecules_of
 from unfog.molecules.workflows.page import page_of
 from unfog.progress import Report
 from unfog.runs.machine import AUTO
+from unfog.runs.properties import asked_properties
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.sampling.loop import Sampler
@@ -77,7 +77,8 @@ def sample_molecules(
         sizes = draw_sizes(prior, ids, seed) if atoms is None else [atoms] * count
         condition: dict[str, Tensor] = {"mask": masks_of(sizes, run.shape[1])}
         if asked is not None:
-            condition["property"] = asked_property(run, asked).expand(count, -1)
+            told = asked_properties(run, asked)
+            condition |= {name: value.expand(count, -1) for name, value in told.items()}
         kept = None if keep is None else _kept(run, keep, sizes)
         x = _draw(run, plan, condition, guidance, kept, seed, work.progress("sampling"))
         drawn = molecules_of(x, condition["mask"])

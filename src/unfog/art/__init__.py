@@ -1,0 +1,1 @@
+"""Large pictures in colour, level by level and band by band."""

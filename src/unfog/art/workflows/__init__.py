@@ -1,0 +1,1 @@
+"""Files of large pictures: ``unfog sample`` of a run of art."""

@@ -1,0 +1,1 @@
+"""Garments: attributes measured from pictures, silhouettes, sketches, and textures of swatches."""
