@@ -25,6 +25,7 @@ COMMANDS = [
         "sample",
         "restore",
         "edit",
+        "evaluate",
         "ema",
         "inspect",
         "doctor",

@@ -20,6 +20,7 @@ from unfog.cli.dmri import dmri
 from unfog.cli.doctor import doctor
 from unfog.cli.edit import edit
 from unfog.cli.ema import ema
+from unfog.cli.evaluate import evaluate
 from unfog.cli.inspect import inspect
 from unfog.cli.restore import restore
 from unfog.cli.sample import sample
@@ -114,6 +115,7 @@ app.command(
     )
 )(edit)
 app.add_typer(dmri)
+app.command(epilog=_example("evaluate runs/fashion --features data --out judged"))(evaluate)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)
 app.command(epilog=_example("doctor --json"))(doctor)
