@@ -19,10 +19,12 @@ from unfog.progress import Report
 from unfog.runs.config import load_config
 from unfog.runs.embeddings import embedded
 from unfog.runs.folder import CONFIG, locate, priors
+from unfog.runs.generated import GeneratorRun
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.runs.text_states import captioned
 from unfog.systems.registry import Config
+from unfog.workflows.kinds import is_generator
 
 REFERENCE = 10_000  # real samples to compare with, at most
 DRAWN = 1000  # samples of a run by default
@@ -117,14 +119,20 @@ def judged(
     """
     codec = codecs.build(dataset.codec).scale
     order = torch.randperm(len(dataset), generator=generator(seed, "judged"))
-    most, drawn = len(dataset) // 2, {}
+    most = len(dataset) // 2
+    drawn: dict[str, Any] = {}
     if is_run(source):
-        run = open_run(source, precision)
-        require_shape(str(source), run.shape, dataset)
         n = min(count or DRAWN, most)
-        plan = Plan.of(run, sampler, steps)
-        x = _drawn(run, plan, dataset, order[:n], seed, report)
-        drawn = {**plan.names, "precision": run.precision, "seed": seed}
+        x, drawn = draw_beside(
+            source,
+            dataset,
+            order[:n],
+            seed,
+            sampler=sampler,
+            steps=steps,
+            precision=precision,
+            report=report,
+        )
         generated = _unit(codec, x)
     else:
         if steps is not None or sampler is not None:
@@ -135,6 +143,45 @@ def judged(
     ids = order[n : n + REFERENCE]
     reference, labels = real_samples(dataset, ids)
     return Judged(generated, real_samples(dataset, order[:n])[0], reference, ids, labels, drawn)
+
+
+def draw_beside(
+    source: Path,
+    dataset: Dataset,
+    ids: Tensor,
+    seed: int,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    precision: str = "auto",
+    report: Report | None = None,
+) -> tuple[Tensor, dict[str, Any]]:
+    """Samples of a run under the conditions of real ones, as many.
+
+    Args:
+        source: The run, of a denoiser or of a generator.
+        dataset: The real data.
+        ids: The real samples' numbers.
+        seed: Of the samples.
+        sampler: The sampler of a denoiser's run.
+        steps: Its steps.
+        precision: Its network's.
+        report: Told (steps done, steps in all).
+
+    Returns:
+        (n, channels, *space) in natural units, and how they were drawn.
+    """
+    if is_generator(source):
+        if sampler is not None or steps is not None:
+            raise InputError(f"{source} draws in one call; leave out --sampler and --steps.")
+        model = GeneratorRun.open(source)
+        require_shape(str(source), model.shape, dataset)
+        return model.sample(len(ids), seed=seed, report=report), {"seed": seed}
+    run = open_run(source, precision)
+    require_shape(str(source), run.shape, dataset)
+    plan = Plan.of(run, sampler, steps)
+    x = _drawn(run, plan, dataset, ids, seed, report)
+    return x, {**plan.names, "precision": run.precision, "seed": seed}
 
 
 def real_samples(dataset: Dataset, ids: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -17,7 +17,7 @@ from unfog.files.numpy_files import write_array
 from unfog.files.scans import Format, Look
 from unfog.runs.machine import AUTO
 from unfog.runs.prompts import Prompt, text_condition
-from unfog.runs.run import Run, data_range
+from unfog.runs.run import Drawing, Run, data_range
 from unfog.runs.sample import Plan, draw
 from unfog.workflows.asked import Asked, classes_of
 from unfog.workflows.masks import Masks, read_masks
@@ -93,7 +93,7 @@ def sample_run(
             windows=windows,
             report=work.progress("sampling"),
         )
-        form, look = _write(run, work.folder, x)
+        form, look = write_samples(run, work.folder, x)
         shown.write(work.folder, form, look)
         summary = {
             "run": run.name,
@@ -159,7 +159,7 @@ class Shown:
             write_names(folder, self.prompts, self.total // len(self.prompts))
 
 
-def _write(run: Run, folder: Path, x: Tensor) -> tuple[Format, Look]:
+def write_samples(run: Drawing, folder: Path, x: Tensor) -> tuple[Format, Look]:
     """Write samples (n, channels, *space) as numbers and in the format of the run's data, which is
     returned with their range and voxels.
     """
@@ -182,7 +182,7 @@ def _shape(run: Run, space: Sequence[int] | None) -> tuple[int, ...] | None:
     return run.shape[0], *space
 
 
-def _voxel(run: Run) -> tuple[float, ...]:
+def _voxel(run: Drawing) -> tuple[float, ...]:
     """The sides of a voxel in mm, as in training; 1 where its data did not say."""
     if "voxel" in run.config:
         return tuple(map(float, run.config["voxel"]))
