@@ -26,6 +26,7 @@ COMMANDS = [
         "restore",
         "edit",
         "evaluate",
+        "audit",
         "runs",
         "reproduce",
         "sweep",

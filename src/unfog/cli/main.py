@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from unfog.cli.audit import audit
 from unfog.cli.calibrate import calibrate
 from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
 from unfog.cli.data import data
@@ -119,6 +120,7 @@ app.command(
 )(edit)
 app.add_typer(dmri)
 app.command(epilog=_example("evaluate runs/fashion --features data --out judged"))(evaluate)
+app.command(epilog=_example("audit runs/fashion --out audited"))(audit)
 app.command(epilog=_example("runs runs/ --where training.lr<0.001 --compare"))(runs)
 app.command(epilog=_example("reproduce runs/fashion --out again"))(reproduce)
 app.command(epilog=_example("sweep rates.yaml --processes 2"))(sweep)

@@ -208,6 +208,11 @@ def read_samples(source: Path, dataset: Dataset) -> Tensor:
     return real_samples(folder, torch.arange(len(folder)))[0]
 
 
+def to_unit(dataset: Dataset, x: Tensor) -> Tensor:
+    """Natural units of a data set, its range as [0, 1]."""
+    return _unit(codecs.build(dataset.codec).scale, x)
+
+
 def require_shape(what: str, shape: tuple[int, ...], dataset: Dataset) -> None:
     """``InputError`` where samples are of another shape than the data."""
     if tuple(shape) != tuple(dataset.shape):
