@@ -27,6 +27,7 @@ COMMANDS = [
         "edit",
         "evaluate",
         "audit",
+        "compare",
         "runs",
         "reproduce",
         "sweep",

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from unfog.cli.audit import audit
 from unfog.cli.calibrate import calibrate
 from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
+from unfog.cli.compare import compare
 from unfog.cli.data import data
 from unfog.cli.demo import demo
 from unfog.cli.distill import distill
@@ -120,6 +121,9 @@ app.command(
 )(edit)
 app.add_typer(dmri)
 app.command(epilog=_example("evaluate runs/fashion --features data --out judged"))(evaluate)
+app.command(
+    epilog=_example("compare --data fashion-mnist --systems edm,gan,vae --minutes 5 --out compared")
+)(compare)
 app.command(epilog=_example("audit runs/fashion --out audited"))(audit)
 app.command(epilog=_example("runs runs/ --where training.lr<0.001 --compare"))(runs)
 app.command(epilog=_example("reproduce runs/fashion --out again"))(reproduce)

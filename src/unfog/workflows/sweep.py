@@ -7,12 +7,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,13 +20,12 @@ from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.files.output import write_json, write_text
 from unfog.progress import Report
-from unfog.runs.folder import CONFIG
 from unfog.runs.record import Record
-from unfog.training.checkpoint import load_newest
+from unfog.workflows.processes import DONE, LOGS, keep_shared, train_in_process
 from unfog.workflows.run_table import comparison_page
 
-SWEEP, SUMMARY, LOGS = "sweep.json", "summary.json", "logs"
-DONE, FAILED = "done", "failed"
+SWEEP, SUMMARY = "sweep.json", "summary.json"
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,8 @@ def run_sweep(sweep: Sweep, processes: int = 1, report: Report | None = None) ->
         InputError: The folder holds another sweep.
     """
     root = Path(sweep.out)
-    _keep(sweep, root)
+    shared = {key: value for key, value in asdict(sweep).items() if key not in ("grid", "out")}
+    keep_shared(root, SWEEP, shared, "a sweep of another system, data or 'set'")
     runs = sweep.runs()
     threads = max(1, (os.cpu_count() or 1) // processes)
     started: list[subprocess.Popen[bytes]] = []
@@ -107,7 +105,15 @@ def run_sweep(sweep: Sweep, processes: int = 1, report: Report | None = None) ->
     def one(name: str) -> str:
         if stopped.is_set():
             return "stopped"
-        state = _train(sweep, root, name, runs[name], threads, started.append)
+        state = train_in_process(
+            sweep.system,
+            sweep.data,
+            root / name,
+            {**sweep.set, **runs[name]},
+            root / LOGS / f"{name}.txt",
+            threads=threads,
+            started=started.append,
+        )
         if report is not None:
             report(next(done), len(runs))
         return state
@@ -122,68 +128,6 @@ def run_sweep(sweep: Sweep, processes: int = 1, report: Report | None = None) ->
                     process.send_signal(signal.SIGINT)  # it saves a checkpoint first
             raise
     return _summary(root, sweep, states)
-
-
-def _keep(sweep: Sweep, root: Path) -> None:
-    """Keep what all runs of a folder share; ``InputError`` where that is another sweep's."""
-    shared = {key: value for key, value in asdict(sweep).items() if key not in ("grid", "out")}
-    file = root / SWEEP
-    if file.is_file():
-        if json.loads(file.read_text("utf-8")) != shared:
-            raise InputError(
-                f"{root} holds a sweep of another system, data or 'set'; choose another 'out'."
-            )
-    elif root.exists() and any(root.iterdir()):
-        raise InputError(f"{root} exists and is no sweep; choose another 'out'.")
-    else:
-        (root / LOGS).mkdir(parents=True)
-        write_json(file, shared)
-
-
-def finished(run: Path) -> bool:
-    """Whether a run's newest checkpoint is of its last step."""
-    if not (run / CONFIG).is_file():
-        return False
-    saved = load_newest(run)
-    return saved is not None and bool(
-        saved.state["step"] >= yaml.read(run / CONFIG)["training"]["steps"]
-    )
-
-
-def _train(
-    sweep: Sweep,
-    root: Path,
-    name: str,
-    chosen: Mapping[str, Any],
-    threads: int,
-    started: Callable[[subprocess.Popen[bytes]], None],
-) -> str:
-    """Train one run, unless it is finished: "done", or the last line that it said."""
-    out = root / name
-    if finished(out):
-        return DONE
-    resume = (out / CONFIG).is_file()
-    if out.exists() and not resume:
-        shutil.rmtree(out)  # it was stopped before it began
-    command = [sys.executable, "-m", "unfog", "train", sweep.system, "--out", str(out)]
-    command += [] if sweep.data is None else ["--data", sweep.data]
-    command += ["--resume"] if resume else []
-    for key, value in {**sweep.set, **chosen}.items():
-        command += ["--set", f"{key}={json.dumps(value)}"]
-    log = root / LOGS / f"{name}.txt"
-    with open(log, "ab") as file:
-        process = subprocess.Popen(
-            command,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        )
-        started(process)
-        status = process.wait()
-    if status == 0:
-        return DONE
-    said = log.read_text("utf-8", "replace").strip().splitlines() or [f"exit status {status}"]
-    return said[-1].removeprefix("unfog: ")
 
 
 def _summary(root: Path, sweep: Sweep, states: Mapping[str, str]) -> dict[str, Any]:
