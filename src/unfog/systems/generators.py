@@ -18,7 +18,7 @@ def _sizes(dataset: Dataset) -> Config:
     side, levels = min(dataset.shape[1:]), 1
     while levels < 3 and side // 2**levels >= LEAST_SIDE // 2 + 1:
         levels += 1
-    return {"channels": 32, "multipliers": [1, 2, 4][:levels], "blocks": 1}
+    return {"channels": 16, "multipliers": [1, 2, 8][:levels], "blocks": 1}
 
 
 def _variational(dataset: Dataset, **changes: object) -> Config:
