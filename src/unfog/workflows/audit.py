@@ -84,11 +84,7 @@ def audit(
         held = real_samples(other, _some(other, max(len(x), DRAWN), seed))[0]
         work.progress("searching")
         space = _space(features, *real)
-        near = nearest_in_pixels if x.ndim > 2 else nearest_in_features  # vectors have no contrast
-        searched = {"pixels": _searched(near, x, held, real[0], alarm)}
-        if isinstance(space, FeatureSpace):
-            ours, others, items = map(space.of, (x, held, real[0]))
-            searched["features"] = _searched(nearest_in_features, ours, others, items, alarm)
+        searched = _everywhere(space, x, held, real[0], alarm)
         area = _membership(source, train, other, len(held), seed, work)
         found = Audit(x, real[0], searched, area)
         summary = {
@@ -182,6 +178,18 @@ def _space(features: str, x: Tensor, labels: Tensor | None) -> FeatureSpace | st
         return feature_spaces.build(features, x=x, labels=labels)
     except InputError as error:
         return str(error)
+
+
+def _everywhere(
+    space: FeatureSpace | str, x: Tensor, held: Tensor, train: Tensor, alarm: float
+) -> dict[str, Searched]:
+    """Copies in pixels, and in features where there are some."""
+    near = nearest_in_pixels if x.ndim > 2 else nearest_in_features  # vectors have no contrast
+    found = {"pixels": _searched(near, x, held, train, alarm)}
+    if isinstance(space, FeatureSpace):
+        ours, others, items = map(space.of, (x, held, train))
+        found["features"] = _searched(nearest_in_features, ours, others, items, alarm)
+    return found
 
 
 def _searched(
