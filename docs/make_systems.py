@@ -28,6 +28,7 @@ from unfog.runs.train import (
     train,
     train_autoencoder,
     train_config,
+    train_generator,
     train_joint_encoder,
 )
 from unfog.systems import get, names
@@ -146,10 +147,22 @@ def autoencoder(name: str, run: Path) -> tuple[int, torch.Tensor]:
     return parameters, reconstruct(codec, open_dataset(own), 2).again
 
 
+def generator(name: str, run: Path) -> tuple[int, torch.Tensor]:
+    """Train a generator for 8 steps; its parameters and 2 samples."""
+    settings = {pair.split("=")[0]: int(pair.split("=")[1]) for pair in SMALL}
+    opened = train_generator(name, "digits", run, settings=settings)
+    return sum(p.numel() for p in opened.model.parameters()), opened.sample(2)
+
+
 def row(name: str) -> str:
     """Run a system and say what came of it."""
     system = get(name)
-    makers = {"autoencoder": autoencoder, "joint encoder": joint_encoder, "denoiser": model}
+    makers = {
+        "autoencoder": autoencoder,
+        "joint encoder": joint_encoder,
+        "generator": generator,
+        "denoiser": model,
+    }
     make = makers[system.trains]
     with tempfile.TemporaryDirectory() as folder:
         parameters, x = make(name, Path(folder) / "run")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from unfog.runs.restore import Restored, restore
     from unfog.runs.run import Run
     from unfog.runs.sample import sample
-    from unfog.runs.train import train, train_autoencoder
+    from unfog.runs.train import train, train_autoencoder, train_generator
     from unfog.sampling.grids import grids
     from unfog.sampling.samplers import samplers
 
@@ -43,6 +43,7 @@ _PUBLIC = {
     "train": "unfog.runs.train:train",
     "train_autoencoder": "unfog.runs.train:train_autoencoder",
     "train_joint_encoder": "unfog.runs.train:train_joint_encoder",
+    "train_generator": "unfog.runs.train:train_generator",
     "sample": "unfog.runs.sample:sample",
     "restore": "unfog.runs.restore:restore",
     "priors": "unfog.runs.folder:priors",
@@ -99,6 +100,7 @@ __all__ = [
     "threads",
     "train",
     "train_autoencoder",
+    "train_generator",
     "train_joint_encoder",
 ]
 

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from unfog.cli.audit import audit
 from unfog.cli.calibrate import calibrate
 from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
+from unfog.cli.compare import compare
 from unfog.cli.data import data
 from unfog.cli.demo import demo
 from unfog.cli.distill import distill
@@ -20,9 +22,13 @@ from unfog.cli.dmri import dmri
 from unfog.cli.doctor import doctor
 from unfog.cli.edit import edit
 from unfog.cli.ema import ema
+from unfog.cli.evaluate import evaluate
 from unfog.cli.inspect import inspect
+from unfog.cli.reproduce import reproduce
 from unfog.cli.restore import restore
+from unfog.cli.runs import runs
 from unfog.cli.sample import sample
+from unfog.cli.sweep import sweep
 from unfog.cli.systems import systems
 from unfog.cli.train import train
 from unfog.errors import InputError
@@ -114,6 +120,14 @@ app.command(
     )
 )(edit)
 app.add_typer(dmri)
+app.command(epilog=_example("evaluate runs/fashion --features data --out judged"))(evaluate)
+app.command(
+    epilog=_example("compare --data fashion-mnist --systems edm,gan,vae --minutes 5 --out compared")
+)(compare)
+app.command(epilog=_example("audit runs/fashion --out audited"))(audit)
+app.command(epilog=_example("runs runs/ --where training.lr<0.001 --compare"))(runs)
+app.command(epilog=_example("reproduce runs/fashion --out again"))(reproduce)
+app.command(epilog=_example("sweep rates.yaml --processes 2"))(sweep)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)
 app.command(epilog=_example("doctor --json"))(doctor)

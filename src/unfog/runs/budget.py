@@ -226,10 +226,11 @@ def _scheduled(config: Config, recipe: Config, set_keys: Collection[str]) -> Con
     }:
         training["ema_power"] = LONG_POWER
     objective = dict(config["objective"])
-    # Consistency training doubles its knots every so many steps, a share of the recipe's.
-    if "every" in objective and "objective.every" not in set_keys:
-        share = objective["every"] / recipe["training"]["steps"]
-        objective["every"] = max(1, round(share * steps))
+    # Consistency training doubles its knots, and a VAE's weight rises, over a share of the steps.
+    for key in {"every", "rise"} & objective.keys():
+        if f"objective.{key}" not in set_keys:
+            share = objective[key] / recipe["training"]["steps"]
+            objective[key] = max(1, round(share * steps))
     if "sampling" not in config:  # an encoder
         return {**config, "objective": _late(objective, steps, recipe), "training": training}
     sampling = dict(config["sampling"])

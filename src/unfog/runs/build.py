@@ -1,5 +1,5 @@
-"""Builds the parts that a config describes: network, process, codec and space; or an
-autoencoder.
+"""Builds the parts that a config describes: network, process, codec and space; or an autoencoder,
+a joint encoder or a generator.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from unfog.data import degradations  # noqa: F401  (registers those of upsampler
 from unfog.errors import InputError
 from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
+from unfog.networks.generator import Generator, generators
 from unfog.networks.joint_encoder import JointEncoder, joint_encoders
 from unfog.systems.registry import Config
 from unfog.text import readers  # noqa: F401  (registers the condition of bytes)
@@ -72,12 +73,31 @@ def build_joint_encoder(config: Config) -> JointEncoder:
         return joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0])
 
 
+def is_generator(config: Config) -> bool:
+    """Whether a config describes a generator, which draws samples and is no denoiser."""
+    return "generator" in config
+
+
+def build_generator(config: Config) -> Generator:
+    """The generator that a config describes; initial weights as of ``build_autoencoder``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
+        shape = codecs.build(config["codec"]).latent_shape(config["shape"])
+        return generators.build(config["generator"], shape=shape)
+
+
 def build(config: Config) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone.
 
     Raises:
-        InputError: It describes an autoencoder or a joint encoder, which is no model of data.
+        InputError: It describes an autoencoder, a joint encoder or a generator: no denoiser.
     """
+    if is_generator(config):
+        raise InputError(
+            f"This run is a {config.get('system')}, which draws samples in one call and is no "
+            "denoiser; unfog sample, evaluate and audit take it, and what needs a denoiser takes a "
+            "diffusion model: unfog train ddpm."
+        )
     if is_joint_encoder(config):
         raise InputError(
             "This run is a joint encoder of pictures and text and draws nothing by itself; train a "

@@ -30,6 +30,7 @@ from unfog.files import yaml
 from unfog.files.output import write_text
 from unfog.networks import networks
 from unfog.networks.autoencoder import autoencoders
+from unfog.networks.generator import generators
 from unfog.networks.joint_encoder import joint_encoders
 from unfog.networks.layers.positions import positions
 from unfog.runs.feature_maps import features
@@ -54,6 +55,7 @@ SECTIONS = (
     "network",
     "autoencoder",
     "joint_encoder",
+    "generator",
     "encoder",
     "conditions",
     "objective",
@@ -79,6 +81,7 @@ _PARTS: dict[str, Registry[Any]] = {
     "network": networks,
     "autoencoder": autoencoders,
     "joint_encoder": joint_encoders,
+    "generator": generators,
     "network.positions": positions,
     "conditions.*": conditions,
     "conditions.*.degradation": degradations,

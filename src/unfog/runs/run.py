@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from numpy.typing import NDArray
@@ -191,7 +191,23 @@ def require_pixels(run: Run, what: str, remedy: str) -> None:
         )
 
 
-def data_range(run: Run) -> tuple[float, float]:
+class Drawing(Protocol):
+    """What any run has that draws samples, a denoiser's or a generator's."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def codec(self) -> Codec: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+def data_range(run: Drawing) -> tuple[float, float]:
     """The smallest and largest value of the data a run was trained on; of vectors a deviation below
     the least mean and one above the largest.
     """

@@ -14,6 +14,7 @@ from unfog.data.dataset import Dataset
 from unfog.data.memory import Memory
 from unfog.errors import InputError
 from unfog.runs.config import apply_overrides
+from unfog.runs.generated import GeneratorRun
 from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.run import Run
@@ -33,6 +34,7 @@ __all__ = [
     "train",
     "train_autoencoder",
     "train_config",
+    "train_generator",
     "train_joint_encoder",
     "train_system",
 ]
@@ -151,6 +153,32 @@ def train_joint_encoder(
         raise InputError(f"{system} trains no joint encoder; take contrastive.")
     _train_into(system, data, Path(out), **options)
     return JointEncoderCodec(str(out))
+
+
+def train_generator(
+    system: str,
+    data: str | Path | Dataset | Tensor | NDArray[Any] | None,
+    out: str | Path,
+    **options: Any,
+) -> GeneratorRun:
+    """Train a generator on an array, a data set or files: ``unfog.train_generator``.
+
+    Args:
+        system: "gan", "vae" or "hierarchical-vae".
+        data: What ``train`` takes.
+        out: The run's folder.
+        **options: Others of ``train``.
+
+    Returns:
+        The trained run.
+
+    Raises:
+        InputError: The system trains no generator, or as ``train`` says.
+    """
+    if registry.get(system).trains != "generator":
+        raise InputError(f"{system} trains no generator; take gan, vae or hierarchical-vae.")
+    _train_into(system, data, Path(out), **options)
+    return GeneratorRun.open(out)
 
 
 def _train_into(

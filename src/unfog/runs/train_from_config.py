@@ -22,15 +22,18 @@ from unfog.data.augment import augmentations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
+from unfog.networks.generator import Generator
 from unfog.networks.joint_encoder import JointEncoder
 from unfog.networks.space_time_unet import TIME, SpaceTimeUNet
 from unfog.networks.unet import UNet
 from unfog.runs.build import (
     build,
     build_autoencoder,
+    build_generator,
     build_joint_encoder,
     drops,
     is_autoencoder,
+    is_generator,
     is_joint_encoder,
 )
 from unfog.runs.codec_section import codec_section
@@ -194,10 +197,12 @@ def _conditioner_of(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value for name, value in weights.items() if name.startswith("conditioner.")}
 
 
-def model_of(config: Config) -> NetworkDenoiser | Autoencoder | JointEncoder:
-    """What a config trains: a denoiser, an autoencoder or a joint encoder, with its initial
-    weights.
+def model_of(config: Config) -> NetworkDenoiser | Autoencoder | JointEncoder | Generator:
+    """What a config trains: a denoiser, an autoencoder, a joint encoder or a generator, with its
+    initial weights.
     """
+    if is_generator(config):
+        return build_generator(config)
     if is_autoencoder(config):
         return build_autoencoder(config)
     return build_joint_encoder(config) if is_joint_encoder(config) else build(config).denoiser
@@ -238,7 +243,7 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
             f"live in {config['space']['name']!r}; take the objective 'denoising'."
         )
     shape = tuple(config["shape"])
-    if is_autoencoder(config):  # whose codec may make a spectrogram of a sound
+    if is_autoencoder(config) or is_generator(config):  # what the codec makes of a sample
         shape = codecs.build(config["codec"]).latent_shape(shape)
     if "features" in section:
         section["features"] = features.build(section["features"], shape=shape)

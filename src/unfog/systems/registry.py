@@ -70,7 +70,7 @@ def system(
         summary: What it is, in one line.
         paper: Authors, year and arXiv number.
         codec: The codec that it is made for; None is the data's own.
-        trains: "denoiser", "autoencoder" or "joint encoder".
+        trains: "denoiser", "autoencoder", "joint encoder" or "generator".
         data: The data set it is trained on where none is named.
         patch: The side in voxels of the patches it takes of volumes in files; None takes them as
             the data set does.

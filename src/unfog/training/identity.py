@@ -7,16 +7,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.training import checkpoint as disk
 from unfog.training.settings import TrainSettings
+from unfog.version import __version__
 
 log = logging.getLogger("unfog.training.loop")
 FREE = ("steps", "checkpoint_every")  # settings that a resumed run may change
@@ -103,6 +106,19 @@ def hash_of(config: Mapping[str, Any], settings: TrainSettings) -> str:
 def environment(device: torch.device) -> dict[str, Any]:
     """What the last bits of a training step depend on."""
     return {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": device.type}
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Versions and machine of a run, for whoever reads it later."""
+    return {
+        "unfog": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "system": platform.system(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        **environment(device),
+    }
 
 
 def _warn_of_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -29,7 +29,7 @@ from unfog.training import checkpoint as disk
 from unfog.training import snapshots
 from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
-from unfog.training.identity import Identity, environment
+from unfog.training.identity import Identity, environment, machine
 from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
 from unfog.training.objectives.denoising import Objective
@@ -109,6 +109,8 @@ def train(
         identity.check(saved, settings, place)
         with disk.writing("config.yaml"):
             replace_durably(out / "config.yaml", text)
+            if saved is None:
+                replace_durably(out / "machine.json", disk.to_json(machine(place)))
         metrics = stack.enter_context(
             Metrics(out, settings.log_every, None if saved is None else saved.state["metrics"])
         )

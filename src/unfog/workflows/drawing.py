@@ -11,7 +11,8 @@ from unfog.errors import InputError
 from unfog.molecules.workflows.sample import sample_molecules
 from unfog.video.workflows.sample import sample_clips
 from unfog.workflows.cascade import is_cascade, sample_cascade
-from unfog.workflows.kinds import is_art, is_molecules, is_sound, is_video
+from unfog.workflows.generated import sample_generator
+from unfog.workflows.kinds import is_art, is_generator, is_molecules, is_sound, is_video
 from unfog.workflows.sample import sample_run
 from unfog.workflows.sounds import draw_sounds
 from unfog.workflows.ways import Way, scale
@@ -80,6 +81,12 @@ WAYS = (
             "--seamless": "seamless",
             "--windows": "windows",
         },
+    ),
+    Way(
+        "a GAN or a VAE",
+        is_generator,
+        sample_generator,
+        {"--seed": "seed"},
     ),
     Way(
         "a run of sound",

@@ -9,9 +9,10 @@ from typing import Any
 from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.formats import format_of
-from unfog.runs.build import is_autoencoder, is_joint_encoder
+from unfog.runs.build import is_autoencoder, is_generator, is_joint_encoder
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG, locate, priors
+from unfog.runs.generated import GeneratorRun
 from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.training.checkpoint import fault, newest_verified
@@ -34,6 +35,15 @@ def _run(path: Path) -> dict[str, Any]:
         return {**_autoencoder(place), **_weights(place), "config": config}
     if is_joint_encoder(config):
         return {**_joint_encoder(place), **_weights(place), "config": config}
+    if is_generator(config):
+        model = GeneratorRun.open(path).model
+        return {
+            "kind": "generator",
+            "system": config["system"],
+            "parameters": sum(p.numel() for p in model.parameters()),
+            **_weights(place),
+            "config": config,
+        }
     run = open_run(path)
     facts = {
         "kind": "run",

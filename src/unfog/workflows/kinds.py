@@ -19,6 +19,11 @@ def is_sound(source: str | Path) -> bool:
     return _entry(source, "format") == "sound"
 
 
+def is_generator(source: str | Path) -> bool:
+    """Whether a folder is a run of a generator, such as a GAN."""
+    return _entry(source, "generator") is not None
+
+
 def is_molecules(source: str | Path) -> bool:
     """Whether a folder, or the shipped prior of that name, is a run of molecules."""
     return _entry(source, "system") == "molecules"

@@ -21,7 +21,7 @@ from unfog.runs.machine import AUTO
 from unfog.runs.palette import towards
 from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.properties import asked_properties
-from unfog.runs.run import Run, data_range
+from unfog.runs.run import Drawing, Run, data_range
 from unfog.runs.sample import Plan, draw
 from unfog.textile.workflows.sample import Cloth
 from unfog.workflows.asked import Asked, classes_of
@@ -130,7 +130,7 @@ def sample_run(
             report=work.progress("sampling"),
         )
         if cloth is None:
-            shown.write(work.folder, *_write(run, work.folder, x))
+            shown.write(work.folder, *write_samples(run, work.folder, x))
         summary = {
             "run": run.name,
             "samples": shown.total,
@@ -220,7 +220,7 @@ class Shown:
             write_names(folder, self.prompts, self.total // len(self.prompts))
 
 
-def _write(run: Run, folder: Path, x: Tensor) -> tuple[Format, Look]:
+def write_samples(run: Drawing, folder: Path, x: Tensor) -> tuple[Format, Look]:
     """Write samples (n, channels, *space) as numbers and in the format of the run's data, which is
     returned with their range and voxels.
     """
@@ -243,7 +243,7 @@ def _shape(run: Run, space: Sequence[int] | None) -> tuple[int, ...] | None:
     return run.shape[0], *space
 
 
-def _voxel(run: Run) -> tuple[float, ...]:
+def _voxel(run: Drawing) -> tuple[float, ...]:
     """The sides of a voxel in mm, as in training; 1 where its data did not say."""
     if "voxel" in run.config:
         return tuple(map(float, run.config["voxel"]))

@@ -17,6 +17,7 @@ from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.reconstruct import Reconstructions, reconstruct
 from unfog.runs.train import train_system
 from unfog.systems import registry
+from unfog.workflows.generated import report_generator
 from unfog.workflows.restore_report import planes
 
 LEAD = (
@@ -29,7 +30,8 @@ SHOWN = 8
 def train_files(
     system: str, data: str | None, out: Path, overrides: Sequence[str] = (), **options: Any
 ) -> dict[str, Any]:
-    """Train a system on a data set or on files; an autoencoder's run gets a report.html.
+    """Train a system on a data set or on files; the run of an autoencoder or a
+    generator gets a report.html.
 
     Args:
         system: A system by name.
@@ -39,9 +41,12 @@ def train_files(
         **options: Others of ``runs.train.train_system``.
 
     Returns:
-        The summary of the training, with the figures of an autoencoder's reconstructions.
+        The summary of the training, with the figures of an autoencoder's reconstructions, or a
+        VAE's bound.
     """
     result = train_system(system, data, out, overrides, **options)
+    if registry.get(system).trains == "generator":
+        return {**result, **report_generator(out)}
     if registry.get(system).trains != "autoencoder":
         return result
     codec = AutoencoderCodec(str(out))

@@ -5,8 +5,10 @@ from unfog.training.objectives import (
     consistency,
     contrastive,
     denoising,
+    evidence,
     given_noise,
     reconstruction,
+    relativistic,
 )
 from unfog.training.objectives.objective import Objective, objectives
 
@@ -16,7 +18,9 @@ __all__ = [
     "consistency",
     "contrastive",
     "denoising",
+    "evidence",
     "given_noise",
     "objectives",
     "reconstruction",
+    "relativistic",
 ]

@@ -1,0 +1,101 @@
+"""A run of a generator: a model that draws samples in one call, and is no denoiser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.codec import Codec, codecs
+from unfog.core.random import generators
+from unfog.errors import InputError
+from unfog.files.text import read_text
+from unfog.networks.generator import Generator
+from unfog.progress import Report
+from unfog.runs.build import build_generator, is_generator
+from unfog.runs.config import load_config
+from unfog.runs.folder import CARD, CONFIG, load_weights, locate, weights_sha256
+from unfog.systems.registry import Config
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class GeneratorRun:
+    """A trained generator with what is needed to use it.
+
+    Args:
+        path: Its folder.
+        config: What it is made of, as plain data.
+        model: The network with its averaged weights, frozen.
+        codec: Between natural units and the model's scale.
+        shape: Of a sample, (channels, *space).
+        card: Figures measured on it, if any.
+    """
+
+    path: Path
+    config: Config
+    model: Generator
+    codec: Codec
+    shape: tuple[int, ...]
+    card: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, source: str | Path) -> GeneratorRun:
+        """The run at a path; ``InputError`` where it is none of a generator, or its files are not
+        as they were written.
+        """
+        path = locate(source)
+        config = load_config(path / CONFIG)
+        if not is_generator(config):
+            raise InputError(f"{path.name} is a run of {config.get('system')!r}, no generator.")
+        model = build_generator(config)
+        try:
+            model.load_state_dict(load_weights(path))
+        except RuntimeError as error:
+            raise InputError(
+                f"The weights in {path.name} do not fit their {CONFIG}; restore both from one "
+                "source."
+            ) from error
+        model.eval().requires_grad_(False)
+        card = json.loads(read_text(path / CARD)) if (path / CARD).is_file() else {}
+        codec = codecs.build(config["codec"])
+        return cls(path, config, model, codec, tuple(config["shape"]), card)
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.name
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, *, seed: int = 0, batch: int = BATCH, report: Report | None = None
+    ) -> Tensor:
+        """Samples in natural units.
+
+        Args:
+            count: How many.
+            seed: Sample k depends on (seed, k) alone.
+            batch: Samples at a time.
+            report: Told (samples done, samples in all).
+
+        Returns:
+            (count, channels, *space).
+        """
+        parts = []
+        for start in range(0, count, batch):
+            ids = range(start, min(start + batch, count))
+            parts.append(self.codec.decode(self.model.draw(generators(seed, ids))))
+            if report is not None:
+                report(ids.stop, count)
+        return torch.cat(parts)
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of the weights (``runs.folder.weights_sha256``)."""
+        return weights_sha256(self.model.state_dict())

@@ -1,0 +1,222 @@
+"""``unfog audit``: whether a model gives its training data away."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unfog.core.random import generator
+from unfog.data.dataset import Dataset, datasets, open_dataset
+from unfog.errors import InputError
+from unfog.evaluation.estimates import Estimate
+from unfog.evaluation.feature_spaces import FeatureSpace, feature_spaces
+from unfog.evaluation.memorisation import (
+    LEAST,
+    Copies,
+    membership_auc,
+    nearest_in_features,
+    nearest_in_pixels,
+    verdict,
+)
+from unfog.files.folder import Job, job
+from unfog.runs.config import load_config
+from unfog.runs.folder import CONFIG, locate
+from unfog.runs.machine import AUTO
+from unfog.runs.membership import losses_of
+from unfog.workflows.audit_report import Audit, Searched, audit_page
+from unfog.workflows.judged import (
+    data_against,
+    draw_beside,
+    is_run,
+    read_samples,
+    real_samples,
+    require_shape,
+    to_unit,
+)
+
+DRAWN = 500  # samples, and held-out ones, by default
+SURE = 0.01  # chance below which so many copies are no accident
+
+
+def audit(
+    source: Path,
+    out: Path,
+    *,
+    against: str | None = None,
+    held_out: str | None = None,
+    features: str = "data",
+    count: int | None = None,
+    alarm: float = 0.01,
+    steps: int | None = None,
+    seed: int = 0,
+    precision: str = AUTO,
+) -> dict[str, Any]:
+    """Look for training data in samples, and for who was trained on in the loss, into a new folder.
+
+    Args:
+        source: A run, a shipped prior's name, or a folder of samples.
+        out: The new folder.
+        against: The training data; those of the run by default.
+        held_out: Data alike that were not trained on; the test split of built-in data by default.
+        features: The feature space, beside pixels, in which copies are looked for.
+        count: Samples; 500 of a run and all of a folder by default.
+        alarm: The share of false alarms that is allowed.
+        steps: Sampler steps of a run.
+        seed: Of samples and choices.
+        precision: Of a run's network.
+
+    Returns:
+        The summary.
+    """
+    feature_spaces.get(features)
+    if not 0 < alarm < 1:
+        raise InputError(f"The share of false alarms is between 0 and 1, not {alarm}.")
+    with job(out) as work:
+        train = data_against(source, against)
+        other = held_out_data(source, train, held_out)
+        x = _samples(source, train, count, steps, seed, precision, work)
+        real = real_samples(train, torch.arange(len(train)))
+        held = real_samples(other, _some(other, max(len(x), DRAWN), seed))[0]
+        work.progress("searching")
+        space = _space(features, *real)
+        searched = _everywhere(space, x, held, real[0], alarm)
+        area = _membership(source, train, other, len(held), seed, work)
+        found = Audit(x, real[0], searched, area)
+        summary = {
+            "samples of": str(source),
+            "against": train.name,
+            "n": len(x),
+            "training items": len(train),
+            "held out": len(held),
+            "false alarms allowed": alarm,
+            **{name: one.plain() for name, one in searched.items()},
+            "features are": space.title if isinstance(space, FeatureSpace) else space,
+            "membership": _plain(area),
+            "copies": any(one.verdict.chance < SURE / len(searched) for one in searched.values()),
+        }
+        work.write_report(audit_page(summary, found).html())
+        return work.end(summary)
+
+
+def held_out_data(source: Path, train: Dataset, held_out: str | None) -> Dataset:
+    """Data alike that were not trained on.
+
+    Args:
+        source: The run or folder.
+        train: The training data.
+        held_out: Their name or path; None for the test split of a run's built-in data.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: None is named and there is no such split, or they are the training data, or of
+            another shape.
+    """
+    if held_out is None:
+        section = load_config(locate(source) / CONFIG)["data"] if is_run(source) else {}
+        name = section.get("name", "")
+        splits = name in datasets.names() and "split" in _parameters(name)
+        if not splits or section.get("split", "train") != "train":
+            raise InputError(
+                f"{train.name} has no test split to compare with; give --held-out data alike that "
+                "were not trained on."
+            )
+        other = open_dataset({**section, "split": "test"})
+    else:
+        other = open_dataset(held_out)
+    require_shape("the held-out data", other.shape, train)
+    if other.fingerprint == train.fingerprint:
+        raise InputError("The held-out data are the training data; give others alike.")
+    if len(other) < LEAST:
+        raise InputError(f"The held-out data need at least {LEAST} samples, got {len(other)}.")
+    return other
+
+
+def _parameters(name: str) -> set[str]:
+    """The options of a data set."""
+    return set(inspect.signature(datasets.get(name)).parameters)
+
+
+def _samples(
+    source: Path,
+    train: Dataset,
+    count: int | None,
+    steps: int | None,
+    seed: int,
+    precision: str,
+    work: Job,
+) -> Tensor:
+    """The samples to look at, on the range [0, 1]; of a run under the conditions of training
+    items.
+    """
+    if not is_run(source):
+        if steps is not None:
+            raise InputError(f"{source} is no run, so it takes no --steps.")
+        return read_samples(source, train)[:count]
+    ids = _some(train, count or DRAWN, seed)
+    how = work.progress("sampling")
+    x, _ = draw_beside(source, train, ids, seed, steps=steps, precision=precision, report=how)
+    return to_unit(train, x)
+
+
+def _some(dataset: Dataset, count: int, seed: int) -> Tensor:
+    """The numbers of some samples, at random."""
+    return torch.randperm(len(dataset), generator=generator(seed, "audited"))[:count]
+
+
+def _space(features: str, x: Tensor, labels: Tensor | None) -> FeatureSpace | str:
+    """The feature space, or why there is none for such data."""
+    if features == "pixels":
+        return "none but pixels were asked for"
+    try:
+        return feature_spaces.build(features, x=x, labels=labels)
+    except InputError as error:
+        return str(error)
+
+
+def _everywhere(
+    space: FeatureSpace | str, x: Tensor, held: Tensor, train: Tensor, alarm: float
+) -> dict[str, Searched]:
+    """Copies in pixels, and in features where there are some."""
+    near = nearest_in_pixels if x.ndim > 2 else nearest_in_features  # vectors have no contrast
+    found = {"pixels": _searched(near, x, held, train, alarm)}
+    if isinstance(space, FeatureSpace):
+        ours, others, items = map(space.of, (x, held, train))
+        found["features"] = _searched(nearest_in_features, ours, others, items, alarm)
+    return found
+
+
+def _searched(
+    search: Callable[[Tensor, Tensor], Copies], x: Tensor, held: Tensor, train: Tensor, alarm: float
+) -> Searched:
+    """The nearest training items of samples and of held-out data, and the verdict on them."""
+    ours, others = search(x, train), search(held, train)
+    return Searched(ours, others, verdict(ours.relative, others.relative, alarm))
+
+
+def _membership(
+    source: Path, train: Dataset, other: Dataset, count: int, seed: int, work: Job
+) -> Estimate | None:
+    """How well the loss tells members from others; None where there is no such loss."""
+    if not is_run(source):
+        return None
+    size = min(count, len(train), len(other))
+    members = losses_of(source, train, _some(train, size, seed), report=work.progress("members"))
+    if members is None:
+        return None
+    others = losses_of(source, other, _some(other, size, seed), report=work.progress("others"))
+    assert others is not None
+    return membership_auc(members, others)
+
+
+def _plain(area: Estimate | None) -> dict[str, Any]:
+    """The area under the curve as plain data."""
+    if area is None:
+        return {"left out": "there is no run, or its loss is none of single samples"}
+    return {"auc": area.value, "interval": list(area.interval)}

@@ -1,0 +1,130 @@
+"""``unfog audit`` from folder to report, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support.commands import invoke
+
+import unfog
+from unfog.data.memory import Memory
+from unfog.runs.membership import losses_of
+
+SIDE = 12
+
+
+def smooth(n: int, seed: int) -> np.ndarray:
+    """Smooth pictures of bytes (n, side, side)."""
+    noise = torch.randn(n, 1, SIDE + 4, SIDE + 4, generator=torch.Generator().manual_seed(seed))
+    x = torch.nn.functional.avg_pool2d(noise, 5, 1)[:, 0]
+    return (128 + 250 * x).clamp(0, 255).byte().numpy()
+
+
+def write(folder: Path, x: np.ndarray) -> Path:
+    folder.mkdir()
+    for k, picture in enumerate(x):
+        Image.fromarray(picture).save(folder / f"{k:04d}.png")
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Training pictures, others alike, and samples: fresh ones, and some with copies among them."""
+    monkeypatch.chdir(tmp_path)
+    train = smooth(300, 0)
+    write(tmp_path / "train", train)
+    write(tmp_path / "held", smooth(200, 1))
+    write(tmp_path / "fresh", smooth(100, 2))
+    planted = smooth(100, 3)
+    planted[:10] = np.flip(train[50:60], -1)
+    write(tmp_path / "planted", planted)
+    return tmp_path
+
+
+def audit(line: str) -> dict:
+    status, out, told = invoke(f"audit {line} --json")
+    assert status == 0, told
+    return json.loads(out)
+
+
+def test_planted_copies_are_named_and_shown(place):
+    line = "planted --against train --held-out held --features pixels --out to"
+    found = audit(line)
+    flagged = found["pixels"]["flagged samples"]
+    assert set(range(10)) <= set(flagged)
+    assert len(flagged) <= 15
+    assert found["copies"] is True
+    page = (place / "to" / "report.html").read_text()
+    assert page.count("<img") == 40
+    assert "evidence, not proof" in page
+
+
+def test_fresh_samples_are_not_accused(place):
+    found = audit("fresh --against train --held-out held --features pixels --out to")
+    assert found["copies"] is False
+    assert found["membership"] == {
+        "left out": "there is no run, or its loss is none of single samples"
+    }
+
+
+@pytest.mark.slow
+def test_copies_show_in_features_too(place):
+    found = audit("planted --against train --held-out held --out to")
+    assert set(range(10)) <= set(found["pixels"]["flagged samples"])
+    assert "network trained on the data" in found["features are"]
+    assert found["features"]["flagged"] >= 0
+
+
+@pytest.mark.slow
+def test_a_run_that_learned_its_data_by_heart_is_told_by_its_loss(place):
+    few = write(place / "few", smooth(60, 5))
+    settings = {"training.lr": 2e-3, "objective.rise": 10, "generator.channels": 16}
+    unfog.train_generator("vae", str(few), place / "run", steps=400, settings=settings)
+    found = audit("run --held-out held --features pixels --out to")
+    low, _ = found["membership"]["interval"]
+    assert low > 0.8
+
+
+def test_the_loss_of_a_run_is_that_of_its_samples(run):
+    data = unfog.open_dataset("digits")
+    ids = torch.arange(70)
+    whole = losses_of(run, data, ids, draws=2)
+    assert whole is not None
+    assert whole.shape == (70,)
+    assert torch.equal(losses_of(run, data, ids, draws=2), whole)
+    # What is drawn depends on the place and the seed, not on the sample.
+    swapped = losses_of(run, data, torch.tensor([*range(69), 80]), draws=2)
+    assert torch.equal(swapped[:69], whole[:69])
+    assert not torch.equal(losses_of(run, data, ids, draws=2, seed=1), whole)
+
+
+def test_a_game_has_no_loss_of_single_samples(tmp_path):
+    x = np.random.default_rng(0).random((8, SIDE, SIDE), np.float32)
+    unfog.train_generator("gan", x, tmp_path / "run", steps=1, settings={"training.batch": 4})
+    assert losses_of(tmp_path / "run", Memory(x), torch.arange(4)) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("fresh --against train", "--held-out"),
+        ("fresh --against train --held-out train", "are the training data"),
+        ("fresh --against train --held-out small", "one size"),
+        ("fresh --against train --held-out few", "at least 50"),
+        ("fresh --held-out held", "--against"),
+        ("fresh --against train --held-out held --steps 3", "no run"),
+        ("fresh --against train --held-out held --alarm 0", "between 0 and 1"),
+    ],
+)
+def test_bad_input_is_one_sentence(place, line, words):
+    write(place / "small", smooth(60, 7)[:, :10, :10])
+    write(place / "few", smooth(12, 8))
+    status, _, told = invoke(f"audit {line} --out to")
+    assert (status, told.count("\n")) == (2, 1), told
+    assert words in told
+    assert not (place / "to").exists()
