@@ -13,6 +13,7 @@ from unfog.core.process import EDM
 from unfog.core.space import spaces
 from unfog.molecules import held
 from unfog.molecules.fragment import Fragment
+from unfog.molecules.keep import KeptFragment
 from unfog.molecules.recipe import SIGMA_DATA
 from unfog.molecules.sizes import masks_of
 from unfog.molecules.state import SPACE
@@ -109,7 +110,7 @@ def test_the_fragment_is_shown_without_noise_and_comes_out_as_it_is() -> None:
     x, operator = batch(torch.float64)["x"], Fragment(3, LARGEST)
     y, space = operator(x), spaces.build(SPACE).within(batch()["mask"])
     flag = (torch.arange(LARGEST) < 3).double().expand(3, 1, -1)
-    kept = held.KeptFragment(Seen(), operator, y)
+    kept = KeptFragment(Seen(), operator, y)
     draw = torch.Generator().manual_seed(1)
     x_t = space.project(torch.randn(x.shape, generator=draw, dtype=torch.float64))
     other = x_t + operator.pseudo_inverse(operator(torch.roll(x_t, 1, 0)))

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import (
+    conditions,
+    convolutional_unet,
+    log_normal_denoising,
+    short_training,
+)
 from unfog.systems.edm import edm
 from unfog.systems.imagen import SHORTCUTS, low_resolution
 from unfog.systems.registry import Config, system
@@ -30,32 +35,15 @@ def art(dataset: Dataset) -> Config:
     low = low_resolution(dataset, FACTOR, blur=1.0, level=0.3)
     return {
         **edm(dataset),
-        "network": unet(
+        "network": convolutional_unet(
             dataset,
             32,
-            multipliers=[1, 2, 2],
-            blocks=1,
-            attention_levels=[],
-            middle_attention=False,
-            groups=8,
             patch=2,
             **SHORTCUTS,
         ),
         "conditions": {**conditions(dataset), "low": {**low, "drop": NOTHING}},
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -0.8, "std": 1.4},
-            "weight": {"name": "simple"},
-        },
-        "training": training(
-            steps=6_000,
-            batch=16,
-            lr=1e-3,
-            warmup=100,
-            betas=[0.9, 0.99],
-            ema=0.998,
-            ema_power=17.0,
-        ),
+        "objective": log_normal_denoising(mean=-0.8, std=1.4),
+        "training": short_training(steps=6_000, batch=16, warmup=100),
         "sampling": {
             "sampler": "ddim",
             "steps": 8,

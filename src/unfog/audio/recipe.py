@@ -13,7 +13,7 @@ from unfog.audio import (  # noqa: F401  (each registers its names)
 from unfog.audio.inversion import GRIFFIN_LIM
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import conditions, log_normal_denoising, training, unet
 from unfog.systems.latent_diffusion import autoencoder_kl
 from unfog.systems.registry import Config, system
 
@@ -170,11 +170,7 @@ def _samples_by_edm(dataset: Dataset, told: Config, batch: int) -> Config:
             head_dim=32,
         ),
         "conditions": told,
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -3.0, "std": 1.5},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=-3.0, std=1.5),
         "augment": {"name": "none"},
         "training": training(
             steps=12_000, batch=batch, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.999
@@ -261,11 +257,7 @@ def audio_latent(dataset: Dataset) -> Config:
         "label": {"name": "log-sigma"},
         "network": unet(dataset, 72, blocks=1, groups=8, shortcut=True, **sizes),
         "conditions": told,
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": 0.2, "std": 1.2},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=0.2, std=1.2),
         "augment": {"name": "none"},
         "training": training(
             steps=8_000, batch=8, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.998

@@ -5,7 +5,7 @@ from __future__ import annotations
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.fashion.garments import Garments
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import conditions, short_training, unet
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 
@@ -51,15 +51,7 @@ def fashion(dataset: Dataset) -> Config:
         ),
         "conditions": told,
         "augment": {"name": "flip"},
-        "training": training(
-            steps=12_000,
-            batch=32,
-            lr=1e-3,
-            warmup=200,
-            betas=[0.9, 0.99],
-            ema=0.998,
-            ema_power=17.0,
-        ),
+        "training": short_training(steps=12_000, batch=32),
         "sampling": {
             "sampler": "dpmpp-2m",
             "steps": 25,

@@ -1,34 +1,25 @@
-"""Fragments that a network is told of and molecules keep: a posterior learned in training, beside
-those that need none (``posterior``).
+"""Fragments that a network is told of in training: the condition, the space of the rest, the loss.
 
 A fragment is known but for where it lies: its atoms' places about their mean, and what they are.
-The network sees it without noise, and draws the rest.
+The network sees it without noise, and draws the rest (``molecules.keep``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unfog.core.conditioning import Condition, Context, conditions
-from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior
-from unfog.core.random import Randomness
+from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.shapes import expand, sum_per_sample
 from unfog.core.space import PLAIN, Space
 from unfog.molecules.state import ATOMS, AXES
-from unfog.physics.linear import Operator
-from unfog.sampling.loop import Condition as Told
-from unfog.sampling.loop import History, Sampler
 from unfog.training.objectives import objectives
-from unfog.training.objectives.denoising import DenoisingObjective
-from unfog.training.objectives.losses import Denoising, weights
-from unfog.training.objectives.objective import Drop, Drops, Named, given
-from unfog.training.objectives.times import times as time_distributions
-from unfog.training.objectives.times import uniforms
+from unfog.training.objectives.denoising import DenoisingObjective, denoising
+from unfog.training.objectives.objective import Drops, Named, given
 
 NAME = "fragment"
 HYDROGEN = AXES + ATOMS.index("H")  # its channel
@@ -186,60 +177,4 @@ def fragment_denoising(
     Returns:
         The objective.
     """
-    distribution, loss = time_distributions.build(times), Denoising(weights.build(weight))
-    inner = DenoisingObjective(distribution, loss, uniforms.build(draws), Drop(drop or {}), space)
-    return FragmentDenoising(inner)
-
-
-class KeptFragment(Denoiser):
-    """E[x_0 | x_t, fragment] by a network that is told of it: x_t with the fragment in it goes in,
-    and of what comes out the fragment is what it is.
-
-    Args:
-        denoiser: A network's, trained by ``fragment-denoising``, or guidance on one.
-        operator: A, the fragment of a molecule.
-        measurement: y, on the model's scale, for the batch.
-    """
-
-    def __init__(self, denoiser: Denoiser, operator: Operator, measurement: Tensor) -> None:
-        super().__init__()
-        self.denoiser, self.process = denoiser, denoiser.process
-        self.operator, self.measurement = operator, measurement
-
-    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        alpha = expand(self.process.alpha(t), self.measurement)
-        shown = self._with(alpha * self.measurement, x_t)
-        mean: Tensor = self.denoiser(shown, t, **condition).mean
-        return Posterior(self._with(self.measurement, mean))
-
-    def _with(self, y: Tensor, x: Tensor) -> Tensor:
-        return x + self.operator.pseudo_inverse(y.to(x) - self.operator(x))
-
-
-@dataclass(frozen=True)
-class Keeping:
-    """A sampler whose denoiser is told of a fragment (``KeptFragment``).
-
-    Args:
-        sampler: The sampler.
-        operator: A.
-        measurement: y, on the model's scale, for the batch.
-    """
-
-    sampler: Sampler
-    operator: Operator
-    measurement: Tensor
-
-    def step(
-        self,
-        denoiser: Denoiser,
-        x_t: Tensor,
-        t: Tensor,
-        s: Tensor,
-        history: History,
-        randomness: Randomness,
-        condition: Told,
-    ) -> tuple[Tensor, History]:
-        """As of any sampler."""
-        told = KeptFragment(denoiser, self.operator, self.measurement)
-        return self.sampler.step(told, x_t, t, s, history, randomness, condition)
+    return FragmentDenoising(denoising(times, weight, draws, drop, space))

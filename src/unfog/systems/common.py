@@ -34,6 +34,39 @@ def training(**changes: Any) -> Config:
     return {**TRAINING, **changes}
 
 
+def short_training(**changes: Any) -> Config:
+    """The training section of a small model that is trained for minutes: a higher learning rate,
+    and the average of the weights over the last 18th of the steps; with ``changes``.
+    """
+    return training(
+        **{
+            "lr": 1e-3,
+            "warmup": 200,
+            "betas": [0.9, 0.99],
+            "ema": 0.998,
+            "ema_power": 17.0,
+            **changes,
+        }
+    )
+
+
+def log_normal_denoising(mean: float, std: float) -> Config:
+    """The objective section of EDM (Karras et al. 2022): ln sigma ~ N(mean, std^2) in training."""
+    return {
+        "name": "denoising",
+        "times": {"name": "log-normal", "mean": mean, "std": std},
+        "weight": {"name": "simple"},
+    }
+
+
+def convolutional_unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
+    """The network section of a U-Net without positions and attention, for samples of any size;
+    arguments as of ``unet``.
+    """
+    options = {"multipliers": [1, 2, 2], "blocks": 1, "groups": 8, **changes}
+    return unet(dataset, channels, attention_levels=[], middle_attention=False, **options)
+
+
 def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
     """The network section of a config: a U-Net of the data's dimension.
 

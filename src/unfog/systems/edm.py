@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import conditions, log_normal_denoising, training, unet
 from unfog.systems.registry import Config, system
 
 
@@ -27,11 +27,7 @@ def edm(dataset: Dataset) -> Config:
         "label": {"name": "log-sigma"},
         "network": unet(dataset, channels=64),
         "conditions": conditions(dataset),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -1.2, "std": 1.2},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=-1.2, std=1.2),
         "augment": {"name": "none"},
         "training": training(lr=1e-3, warmup=200, ema=0.999),
         "sampling": {"sampler": "heun", "steps": 18, "grid": "karras"},

@@ -9,7 +9,13 @@ the network's size, in the mean and deviation of ln sigma in training, in the av
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import (
+    conditions,
+    convolutional_unet,
+    log_normal_denoising,
+    short_training,
+    unet,
+)
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 
@@ -52,23 +58,9 @@ def t1_prior(dataset: Dataset) -> Config:
             octaves=3,
             dropout=0.1,
         ),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -0.8, "std": 1.6},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=-0.8, std=1.6),
         "augment": dict(ANATOMY),
-        "training": training(
-            steps=18_000,
-            batch=4,
-            lr=1e-3,
-            warmup=200,
-            weight_decay=0.03,
-            betas=[0.9, 0.99],
-            ema=0.998,
-            ema_power=17.0,
-            checkpoint_every=500,
-        ),
+        "training": short_training(steps=18_000, batch=4, weight_decay=0.03),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
     }
 
@@ -104,31 +96,14 @@ def texture_prior(dataset: Dataset) -> Config:
     return {
         **edm(dataset),
         "prediction": {"name": "edm", "sigma_data": 0.28},
-        "network": unet(
+        "network": convolutional_unet(
             dataset,
             32,
             multipliers=[1, 2, 2, 2],
-            blocks=1,
-            attention_levels=[],
-            middle_attention=False,
-            groups=8,
         ),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -0.8, "std": 1.4},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=-0.8, std=1.4),
         "augment": {"name": "flip"},
-        "training": training(
-            steps=3_000,
-            batch=8,
-            lr=1e-3,
-            warmup=100,
-            betas=[0.9, 0.99],
-            ema=0.998,
-            ema_power=17.0,
-            checkpoint_every=250,
-        ),
+        "training": short_training(steps=3_000, batch=8, warmup=100, checkpoint_every=250),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
     }
 
@@ -151,14 +126,8 @@ def field_prior(dataset: Dataset) -> Config:
             dataset, 32, multipliers=[1, 2, 2], blocks=1, attention_levels=[2], groups=8, patch=2
         ),
         "conditions": conditions(dataset, drop=0.0),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -1.0, "std": 1.6},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=-1.0, std=1.6),
         "augment": {"name": "torus"},
-        "training": training(
-            steps=5_000, batch=8, lr=1e-3, warmup=200, betas=[0.9, 0.99], ema=0.998, ema_power=17.0
-        ),
+        "training": short_training(steps=5_000, batch=8),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 10.0}},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import conditions, log_normal_denoising, training, unet
 from unfog.systems.registry import Config, system
 
 
@@ -27,11 +27,7 @@ def rectified_flow(dataset: Dataset) -> Config:
         "label": {"name": "time", "steps": 1000.0, "offset": 0.0},
         "network": unet(dataset, channels=64),
         "conditions": conditions(dataset),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": 0.0, "std": 1.0},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=0.0, std=1.0),
         "augment": {"name": "none"},
         "training": training(),
         "sampling": {"sampler": "heun", "steps": 25, "grid": {"name": "uniform"}},

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import conditions, log_normal_denoising, short_training, unet
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 
@@ -50,20 +50,8 @@ def text_to_image(dataset: Dataset) -> Config:
         "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
         "network": network,
         "conditions": told(dataset),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -0.6, "std": 1.5},
-            "weight": {"name": "simple"},
-        },
-        "training": training(
-            steps=14_000,
-            batch=8 if fine else 32,
-            lr=2e-3,
-            warmup=300,
-            betas=[0.9, 0.99],
-            ema=0.998,
-            ema_power=17.0,
-        ),
+        "objective": log_normal_denoising(mean=-0.6, std=1.5),
+        "training": short_training(steps=14_000, batch=8 if fine else 32, lr=2e-3, warmup=300),
         "sampling": {
             "sampler": "heun",
             "steps": 24,

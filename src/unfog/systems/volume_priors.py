@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.systems.common import training, unet
+from unfog.systems.common import convolutional_unet, log_normal_denoising, short_training
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 
@@ -35,33 +35,15 @@ def volume_prior(dataset: Dataset) -> Config:
     isotropic = len(sides) == 1 and max(voxel) <= 1.05 * min(voxel)
     return {
         **edm(dataset),
-        "network": unet(
+        "network": convolutional_unet(
             dataset,
             32,
-            multipliers=[1, 2, 2],
-            blocks=1,
-            attention_levels=[],
-            middle_attention=False,
-            groups=8,
             patch=2,
             shortcut=True,
         ),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -0.8, "std": 1.6},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=-0.8, std=1.6),
         "augment": {"name": "cube" if isotropic else "flip"},
-        "training": training(
-            steps=5_000,
-            batch=6,
-            lr=1.5e-3,
-            warmup=50,
-            betas=[0.9, 0.99],
-            ema=0.998,
-            ema_power=17.0,
-            checkpoint_every=500,
-        ),
+        "training": short_training(steps=5_000, batch=6, lr=1.5e-3, warmup=50),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
     }
 

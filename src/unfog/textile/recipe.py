@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import (
+    conditions,
+    convolutional_unet,
+    log_normal_denoising,
+    short_training,
+)
 from unfog.systems.edm import edm
 from unfog.systems.registry import Config, system
 from unfog.textile import swatches  # noqa: F401  (registers its name)
@@ -29,32 +34,15 @@ def textile(dataset: Dataset) -> Config:
     scales = getattr(dataset, "scales", {})
     return {
         **edm(dataset),
-        "network": unet(
+        "network": convolutional_unet(
             dataset,
             32,
-            multipliers=[1, 2, 2],
-            blocks=1,
-            attention_levels=[],
-            middle_attention=False,
-            groups=8,
             patch=2,
             shortcut=True,
         ),
         "conditions": conditions(dataset),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -0.8, "std": 1.4},
-            "weight": {"name": "simple"},
-        },
-        "training": training(
-            steps=6_000,
-            batch=16,
-            lr=1e-3,
-            warmup=100,
-            betas=[0.9, 0.99],
-            ema=0.998,
-            ema_power=17.0,
-        ),
+        "objective": log_normal_denoising(mean=-0.8, std=1.4),
+        "training": short_training(steps=6_000, batch=16, warmup=100),
         "sampling": {
             "sampler": "heun",
             "steps": 24,

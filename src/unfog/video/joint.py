@@ -15,12 +15,10 @@ from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.networks.layers.temporal import clip_context, fold, unfold
 from unfog.training.objectives import objectives
-from unfog.training.objectives.denoising import DenoisingObjective
-from unfog.training.objectives.losses import Denoising, Example, weights
-from unfog.training.objectives.objective import Drop, Drops, Named
+from unfog.training.objectives.denoising import DenoisingObjective, denoising
+from unfog.training.objectives.losses import Example
+from unfog.training.objectives.objective import Drops, Named
 from unfog.training.objectives.objective import given as given_conditions
-from unfog.training.objectives.times import times as time_distributions
-from unfog.training.objectives.times import uniforms
 from unfog.training.order import streams
 from unfog.video import frame_rate, given
 
@@ -159,7 +157,4 @@ def joint_denoising(
     Returns:
         The objective.
     """
-    loss = Denoising(weights.build(weight))
-    distribution = time_distributions.build(times)
-    inner = DenoisingObjective(distribution, loss, uniforms.build(draws), Drop(drop or {}))
-    return JointDenoising(inner, stills)
+    return JointDenoising(denoising(times, weight, draws, drop), stills)

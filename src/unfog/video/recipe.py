@@ -6,7 +6,7 @@ from torch import Tensor
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
-from unfog.systems.common import conditions, training
+from unfog.systems.common import conditions, short_training
 from unfog.systems.registry import Config, system
 from unfog.video import data, given, joint, operators  # noqa: F401  (each registers its names)
 
@@ -62,16 +62,7 @@ def video(dataset: Dataset) -> Config:
             "stills": STILLS,
         },
         "augment": {"name": "none"},
-        "training": training(
-            steps=10_000,
-            batch=4,
-            lr=1e-3,
-            warmup=100,
-            betas=[0.9, 0.99],
-            ema=0.999,
-            ema_power=17.0,
-            checkpoint_every=500,
-        ),
+        "training": short_training(steps=10_000, batch=4, warmup=100, ema=0.999),
         "sampling": {"sampler": "heun", "steps": 18, "grid": "karras"},
     }
 

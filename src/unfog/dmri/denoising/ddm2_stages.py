@@ -24,7 +24,7 @@ from unfog.runs.machine import AUTO, resolve
 from unfog.sampling.grids import uniform
 from unfog.sampling.loop import solve
 from unfog.sampling.samplers import samplers
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import conditions, convolutional_unet, training
 from unfog.systems.registry import Config
 from unfog.training.loop import train
 from unfog.training.objectives.denoising import Objective
@@ -99,14 +99,10 @@ def recipe(dataset: Dataset, settings: Settings, level: float) -> Config:
     Returns:
         The configuration that ``unfog.runs.build.build`` takes.
     """
-    network = unet(
+    network = convolutional_unet(
         dataset,
         settings.channels,
         multipliers=[1, 2],
-        blocks=1,
-        attention_levels=[],
-        middle_attention=False,
-        groups=8,
     )
     return {
         "system": "ddm2",

@@ -10,7 +10,12 @@ from __future__ import annotations
 from unfog.data.dataset import Dataset
 from unfog.dmri.prior import pairs  # noqa: F401  (registers the data of the refiner)
 from unfog.dmri.shells import RMS  # and registers the simulation
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import (
+    conditions,
+    convolutional_unet,
+    log_normal_denoising,
+    short_training,
+)
 from unfog.systems.registry import Config, system
 
 
@@ -24,14 +29,9 @@ def dmri_prior(dataset: Dataset) -> Config:
     noise levels of single scans, whose posterior draws are by the calibrated sampler.
     """
     data = list(RMS) if dataset.shape[0] == len(RMS) else [1.0] * dataset.shape[0]
-    network = unet(
+    network = convolutional_unet(
         dataset,
         24,
-        multipliers=[1, 2, 2],
-        blocks=1,
-        attention_levels=[],
-        middle_attention=False,
-        groups=8,
         detail=data,
     )
     return {
@@ -40,22 +40,9 @@ def dmri_prior(dataset: Dataset) -> Config:
         "label": {"name": "log-sigma"},
         "network": network,
         "conditions": conditions(dataset, drop=0.0),
-        "objective": {
-            "name": "denoising",
-            "times": {"name": "log-normal", "mean": -3.7, "std": 1.1},
-            "weight": {"name": "simple"},
-        },
+        "objective": log_normal_denoising(mean=-3.7, std=1.1),
         "augment": {"name": "none"},
-        "training": training(
-            steps=9_000,
-            batch=2,
-            lr=1e-3,
-            warmup=200,
-            betas=[0.9, 0.99],
-            ema=0.999,
-            ema_power=17.0,
-            checkpoint_every=500,
-        ),
+        "training": short_training(steps=9_000, batch=2, ema=0.999),
         "sampling": {
             "sampler": "calibrated-draws",
             "steps": 8,
@@ -73,14 +60,5 @@ def dmri_refiner(dataset: Dataset) -> Config:
     """The prior for scans after low rank: the network of ``dmri-prior``, whose weights it starts
     from, trained on what low rank leaves of a simulated scan's noise.
     """
-    steps = training(
-        steps=4_000,
-        batch=2,
-        lr=1e-3,
-        warmup=100,
-        betas=[0.9, 0.99],
-        ema=0.999,
-        ema_power=17.0,
-        checkpoint_every=500,
-    )
+    steps = short_training(steps=4_000, batch=2, warmup=100, ema=0.999)
     return {**dmri_prior(dataset), "objective": {"name": "given-noise"}, "training": steps}

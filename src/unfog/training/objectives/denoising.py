@@ -140,7 +140,6 @@ class DenoisingObjective:
         return noised(denoiser, space.project(x0), t, noise)
 
 
-@objectives.register("denoising")
 def denoising(
     times: Named = "uniform",
     weight: Named = "simple",
@@ -163,6 +162,9 @@ def denoising(
     distribution = time_distributions.build(times)
     loss = Denoising(weights.build(weight))
     return DenoisingObjective(distribution, loss, uniforms.build(draws), Drop(drop or {}), space)
+
+
+objectives.register("denoising")(denoising)
 
 
 @objectives.register("learned-weight")
