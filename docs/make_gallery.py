@@ -21,6 +21,7 @@ GARMENTS = (
     "the garments in brick, grass and gravel, in turn",
     "from one garment to another",
 )
+SPEED = ("avx512f", "avx512_bf16", "amx_bf16")  # flags of a processor
 TRAINED = {
     "garments": "unfog train fashion --data garments --steps 1300 --set training.batch=16 "
     "--set training.lr=2e-3 --set training.warmup=60 --set training.precision=bf16",
@@ -35,6 +36,13 @@ def told(name: str) -> dict[str, Any]:
     """The results of a benchmark."""
     found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
     return found
+
+
+def processor(results: dict[str, Any]) -> str:
+    """The processor that a benchmark ran on, with the flags that its speed depends on."""
+    found = results["processor"]
+    flags = [flag for flag in SPEED if flag in found["flags"]]
+    return " with ".join(part for part in (found["name"], " and ".join(flags)) if part)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -136,7 +144,7 @@ def large() -> str:
 twice as many of each before it.
 
 - **{r["side"]} x {r["side"]}** in {c["seconds"] / 60:.1f} minutes and {c["peak_gib"]:.2f} GiB,
-  killed once after {c["killed_after"]:.0f} s; a TIFF of {c["megabytes"]:.0f} MB.
+  killed once after {c["killed_after"]:.0f} s ({processor(r)}); a TIFF of {c["megabytes"]:.0f} MB.
 {cut}- **Seams** The largest energy at any offset within a window's stride is
   {r["seams"][0]:.3f} and {r["seams"][1]:.3f} of the mean, down and across (deviations over the
   offsets {r["offsets_deviation"][0]:.3f} and {r["offsets_deviation"][1]:.3f}).
