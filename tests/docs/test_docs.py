@@ -31,6 +31,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
     assert [link for link in links if not (page.parent / link).exists()] == []
+    assert [link for link in links if (page.parent / link).stat().st_size == 0] == []
 
 
 def test_the_commands_of_the_readme_exist():
