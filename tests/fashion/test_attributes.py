@@ -53,6 +53,16 @@ def test_stripes_have_their_frequency() -> None:
         assert math.isclose(of(x)["pattern"], expected, rel_tol=0.12)
 
 
+def test_specks_and_grain_do_not_count() -> None:
+    """A bright pixel far from the garment would move its box, and with it every other number."""
+    speckled = shirt(6)
+    speckled[..., 1, 1] = speckled[..., 26, 25] = 1
+    assert of(speckled) == of(shirt(6))
+    grain = torch.randn(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    measured = attributes_of((shirt(6) + 0.05 * grain).clamp(0, 1))[:, :2]
+    assert float((measured - attributes_of(shirt(6))[:, :2]).abs().median(0).values.max()) < 0.02
+
+
 def test_an_empty_picture_has_no_attributes() -> None:
     assert attributes_of(torch.zeros(2, 1, 28, 28)).abs().max() == 0
 

@@ -1,13 +1,15 @@
 r"""Attributes of garments, measured from pictures, so that they need no labels.
 
-A garment lies on black; its figure is where a picture is brighter than an eighth of white. With a
-box about the figure, whose rows and columns are those that hold any of it:
+A garment lies on black; its figure is where a picture is brighter than an eighth of white, and so
+are three or more of the eight neighbours: as many as a corner has, so that shapes keep theirs and
+specks do not count. With a box about the figure, whose rows and columns are those that hold any of
+it:
 
     sleeve       how far down the sides reach: the share of the box's rows with figure in the outer
                  sixth of the box, mean of left and right
     width        mean of the figure's columns in a row of the box, over the picture's columns
     brightness   mean grey of the figure, 0 for black to 1 for white
-    symmetry     1 - sum |x - x'| / sum (x + x'), x' the picture mirrored about the box's middle
+    symmetry     1 - sum |x - x'| / sum (x + x'), x' the figure mirrored about the box's middle
     pattern      sqrt(E |x(i) - x(j)|^2 / (2 Var x + e)) / pi, i and j neighbours in the figure: the
                  mean frequency of its grey levels in cycles a pixel, for frequencies that are
                  not near the grid's; e = 0.02^2, below which a garment counts as plain
@@ -19,8 +21,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 FIGURE = 0.125  # of white: what is brighter is no background
+NEIGHBOURS = 3  # of eight that are bright too
 SIDE = 6  # a side is this part of the box's columns
 PLAIN = 0.02  # deviation of grey levels below which a garment counts as plain
 ATTRIBUTES = ("sleeve", "width", "brightness", "symmetry", "pattern")
@@ -29,7 +33,9 @@ BATCH = 4096  # pictures measured at a time
 
 def figure_of(x: Tensor) -> Tensor:
     """The figure of pictures x (batch, 1, rows, columns) in [0, 1], of the same shape, bool."""
-    return x > FIGURE
+    bright = x > FIGURE
+    around = 9 * avg_pool2d(bright.float(), 3, 1, 1)  # itself among them
+    return bright & (around > NEIGHBOURS + 0.5)
 
 
 def attributes_of(x: Tensor) -> Tensor:
@@ -46,14 +52,14 @@ def attributes_of(x: Tensor) -> Tensor:
 
 def _measured(x: Tensor) -> Tensor:
     """The attributes (batch, 5) of pictures (batch, rows, columns)."""
-    inside = x > FIGURE
+    inside = figure_of(x[:, None])[:, 0]
     area = inside.sum((1, 2)).clamp(min=1)
     rows = inside.any(2).sum(1).clamp(min=1)
     measured = [
         _sleeve(inside, rows),
         area / rows / x.shape[2],
         (x * inside).sum((1, 2)) / area,
-        _symmetry(x, inside),
+        _symmetry(x * inside, inside),
         _pattern(x, inside),
     ]
     found = torch.stack([value.float() for value in measured], 1)
