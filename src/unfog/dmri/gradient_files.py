@@ -83,8 +83,35 @@ def read_mrtrix(
         raise InputError(
             f"{Path(path).name} has {table.shape[1]} columns; an MRtrix table has four: x y z b."
         )
-    _check_count(Path(path), len(table), volumes)
-    return _named(Path(path), table[:, 3], table[:, :3], threshold, drop)
+    return from_mrtrix(Path(path), table, volumes, threshold, drop)
+
+
+def from_mrtrix(
+    path: Path,
+    rows: Array,
+    volumes: int | None = None,
+    threshold: float | None = None,
+    drop: Sequence[int] = (),
+) -> GradientTable:
+    """The table of MRtrix's rows.
+
+    Args:
+        path: The file that they come from.
+        rows: (volumes, 4): x, y, z, b in world axes.
+        volumes: The number of volumes of the scan, to check the rows against.
+        threshold: Up to this b a volume counts as b = 0; as ``GradientTable`` has it by default.
+        drop: Volumes to leave out, counted from 0.
+
+    Returns:
+        The table.
+    """
+    _check_count(path, len(rows), volumes)
+    return _named(path, rows[:, 3], rows[:, :3], threshold, drop)
+
+
+def mrtrix_rows(table: GradientTable) -> Array:
+    """A table as MRtrix has it, (volumes, 4): x, y, z, b in world axes."""
+    return np.concatenate([table.directions, table.bvals[:, None]], 1)
 
 
 def write_fsl(table: GradientTable, bvals: str | Path, bvecs: str | Path, affine: Array) -> None:
@@ -102,7 +129,7 @@ def write_fsl(table: GradientTable, bvals: str | Path, bvecs: str | Path, affine
 
 def write_mrtrix(table: GradientTable, path: str | Path) -> None:
     """Write an MRtrix table: a row of x y z b for each volume."""
-    write_bytes(path, _text(np.concatenate([table.directions, table.bvals[:, None]], 1)))
+    write_bytes(path, _text(mrtrix_rows(table)))
 
 
 def _text(rows: Array) -> bytes:

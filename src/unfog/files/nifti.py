@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import gzip
 import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -25,13 +22,11 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
+from unfog.files.gzipped import content_of, unpacked
 from unfog.files.nifti_header import checked_affine, checked_layout, mend, read_header
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
-_GZIP = b"\x1f\x8b"  # the first bytes of a gzip file
-_DEFLATE_LIMIT = 1032  # no deflate stream unpacks to more than so many times its size
-_SPARE = 1 << 20  # bytes that may follow the voxels
 _FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type", "intent_name")
 # What a header says of the values themselves, which are others when they are written: the range to
 # show, the meaning, and the extremes of old.
@@ -117,10 +112,10 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
     where the sform is used.
     """
     file, notes = Path(path), list[str]()
-    with _opened(file) as (stream, most):
+    with unpacked(file) as (stream, most):
         header = read_header(file, stream)
         shape, start, size = checked_layout(file, header, voxel_cap, most)
-        content = _content(file, stream, start, size)
+        content = content_of(file, stream, start, size)
     mend(file, header, notes)
     affine = checked_affine(file, header, shape, notes)
     data = _voxels(file, header, shape, content, notes)
@@ -154,50 +149,6 @@ def write_nifti(
     content = like.image(data).to_bytes()
     packed = gzip.compress(content, 6, mtime=0) if target.name.endswith(".gz") else content
     return write_bytes(target, packed, [like.path] if like.path else [], overwrite)
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """A stream of the unpacked bytes of ``file``, and the most there can be; errors in reading it
-    become one sentence.
-    """
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as raw:
-            packed = raw.read(2) == _GZIP
-            raw.seek(0)
-            if packed:
-                yield gzip.GzipFile(fileobj=raw), size * _DEFLATE_LIMIT  # type: ignore[misc]
-            else:
-                yield raw, size
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{file.name} is truncated or damaged (its gzip stream does not check); copy it again."
-        ) from error
-    except OSError as error:
-        raise InputError(
-            f"{file.name} cannot be read ({error.strerror}); check that it is a file and its "
-            "permissions."
-        ) from error
-
-
-def _content(file: Path, stream: IO[bytes], start: int, size: int) -> bytes:
-    """The bytes of the voxels; the rest of the stream is read too, because the checksum comes
-    last.
-    """
-    stream.seek(start)
-    content = stream.read(size)
-    if len(content) < size:
-        raise InputError(
-            f"{file.name} is truncated: it holds {len(content)} of {size} bytes of voxels; copy "
-            "it again."
-        )
-    if len(stream.read(_SPARE + 1)) > _SPARE:
-        raise InputError(
-            f"{file.name} goes on after its voxels for more than {_SPARE >> 20} MB; its dim or "
-            "vox_offset is wrong."
-        )
-    return content
 
 
 def _voxels(

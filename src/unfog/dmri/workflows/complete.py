@@ -103,7 +103,7 @@ def _completed(
         report=work.progress("completing"),
     )
     volumes = {"dwi_completed": series.like(estimate.signal), "std": series.like(estimate.std)}
-    files = series.write(work.folder, volumes)
+    files = series.write(work.folder, volumes, target_table)
     series.write_table(work.folder / "dwi_completed", target_table)
     options = {
         "target volumes": len(target_table),

@@ -17,11 +17,12 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
 from unfog.errors import InputError
 from unfog.files.extent import brightest
-from unfog.files.nifti import Volume, read_nifti
+from unfog.files.nifti import Volume
 from unfog.files.orientation import standing
 from unfog.files.output import write_text
 from unfog.files.slices import to_slices
 from unfog.files.text import read_text
+from unfog.files.volumes import read_volume, written
 from unfog.report import Line, Page, Row, colour, grey
 
 Array = NDArray[np.float32]
@@ -46,17 +47,17 @@ def write_report(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: ``unfog dmri denoise`` did not write the folder.
     """
-    required = [*(f"{name}.nii.gz" for name in MAPS), "summary.json"]
-    missing = [name for name in required if not (folder / name).is_file()]
+    required = [*(written(folder, name) for name in MAPS), folder / "summary.json"]
+    missing = [path.name for path in required if not path.is_file()]
     if missing:
         raise InputError(
             f"{folder} lacks {missing[0]}; give a folder that unfog dmri denoise wrote."
         )
-    after = read_nifti(folder / "dwi_denoised.nii.gz")
+    after = read_volume(written(folder, "dwi_denoised"))
     bvals, bvecs = (folder / f"dwi_denoised.{kind}" for kind in ("bval", "bvec"))
     gradients = read_fsl(bvals, bvecs, after.affine, after.data.shape[3])
-    cones = CONES if all((folder / f"{name}.nii.gz").is_file() for name in CONES) else ()
-    volumes = {name: standing(read_nifti(folder / f"{name}.nii.gz")) for name in (*MAPS, *cones)}
+    cones = CONES if all(written(folder, name).is_file() for name in CONES) else ()
+    volumes = {name: standing(read_volume(written(folder, name))) for name in (*MAPS, *cones)}
     page = report_page(volumes, gradients, _summary(folder / "summary.json"))
     return {"report": str(write_text(folder / "report.html", page.html(), overwrite=True))}
 

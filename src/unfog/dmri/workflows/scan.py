@@ -12,14 +12,23 @@ from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
 from unfog.dmri.denoising.classical import Denoised, denoise
-from unfog.dmri.gradient_files import kept_volumes, read_fsl, read_mrtrix, write_fsl
+from unfog.dmri.gradient_files import (
+    from_mrtrix,
+    kept_volumes,
+    mrtrix_rows,
+    read_fsl,
+    read_mrtrix,
+    write_fsl,
+)
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import brain_mask, measured_inside
 from unfog.dmri.shells import left_out
 from unfog.errors import InputError
 from unfog.files.grids import same_grid
-from unfog.files.nifti import Volume, read_nifti, write_nifti
+from unfog.files.mif import SUFFIXES, MifVolume
+from unfog.files.nifti import Volume
 from unfog.files.orientation import as_stored, standing
+from unfog.files.volumes import read_volume, write_volume
 from unfog.progress import Report
 from unfog.version import __version__
 
@@ -50,6 +59,11 @@ class Tables:
     prefix: str = ""
     threshold: float | None = None
     drop: tuple[int, ...] = ()
+
+    @property
+    def given(self) -> bool:
+        """Whether any file of a table is named."""
+        return any((self.bvals, self.bvecs, self.grad))
 
     def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
         """Read the table of a scan.
@@ -83,19 +97,34 @@ class Tables:
 
 def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
     """A scan and its gradient table, without the volumes to drop; a bad table is refused before a
-    large scan is read.
+    large scan is read. An MRtrix image has its table with it, unless another is given.
     """
-    tables.read(np.eye(4))
-    volume = read_nifti(dwi)
+    own = dwi.name.endswith(SUFFIXES) and not tables.given
+    if not own:
+        tables.read(np.eye(4))
+    volume = read_volume(dwi)
     if volume.data.ndim != 4:
         raise InputError(
             f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole."
         )
-    gradients = tables.read(volume.affine, volume.data.shape[3])
+    count = volume.data.shape[3]
+    if isinstance(volume, MifVolume) and own:
+        gradients = _own_table(dwi, volume, tables)
+    else:
+        gradients = tables.read(volume.affine, count)
     if tables.drop:
-        kept = kept_volumes(volume.data.shape[3], tables.drop)
-        volume = replace(volume, data=volume.data[..., kept])
+        volume = replace(volume, data=volume.data[..., kept_volumes(count, tables.drop)])
     return volume, gradients
+
+
+def _own_table(dwi: Path, volume: MifVolume, tables: Tables) -> GradientTable:
+    """The table that an MRtrix image has with it."""
+    if volume.scheme is None:
+        raise InputError(
+            f"{dwi.name} has no dw_scheme with it; give --grad, or --bvals and --bvecs."
+        )
+    count = volume.data.shape[3]
+    return from_mrtrix(dwi, volume.scheme, count, tables.threshold, tables.drop)
 
 
 @dataclass(frozen=True)
@@ -121,9 +150,9 @@ class Series:
         """Read a scan from its files.
 
         Args:
-            dwi: The NIfTI file.
+            dwi: The file, NIfTI or an MRtrix image.
             tables: Its gradients.
-            mask: A NIfTI file of the mask on the scan's grid; the head is found without one.
+            mask: A file of the mask on the scan's grid; the head is found without one.
 
         Returns:
             The scan, upright.
@@ -157,15 +186,27 @@ class Series:
         """Upright ``data`` (X, Y, Z[, T]) as a volume on this scan's grid."""
         return replace(self.volume, data=np.asarray(data, dtype=np.float32))
 
-    def write(self, folder: Path, maps: Mapping[str, Volume]) -> list[str]:
-        """Write upright volumes as NIfTI files laid out as the scan is stored; returns the files'
-        names.
+    def write(
+        self, folder: Path, maps: Mapping[str, Volume], gradients: GradientTable | None = None
+    ) -> list[str]:
+        """Write upright volumes laid out as the scan is stored and in its format.
+
+        Args:
+            folder: Where to.
+            maps: The volumes by their files' names.
+            gradients: The table that series get with them in an MRtrix image; the scan's by
+                default.
+
+        Returns:
+            The files' names.
         """
-        names = []
-        for name, volume in maps.items():
-            data = as_stored(volume.data, self.stored)
-            names.append(write_nifti(folder / f"{name}.nii.gz", data, self.stored).name)
-        return names
+        like = self.stored
+        if isinstance(like, MifVolume):
+            like = replace(like, scheme=mrtrix_rows(gradients or self.gradients))
+        return [
+            write_volume(folder, name, as_stored(volume.data, self.stored), like).name
+            for name, volume in maps.items()
+        ]
 
     def write_table(self, stem: Path, gradients: GradientTable) -> None:
         """Write FSL's two files, ``stem`` with .bval and .bvec, for volumes stored as the scan."""
@@ -235,7 +276,7 @@ def _mask(path: Path, volume: Volume) -> Volume:
     """A mask read from a file; `InputError` unless it is on the grid of ``volume`` and not
     empty.
     """
-    mask = read_nifti(path)
+    mask = read_volume(path)
     shape = mask.data.shape
     if shape != volume.data.shape[:3] or not same_grid(volume.affine, mask.affine, shape):
         raise InputError(
