@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -88,7 +89,11 @@ class Tabulated(VariancePreserving):
 
     def _table(self, like: Tensor) -> Tensor:
         """B at the knots, (T + 1,), on the device of ``like``."""
-        return torch.tensor(self.knots, dtype=torch.float64, device=like.device)
+        return self._on_cpu.to(like.device)
+
+    @cached_property
+    def _on_cpu(self) -> Tensor:
+        return torch.tensor(self.knots, dtype=torch.float64)
 
 
 @processes.register("ddpm-linear")
