@@ -16,6 +16,7 @@ from PIL import Image
 from support.commands import invoke
 
 from unfog.errors import InputError
+from unfog.fashion.attributes import attributes_of
 from unfog.fashion.garments import Garments, garments
 from unfog.files.output import write_image
 from unfog.physics.swatch import SwatchStatistics
@@ -83,6 +84,24 @@ def test_what_is_asked_for_moves_the_draw(place: Path) -> None:
     assert not np.allclose(*drawn)
 
 
+def test_the_best_of_several_draws_is_the_nearest_and_the_first_is_among_them(place: Path) -> None:
+    asked = "width=.5"
+    for n in (1, 4):
+        line = f"sample run -n 3 --steps 3 --property {asked} --best {n} --out out{n} --json"
+        status, out, err = invoke(line)
+        assert status == 0, err
+        assert json.loads(out).get("best of", 1) == n
+    one, four = (np.load(f"out{n}/samples.npy") for n in (1, 4))
+    # The draws that were compared are samples 0 to 11.
+    status, _, err = invoke(f"sample run -n 12 --steps 3 --property {asked} --out all")
+    assert status == 0, err
+    every = np.load("all/samples.npy").reshape(4, 3, 1, 16, 16)
+    widths = attributes_of(torch.from_numpy(every.reshape(12, 1, 16, 16) / 255).clamp(0, 1))[:, 1]
+    nearest = (widths.reshape(4, 3) - 0.5).abs().argmin(0)
+    assert np.allclose(one, every[0], atol=1e-2)
+    assert np.allclose(four, every[nearest, np.arange(3)], atol=1e-2)
+
+
 def test_lines_are_what_there_is_less_of(place: Path) -> None:
     for k, name in enumerate(("lines", "black-on-white")):
         status, _, err = invoke(f"sample run -n 1 --steps 3 --sketch {name}.png --out out{k}")
@@ -117,6 +136,7 @@ def test_between_two_garments_are_their_ends(place: Path) -> None:
     [
         ("sample run --property width=7", "ask for one within"),
         ("sample run --property wide", "NAME=NUMBER"),
+        ("sample run --best 3", "give --property"),
         ("sample run --class dress", "without classes"),
         ("sample run --sketch blank.png", "blank"),
         ("sample run --sketch swatch.png", "40 x 40"),

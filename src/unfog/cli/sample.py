@@ -190,6 +190,14 @@ def sample(
             "garments such as width=0.5,brightness=0.8, of molecules gap=5.2.",
         ),
     ] = None,
+    best: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Of garments with --property: of N draws of each the one that measures nearest.",
+        ),
+    ] = 1,
     sketch: Annotated[
         Path | None,
         typer.Option(

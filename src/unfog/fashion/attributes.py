@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from unfog.runs.properties import Measure, measures
+
 FIGURE = 0.125  # of white: what is brighter is no background
 NEIGHBOURS = 3  # of eight that are bright too
 SIDE = 6  # a side is this part of the box's columns
@@ -48,6 +50,12 @@ def attributes_of(x: Tensor) -> Tensor:
         (batch, 5) in the order of ``ATTRIBUTES``; zeros of a picture without a figure.
     """
     return torch.cat([_measured(part[:, 0].float()) for part in torch.split(x, BATCH)])
+
+
+@measures.register("garments")
+def measured_garments() -> Measure:
+    """``attributes_of``, by which the best of several draws is found."""
+    return attributes_of
 
 
 def _measured(x: Tensor) -> Tensor:

@@ -4,14 +4,18 @@ them stands in its config, ``sampling.properties``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from unfog.core.registry import unknown
+from unfog.core.registry import Registry, unknown
 from unfog.errors import InputError
-from unfog.runs.run import Run
+from unfog.runs.run import Run, data_range
+from unfog.sampling.best_of import best_of
+
+Measure = Callable[[Tensor], Tensor]  # samples (batch, channels, *space) in [0, 1] to (batch, n)
+measures: Registry[Measure] = Registry("measure")  # by the data set whose samples it measures
 
 CONDITION = "property"  # the condition's name
 SLACK = 1e-6  # of a range, for rounding
@@ -61,6 +65,39 @@ def asked_properties(run: Run, text: str) -> dict[str, Tensor]:
     if free:
         condition[f"{CONDITION}_mask"] = torch.tensor([[name in given for name in known]])
     return condition
+
+
+def check_measured(run: Run, best: int, asked: str | None) -> None:
+    """``InputError`` where the best of several draws is asked for and nothing tells which it is."""
+    if best == 1:
+        return
+    if asked is None:
+        raise InputError("--best keeps the draw that is nearest to a wish; give --property too.")
+    if run.config["data"]["name"] not in measures.names():
+        raise InputError(
+            f"The properties of {run.name} cannot be measured in its samples; leave --best out."
+        )
+
+
+def nearest_draws(run: Run, draws: Tensor, condition: Mapping[str, Tensor]) -> Tensor:
+    """Of several draws of each sample the one whose measured properties are nearest to those asked
+    for, by the squared difference over the training data's variance.
+
+    Args:
+        run: The model, whose data are among ``measures``.
+        draws: (draws, batch, channels, *space), in the data's units.
+        condition: What was asked, as ``asked_properties`` gives it, a sample each.
+
+    Returns:
+        (batch, channels, *space).
+    """
+    low, high = data_range(run)
+    measure = measures.build({"name": run.config["data"]["name"]})
+    found = torch.stack([measure(((x - low) / (high - low)).clamp(0, 1)) for x in draws])
+    known = torch.tensor([list(scale[:2]) for scale in known_properties(run).values()])
+    error = ((found - known[:, 0]) / known[:, 1] - condition[CONDITION]).square()
+    given = condition.get(f"{CONDITION}_mask")
+    return best_of(draws, -(error if given is None else error * given).sum(-1))
 
 
 def _numbers(text: str) -> dict[str, float]:

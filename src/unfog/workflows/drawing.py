@@ -142,6 +142,7 @@ WAYS = (
             "--mask": "mask",
             "--only": "only",
             "--property": "properties",
+            "--best": "best",
             "--sketch": "sketch",
             "--negative": "negative",
             "--guidance-interval": "interval",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unfog.builtin import open_run
@@ -20,7 +21,7 @@ from unfog.files.scans import Format, Look
 from unfog.runs.machine import AUTO
 from unfog.runs.palette import towards
 from unfog.runs.prompts import Prompt, text_condition
-from unfog.runs.properties import asked_properties
+from unfog.runs.properties import asked_properties, check_measured, nearest_draws
 from unfog.runs.run import Drawing, Run, data_range
 from unfog.runs.sample import Plan, draw
 from unfog.textile.workflows.sample import Cloth
@@ -41,6 +42,7 @@ def sample_run(
     seed: int = 0,
     label: int | str | None = None,
     properties: str | None = None,
+    best: int = 1,
     sketch: Path | None = None,
     mask: Path | None = None,
     only: str | None = None,
@@ -72,6 +74,7 @@ def sample_run(
         label: The class, of a run that was trained with classes: its number, or its name.
         properties: What samples are to measure, such as "width=0.5,brightness=0.8", of a run that
             was trained with properties.
+        best: Draws of each sample, of which the one that measures nearest to them is kept.
         sketch: A drawing that they follow, of a run that was trained with sketches.
         mask: A file of masks, of a run that was trained with masks.
         only: The classes of the masks that are asked for, such as "1,2"; all by default.
@@ -112,23 +115,20 @@ def sample_run(
             properties,
             sketch,
         )
+        check_measured(run, best, properties)
         shown = Shown.of(run, asked, count)
         scales = asked.guidance_of(run, shown.condition)
         cloth = None if repeat is None else Cloth.of(run, repeat, tile, shape, dpi)
-        x = draw(
-            run,
-            plan,
-            range(shown.total),
-            seed,
-            condition=shown.condition,
-            guidance=scales,
-            seamless=seamless,
-            shape=_shape(run, shape if cloth is None else cloth.repeat.size),
-            windows=windows,
-            repeat=None if cloth is None else cloth.repeat.offset,
-            loss=None if palette is None else towards(run, read_palette(palette)),
-            report=work.progress("sampling"),
-        )
+        options = {
+            "guidance": scales,
+            "seamless": seamless,
+            "shape": _shape(run, shape if cloth is None else cloth.repeat.size),
+            "windows": windows,
+            "repeat": None if cloth is None else cloth.repeat.offset,
+            "loss": None if palette is None else towards(run, read_palette(palette)),
+            "report": work.progress("sampling"),
+        }
+        x = _drawn(run, plan, shown, best, seed, options)
         if cloth is None:
             shown.write(work.folder, *write_samples(run, work.folder, x))
         summary = {
@@ -140,10 +140,25 @@ def sample_run(
             **asked.stated(scales, shown.prompts),
             **({} if shape is None else {"shape": list(shape)}),
             **({"windows": True} if windows else {}),
+            **({"best of": best} if best > 1 else {}),
             **({} if palette is None else {"palette": palette.name}),
             **({} if cloth is None else cloth.write(work, run, x)),
         }
         return work.end(summary)
+
+
+def _drawn(
+    run: Run, plan: Plan, shown: Shown, best: int, seed: int, options: Mapping[str, Any]
+) -> Tensor:
+    """The samples (n, channels, *space): of so many draws of each the one that is nearest to the
+    properties asked for; the first is sample k of ``seed``, as without.
+    """
+    n = shown.total
+    draws = [
+        draw(run, plan, range(j * n, (j + 1) * n), seed, condition=shown.condition, **options)
+        for j in range(best)
+    ]
+    return draws[0] if best == 1 else nearest_draws(run, torch.stack(draws), shown.condition)
 
 
 def _check_cloth(
