@@ -36,7 +36,7 @@ from unfog.dmri.gradient_files import read_fsl, write_fsl
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.rician import magnitude_mean
 from unfog.dmri.workflows.denoise import denoise_file
-from unfog.dmri.workflows.scan import Tables
+from unfog.dmri.workflows.tables import Tables
 from unfog.files.nifti import Volume, read_nifti, write_nifti
 
 Array = Any

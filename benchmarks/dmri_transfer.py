@@ -40,8 +40,8 @@ import unfog
 from unfog.dmri.gradient_files import read_fsl
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.denoise import denoise_file
-from unfog.dmri.workflows.scan import Tables
 from unfog.dmri.workflows.synthesize import synthesize_files
+from unfog.dmri.workflows.tables import Tables
 from unfog.files.nifti import read_nifti
 
 Array = Any

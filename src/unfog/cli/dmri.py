@@ -19,6 +19,9 @@ from unfog.cli.dmri_options import (
     Layout,
     Mask,
     Method,
+    NetworkSteps,
+    PhaseFile,
+    PhaseUnit,
     Sessions,
     Subjects,
     Unbias,
@@ -55,6 +58,8 @@ def denoise(
     prior: Annotated[
         str, typer.Option(metavar="RUN", help="The prior that follows low rank, or none.")
     ] = "dmri-refiner",
+    phase: PhaseFile = None,
+    phase_unit: PhaseUnit = None,
     precision: In = Precision.auto,
     method: Annotated[
         Method,
@@ -62,12 +67,8 @@ def denoise(
             help="Low rank and a prior, or a diffusion model learned from this scan alone."
         ),
     ] = Method.prior,
-    steps: Annotated[
-        int, typer.Option(min=10, help="Of ddm2: training steps of each of its two networks.")
-    ] = 2000,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of ddm2: the same seed gives the same result.")
-    ] = 0,
+    steps: NetworkSteps = 2000,
+    seed: Seed = 0,
     subject: Subjects = None,
     session: Sessions = None,
     as_json: AsJson = False,
@@ -81,11 +82,11 @@ def denoise(
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.ddm2 import ddm2_file
     from unfog.dmri.workflows.denoise import denoise_file
-    from unfog.dmri.workflows.scan import Tables
+    from unfog.dmri.workflows.tables import Tables
 
     if method is Method.ddm2:
-        if prior != "dmri-refiner":
-            raise InputError("The method ddm2 takes no prior; leave --prior out.")
+        if prior != "dmri-refiner" or phase is not None:
+            raise InputError("The method ddm2 takes neither --prior nor --phase; leave it out.")
         work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
     else:
         work = partial(
@@ -94,6 +95,8 @@ def denoise(
             coils=coils,
             unbias=unbias,
             prior=prior,
+            phase=phase,
+            phase_unit=phase_unit,
             precision=precision.value,
         )
     dropped = volume_numbers(drop_volumes)
@@ -104,7 +107,7 @@ def denoise(
         out,
         work,
         command="unfog dmri denoise",
-        mask=mask,
+        mask=mask or phase,
         subjects=subject,
         sessions=session,
     )
@@ -151,7 +154,7 @@ def complete(
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.complete import complete_file
-    from unfog.dmri.workflows.scan import Tables
+    from unfog.dmri.workflows.tables import Tables
 
     target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-", b0_threshold)
     work = partial(
@@ -214,7 +217,7 @@ def fod(
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.fod import fod_file
-    from unfog.dmri.workflows.scan import Tables
+    from unfog.dmri.workflows.tables import Tables
 
     work = partial(
         fod_file,
@@ -274,8 +277,8 @@ def synthesize(
     Writes dwi and its table, dwi_noisefree, the directions and fractions of three fibre families,
     the mask, and summary.json.
     """
-    from unfog.dmri.workflows.scan import Tables
     from unfog.dmri.workflows.synthesize import synthesize_files
+    from unfog.dmri.workflows.tables import Tables
 
     tables = Tables(bvals, bvecs, grad, layout.value)
     emit(

@@ -45,6 +45,17 @@ Mask = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Above 0 where to work; found by itself without."),
 ]
+NetworkSteps = Annotated[
+    int, typer.Option(min=10, help="Of ddm2: training steps of each of its two networks.")
+]
+PhaseFile = Annotated[
+    Path | None,
+    typer.Option("--phase", metavar="FILE", help="The phase of magnitudes: noise has no floor."),
+]
+PhaseUnit = Annotated[
+    str | None,
+    typer.Option(metavar="radians|degrees|4096", help="Of the phase; told by its range without."),
+]
 Coils = Annotated[
     int | None,
     typer.Option(

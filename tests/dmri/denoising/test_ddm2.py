@@ -157,5 +157,8 @@ def test_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Path("one/dwi_denoised.nii.gz").read_bytes() == Path("two/dwi_denoised.nii.gz").read_bytes()
     )
     status, _, stderr = invoke(f"{line} --prior none --out three")
-    assert (status, stderr) == (2, "unfog: The method ddm2 takes no prior; leave --prior out.\n")
+    assert (status, stderr) == (
+        2,
+        "unfog: The method ddm2 takes neither --prior nor --phase; leave it out.\n",
+    )
     assert not Path("three").exists()

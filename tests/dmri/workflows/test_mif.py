@@ -13,7 +13,7 @@ from unfog.dmri.gradient_files import mrtrix_rows, write_mrtrix
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.dmri.workflows.denoise import denoise_file
 from unfog.dmri.workflows.report import write_report
-from unfog.dmri.workflows.scan import Tables
+from unfog.dmri.workflows.tables import Tables
 from unfog.errors import InputError
 from unfog.files.mif import MifVolume, read_mif, write_mif
 from unfog.files.nifti import new_volume, read_nifti, write_nifti

@@ -14,7 +14,7 @@ from unfog.dmri.gradient_files import write_fsl
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.dmri.workflows.denoise import denoise_file
 from unfog.dmri.workflows.report import write_report
-from unfog.dmri.workflows.scan import Tables
+from unfog.dmri.workflows.tables import Tables
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
 
 AFFINE = np.diag([-2.0, 2, 2, 1])  # x is stored from the right to the left

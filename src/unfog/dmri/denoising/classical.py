@@ -52,6 +52,7 @@ def denoise(
     coils: int | None = None,
     unbias: bool = True,
     rule: Rule = hard_threshold,
+    distribution: NoiseDistribution | None = None,
     report: Report | None = None,
 ) -> Denoised:
     """Denoise magnitudes by local singular values of the scan's principal components.
@@ -71,6 +72,7 @@ def denoise(
         unbias: Whether to take away what noise adds to magnitudes; nothing is taken where the data
             say that they are none (``noise_distribution``).
         rule: What becomes of singular values (``unfog.dmri.denoising.low_rank``).
+        distribution: Of the noise, where it is known; read from the data by default.
         report: Called as ``report(done, total)``, counting planes.
 
     Returns:
@@ -89,8 +91,10 @@ def denoise(
     mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
     # The distribution of the noise, and by it the deviation of real and imaginary parts.
     one_coil = gaussian_level(noise.level.numpy(), mean, inside, 1)
-    distribution = _distribution_of(y, gradients, inside, noise, one_coil)
-    note = distribution.sentence(coils, unbias)
+    note = None
+    if distribution is None:
+        distribution = _distribution_of(y, gradients, inside, noise, one_coil)
+        note = distribution.sentence(coils, unbias)
     coils, unbias = coils or distribution.coils or 1, unbias and distribution.magnitudes
     sigma = one_coil if distribution.magnitudes else noise.level.numpy()
     if distribution.magnitudes and coils > 1:

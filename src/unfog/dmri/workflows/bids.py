@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from unfog.dmri.workflows.scan import Tables
+from unfog.dmri.workflows.tables import Tables
 from unfog.errors import InputError
 from unfog.files.bids import DESCRIPTION, DataSet, Scan, read_bids
 from unfog.files.folder import job
@@ -67,7 +67,7 @@ def each_scan(
         out: The new folder, or the new data set of derivatives.
         work: What to do with one scan.
         command: The command's name, for the data set's description.
-        mask: The mask that the user named, refused for a data set.
+        mask: A mask or phase that the user named, refused for a data set.
         subjects: Labels of the subjects of a data set to process; all by default.
         sessions: Labels of the sessions to process; all by default.
 
@@ -86,7 +86,8 @@ def each_scan(
         return work(source, tables, out)
     if any((tables.bvals, tables.bvecs, tables.grad, mask)):
         raise InputError(
-            "A BIDS data set brings its own tables; leave --bvals, --bvecs, --grad and --mask out."
+            "A BIDS data set brings its own tables; leave --bvals, --bvecs, --grad, --mask and "
+            "--phase out."
         )
     with job(out) as whole:
         data_set = read_bids(source, subjects or (), sessions or ())

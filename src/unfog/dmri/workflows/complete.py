@@ -14,7 +14,8 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER, left_out
 from unfog.dmri.workflows.report import cut, planes_of, provenance, shells_with_b0
-from unfog.dmri.workflows.scan import REFINER, Series, Tables, left_out_warning, sizes
+from unfog.dmri.workflows.scan import REFINER, Series, left_out_warning, sizes
+from unfog.dmri.workflows.tables import Tables
 from unfog.files.extent import brightest
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume

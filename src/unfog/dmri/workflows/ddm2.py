@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.denoising.ddm2 import Settings, ddm2, neighbours
 from unfog.dmri.rician import koay_inversion
-from unfog.dmri.workflows.scan import Series, Tables
+from unfog.dmri.workflows.scan import Series
+from unfog.dmri.workflows.tables import Tables
 from unfog.files.folder import job
 
 ALONE = (

@@ -17,7 +17,9 @@ from unfog.dmri.harmonics import count
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.shells import ORDER
 from unfog.dmri.workflows.report import report_page
-from unfog.dmri.workflows.scan import REFINER, Series, Tables, left_out_warning
+from unfog.dmri.workflows.scan import REFINER, Series, left_out_warning
+from unfog.dmri.workflows.tables import Phase, Tables
+from unfog.errors import InputError
 from unfog.files.folder import Job, job
 from unfog.runs.machine import AUTO, in_precision, resolve
 from unfog.runs.run import Run
@@ -32,6 +34,8 @@ def denoise_file(
     coils: int | None = None,
     unbias: bool = True,
     prior: str = REFINER,
+    phase: Path | None = None,
+    phase_unit: str | None = None,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Denoise a scan into a new folder, by low rank and then by a prior.
@@ -47,6 +51,8 @@ def denoise_file(
         coils: Channels combined by sum of squares; read from the air by default.
         unbias: Whether what noise adds to magnitudes is taken away.
         prior: A run's folder, the name of a shipped prior, or "none" for low rank alone.
+        phase: The phase of a scan of magnitudes, which is taken away: noise has no floor then.
+        phase_unit: Of its values; told from their range by default.
         precision: "bf16", "fp32", or "auto" for the faster one here.
 
     Returns:
@@ -55,23 +61,22 @@ def denoise_file(
     Raises:
         InputError: A file cannot be read, or the files do not belong together.
     """
+    if phase_unit is not None and phase is None:
+        raise InputError("--phase-unit is of a phase; give --phase too.")
+    if phase is not None and coils is not None and coils > 1:
+        raise InputError("Coils combined by sum of squares have no phase; leave --coils out.")
     with job(out) as work:
-        return _denoised(work, dwi, tables, mask, coils, unbias, prior, precision)
+        run = None if prior == "none" else Run.open(prior)
+        taken = None if phase is None else Phase(phase, phase_unit, work.progress("phase"))
+        series = Series.open(dwi, tables, mask, taken)
+        summary = _denoised(work, run, series, coils, unbias, precision)
+        return work.end(summary | ({} if phase is None else {"phase": phase.name}))
 
 
 def _denoised(
-    work: Job,
-    dwi: Path,
-    tables: Tables,
-    mask: Path | None,
-    coils: int | None,
-    unbias: bool,
-    prior: str,
-    precision: str,
+    work: Job, run: Run | None, series: Series, coils: int | None, unbias: bool, precision: str
 ) -> dict[str, Any]:
-    """The work of ``denoise_file``."""
-    run = None if prior == "none" else Run.open(prior)
-    series = Series.open(dwi, tables, mask)
+    """The work of ``denoise_file`` on an open scan."""
     data, gradients, inside = series.volume.data, series.gradients, series.inside
     # Low rank.
     denoised = series.low_rank(coils, unbias, work.progress("denoising"))
@@ -105,7 +110,7 @@ def _denoised(
     if run is not None and alone:
         summary["warnings"].append(alone)
     work.write_report(report_page(volumes, gradients, summary).html())
-    return work.end(summary)
+    return summary
 
 
 def _summary(

@@ -14,7 +14,8 @@ from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER
 from unfog.dmri.workflows.directions import Directions, coloured, sticks
 from unfog.dmri.workflows.report import cut, planes_of, provenance
-from unfog.dmri.workflows.scan import PRIOR, Series, Tables, left_out_warning
+from unfog.dmri.workflows.scan import PRIOR, Series, left_out_warning
+from unfog.dmri.workflows.tables import Tables
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
 from unfog.report import Page, Row, colour

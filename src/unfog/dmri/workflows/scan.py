@@ -12,20 +12,19 @@ from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
 from unfog.dmri.denoising.classical import Denoised, denoise
+from unfog.dmri.denoising.noise_distribution import NoiseDistribution
+from unfog.dmri.denoising.phase import REAL_PARTS
 from unfog.dmri.gradient_files import (
-    from_mrtrix,
-    kept_volumes,
     mrtrix_rows,
-    read_fsl,
-    read_mrtrix,
     write_fsl,
 )
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import brain_mask, measured_inside
 from unfog.dmri.shells import left_out
+from unfog.dmri.workflows.tables import Phase, Tables, read_series
 from unfog.errors import InputError
 from unfog.files.grids import same_grid
-from unfog.files.mif import SUFFIXES, MifVolume
+from unfog.files.mif import MifVolume
 from unfog.files.nifti import Volume
 from unfog.files.orientation import as_stored, standing
 from unfog.files.volumes import read_volume, write_volume
@@ -35,96 +34,6 @@ from unfog.version import __version__
 REFINER = "dmri-refiner"  # the prior for scans after low rank
 NAMED = 8  # runs of volumes that a warning names
 PRIOR = "dmri"  # the prior for raw signals, whose noise is white
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The files of a scan's gradient table as the command line names them: FSL's two or MRtrix's
-    one.
-
-    Args:
-        bvals: FSL's b-values.
-        bvecs: FSL's directions.
-        grad: MRtrix's table, in place of the two.
-        layout: How ``bvecs`` lies: in "rows" or "columns"; "auto" tells by the shape.
-        prefix: The beginning of the options that name the files, for error messages.
-        threshold: Up to this b a volume counts as b = 0; told from the table by default.
-        drop: Volumes to leave out of scan and table, counted from 0.
-    """
-
-    bvals: Path | None = None
-    bvecs: Path | None = None
-    grad: Path | None = None
-    layout: str = "auto"
-    prefix: str = ""
-    threshold: float | None = None
-    drop: tuple[int, ...] = ()
-
-    @property
-    def given(self) -> bool:
-        """Whether any file of a table is named."""
-        return any((self.bvals, self.bvecs, self.grad))
-
-    def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
-        """Read the table of a scan.
-
-        Args:
-            affine: The scan's, (4, 4).
-            volumes: The number of its volumes, which the table must have too; None for any.
-
-        Returns:
-            The table, with directions in world axes.
-
-        Raises:
-            InputError: Files are missing, damaged or of both kinds.
-        """
-        if self.grad is not None:
-            if self.bvals or self.bvecs:
-                raise InputError(
-                    f"Give --{self.prefix}grad, or --{self.prefix}bvals and "
-                    f"--{self.prefix}bvecs, but not both."
-                )
-            return read_mrtrix(self.grad, volumes, self.threshold, self.drop)
-        if self.bvals is None or self.bvecs is None:
-            raise InputError(
-                f"A scan needs its gradients: give --{self.prefix}bvals and "
-                f"--{self.prefix}bvecs, or --{self.prefix}grad."
-            )
-        return read_fsl(
-            self.bvals, self.bvecs, affine, volumes, self.layout, self.threshold, self.drop
-        )
-
-
-def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
-    """A scan and its gradient table, without the volumes to drop; a bad table is refused before a
-    large scan is read. An MRtrix image has its table with it, unless another is given.
-    """
-    own = dwi.name.endswith(SUFFIXES) and not tables.given
-    if not own:
-        tables.read(np.eye(4))
-    volume = read_volume(dwi)
-    if volume.data.ndim != 4:
-        raise InputError(
-            f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole."
-        )
-    count = volume.data.shape[3]
-    if isinstance(volume, MifVolume) and own:
-        gradients = _own_table(dwi, volume, tables)
-    else:
-        gradients = tables.read(volume.affine, count)
-    if tables.drop:
-        volume = replace(volume, data=volume.data[..., kept_volumes(count, tables.drop)])
-    return volume, gradients
-
-
-def _own_table(dwi: Path, volume: MifVolume, tables: Tables) -> GradientTable:
-    """The table that an MRtrix image has with it."""
-    if volume.scheme is None:
-        raise InputError(
-            f"{dwi.name} has no dw_scheme with it; give --grad, or --bvals and --bvecs."
-        )
-    count = volume.data.shape[3]
-    return from_mrtrix(dwi, volume.scheme, count, tables.threshold, tables.drop)
 
 
 @dataclass(frozen=True)
@@ -138,21 +47,26 @@ class Series:
         gradients: Its table, with directions in world axes.
         inside: The head in the upright volume, (X, Y, Z), without voxels that are 0 in every
             volume, which were not measured.
+        distribution: Of the noise, where it is known; read from the data otherwise.
     """
 
     stored: Volume
     volume: Volume
     gradients: GradientTable
     inside: NDArray[np.bool_]
+    distribution: NoiseDistribution | None = None
 
     @classmethod
-    def open(cls, dwi: Path, tables: Tables, mask: Path | None = None) -> Series:
+    def open(
+        cls, dwi: Path, tables: Tables, mask: Path | None = None, phase: Phase | None = None
+    ) -> Series:
         """Read a scan from its files.
 
         Args:
             dwi: The file, NIfTI or an MRtrix image.
             tables: Its gradients.
             mask: A file of the mask on the scan's grid; the head is found without one.
+            phase: The phase of magnitudes, by which they become real parts.
 
         Returns:
             The scan, upright.
@@ -166,7 +80,11 @@ class Series:
             inside = brain_mask(volume, gradients)
         else:
             inside = standing(_mask(mask, stored)).data > 0
-        return cls(stored, volume, gradients, measured_inside(inside, volume.data))
+        inside = measured_inside(inside, volume.data)
+        if phase is None:
+            return cls(stored, volume, gradients, inside)
+        turned = phase.taken_from(stored, gradients, as_stored(inside, stored), tables.drop)
+        return cls(turned, standing(turned), gradients, inside, REAL_PARTS)
 
     def low_rank(self, coils: int | None, unbias: bool, report: Report | None = None) -> Denoised:
         """The scan denoised by low rank, with its noise.
@@ -180,7 +98,15 @@ class Series:
             The upright result.
         """
         data, gradients = self.volume.data, self.gradients
-        return denoise(data, gradients, self.inside, coils=coils, unbias=unbias, report=report)
+        return denoise(
+            data,
+            gradients,
+            self.inside,
+            coils=coils,
+            unbias=unbias,
+            distribution=self.distribution,
+            report=report,
+        )
 
     def like(self, data: NDArray[Any]) -> Volume:
         """Upright ``data`` (X, Y, Z[, T]) as a volume on this scan's grid."""

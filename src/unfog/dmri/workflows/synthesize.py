@@ -15,7 +15,7 @@ from unfog.dmri.masks import brain_mask
 from unfog.dmri.simulation.anatomy import Anatomy, anatomy_like, anatomy_of_maps, mni_anatomy
 from unfog.dmri.simulation.noise import add_magnitude_noise
 from unfog.dmri.simulation.phantom import Phantom, make_phantom
-from unfog.dmri.workflows.scan import Tables, read_series
+from unfog.dmri.workflows.tables import Tables, read_series
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
