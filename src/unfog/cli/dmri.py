@@ -39,10 +39,7 @@ dmri = typer.Typer(
 )
 
 
-@dmri.command(
-    epilog="Example:  unfog dmri denoise dwi.nii.gz --bvals dwi.bval --bvecs dwi.bvec --out "
-    "denoised"
-)
+@dmri.command(epilog="Example:  unfog dmri denoise dwi.nii.gz --grad dwi.b --out denoised")
 def denoise(
     dwi: Dwi,
     out: Out,
@@ -76,8 +73,8 @@ def denoise(
     """Denoise a diffusion scan.
 
     Writes dwi_denoised with its table, the noise level, the residual, the error to expect and the
-    mask, report.html, and summary.json with warnings in words. The method ddm2 learns from the scan
-    alone, for hours on a whole head, and writes no error and no report.
+    mask, report.html, and summary.json with warnings. The method ddm2 learns from the scan alone,
+    for hours on a whole head, and writes no error and no report.
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.ddm2 import ddm2_file
