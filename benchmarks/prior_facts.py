@@ -142,4 +142,25 @@ FACTS: dict[str, dict[str, Any]] = {
         ],
         "licence": "Apache-2.0 for the weights; QM9 is under CC0",
     },
+    "garments": {
+        "data": "garments, split train: 60000 pictures of 28 x 28 pixels of Fashion-MNIST, with "
+        "attributes, silhouettes and sketches measured from them",
+        "held_out": "split test: 10000 pictures",
+        "commands": [
+            "unfog train fashion --data garments --minutes 45 --set training.precision=bf16 --out "
+            "runs/garments",
+        ],
+        "licence": "Apache-2.0 for the weights; the data are under the MIT licence",
+    },
+    "cloth": {
+        "data": "swatches, split train: squares of 64 x 64 pixels of three photographs of "
+        "scikit-image, at scales from .5 to 1, rotations from -45 to 45 degrees, in two colours "
+        "each",
+        "held_out": "the columns of the photographs that are the split test of textures",
+        "commands": [
+            "unfog train textile --data swatches --minutes 20 --set training.precision=bf16 --out "
+            "runs/cloth",
+        ],
+        "licence": "Apache-2.0 for the weights; the photographs are CC0",
+    },
 }

@@ -117,8 +117,9 @@ def cloth() -> str:
 """
     return f"""## Cloth
 
-`{r["command"]}`: a run of {r["run"]["steps"]} steps on squares of 64 x 64 (`{TRAINED["textile"]}`), {r["cells"]} cells of
-{r["cell"]} x {r["cell"]} of each repeat, laid out over 1024 x 1024.
+`{r["command"]}`: a run of {r["run"]["steps"]} steps on squares of 64 x 64
+(`{TRAINED["textile"]}`), {r["cells"]} cells of {r["cell"]} x {r["cell"]} of each repeat,
+laid out over 1024 x 1024.
 
 {table(head, rows)}
 - **Spectra** over the swatches', from the lowest band to the highest: {bands}; of single squares

@@ -19,6 +19,7 @@ def griffin_lim(
     seed: int = 0,
     iterations: int = ITERATIONS,
     start: Tensor | None = None,
+    near: Tensor | None = None,
 ) -> Tensor:
     """Sounds whose log-mel spectrogram is nearly m.
 
@@ -34,6 +35,8 @@ def griffin_lim(
         seed: Of the first phases.
         iterations: Turns.
         start: Sounds (batch, samples); random phases by default.
+        near: Magnitudes (batch, window / 2 + 1, frames) that S is near to; those of ``start`` by
+            default.
 
     Returns:
         (batch, samples), float32.
@@ -47,7 +50,7 @@ def griffin_lim(
         last = torch.zeros_like(phase)
     else:
         last = scale.spectrum(start.float())
-        magnitude = _magnitudes(scale, mel, last.abs())
+        magnitude = _magnitudes(scale, mel, last.abs() if near is None else near)
         phase = last / last.abs().clamp(min=1e-16)
     for _ in range(iterations):
         x = _sound(scale, magnitude * phase, samples)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from unfog.audio import mel_condition
@@ -18,7 +19,7 @@ from unfog.runs.sample import Plan, draw
 from unfog.sampling.sdedit import sdedit
 
 GRIFFIN_LIM = "griffin-lim"  # what a vocoder may begin from
-TURNS = 8  # of Griffin and Lim's method after a vocoder that begins from it
+DRAWS = 4  # of a vocoder that begins from it, whose mean magnitudes are kept
 
 
 def mel_scale_of(run: Run) -> MelScale:
@@ -43,9 +44,9 @@ def vocode(
     report: Report | None = None,
 ) -> Tensor:
     """Sounds of log-mel spectrograms by a vocoder: drawn from noise, or, where its sampling says
-    ``begin: griffin-lim``, from the sound of Griffin and Lim's method with noise, after which the
-    drawn magnitudes are made to agree with the spectrogram (after Liu et al. 2024,
-    arXiv:2402.15516).
+    ``begin: griffin-lim``, several times from the sound of Griffin and Lim's method with noise,
+    after which their mean magnitudes are made to agree with the spectrogram, and phases with them
+    (after Liu et al. 2024, arXiv:2402.15516).
 
     Args:
         vocoder: A run that is told spectrograms.
@@ -60,11 +61,30 @@ def vocode(
         (batch, 1, samples).
     """
     scale, numbers = mel_scale_of(vocoder), range(len(m)) if ids is None else ids
-    told = {mel_condition.NAME: m.float()}
     if vocoder.config["sampling"].get("begin") != GRIFFIN_LIM:
+        told = {mel_condition.NAME: m.float()}
         shape = (vocoder.shape[0], samples)
         return draw(vocoder, plan, numbers, seed, condition=told, shape=shape, report=report)
-    # Noise is added to a first sound, and taken away again.
+    # Noise is added to a first sound, and taken away again: each time other noise.
+    draws = torch.stack(
+        [_drawn_from(vocoder, m, samples, plan, seed + k, numbers, report) for k in range(DRAWS)]
+    )
+    # What the spectrogram tells is as it says; the rest is the mean magnitude of the draws.
+    mean = torch.stack([scale.spectrum(x).abs() for x in draws]).mean(0)
+    return griffin_lim(scale, m, samples, start=draws[0], near=mean)[:, None]
+
+
+def _drawn_from(
+    vocoder: Run,
+    m: Tensor,
+    samples: int,
+    plan: Plan,
+    seed: int,
+    numbers: Sequence[int],
+    report: Report | None,
+) -> Tensor:
+    """Sounds (batch, samples) drawn from Griffin and Lim's with noise."""
+    scale = mel_scale_of(vocoder)
     first = vocoder.codec.encode(griffin_lim(scale, m, samples, seed)[:, None])
     drawn = sdedit(
         vocoder.denoiser,
@@ -73,12 +93,10 @@ def vocode(
         plan.sampler,
         strength=1.0,
         randomness=generators(seed, numbers),
-        condition=told,
+        condition={mel_condition.NAME: m.float()},
         report=report,
     )
-    # What the spectrogram tells is as it says, and the rest as drawn.
-    x = vocoder.codec.decode(drawn).float()[:, 0]
-    return griffin_lim(scale, m, samples, iterations=TURNS, start=x)[:, None]
+    return vocoder.codec.decode(drawn).float()[:, 0]
 
 
 def inverted(
