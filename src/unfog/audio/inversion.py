@@ -45,7 +45,7 @@ def vocode(
 ) -> Tensor:
     """Sounds of log-mel spectrograms by a vocoder: drawn from noise, or, where its sampling says
     ``begin: griffin-lim``, several times from the sound of Griffin and Lim's method with noise,
-    after which their mean magnitudes are made to agree with the spectrogram, and phases with them
+    after which mean magnitudes are made to agree with the spectrogram, and phases with them
     (after Liu et al. 2024, arXiv:2402.15516).
 
     Args:
@@ -65,13 +65,16 @@ def vocode(
         told = {mel_condition.NAME: m.float()}
         shape = (vocoder.shape[0], samples)
         return draw(vocoder, plan, numbers, seed, condition=told, shape=shape, report=report)
-    # Noise is added to a first sound, and taken away again: each time other noise.
-    draws = torch.stack(
-        [_drawn_from(vocoder, m, samples, plan, seed + k, numbers, report) for k in range(DRAWS)]
-    )
-    # What the spectrogram tells is as it says; the rest is the mean magnitude of the draws.
-    mean = torch.stack([scale.spectrum(x).abs() for x in draws]).mean(0)
-    return griffin_lim(scale, m, samples, start=draws[0], near=mean)[:, None]
+    # Noise is added to a first sound, and taken away again: each time another sound and noise.
+    pairs = [
+        _drawn_from(vocoder, m, samples, plan, seed + k, numbers, report) for k in range(DRAWS)
+    ]
+    first, drawn = (torch.stack(sounds) for sounds in zip(*pairs, strict=True))
+    # What the spectrogram tells is as it says. The rest is the geometric mean of two estimates of
+    # the magnitude: rough ones that were drawn, and smooth ones of Griffin and Lim's method.
+    means = [torch.stack([scale.spectrum(x).abs() for x in one]).mean(0) for one in (first, drawn)]
+    near = (means[0] * means[1]).sqrt()
+    return griffin_lim(scale, m, samples, start=drawn[0], near=near)[:, None]
 
 
 def _drawn_from(
@@ -82,13 +85,12 @@ def _drawn_from(
     seed: int,
     numbers: Sequence[int],
     report: Report | None,
-) -> Tensor:
-    """Sounds (batch, samples) drawn from Griffin and Lim's with noise."""
-    scale = mel_scale_of(vocoder)
-    first = vocoder.codec.encode(griffin_lim(scale, m, samples, seed)[:, None])
+) -> tuple[Tensor, Tensor]:
+    """Sounds (batch, samples) by Griffin and Lim's method, and drawn from them with noise."""
+    first = griffin_lim(mel_scale_of(vocoder), m, samples, seed)
     drawn = sdedit(
         vocoder.denoiser,
-        first,
+        vocoder.codec.encode(first[:, None]),
         plan.grid,
         plan.sampler,
         strength=1.0,
@@ -96,7 +98,7 @@ def _drawn_from(
         condition={mel_condition.NAME: m.float()},
         report=report,
     )
-    return vocoder.codec.decode(drawn).float()[:, 0]
+    return first, vocoder.codec.decode(drawn).float()[:, 0]
 
 
 def inverted(
