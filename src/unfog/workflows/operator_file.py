@@ -32,16 +32,9 @@ def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
     Raises:
         InputError: The file holds no operator, or one that does not make such measurements.
     """
-    parts = yaml.read(path)
-    parts = parts if isinstance(parts, list) else [parts]
-    if not parts or not all(isinstance(part, dict | str) for part in parts):
-        raise InputError(
-            f"{path.name} must hold an operator, like {{name: blur, deviation: 1.5}}, or a list "
-            "of them."
-        )
+    parts = _parts(path)
     try:
-        steps = [operators.build(_filled(part, path.parent)) for part in parts]
-        operator = reduce(lambda inner, outer: outer @ inner, steps)
+        operator = _built(path, parts)
         # The adjoint of a measurement is an image, and the operator makes a measurement of it.
         shape = operator.adjoint(measurement[:1]).shape
         measured = operator(torch.zeros(shape)).shape if shape[1] == channels else None
@@ -57,6 +50,43 @@ def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
         )
     require_adjoint(operator, shape)
     return operator
+
+
+def read_operator_of(path: Path, shape: tuple[int, ...]) -> Operator:
+    """The operator in a file, tested on samples of a shape (channels, *space).
+
+    Raises ``InputError`` where the file holds none, or one that does not take such samples.
+    """
+    parts, x = _parts(path), torch.zeros(1, *shape)
+    try:
+        operator = _built(path, parts)
+        fits = operator.adjoint(operator(x)).shape == x.shape
+    except (RuntimeError, IndexError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        fits = False
+    if not fits:
+        raise InputError(f"The operator in {path.name} does not take samples of {shape}.")
+    require_adjoint(operator, x.shape)
+    return operator
+
+
+def _parts(path: Path) -> list[Any]:
+    """The configs of the operators in a file, in the order they act."""
+    parts = yaml.read(path)
+    parts = parts if isinstance(parts, list) else [parts]
+    if not parts or not all(isinstance(part, dict | str) for part in parts):
+        raise InputError(
+            f"{path.name} must hold an operator, like {{name: blur, deviation: 1.5}}, or a list "
+            "of them."
+        )
+    return parts
+
+
+def _built(path: Path, parts: list[Any]) -> Operator:
+    """Their composition."""
+    steps = [operators.build(_filled(part, path.parent)) for part in parts]
+    return reduce(lambda inner, outer: outer @ inner, steps)
 
 
 def _filled(part: Any, folder: Path) -> Any:

@@ -228,6 +228,12 @@ def calibrated_tasks() -> list[str]:
     return [name for name, task in TASKS.items() if task.operator is not None]
 
 
+def checked_tasks() -> list[str]:
+    """Names of the tasks whose posterior can be checked: those and the ones whose file says."""
+    asked = [name for name, task in TASKS.items() if task.name in ("inpaint", "custom")]
+    return [*calibrated_tasks(), *asked]
+
+
 def function(reference: str) -> Any:
     """The function that a "module:function" of the table names."""
     module, _, name = reference.partition(":")
