@@ -14,6 +14,8 @@ from torch import Tensor
 
 from unfog.core.codec import Identity
 from unfog.core.denoiser import Denoiser
+from unfog.core.increments import BernoulliLaplace, Gaussian, Increments, Laplace, StudentT
+from unfog.core.levy import Levy, LevyDenoiser
 from unfog.core.oracle import MixtureDenoiser, gaussian_denoiser
 from unfog.core.process import EDM
 from unfog.core.random import generator
@@ -59,6 +61,36 @@ def mixture(size: int = SIZE) -> Oracle:
     variances = torch.full((MODES, size), 0.1, dtype=torch.float64)
     denoiser = MixtureDenoiser(EDM(80.0), weights, means, variances)
     return Oracle(denoiser, denoiser.draw)
+
+
+def levy(increments: Increments, size: int = SIZE) -> Oracle:
+    """Signals with independent increments, their denoiser by Gibbs sampling."""
+    prior = Levy(increments, size)
+    return Oracle(LevyDenoiser(EDM(80.0), prior), prior.draw)
+
+
+@oracles.register("levy-gaussian")
+def brownian(size: int = SIZE) -> Oracle:
+    """Brownian motion, of variance 1 at its end, as the others have."""
+    return levy(Gaussian(1 / size), size)
+
+
+@oracles.register("levy-laplace")
+def levy_laplace(size: int = SIZE) -> Oracle:
+    """Laplace's increments."""
+    return levy(Laplace((2 * size) ** -0.5), size)
+
+
+@oracles.register("levy-student")
+def levy_student(size: int = SIZE, degrees: float = 3.0) -> Oracle:
+    """Student's increments, with rare large ones."""
+    return levy(StudentT(degrees, ((degrees - 2) / degrees / size) ** 0.5), size)
+
+
+@oracles.register("levy-bernoulli-laplace")
+def levy_jumps(size: int = SIZE, active: float = 0.2) -> Oracle:
+    """Increments that are 0 but for a few: signals constant in pieces."""
+    return levy(BernoulliLaplace((2 * active * size) ** -0.5, active), size)
 
 
 def is_oracle(source: Path | str) -> bool:
