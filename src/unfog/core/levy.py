@@ -23,6 +23,8 @@ from unfog.core.random import generator
 from unfog.core.shapes import expand
 from unfog.errors import InputError
 
+LARGEST = 1e11  # variance of an increment, over the noise's
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -123,6 +125,8 @@ class _Chain:
 
     def sweep(self, randomness: torch.Generator) -> None:
         """One sweep."""
+        # Beside a variance beyond this, the noise would be lost in rounding.
+        self.w = torch.minimum(self.w, LARGEST * self.sigma[:, None] ** 2)
         scaled = self.h * (self.v * self.w)[:, None]
         noise = torch.diag_embed((self.sigma**2)[:, None].expand_as(self.y))
         self.inverse = torch.linalg.inv(scaled @ self.h.T + noise)

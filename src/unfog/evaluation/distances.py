@@ -3,6 +3,7 @@ r"""Distances between two sets of features, and the comparison that makes them r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -10,13 +11,54 @@ from torch import Tensor
 from unfog.core.random import generator
 from unfog.errors import InputError
 
+BLOCK = 256  # columns of a covariance at a time
+CONDITION = 1e-4  # of the least to the largest of Cholesky's diagonal
+RANK = 1e-10  # of the largest eigenvalue: those below it count as none
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and covariance of a set.
+
+    Args:
+        mean: (d,).
+        cov: (d, d).
+    """
+
+    mean: Tensor
+    cov: Tensor
+
+    @cached_property
+    def root(self) -> Tensor:
+        """L (d, rank) with L L^T = C: Cholesky's, or where C is near to singular by its
+        eigenvalues, those of about 0 left out.
+        """
+        cov = self.cov.double()
+        factor, failed = torch.linalg.cholesky_ex(cov)
+        diagonal = factor.diagonal()
+        root: Tensor = factor
+        if int(failed) or not float(diagonal.min()) > CONDITION * float(diagonal.max()):
+            values, vectors = torch.linalg.eigh(cov)
+            there = values > RANK * values[-1].clamp(min=1e-300)
+            root = vectors[:, there] * values[there].sqrt()
+        return root
+
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (d,) and unbiased covariance (d, d), float64, of features (n, d) with n > 1."""
     x = _checked(features)
     mean = x.mean(0)
-    centred = x - mean
-    return mean, centred.T @ centred / (len(x) - 1)
+    return mean, _gram(x - mean) / (len(x) - 1)
+
+
+def _gram(x: Tensor) -> Tensor:
+    """x^T x, the half below the diagonal once."""
+    gram = x.new_empty(x.shape[1], x.shape[1])
+    for start in range(0, x.shape[1], BLOCK):
+        columns = slice(start, start + BLOCK)
+        part = x[:, start:].T @ x[:, columns]
+        gram[start:, columns], gram[columns, start:] = part, part.T
+    return gram
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -35,8 +77,8 @@ def frechet_distance_of_moments(
 
         |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1 C_2)^{1/2}).
 
-    tr (C_1 C_2)^{1/2} is the sum of the singular values of L_1^T L_2 with C = L L^T: real and
-    stable where C is singular.
+    tr (C_1 C_2)^{1/2} is the sum of the roots of the eigenvalues of L^T C_2 L with C_1 = L L^T,
+    which is symmetric.
 
     Args:
         mean_a: (d,).
@@ -56,17 +98,24 @@ def frechet_distance_of_moments(
         raise InputError(
             f"A Frechet distance needs means (d,) and covariances (d, d) of one d, got {shapes}."
         )
-    means = mean_a.double() - mean_b.double()
-    shared = torch.linalg.svdvals(_factor(cov_a).T @ _factor(cov_b)).sum()
-    spread = cov_a.double().trace() + cov_b.double().trace() - 2 * shared
+    # On the smaller of both subspaces no eigenvalue is 0, whose root would lose half the digits.
+    given = Moments(mean_a, cov_a), Moments(mean_b, cov_b)
+    a, b = sorted(given, key=lambda one: one.root.shape[1])
+    return frechet_of_shared(a, b, torch.linalg.eigvalsh(between(a, b)))
+
+
+def between(a: Moments, b: Moments) -> Tensor:
+    """L^T C_2 L, whose eigenvalues are those of C_1 C_2."""
+    inner: Tensor = a.root.T @ b.cov.double() @ a.root
+    return inner
+
+
+def frechet_of_shared(a: Moments, b: Moments, eigenvalues: Tensor) -> float:
+    """The squared distance, given the eigenvalues of ``between(a, b)``."""
+    means = a.mean.double() - b.mean.double()
+    shared = eigenvalues.clamp(min=0).sqrt().sum()
+    spread = a.cov.double().trace() + b.cov.double().trace() - 2 * shared
     return max(float(means @ means + spread), 0.0)
-
-
-def _factor(cov: Tensor) -> Tensor:
-    """L with L L^T = C."""
-    values, vectors = torch.linalg.eigh(cov.double())
-    root: Tensor = vectors * values.clamp(min=0).sqrt()
-    return root
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from unfog.errors import InputError
-from unfog.evaluation.distances import frechet_distance, kid
+from unfog.evaluation.distances import Moments, kid, moments
 from unfog.evaluation.estimates import Estimate, bootstrap_error, mean_estimate
-from unfog.evaluation.frechet_error import frechet_error
+from unfog.evaluation.frechet_error import frechet_estimate
 from unfog.evaluation.manifold import Manifold, manifold
 from unfog.evaluation.sliced import projections, sliced_of_projections
 from unfog.evaluation.spectrum import radial_spectrum, spectrum_distance
@@ -98,8 +98,9 @@ def judge(generated: Tensor, real: Tensor, reference: Tensor, seed: int = 0) -> 
             f"got {len(real)} and {len(reference)} for {n}."
         )
     found = Judgement(n, len(reference))
+    fitted = Moments(*moments(reference)) if n >= LEAST_OF["frechet"] else None
     functions: dict[str, Function] = {
-        "frechet": _frechet,
+        "frechet": lambda x, other: frechet_estimate(x, other, cast(Moments, fitted)),
         "kid": _kid,
         "sliced wasserstein": _slices,
     }
@@ -139,10 +140,6 @@ def spectra(generated: Tensor, real: Tensor, reference: Tensor, seed: int = 0) -
         value = distance(torch.arange(len(each)))
         estimates.append(Estimate(value, bootstrap_error(distance, len(each), seed), 0.0))
     return Figure(*estimates)
-
-
-def _frechet(x: Tensor, reference: Tensor) -> Estimate:
-    return Estimate(frechet_distance(x, reference), frechet_error(x, reference), 0.0)
 
 
 def _kid(x: Tensor, reference: Tensor) -> Estimate:
