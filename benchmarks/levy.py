@@ -90,7 +90,7 @@ def drawn(prior: Levy, operator: Operator, y: Tensor, method: str) -> Tensor:
     )
     randomness = generators(0, range(len(rows)), method)
     noise = torch.stack([torch.randn(1, D, generator=g, dtype=torch.float64) for g in randomness])
-    x = sample(given, 10 * noise, grid, samplers.build("heun"), randomness=randomness)
+    x = sample(given, noise, grid, samplers.build("heun"), randomness=randomness)
     return x.view(len(y), DRAWS, D)
 
 

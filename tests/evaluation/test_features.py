@@ -28,6 +28,20 @@ def test_features_are_per_sample_and_grey_is_repeated() -> None:
     torch.testing.assert_close(found, features.image_features(grey.expand(-1, 3, -1, -1), network))
 
 
+def test_folding_the_normalisations_changes_rounding_alone() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch")
+    torch.manual_seed(0)
+    network = features._architecture()
+    for norm in (m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.running_mean.normal_(std=0.1)
+        norm.running_var.uniform_(0.5, 2)
+    before = features.image_features(images(2, 3, 32), network)
+    folded = features.folded(network)
+    after = features.image_features(images(2, 3, 32), folded)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5 * float(before.abs().max()))
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in folded.modules())
+
+
 def test_bad_images_are_refused() -> None:
     network = torch.nn.Linear(1, 1)
     with pytest.raises(InputError, match="grey or RGB"):

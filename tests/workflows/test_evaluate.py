@@ -53,11 +53,14 @@ def test_what_is_alike_reaches_the_floor_and_what_is_not_does_not(place):
 
 def test_a_run_is_judged_beside_its_own_data(run, tmp_path):
     status, out, told = invoke(
-        f"evaluate {run} --features pixels -n 24 --steps 2 --out {tmp_path / 'to'} --json"
+        f"evaluate {run} --features pixels -n 24 --steps 2 --bits 4 --out {tmp_path / 'to'} --json"
     )
     assert status == 0, told
     found = json.loads(out)
     assert (found["n"], found["against"], found["steps"]) == (24, "digits", 2)
+    assert found["bits per dimension"]["n"] == 4
+    assert found["bits per dimension"]["value"] > 1
+    assert "Bits per dimension" in (tmp_path / "to" / "report.html").read_text()
     assert "frechet" in found["left_out"]  # too few for that one
     assert found["figures"]["precision"]["value"] < found["figures"]["precision"]["floor"]
 
@@ -100,6 +103,7 @@ def test_pairs_are_their_psnr_and_ssim(place):
         ("alike --against real --features fid", "feature space"),
         ("alike --against real --steps 3", "no run"),
         ("few --against real --paired", "as many"),
+        ("alike --against real --features pixels --bits 4", "--bits"),
         ("alike --against real --paired --seed 3", "--seed"),
     ],
 )

@@ -104,6 +104,13 @@ def evaluate(
         float,
         typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels."),
     ] = 1.5,
+    bits: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Bits per dimension of so many real samples under a run; a bound of a VAE.",
+        ),
+    ] = 0,
     steps: Steps = None,
     sampler: Sampler = None,
     seed: Seed = 0,
@@ -150,6 +157,7 @@ def evaluate(
         sampler=sampler,
         seed=seed,
         precision=precision.value,
+        bits=bits,
     )
     emit(result, as_json)
 
@@ -170,7 +178,7 @@ def _noise(context: typer.Context, noise: float | None) -> float:
     """The noise of a posterior's measurements; ``InputError`` without it, or beside --features."""
     from unfog.errors import InputError
 
-    _refuse(context, ["--features"], "for samples")
+    _refuse(context, ["--features", "--bits"], "for samples")
     if noise is None:
         raise InputError("A posterior is of noisy measurements; give --noise, in the data's units.")
     return noise

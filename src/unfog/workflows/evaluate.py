@@ -18,6 +18,7 @@ from unfog.evaluation.manifold import nearest
 from unfog.files.folder import job
 from unfog.files.output import write_json
 from unfog.runs.machine import AUTO
+from unfog.workflows.data_bits import bits_of_data
 from unfog.workflows.evaluate_report import Nearest, Paired, page, paired_page
 from unfog.workflows.judged import Judged, data_against, is_run, judged, read_samples, real_samples
 
@@ -36,6 +37,7 @@ def evaluate(
     sampler: str | None = None,
     seed: int = 0,
     precision: str = AUTO,
+    bits: int = 0,
 ) -> dict[str, Any]:
     """Judge samples beside data, into a new folder with figures.json and report.html.
 
@@ -49,6 +51,7 @@ def evaluate(
         sampler: Its sampler.
         seed: Of samples, choices and resamplings.
         precision: Of a run's network.
+        bits: Real samples whose bits per dimension are found under a run; 0 for none.
 
     Returns:
         The summary, with every figure's value, interval and floor.
@@ -80,6 +83,9 @@ def evaluate(
             **sets.drawn,
             **found.plain(),
         }
+        if bits:
+            report = work.progress("bits per dimension")
+            summary |= bits_of_data(source, dataset, bits, seed, precision, report)
         write_json(work.folder / FIGURES, summary)
         work.write_report(page(summary, found, sets, _nearest(ours, reference)).html())
         return work.end(summary)

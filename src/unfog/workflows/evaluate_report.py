@@ -89,6 +89,13 @@ def page(summary: Mapping[str, Any], found: Judgement, sets: Judged, near: Neare
         "Intervals are of the samples alone: by the bootstrap, for the Fréchet distance by its "
         "first order, for the kernel distance by blocks. Another seed of training is not in them.",
     )
+    if bits := summary.get("bits per dimension"):
+        low, high = bits["interval"]
+        kind = "at most, by the evidence bound" if bits["a bound"] else "by the likelihood"
+        made.text(
+            f"Bits per dimension of {bits['n']} real samples in 256 bins of the data's range, "
+            f"{kind}: {bits['value']:.3f} ({low:.3f} to {high:.3f})."
+        )
     if found.left_out:
         made.text(*(f"No {NAMES[k]}: {why}." for k, why in found.left_out.items()))
     if sets.generated.ndim > 3 and sets.generated.shape[1] in (1, 3):
