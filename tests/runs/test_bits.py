@@ -14,6 +14,7 @@ from unfog.runs.train import train_generator
 from unfog.workflows.oracles import oracle_run
 
 
+@pytest.mark.slow
 def test_bits_of_a_gaussian_are_its_density() -> None:
     run, oracle = oracle_run("oracle:gaussian")
     x = oracle.draw(32, generator("x"))[:, None].float()

@@ -15,6 +15,8 @@ from unfog.evaluation.feature_spaces import feature_spaces
 from unfog.evaluation.images import RADIUS, psnr, ssim
 from unfog.evaluation.judgement import LEAST, Judgement, judge, spectra
 from unfog.evaluation.manifold import nearest
+from unfog.evaluation.perceptual import LEAST as SMALLEST
+from unfog.evaluation.perceptual import has_lpips, lpips
 from unfog.files.folder import job
 from unfog.files.output import write_json
 from unfog.runs.machine import AUTO
@@ -24,6 +26,7 @@ from unfog.workflows.judged import Judged, data_against, is_run, judged, read_sa
 
 SHOWN, NEIGHBOURS = 8, 2  # pictures, and real ones beside each
 FIGURES = "figures.json"
+NO_LPIPS = "the library lpips is not installed: pip install 'unfog[perceptual]'"
 
 
 def evaluate(
@@ -110,12 +113,15 @@ def evaluate_pairs(source: Path, out: Path, against: str) -> dict[str, Any]:
     with job(out) as work:
         dataset = data_against(source, against)
         restored, truth = _pairs(source, dataset)
-        found = Paired(restored, truth, psnr(restored, truth), _ssim(restored, truth))
+        found = Paired(
+            restored, truth, psnr(restored, truth), _ssim(restored, truth), _lpips(restored, truth)
+        )
         summary = {
             "samples of": str(source),
             "against": dataset.name,
             "n": len(restored),
             "figures": {name: _plain(estimate) for name, estimate in _paired(found).items()},
+            **({} if has_lpips() else {"left_out": {"lpips": NO_LPIPS}}),
         }
         write_json(work.folder / FIGURES, summary)
         work.write_report(paired_page(summary, found).html())
@@ -138,10 +144,18 @@ def _ssim(x: Tensor, truth: Tensor) -> Tensor | None:
     return ssim(x, truth) if min(x.shape[2:], default=0) > 2 * RADIUS else None
 
 
+def _lpips(x: Tensor, truth: Tensor) -> Tensor | None:
+    """LPIPS of each pair; None where the library is not installed, or pictures are too small."""
+    fits = x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= SMALLEST
+    return lpips(x, truth) if fits and has_lpips() else None
+
+
 def _paired(found: Paired) -> dict[str, Estimate]:
     figures = {"psnr": mean_estimate(found.psnr)}
     if found.ssim is not None:
         figures["ssim"] = mean_estimate(found.ssim, least=-1.0, most=1.0)
+    if found.lpips is not None:
+        figures["lpips"] = mean_estimate(found.lpips, least=0.0)
     return figures
 
 

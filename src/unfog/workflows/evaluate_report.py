@@ -57,6 +57,7 @@ class Paired:
     truth: Tensor
     psnr: Tensor
     ssim: Tensor | None
+    lpips: Tensor | None
 
 
 def page(summary: Mapping[str, Any], found: Judgement, sets: Judged, near: Nearest) -> Page:
@@ -140,7 +141,10 @@ def paired_page(summary: Mapping[str, Any], found: Paired) -> Page:
             ],
             "On the range of the data.",
         )
-    made.provenance({k: v for k, v in summary.items() if k != "figures"}, "The run of this page.")
+    if left := summary.get("left_out"):
+        made.text(*(f"No {name}: {why}." for name, why in left.items()))
+    said = ("figures", "left_out")
+    made.provenance({k: v for k, v in summary.items() if k not in said}, "The run of this page.")
     return made
 
 
