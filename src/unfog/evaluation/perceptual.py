@@ -33,12 +33,8 @@ def lpips(x: Tensor, truth: Tensor) -> Tensor:
         InputError: The pictures have another shape, or are smaller than 32 pixels.
         MissingExtra: The library is not installed.
     """
-    if (
-        x.shape != truth.shape
-        or x.ndim != 4
-        or x.shape[1] not in (1, 3)
-        or min(x.shape[2:]) < LEAST
-    ):
+    fits = x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= LEAST
+    if not fits or x.shape != truth.shape:
         raise InputError(
             f"LPIPS is of pictures in grey or colour of {LEAST} pixels a side or more, alike in "
             f"shape, not {tuple(x.shape)} and {tuple(truth.shape)}."
