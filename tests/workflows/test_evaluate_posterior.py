@@ -60,6 +60,7 @@ def test_masks_and_operators_in_files(tmp_path):
     assert blurred["error over spread"]["value"] == pytest.approx(1, abs=0.4)
 
 
+@pytest.mark.slow
 def test_an_oracle_s_samples_are_of_its_denoiser():
     # Tweedie: the mean over x_t of E[x_0 | x_t] is the mean of x_0.
     for name in oracles.names():
