@@ -42,3 +42,13 @@ def test_other_channels_are_refused() -> None:
         palette_loss(COLOURS)(torch.zeros(1, 1, 2, 2))
     with pytest.raises(InputError, match="one colour or more"):
         palette_loss(COLOURS[:0])
+
+
+def test_above_a_noise_level_nothing_is_moved() -> None:
+    """There an estimate is a blur, and its nearest colour would be that of the whole picture."""
+    x, loss = torch.full((1, 3, 2, 2), 0.2), palette_loss(COLOURS, 0.05)
+    guided = LossGuided(Known(), loss, 1.0, below=0.5)
+    process = guided.process
+    for level, moves in ((0.4, True), (0.6, False)):
+        t = process.t_of_noise_level(torch.tensor(level, dtype=torch.float64))
+        assert torch.equal(guided(x, t).mean, x) is not moves

@@ -6,6 +6,7 @@ All losses are (batch, channels, *space) -> (batch,), on the scale of the model.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import combinations
 from typing import Any
@@ -70,21 +71,23 @@ class LossGuided(Denoiser):
         denoiser: D.
         loss: Q, (batch, channels, *space) -> (batch,).
         strength: 0 or more.
+        below: Noise level sigma / alpha under which D is moved. Above it D is a blur, whose nearest
+            colour, say, is not that of what will be drawn.
     """
 
-    def __init__(self, denoiser: Denoiser, loss: Loss, strength: float) -> None:
+    def __init__(
+        self, denoiser: Denoiser, loss: Loss, strength: float, below: float = math.inf
+    ) -> None:
         super().__init__()
         if not strength >= 0:
             raise InputError(f"The strength of a preference is not below zero, got {strength}.")
-        self.denoiser, self.process, self.loss, self.strength = (
-            denoiser,
-            denoiser.process,
-            loss,
-            strength,
-        )
+        self.denoiser, self.process = denoiser, denoiser.process
+        self.loss, self.strength, self.below = loss, strength, below
 
     def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
         x0: Tensor = self.denoiser(x_t, t, **condition).mean
+        if float(self.process.noise_level(t).max()) > self.below:
+            return Posterior(x0)
         with torch.enable_grad():
             point = x0.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.loss(point).sum(), point)

@@ -24,7 +24,6 @@ from unfog.core.low_resolution import enlarged
 from unfog.core.random import generator, normal_like
 from unfog.errors import InputError
 from unfog.files.output import replace_durably
-from unfog.guidance.preferences import LossGuided
 from unfog.progress import Report
 from unfog.runs.clip import clipped
 from unfog.runs.run import Run, require_pixels
@@ -194,7 +193,7 @@ class Canvas:
         name, part = low_resolution_of(self.run)
         denoiser: Denoiser = self.run.denoiser
         if self.loss is not None:
-            denoiser = LossGuided(denoiser, self.loss.loss, self.loss.strength)
+            denoiser = self.loss.guiding(denoiser)
         denoiser = clipped(denoiser, self.run.config["sampling"].get("clip"))
         side = min(self.run.shape[1:])
         small = self.base

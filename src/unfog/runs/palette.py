@@ -11,6 +11,7 @@ from unfog.guidance.palette import palette_loss
 from unfog.runs.run import Run, data_range, require_pixels
 from unfog.runs.sample import GuidingLoss
 
+BELOW = 0.7  # noise level under which estimates show which colour a pixel will be nearest to
 STRENGTH = 0.3  # the share of its way to the nearest colour that each estimate goes
 
 
@@ -37,4 +38,4 @@ def towards(run: Run, colours: NDArray[np.uint8], strength: float = STRENGTH) ->
     low, high = data_range(run)
     natural = low + (high - low) * torch.from_numpy(colours.astype(np.float32)) / 255
     on_scale = run.codec.encode(natural[:, :, None, None])[..., 0, 0]
-    return GuidingLoss(palette_loss(on_scale), strength)
+    return GuidingLoss(palette_loss(on_scale), strength, BELOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -94,10 +95,16 @@ class GuidingLoss:
     Args:
         loss: Of estimates on the model's scale, (batch, channels, *space) -> (batch,).
         strength: What a pixel is moved by a loss of slope 1.
+        below: Noise level under which they are; all by default.
     """
 
     loss: Loss
     strength: float
+    below: float = math.inf
+
+    def guiding(self, denoiser: Denoiser) -> Denoiser:
+        """A denoiser whose estimates are moved down its slope."""
+        return LossGuided(denoiser, self.loss, self.strength, self.below)
 
 
 def draw(
@@ -152,7 +159,7 @@ def draw(
     if seamless:
         denoiser = Seamless(denoiser)
     if loss is not None:
-        denoiser = LossGuided(denoiser, loss.loss, loss.strength)
+        denoiser = loss.guiding(denoiser)
     denoiser = clipped(denoiser, run.config["sampling"].get("clip"))
     steps, batches = len(plan.grid) - 1, -(-len(ids) // batch)
     chunks = []
