@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -30,8 +31,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="RUN|FOLDER",
-            help="A run, or a folder of pictures or of samples; with --posterior a run, or an "
-            "exact prior such as oracle:gaussian.",
+            help="A run, a folder of pictures or of samples, or a file of molecules; with "
+            "--posterior a run, or an exact prior such as oracle:gaussian.",
         ),
     ],
     out: Out,
@@ -127,6 +128,7 @@ def evaluate(
     """
     from unfog.workflows import evaluate as work
     from unfog.workflows import evaluate_posterior as check
+    from unfog.workflows.evaluate_molecules import evaluate_molecules, takes
 
     if paired:
         emit(work.evaluate_pairs(source, out, _truth_of_pairs(context, against)), as_json)
@@ -147,17 +149,19 @@ def evaluate(
         emit(check.evaluate_posterior(source, out, task, how), as_json)
         return
     _refuse(context, OF_POSTERIORS, "for --posterior")
-    result = work.evaluate(
+    molecules = takes(source)
+    if molecules:
+        _refuse(context, ["--features", "--bits"], "for pictures")
+    judge = partial(work.evaluate, features=features, bits=bits)
+    result = (evaluate_molecules if molecules else judge)(
         source,
         out,
         against=against,
-        features=features,
         count=count,
         steps=steps,
         sampler=sampler,
         seed=seed,
         precision=precision.value,
-        bits=bits,
     )
     emit(result, as_json)
 
