@@ -20,7 +20,9 @@ def compare(
         typer.Option("--out", "-o", metavar="DIR", help="Folder of the runs and their comparison."),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each system.")] = 5,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of each run's training, about.")] = 5.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="CPU minutes of each run's training.")
+    ] = 5.0,
     features: Annotated[
         str, typer.Option(metavar="data|imagenet|pixels", help="The features of the distances.")
     ] = "data",

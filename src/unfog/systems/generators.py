@@ -92,10 +92,15 @@ def gan(dataset: Dataset) -> Config:
     Departures: networks for a laptop, a constant penalty, and batches of 64.
     """
     counted, label = _told(dataset)
-    sizes = {**_sizes(dataset), **counted}
     return {
-        "generator": {"name": "upward", "latent": 64, **sizes},
-        "objective": {"name": "relativistic", "gamma": 1.0, **sizes, **label},
+        "generator": {"name": "upward", "latent": 64, **_sizes(dataset), **counted},
+        "objective": {
+            "name": "relativistic",
+            "gamma": 1.0,
+            **_sizes(dataset),
+            **counted,
+            **label,
+        },
         "augment": {"name": "none"},
         "training": training(
             lr=2e-4, betas=[0.0, 0.99], ema=0.999, clip=None, warmup=0, precision="fp32"

@@ -42,9 +42,7 @@ class Upward(Generator):
         x: Tensor = self.up(z)
         return x
 
-    def draw(
-        self, randomness: Sequence[torch.Generator], label: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, randomness: Sequence[torch.Generator], label: Tensor | None = None) -> Tensor:
         label = self.labels(randomness, label)
         z = normal((len(randomness), self.latent), randomness, like=self.up.enter.weight)
         drawn: Tensor = self(joined(z, label, self.classes))

@@ -26,9 +26,7 @@ class Generator(nn.Module):
     classes: int = 0
 
     @abstractmethod
-    def draw(
-        self, randomness: Sequence[torch.Generator], label: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, randomness: Sequence[torch.Generator], label: Tensor | None = None) -> Tensor:
         """A sample of each generator of random numbers.
 
         Args:

@@ -100,9 +100,7 @@ class HierarchicalVAE(Variational):
         mean, divergences = self._down(self._begun(len(x), label), maps, randomness)
         return Bound(self.nll(x, mean), torch.stack(divergences).sum(0))
 
-    def draw(
-        self, randomness: Sequence[torch.Generator], label: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, randomness: Sequence[torch.Generator], label: Tensor | None = None) -> Tensor:
         h = self._begun(len(randomness), self.labels(randomness, label))
         mean, _ = self._down(h, [None] * len(self.levels), randomness)
         return self.shown(mean, randomness)

@@ -130,9 +130,7 @@ class VAE(Variational):
         decoded = self.decoder(joined(z, label, self.classes))
         return Bound(self.nll(x, decoded), divergence(mean, logvar, zero, zero))
 
-    def draw(
-        self, randomness: Sequence[torch.Generator], label: Tensor | None = None
-    ) -> Tensor:
+    def draw(self, randomness: Sequence[torch.Generator], label: Tensor | None = None) -> Tensor:
         label = self.labels(randomness, label)
         z = normal((len(randomness), self.latent), randomness, like=self.log_noise)
         return self.shown(self.decoder(joined(z, label, self.classes)), randomness)

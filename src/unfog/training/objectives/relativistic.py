@@ -89,9 +89,7 @@ class Relativistic:
         yield softplus(real - fake)
 
 
-def with_slope(
-    critic: Critic, x: Tensor, label: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def with_slope(critic: Critic, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The critic's verdict on each sample and |grad D(x)|^2, (batch,) both, differentiable in its
     weights and not in x.
     """
