@@ -29,7 +29,11 @@ def compare(
     count: Annotated[int, typer.Option("-n", min=20, help="Samples of a run.")] = 1000,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of all runs; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="[SYSTEM:]KEY=VALUE",
+            help="A setting of all runs, or of a system's; repeatable.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

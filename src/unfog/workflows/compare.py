@@ -56,7 +56,8 @@ def compare(
         minutes: CPU minutes of each run's training, with the threads that it has.
         features: The feature space, by name.
         count: Samples of a run, half of the data at most.
-        settings: Settings of all runs, by dotted key; with training.steps the minutes do not count.
+        settings: Settings of all runs, by dotted key, or of one, as "gan:objective.gamma"; with
+            training.steps the minutes do not count.
         report: Told (runs done, runs in all).
 
     Returns:

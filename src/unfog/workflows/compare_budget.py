@@ -13,6 +13,7 @@ from typing import Any
 from unfog.files.output import write_json
 from unfog.runs.train_system import configured, fitted
 
+OF = ":"  # between a system and a setting of its own
 SECTIONS = ("network", "generator", "objective", "training", "sampling")
 
 
@@ -27,15 +28,17 @@ def settings_of(
     Args:
         system: A system by name.
         data: Its data.
-        own: The user's settings by dotted key; with training.steps nothing is measured.
+        own: The user's settings by dotted key, those of one system as "gan:objective.gamma"; with
+            training.steps nothing is measured.
         minutes: CPU minutes of training.
         file: Where they are kept; what stands there is taken.
 
     Returns:
         By dotted key.
     """
+    own = of_system(system, own)
     if "training.steps" in own:
-        return dict(own)
+        return own
     if file.is_file():
         kept: dict[str, Any] = json.loads(file.read_text("utf-8"))
         return kept
@@ -49,6 +52,17 @@ def settings_of(
     found.pop("training.seed")
     write_json(file, found)
     return found
+
+
+def of_system(system: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of all systems and those of this one, which win.
+
+    >>> of_system("gan", {"training.batch": 32, "gan:training.lr": 0.1, "vae:training.lr": 0.2})
+    {'training.batch': 32, 'training.lr': 0.1}
+    """
+    shared = {key: value for key, value in own.items() if OF not in key}
+    mine = {key.partition(OF)[2]: v for key, v in own.items() if key.startswith(system + OF)}
+    return shared | mine
 
 
 def _leaves(section: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from unfog.evaluation.feature_spaces import FeatureSpace, feature_spaces
 from unfog.evaluation.judgement import judge
 from unfog.evaluation.learned_features import SmallNetwork, learned_network
 from unfog.evaluation.modes import modes_found
+from unfog.evaluation.sliced import sliced_wasserstein
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG
 from unfog.workflows.judged import REFERENCE, draw_beside, real_samples, to_unit
@@ -73,11 +74,19 @@ class Judge:
             floor = self.dataset.batch(self.order[: self.n])["x"]
             found["modes"] = modes_found(x, modes, width)
             found["modes of real samples"] = modes_found(floor, modes, width)
-        value = found["figures"].get("frechet", {}).get("value")
+        value = found["figures"].get(self.distance, {}).get("value")
+        found |= {"distance": self.distance}
         found["by steps"] = self._by_steps(run, seed, reference, seconds, value)
         if self.classifier is not None:
             found["classes"] = self._classes(run, seed)
         return found, x[:SHOWN]
+
+    @property
+    def distance(self) -> str:
+        """The distance that sampler steps are compared by: of a few numbers, whose law is far from
+        a Gaussian's, by transport.
+        """
+        return "frechet" if len(self.dataset.shape) > 1 else "sliced wasserstein"
 
     def _ids(self, part: str) -> Tensor:
         return self.order[: self.n] if part == "floor" else self.order[self.n :][:REFERENCE]
@@ -98,7 +107,7 @@ class Judge:
     def _by_steps(
         self, run: Path, seed: int, reference: Tensor, seconds: float, value: float | None
     ) -> list[dict[str, Any]]:
-        """The Frechet distance and the seconds of a sample, from few sampler steps to the run's
+        """The distance and the seconds of a sample, from few sampler steps to the run's
         own; of a generator, which has none, one entry.
         """
         found: list[dict[str, Any]] = []
@@ -107,9 +116,13 @@ class Judge:
             return found
         for steps in [k for k in LADDER if own is not None and k <= 2 * own and k != own]:
             x, cost, _ = self._drawn(run, seed, steps)
-            distance = frechet_distance(self.space.of(to_unit(self.dataset, x)), reference)
-            found.append({"steps": steps, "seconds a sample": cost, "frechet": distance})
-        found.append({"steps": own, "seconds a sample": seconds, "frechet": value})
+            ours = self.space.of(to_unit(self.dataset, x))
+            if self.distance == "frechet":
+                distance = frechet_distance(ours, reference)
+            else:
+                distance = sliced_wasserstein(ours, reference[: len(ours)])
+            found.append({"steps": steps, "seconds a sample": cost, "distance": distance})
+        found.append({"steps": own, "seconds a sample": seconds, "distance": value})
         return sorted(found, key=lambda one: one["seconds a sample"])
 
     def _classes(self, run: Path, seed: int) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _sampling(page: Page, systems: Systems, equal: Mapping[str, Any]) -> None:
     lines = [
         Line(
             [math.log10(row["seconds a sample"]) for row in one["by steps"]],
-            [row["frechet"]["mean"] for row in one["by steps"]],
+            [row["distance"]["mean"] for row in one["by steps"]],
             system,
         )
         for system, one in systems.items()
@@ -116,11 +116,12 @@ def _sampling(page: Page, systems: Systems, equal: Mapping[str, Any]) -> None:
     ]
     if not lines:
         return
+    measured = NAMES[next(one["distance"] for one in systems.values() if "distance" in one)]
     page.section("What a second of sampling buys")
     page.chart(
         lines,
         "log10 of the CPU seconds of a sample",
-        "Fréchet distance",
+        measured,
         "By sampler steps; a model without steps is one point.",
         log=True,
     )
@@ -130,11 +131,11 @@ def _sampling(page: Page, systems: Systems, equal: Mapping[str, Any]) -> None:
             [
                 system,
                 f"{one['seconds a sample']:.2g}",
-                *(_number(one["frechet"].get(name)) for name in systems),
+                *(_number(one["distance"].get(name)) for name in systems),
             ]
             for system, one in equal.items()
         ],
-        "The least Fréchet distance of each system among its settings that take no longer.",
+        f"The least {measured} of each system among its settings that take no longer.",
     )
 
 

@@ -10,7 +10,7 @@ from unfog.runs.record import Record
 
 Measured = Mapping[str, Any]
 Judged = Sequence[tuple[Record, Measured]]
-FIGURES = ("frechet", "kid", "precision", "recall", "density", "coverage")
+FIGURES = ("frechet", "kid", "sliced wasserstein", "precision", "recall", "density", "coverage")
 COLLAPSED = 0.1  # a run whose coverage is below this share of real samples' has collapsed
 
 
@@ -22,7 +22,7 @@ def summarised(runs: Judged) -> dict[str, Any]:
 
     Returns:
         {"mean", "spread", "floor"} of each figure; modes and classes where the data have some;
-        the Frechet distance by sampler steps; seconds, steps, skipped steps, and runs whose
+        a distance by sampler steps; seconds, steps, skipped steps, and runs whose
         coverage is below a tenth of the floor's.
     """
     found: dict[str, Any] = {"runs": len(runs)}
@@ -45,7 +45,7 @@ def summarised(runs: Judged) -> dict[str, Any]:
     if "classes" in rows[0]:
         names = rows[0]["classes"]
         found["classes"] = {name: _over([one["classes"][name] for one in rows]) for name in names}
-    found["by steps"] = _by_steps(rows)
+    found |= {"distance": rows[0]["distance"], "by steps": _by_steps(rows)}
     found["CPU seconds a sample"] = mean_and_spread([one["seconds a sample"] for one in rows])[0]
     found["CPU seconds of training"] = _over([one["cost"]["cpu"] for one in rows])
     found["steps"] = mean_and_spread([record.step for record, _ in runs])[0]
@@ -55,7 +55,7 @@ def summarised(runs: Judged) -> dict[str, Any]:
 
 
 def at_seconds(systems: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
-    """The Frechet distances at equal seconds of sampling.
+    """The distances at equal seconds of sampling.
 
     Args:
         systems: What ``summarised`` says of each.
@@ -72,7 +72,7 @@ def at_seconds(systems: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
         best = {
             name: min(
                 (
-                    row["frechet"]["mean"]
+                    row["distance"]["mean"]
                     for row in other.get("by steps", ())
                     if row["seconds a sample"] <= 1.1 * budget
                 ),
@@ -80,7 +80,7 @@ def at_seconds(systems: Mapping[str, Measured]) -> dict[str, dict[str, Any]]:
             )
             for name, other in systems.items()
         }
-        found[system] = {"seconds a sample": budget, "frechet": best}
+        found[system] = {"seconds a sample": budget, "distance": best}
     return found
 
 
@@ -112,7 +112,7 @@ def _by_steps(rows: Sequence[Measured]) -> list[dict[str, Any]]:
         {
             "steps": steps,
             "seconds a sample": mean_and_spread([row["seconds a sample"] for row in same])[0],
-            "frechet": _over([row["frechet"] for row in same]),
+            "distance": _over([row["distance"] for row in same]),
         }
         for steps, same in found.items()
     ]
