@@ -82,7 +82,7 @@ def compare(
     for number, (system, seed) in enumerate(named, 1):
         run = out / f"{system}-{seed}"
         chosen = settings_of(system, data, own, minutes, out / f"{system}.json")
-        state = _train(system, data, run, {**chosen, "training.seed": seed})
+        state = train_run(system, data, run, {**chosen, "training.seed": seed})
         if state != DONE:
             failed[run.name] = state
         elif not (run / JUDGED).is_file():
@@ -107,7 +107,7 @@ def _check(systems: Sequence[str]) -> None:
             raise InputError(f"{name} needs another run first, so it cannot be compared here.")
 
 
-def _train(system: str, data: str, run: Path, settings: Mapping[str, Any]) -> str:
+def train_run(system: str, data: str, run: Path, settings: Mapping[str, Any]) -> str:
     """Train one run, and add what it cost in CPU and wall seconds to its file."""
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     log = run.parent / LOGS / f"{run.name}.txt"

@@ -52,13 +52,15 @@ class Judge:
     order: Tensor
 
     @classmethod
-    def of(cls, dataset: Dataset, features: str, n: int) -> Judge:
-        """A judge by features of that name."""
+    def of(cls, dataset: Dataset, features: str, n: int, classes: bool = True) -> Judge:
+        """A judge by features of that name, and of classes where there are some and they are asked
+        for.
+        """
         order = torch.randperm(len(dataset), generator=generator(0, "compared"))
         x, labels = real_samples(dataset, order[n : n + REFERENCE])
         space = feature_spaces.build(features, x=x, labels=labels)
         classifier = None
-        if labels is not None and x.ndim == 4:
+        if classes and labels is not None and x.ndim == 4:
             classifier = learned_network(x, labels, seed=1, steps=TAUGHT)
         return cls(dataset, n, space, classifier, order)
 

@@ -199,6 +199,11 @@ def real_samples(dataset: Dataset, ids: Tensor) -> tuple[Tensor, Tensor | None]:
     return _unit(codec, batch["x"]), batch[named[0]] if named else None
 
 
+def some_of(dataset: Dataset, count: int, seed: int) -> Tensor:
+    """The numbers of some samples, at random."""
+    return torch.randperm(len(dataset), generator=generator(seed, "audited"))[:count]
+
+
 def read_samples(source: Path, dataset: Dataset) -> Tensor:
     """The samples in a folder or file, on the range [0, 1]: of ``unfog sample`` in the natural
     units of the data, of others in their own.
