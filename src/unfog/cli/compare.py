@@ -20,14 +20,20 @@ def compare(
         typer.Option("--out", "-o", metavar="DIR", help="Folder of the runs and their comparison."),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each system.")] = 5,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Of each run's training, about.")] = 5.0,
+    minutes: Annotated[
+        float, typer.Option(min=0.01, help="CPU minutes of each run's training.")
+    ] = 5.0,
     features: Annotated[
         str, typer.Option(metavar="data|imagenet|pixels", help="The features of the distances.")
     ] = "data",
     count: Annotated[int, typer.Option("-n", min=20, help="Samples of a run.")] = 1000,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting of all runs; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="[SYSTEM:]KEY=VALUE",
+            help="A setting of all runs, or of a system's; repeatable.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -5,6 +5,7 @@ in.
 from unfog.data import arrays, degradations, images, volumes  # noqa: F401  (each registers names)
 from unfog.data.builtin import (  # noqa: F401  (each registers its data sets)
     emoji,
+    grid_mixture,
     head_ct,
     labelled_pictures,
     masked,

@@ -47,7 +47,9 @@ class SmallNetwork(nn.Module):
         return logits
 
 
-def learned_network(x: Tensor, labels: Tensor | None = None, seed: int = 0) -> SmallNetwork:
+def learned_network(
+    x: Tensor, labels: Tensor | None = None, seed: int = 0, steps: int = STEPS
+) -> SmallNetwork:
     """A network that is trained to tell the data's classes apart or, where they have none, which
     quarter turn a square picture was given (Gidaris et al. 2018).
 
@@ -57,6 +59,7 @@ def learned_network(x: Tensor, labels: Tensor | None = None, seed: int = 0) -> S
         x: (n, channels, height, width), in [0, 1].
         labels: Class numbers (n,), or None.
         seed: Of weights and batches.
+        steps: Of training.
 
     Returns:
         The network, frozen.
@@ -80,14 +83,14 @@ def learned_network(x: Tensor, labels: Tensor | None = None, seed: int = 0) -> S
         network = SmallNetwork(x.shape[1], classes)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE)
     randomness = generator(seed, "features order")
-    for step in range(STEPS):
+    for step in range(steps):
         rows = torch.randint(len(x), (BATCH,), generator=randomness)
         picture, target = _task(x[rows], None if labels is None else labels[rows], randomness)
         loss = cross_entropy(network(picture), target)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 + math.cos(math.pi * step / STEPS)) / 2
+            group["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
         optimizer.step()
     return network.eval().requires_grad_(False)
 

@@ -33,6 +33,11 @@ class Copies:
     second: Tensor
     usual: Tensor
 
+    def first(self, count: int) -> Copies:
+        """Those of the first samples alone."""
+        parts = (self.nearest, self.distance, self.second, self.usual)
+        return Copies(*(part[:count] for part in parts))
+
     @property
     def relative(self) -> Tensor:
         """The distance over what is usual among the sample's neighbours (Carlini et al. 2023), (n,)
@@ -62,8 +67,8 @@ def nearest_in_pixels(samples: Tensor, train: Tensor) -> Copies:
     Raises:
         InputError: There are too few training items.
     """
-    items = _standard(train)
-    moved = [_standard(x) for x in moves(samples)]
+    items = standard(train)
+    moved = [standard(x) for x in moves(samples)]
 
     def parts() -> Iterator[Tensor]:
         for start in range(0, len(samples), ROWS):
@@ -116,7 +121,7 @@ def _shifted(x: Tensor, rows: int, columns: int) -> Tensor:
     return x
 
 
-def _standard(x: Tensor) -> Tensor:
+def standard(x: Tensor) -> Tensor:
     """Each sample's values (n, d) with mean 0 and length 1; 0 where they are all alike."""
     flat = x.flatten(1).float()
     flat = flat - flat.mean(1, keepdim=True)

@@ -8,8 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfog.errors import InputError, MissingExtra
+from unfog.errors import InputError
 
+NOT_THERE = (
+    "LPIPS is the library lpips's, which is not installed: it brings torchvision, so install it in "
+    "an environment of its own."
+)
 LEAST, BATCH = 32, 16  # pixels a side
 
 
@@ -30,8 +34,8 @@ def lpips(x: Tensor, truth: Tensor) -> Tensor:
         (n,), 0 where they are alike.
 
     Raises:
-        InputError: The pictures have another shape, or are smaller than 32 pixels.
-        MissingExtra: The library is not installed.
+        InputError: The pictures have another shape, or are smaller than 32 pixels, or the library
+            is not installed.
     """
     fits = x.ndim == 4 and x.shape[1] in (1, 3) and min(x.shape[2:]) >= LEAST
     if not fits or x.shape != truth.shape:
@@ -42,7 +46,7 @@ def lpips(x: Tensor, truth: Tensor) -> Tensor:
     try:
         import lpips as library
     except ImportError as error:
-        raise MissingExtra("perceptual", "lpips") from error
+        raise InputError(NOT_THERE) from error
     network: Any = library.LPIPS(net="alex", verbose=False).eval()
     pairs = zip(torch.split(x.float(), BATCH), torch.split(truth.float(), BATCH), strict=True)
     # Grey is repeated to three channels, and [0, 1] becomes [-1, 1].

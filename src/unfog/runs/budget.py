@@ -31,7 +31,7 @@ from typing import Any
 
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.data.dataset import Dataset
-from unfog.runs.machine import PAYS
+from unfog.runs.machine import PAYS, Clock
 from unfog.runs.train_from_config import rate
 from unfog.systems import registry
 from unfog.systems.common import unet
@@ -56,7 +56,11 @@ SHARE = 0.05  # of the minutes, for each measurement
 
 
 def fit(
-    config: Config, dataset: Dataset, set_keys: Collection[str], minutes: float | None = None
+    config: Config,
+    dataset: Dataset,
+    set_keys: Collection[str],
+    minutes: float | None = None,
+    clock: Clock = time.perf_counter,
 ) -> Config:
     """A new run's config, fitted to its budget; as it is where it has none shorter than its recipe.
 
@@ -65,6 +69,7 @@ def fit(
         dataset: The training data.
         set_keys: The dotted keys that the user set.
         minutes: The time to train; None where the user set the steps, or nothing.
+        clock: What the minutes are of, in seconds: the wall's, or ``time.process_time``.
 
     Returns:
         The config, with the steps that go into the minutes.
@@ -72,7 +77,7 @@ def fit(
     recipe = registry.get(config["system"]).config(dataset)
     if minutes is not None:
         candidates = _candidates(config, dataset, set_keys)
-        return _in_minutes(candidates, recipe, dataset, set_keys, minutes)
+        return _in_minutes(candidates, recipe, dataset, set_keys, minutes, clock=clock)
     if "training.steps" not in set_keys or not _shorter(config, recipe):
         return config
     if math.prod(dataset.shape[1:]) <= TINY:
@@ -114,14 +119,15 @@ def _in_minutes(
     set_keys: Collection[str],
     minutes: float,
     teacher: NetworkDenoiser | None = None,
+    clock: Clock = time.perf_counter,
 ) -> Config:
     """The candidate that suits the minutes, with as many steps as go into them."""
-    begun, chosen = time.perf_counter(), recipe
+    begun, chosen = clock(), recipe
     # From the cheapest network up, while the next one promises enough steps.
     for number, candidate in enumerate(candidates):
         seconds = min(8.0, SHARE * 60 * minutes)
-        candidate, speed = _fastest(candidate, dataset, set_keys, seconds, teacher)
-        left = 60 * minutes - (time.perf_counter() - begun)
+        candidate, speed = _fastest(candidate, dataset, set_keys, seconds, teacher, clock)
+        left = 60 * minutes - (clock() - begun)
         steps = max(1, int(left * speed))
         if number == 0 or steps >= PREFERRED:
             chosen = copy.deepcopy(candidate)
@@ -137,16 +143,17 @@ def _fastest(
     set_keys: Collection[str],
     seconds: float,
     teacher: NetworkDenoiser | None,
+    clock: Clock,
 ) -> tuple[Config, float]:
     """The config in the precision that is faster for its own network, where that was left to the
     machine, and its steps a second.
     """
     if "training.precision" in set_keys:
-        return config, rate(config, dataset, seconds, teacher)
+        return config, rate(config, dataset, seconds, teacher, clock)
     speeds = {}
     for precision in {config["training"]["precision"], "fp32"}:
         one = {**config, "training": {**config["training"], "precision": precision}}
-        speeds[precision] = rate(one, dataset, seconds / 2, teacher)
+        speeds[precision] = rate(one, dataset, seconds / 2, teacher, clock)
     best = "bf16" if speeds.get("bf16", 0.0) >= PAYS * speeds["fp32"] else "fp32"
     return {**config, "training": {**config["training"], "precision": best}}, speeds[best]
 

@@ -72,28 +72,57 @@ class GeneratorRun:
         """The last part of its path."""
         return self.path.name
 
+    @property
+    def label(self) -> str | None:
+        """The condition that says the class; None where it knows none."""
+        label: str | None = self.config["objective"].get("label")
+        return label
+
     @torch.no_grad()
     def sample(
-        self, count: int, *, seed: int = 0, batch: int = BATCH, report: Report | None = None
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        labels: Tensor | None = None,
+        batch: int = BATCH,
+        report: Report | None = None,
     ) -> Tensor:
         """Samples in natural units.
 
         Args:
             count: How many.
-            seed: Sample k depends on (seed, k) alone.
+            seed: Sample k depends on (seed, k) and its class alone.
+            labels: The class of each, (count,); drawn evenly where it is not given.
             batch: Samples at a time.
             report: Told (samples done, samples in all).
 
         Returns:
             (count, channels, *space).
+
+        Raises:
+            InputError: Classes are given and it knows none, or not that many.
         """
+        self._check(labels)
         parts = []
         for start in range(0, count, batch):
             ids = range(start, min(start + batch, count))
-            parts.append(self.codec.decode(self.model.draw(generators(seed, ids))))
+            asked = None if labels is None else labels[ids.start : ids.stop]
+            parts.append(self.codec.decode(self.model.draw(generators(seed, ids), asked)))
             if report is not None:
                 report(ids.stop, count)
         return torch.cat(parts)
+
+    def _check(self, labels: Tensor | None) -> None:
+        """``InputError`` for classes that the model does not know."""
+        known = self.model.classes
+        if labels is None or (len(labels) and 0 <= int(labels.min()) <= int(labels.max()) < known):
+            return
+        if not known:
+            raise InputError(f"The run {self.name} was trained without classes; leave --class out.")
+        raise InputError(
+            f"The run {self.name} has classes 0 to {known - 1}, not {int(labels.max())}."
+        )
 
     @property
     def weights_sha256(self) -> str:

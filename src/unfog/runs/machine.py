@@ -24,6 +24,7 @@ from unfog.files.output import write_json
 from unfog.networks.precision import Bfloat16Network
 
 AUTO, PRECISIONS = "auto", ("auto", "bf16", "fp32")
+Clock = Callable[[], float]  # seconds
 PAYS = 1.2  # times as fast as float32 bfloat16 must be, or as one thread all must be
 FLAGS = {"avx512_bf16", "amx_bf16", "avx10_2", "bf16"}  # processors that have it say so
 SMALL = 16 * 16  # points of a sample whose convolutions are too small for bfloat16 to pay

@@ -41,7 +41,7 @@ from unfog.runs.config import apply_overrides
 from unfog.runs.embeddings import embedded, encoder_section
 from unfog.runs.feature_maps import features
 from unfog.runs.latents import Latents
-from unfog.runs.machine import resolve
+from unfog.runs.machine import Clock, resolve
 from unfog.runs.text_states import captioned, text_section
 from unfog.systems import registry
 from unfog.systems.registry import Config
@@ -258,7 +258,11 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
 
 
 def rate(
-    config: Config, dataset: Dataset, seconds: float = 8.0, teacher: NetworkDenoiser | None = None
+    config: Config,
+    dataset: Dataset,
+    seconds: float = 8.0,
+    teacher: NetworkDenoiser | None = None,
+    clock: Clock = time.perf_counter,
 ) -> float:
     """Training steps a second of a config, measured by training a copy that is thrown away.
 
@@ -267,6 +271,7 @@ def rate(
         dataset: The training data.
         seconds: How long to measure; at most 999 steps are made.
         teacher: The denoiser that an objective of distillation asks for.
+        clock: Of the seconds.
 
     Returns:
         Steps a second, without the first two, which allocate memory.
@@ -286,9 +291,9 @@ def rate(
         losses = partial(objective, learner.model, batch, samples, settings.seed, step)
         learner.update(losses, settings.lr)
         if step == 2:
-            begun = time.perf_counter()
+            begun = clock()
         elif step > 2:
             steps += 1
-            if time.perf_counter() - begun > seconds:
+            if clock() - begun > seconds:
                 break
-    return steps / (time.perf_counter() - begun)
+    return steps / (clock() - begun)

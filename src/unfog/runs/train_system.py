@@ -20,6 +20,7 @@ from unfog.runs.embeddings import embedded
 from unfog.runs.folder import CONFIG
 from unfog.runs.joint_codec import measure_embeddings
 from unfog.runs.latent_codecs import measure_latents
+from unfog.runs.machine import Clock
 from unfog.runs.run import Run
 from unfog.runs.text_states import captioned
 from unfog.runs.train_data import absolute, data_section, resumed_section
@@ -134,6 +135,7 @@ def fitted(
     overrides: Sequence[str],
     start: str | Path | None,
     minutes: float | None,
+    clock: Clock = time.perf_counter,
 ) -> Config:
     """A new run's config, fitted to its budget; the network stays where weights are given."""
     set_keys = {pair.partition("=")[0].strip() for pair in overrides}
@@ -141,7 +143,7 @@ def fitted(
     dataset = with_shape(told, codecs.build(config["codec"]).latent_shape(config["shape"]))
     if start is not None:
         return fit(config, dataset, set_keys | {"network.name"}, minutes)
-    config = fit(config, dataset, set_keys, minutes)
+    config = fit(config, dataset, set_keys, minutes, clock)
     if minutes is not None:
         warn_if_short(config["training"]["steps"], 60 * minutes)
     return config

@@ -67,6 +67,22 @@ def convolutional_unet(dataset: Dataset, channels: int, **changes: Any) -> Confi
     return unet(dataset, channels, attention_levels=[], middle_attention=False, **options)
 
 
+def plain_network(dataset: Dataset, channels: int, **changes: Any) -> Config:
+    """The network section of a config: a U-Net (``unet``), or of vectors a perceptron.
+
+    Args:
+        dataset: The data.
+        channels: Of the U-Net's finest map.
+        **changes: Other settings of the U-Net.
+
+    Returns:
+        The registry config of the network.
+    """
+    if len(dataset.shape) == 1:
+        return {"name": "perceptron", "dims": 0, "width": 128, "depth": 4}
+    return unet(dataset, channels, **changes)
+
+
 def unet(dataset: Dataset, channels: int, **changes: Any) -> Config:
     """The network section of a config: a U-Net of the data's dimension.
 

@@ -5,7 +5,7 @@ Ermon 2021), the same network with a deterministic sampler.
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, training, unet
+from unfog.systems.common import conditions, plain_network, training
 from unfog.systems.registry import Config, system
 
 
@@ -26,7 +26,7 @@ def ddpm(dataset: Dataset) -> Config:
         "process": {"name": "ddpm-linear"},
         "prediction": {"name": "noise"},
         "label": {"name": "time"},
-        "network": unet(dataset, channels=64, modulation="add"),
+        "network": plain_network(dataset, channels=64, modulation="add"),
         "conditions": conditions(dataset),
         "objective": {
             "name": "denoising",

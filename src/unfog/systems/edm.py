@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, log_normal_denoising, training, unet
+from unfog.systems.common import conditions, log_normal_denoising, plain_network, training
 from unfog.systems.registry import Config, system
 
 
@@ -25,7 +25,7 @@ def edm(dataset: Dataset) -> Config:
         "process": {"name": "edm"},
         "prediction": {"name": "edm", "sigma_data": 0.5},
         "label": {"name": "log-sigma"},
-        "network": unet(dataset, channels=64),
+        "network": plain_network(dataset, channels=64),
         "conditions": conditions(dataset),
         "objective": log_normal_denoising(mean=-1.2, std=1.2),
         "augment": {"name": "none"},

@@ -6,6 +6,7 @@ from unfog.data.dataset import Dataset
 from unfog.systems.common import training
 from unfog.systems.registry import Config, system
 
+CLASSES = ("class", "named-class")  # conditions that a generator takes
 LEAST_SIDE = 7  # of the coarsest map
 
 
@@ -21,13 +22,29 @@ def _sizes(dataset: Dataset) -> Config:
     return {"channels": 16, "multipliers": [1, 2, 8][:levels], "blocks": 1}
 
 
+def classes(dataset: Dataset) -> tuple[str | None, int]:
+    """The condition that is a class, and how many there are; (None, 0) where there is not one."""
+    found = {k: v for k, v in dataset.conditions.items() if v["name"] in CLASSES}
+    if len(found) != 1:
+        return None, 0
+    ((name, section),) = found.items()
+    return name, int(section["count"])
+
+
+def _told(dataset: Dataset) -> tuple[Config, Config]:
+    """What generator and critic, and the objective, are told of classes; nothing without them."""
+    name, count = classes(dataset)
+    return ({}, {}) if name is None else ({"classes": count}, {"label": name})
+
+
 def _variational(dataset: Dataset, **changes: object) -> Config:
     """The sections of a VAE's config."""
     # A vector is drawn with its noise; a picture is shown without.
     spread = 1.0 if len(dataset.shape) == 1 else 0.0
+    counted, label = _told(dataset)
     return {
-        "generator": {**_sizes(dataset), "spread": spread, **changes},
-        "objective": {"name": "evidence", "beta": 1.0, "rise": 5000},
+        "generator": {**_sizes(dataset), "spread": spread, **changes, **counted},
+        "objective": {"name": "evidence", "beta": 1.0, "rise": 5000, **label},
         "augment": {"name": "none"},
         "training": training(lr=1e-3, ema=0.999, precision="fp32"),
     }
@@ -74,9 +91,16 @@ def gan(dataset: Dataset) -> Config:
 
     Departures: networks for a laptop, a constant penalty, and batches of 64.
     """
+    counted, label = _told(dataset)
     return {
-        "generator": {"name": "upward", "latent": 64, **_sizes(dataset)},
-        "objective": {"name": "relativistic", "gamma": 1.0, **_sizes(dataset)},
+        "generator": {"name": "upward", "latent": 64, **_sizes(dataset), **counted},
+        "objective": {
+            "name": "relativistic",
+            "gamma": 1.0,
+            **_sizes(dataset),
+            **counted,
+            **label,
+        },
         "augment": {"name": "none"},
         "training": training(
             lr=2e-4, betas=[0.0, 0.99], ema=0.999, clip=None, warmup=0, precision="fp32"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from unfog.data.dataset import Dataset
-from unfog.systems.common import conditions, log_normal_denoising, training, unet
+from unfog.systems.common import conditions, log_normal_denoising, plain_network, training
 from unfog.systems.registry import Config, system
 
 
@@ -25,7 +25,7 @@ def rectified_flow(dataset: Dataset) -> Config:
         "process": {"name": "flow"},
         "prediction": {"name": "flow"},
         "label": {"name": "time", "steps": 1000.0, "offset": 0.0},
-        "network": unet(dataset, channels=64),
+        "network": plain_network(dataset, channels=64),
         "conditions": conditions(dataset),
         "objective": log_normal_denoising(mean=0.0, std=1.0),
         "augment": {"name": "none"},

@@ -10,25 +10,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfog.core.random import generator
 from unfog.data.dataset import Dataset, datasets, open_dataset
 from unfog.errors import InputError
-from unfog.evaluation.estimates import Estimate
 from unfog.evaluation.feature_spaces import FeatureSpace, feature_spaces
 from unfog.evaluation.memorisation import (
     LEAST,
     Copies,
-    membership_auc,
     nearest_in_features,
     nearest_in_pixels,
     verdict,
 )
+from unfog.evaluation.sscd import SSCD
 from unfog.files.folder import Job, job
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG, locate
 from unfog.runs.machine import AUTO
-from unfog.runs.membership import losses_of
+from unfog.workflows.audit_card import write_into_card
+from unfog.workflows.audit_extraction import EXTRACT, Draws
+from unfog.workflows.audit_membership import LIKELY, membership
 from unfog.workflows.audit_report import Audit, Searched, audit_page
+from unfog.workflows.audit_similarity import similarity
 from unfog.workflows.judged import (
     data_against,
     draw_beside,
@@ -36,6 +37,7 @@ from unfog.workflows.judged import (
     read_samples,
     real_samples,
     require_shape,
+    some_of,
     to_unit,
 )
 
@@ -52,6 +54,9 @@ def audit(
     features: str = "data",
     count: int | None = None,
     alarm: float = 0.01,
+    likely: int = LIKELY,
+    extract: int = EXTRACT,
+    sscd: str | None = None,
     steps: int | None = None,
     seed: int = 0,
     precision: str = AUTO,
@@ -66,14 +71,18 @@ def audit(
         features: The feature space, beside pixels, in which copies are looked for.
         count: Samples; 500 of a run and all of a folder by default.
         alarm: The share of false alarms that is allowed.
+        likely: Members, and held-out items, whose likelihood is measured; 0 for none.
+        extract: Draws of each of ten conditions; 0 for no extraction.
+        sscd: The file of SSCD's network, or "package"; None to leave it out.
         steps: Sampler steps of a run.
         seed: Of samples and choices.
         precision: Of a run's network.
 
     Returns:
-        The summary.
+        The summary, which a run's card keeps too.
     """
     feature_spaces.get(features)
+    judge = None if sscd is None else SSCD(None if sscd == "package" else sscd)
     if not 0 < alarm < 1:
         raise InputError(f"The share of false alarms is between 0 and 1, not {alarm}.")
     with job(out) as work:
@@ -81,12 +90,15 @@ def audit(
         other = held_out_data(source, train, held_out)
         x = _samples(source, train, count, steps, seed, precision, work)
         real = real_samples(train, torch.arange(len(train)))
-        held = real_samples(other, _some(other, max(len(x), DRAWN), seed))[0]
+        held = real_samples(other, some_of(other, max(len(x), DRAWN), seed))[0]
         work.progress("searching")
         space = _space(features, *real)
         searched = _everywhere(space, x, held, real[0], alarm)
-        area = _membership(source, train, other, len(held), seed, work)
-        found = Audit(x, real[0], searched, area)
+        members = membership(source, train, other, len(held), likely, seed, work)
+        drawn = Draws(source, train, other, steps, seed, precision, alarm)
+        again = drawn.extracted(x, real[0], searched["pixels"], extract, work)
+        alike = None if judge is None else similarity(judge, x, held, real[0], searched["pixels"])
+        found = Audit(x, real[0], searched, members.loss)
         summary = {
             "samples of": str(source),
             "against": train.name,
@@ -96,10 +108,13 @@ def audit(
             "false alarms allowed": alarm,
             **{name: one.plain() for name, one in searched.items()},
             "features are": space.title if isinstance(space, FeatureSpace) else space,
-            "membership": _plain(area),
+            **members.plain(),
+            "extraction": again,
+            **({} if alike is None else {"SSCD": alike}),
             "copies": any(one.verdict.chance < SURE / len(searched) for one in searched.values()),
         }
         work.write_report(audit_page(summary, found).html())
+        write_into_card(source, summary)
         return work.end(summary)
 
 
@@ -159,15 +174,10 @@ def _samples(
         if steps is not None:
             raise InputError(f"{source} is no run, so it takes no --steps.")
         return read_samples(source, train)[:count]
-    ids = _some(train, count or DRAWN, seed)
+    ids = some_of(train, count or DRAWN, seed)
     how = work.progress("sampling")
     x, _ = draw_beside(source, train, ids, seed, steps=steps, precision=precision, report=how)
     return to_unit(train, x)
-
-
-def _some(dataset: Dataset, count: int, seed: int) -> Tensor:
-    """The numbers of some samples, at random."""
-    return torch.randperm(len(dataset), generator=generator(seed, "audited"))[:count]
 
 
 def _space(features: str, x: Tensor, labels: Tensor | None) -> FeatureSpace | str:
@@ -198,25 +208,3 @@ def _searched(
     """The nearest training items of samples and of held-out data, and the verdict on them."""
     ours, others = search(x, train), search(held, train)
     return Searched(ours, others, verdict(ours.relative, others.relative, alarm))
-
-
-def _membership(
-    source: Path, train: Dataset, other: Dataset, count: int, seed: int, work: Job
-) -> Estimate | None:
-    """How well the loss tells members from others; None where there is no such loss."""
-    if not is_run(source):
-        return None
-    size = min(count, len(train), len(other))
-    members = losses_of(source, train, _some(train, size, seed), report=work.progress("members"))
-    if members is None:
-        return None
-    others = losses_of(source, other, _some(other, size, seed), report=work.progress("others"))
-    assert others is not None
-    return membership_auc(members, others)
-
-
-def _plain(area: Estimate | None) -> dict[str, Any]:
-    """The area under the curve as plain data."""
-    if area is None:
-        return {"left out": "there is no run, or its loss is none of single samples"}
-    return {"auc": area.value, "interval": list(area.interval)}

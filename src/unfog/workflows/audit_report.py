@@ -87,11 +87,48 @@ def audit_page(summary: Mapping[str, Any], found: Audit) -> Page:
         f"{summary['held out']} held-out ones. In pixels under flips, shifts of a pixel, and any "
         "contrast and brightness.",
     )
+    _more(page, summary)
     if found.x.ndim == 4 and found.x.shape[1] in (1, 3):
         _pairs(page, found)
     plain = {k: v for k, v in summary.items() if k not in found.searched}
     page.provenance(plain, "The audit of this page.")
     return page
+
+
+def _more(page: Page, summary: Mapping[str, Any]) -> None:
+    """Membership by likelihood, extraction and SSCD's similarity, as sentences."""
+    likely, again = summary["membership by likelihood"], summary["extraction"]
+    page.section("Likelihood, and what is drawn again and again")
+    if "auc" in likely:
+        told = "{:.3f} ({:.3f} to {:.3f})".format(likely["auc"], *likely["interval"])
+        page.text(f"Members told by their likelihood: {told}; .5 is chance.")
+    else:
+        page.text(f"No membership by likelihood: {likely['left out']}.")
+    if "left out" in again:
+        page.text(f"No extraction: {again['left out']}.")
+    else:
+        page.text(
+            f"Of {again['conditions']} condition(s) with {again['draws of each']} draws each, "
+            f"{again['near-duplicates']} draws have a near-duplicate under the same condition (so "
+            f"many by chance: {again['so many by chance']:.3g}), and "
+            f"{again['of these near to a training item']} of these lie near to a training item."
+        )
+    if "SSCD" in summary:
+        page.table(
+            ["SSCD", "pairs", "copies", "median similarity", "largest"],
+            [
+                [name, str(one["pairs"]), str(one["copies"]), *_similar(one)]
+                for name, one in summary["SSCD"].items()
+                if isinstance(one, Mapping)
+            ],
+            "Of the pairs that are nearest in pixels. A similarity above .5 counts as a copy "
+            "(Somepalli et al. 2023), of photographs; of small pictures read it beside held-out "
+            "data.",
+        )
+
+
+def _similar(one: Mapping[str, Any]) -> list[str]:
+    return [f"{one['median']:.3f}", f"{one['largest'][0]:.3f}"]
 
 
 def _row(name: str, plain: Mapping[str, Any]) -> list[str]:

@@ -10,23 +10,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from unfog.core.random import generator
-from unfog.data.dataset import Dataset, open_dataset
+from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
-from unfog.evaluation.feature_spaces import FeatureSpace, feature_spaces
-from unfog.evaluation.judgement import LEAST, judge
+from unfog.evaluation.feature_spaces import feature_spaces
+from unfog.evaluation.judgement import LEAST
 from unfog.files.output import write_json, write_text
 from unfog.progress import Report
 from unfog.runs.record import Record
 from unfog.runs.train_data import data_section
 from unfog.systems import registry
-from unfog.workflows.compare_report import compare_page, summarised
-from unfog.workflows.judged import REFERENCE, draw_beside, real_samples, to_unit
+from unfog.workflows.compare_budget import settings_of
+from unfog.workflows.compare_judge import Judge
+from unfog.workflows.compare_report import compare_page
+from unfog.workflows.compare_summary import at_seconds, summarised
 from unfog.workflows.processes import DONE, LOGS, keep_shared, train_in_process
 
-COMPARED, JUDGED, COST = "compare.json", "judged.json", "cost.json"
+COMPARED, JUDGED, COST, DRAWN = "compare.json", "judged.json", "cost.json", "drawn.npy"
 MOST = 1000  # samples of a run
 
 
@@ -51,10 +53,11 @@ def compare(
         systems: Systems by name, of denoisers or generators.
         out: The folder.
         seeds: Runs of each, with the seeds 0, 1, ...
-        minutes: Of each run's training.
+        minutes: CPU minutes of each run's training, with the threads that it has.
         features: The feature space, by name.
         count: Samples of a run, half of the data at most.
-        settings: Settings of all runs, by dotted key; with training.steps the minutes do not count.
+        settings: Settings of all runs, by dotted key, or of one, as "gan:objective.gamma"; with
+            training.steps the minutes do not count.
         report: Told (runs done, runs in all).
 
     Returns:
@@ -74,17 +77,19 @@ def compare(
         raise InputError(f"{data} has {len(dataset)} samples; a comparison needs {2 * LEAST}.")
     keep_shared(out, COMPARED, shared, "a comparison on other data, or for other minutes")
     named = [(system, seed) for system in systems for seed in range(seeds)]
-    space: FeatureSpace | None = None
+    judge: Judge | None = None
     failed: dict[str, str] = {}
     for number, (system, seed) in enumerate(named, 1):
         run = out / f"{system}-{seed}"
-        timed = None if "training.steps" in own else minutes
-        state = _train(system, data, run, {**own, "training.seed": seed}, timed)
+        chosen = settings_of(system, data, own, minutes, out / f"{system}.json")
+        state = train_run(system, data, run, {**chosen, "training.seed": seed})
         if state != DONE:
             failed[run.name] = state
         elif not (run / JUDGED).is_file():
-            space = space or _space(features, dataset, n)
-            write_json(run / JUDGED, _judged(run, dataset, space, n, seed))
+            judge = judge or Judge.of(dataset, features, n)
+            found, x = judge.judged(run, seed)
+            np.save(run / DRAWN, x.numpy().astype(np.float32))
+            write_json(run / JUDGED, found)
         if report is not None:
             report(number, len(named))
     return _written(out, systems, seeds, shared, failed)
@@ -102,14 +107,12 @@ def _check(systems: Sequence[str]) -> None:
             raise InputError(f"{name} needs another run first, so it cannot be compared here.")
 
 
-def _train(
-    system: str, data: str, run: Path, settings: Mapping[str, Any], minutes: float | None
-) -> str:
+def train_run(system: str, data: str, run: Path, settings: Mapping[str, Any]) -> str:
     """Train one run, and add what it cost in CPU and wall seconds to its file."""
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     log = run.parent / LOGS / f"{run.name}.txt"
     threads = int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads()))
-    state = train_in_process(system, data, run, settings, log, threads=threads, minutes=minutes)
+    state = train_in_process(system, data, run, settings, log, threads=threads)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if run.is_dir():
@@ -118,29 +121,6 @@ def _train(
         cost = {"cpu": so_far["cpu"] + spent, "wall": so_far["wall"] + time.perf_counter() - begun}
         write_json(file, cost, overwrite=True)
     return state
-
-
-def _order(dataset: Dataset) -> torch.Tensor:
-    """The data in one order for all runs: the first n are the floor, the others the reference."""
-    return torch.randperm(len(dataset), generator=generator(0, "compared"))
-
-
-def _space(features: str, dataset: Dataset, n: int) -> FeatureSpace:
-    x, labels = real_samples(dataset, _order(dataset)[n : n + REFERENCE])
-    return feature_spaces.build(features, x=x, labels=labels)
-
-
-def _judged(run: Path, dataset: Dataset, space: FeatureSpace, n: int, seed: int) -> dict[str, Any]:
-    """The figures of a run, and the CPU seconds of a sample."""
-    order = _order(dataset)
-    begun = time.process_time()
-    x, drawn = draw_beside(run, dataset, order[:n], seed)
-    seconds = (time.process_time() - begun) / n
-    sets = [to_unit(dataset, x)]
-    sets += [real_samples(dataset, ids)[0] for ids in (order[:n], order[n : n + REFERENCE])]
-    ours, real, reference = map(space.of, sets)
-    found = judge(ours, real, reference, seed).plain()
-    return {**found, "features": space.title, "seconds a sample": seconds, "drawn": drawn}
 
 
 def _written(
@@ -161,9 +141,17 @@ def _written(
         system: {**summarised(one), "failed": sum(k.startswith(f"{system}-") for k in failed)}
         for system, one in runs.items()
     }
-    summary = {**shared, "seeds": seeds, "systems": table, "failed": dict(failed)}
+    summary = {
+        **shared,
+        "seeds": seeds,
+        "systems": table,
+        "at equal sampling seconds": at_seconds(table),
+        "failed": dict(failed),
+    }
     write_json(out / "summary.json", summary, overwrite=True)
-    write_text(out / "report.html", compare_page(summary, runs).html(), overwrite=True)
+    pictures = {name: out / f"{name}-0" / DRAWN for name in systems}
+    page = compare_page(summary, runs, {k: v for k, v in pictures.items() if v.is_file()})
+    write_text(out / "report.html", page.html(), overwrite=True)
     return {"out": str(out), **summary}
 
 

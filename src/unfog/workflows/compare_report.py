@@ -1,72 +1,60 @@
-"""The table and the page of ``unfog compare``."""
+"""The page of ``unfog compare``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from unfog.report import Page
+import numpy as np
+import torch
+
+from unfog.report import Line, Page, Row
+from unfog.report.pictures import shown
 from unfog.runs.record import Record
+from unfog.workflows.compare_summary import FIGURES, Judged
 from unfog.workflows.evaluate_report import NAMES
+from unfog.workflows.restore_report import planes
 from unfog.workflows.run_table import curves
 
 LEAD = (
-    "Systems on the same data, for the same minutes, over the same seeds, judged in the same "
+    "Systems on the same data, for the same CPU minutes, over the same seeds, judged in the same "
     "features. A spread is that of the seeds; the floor is what real samples score."
 )
-Runs = Mapping[str, Sequence[tuple[Record, Mapping[str, Any]]]]
-FIGURES = ("frechet", "kid", "precision", "recall", "coverage")
+Runs = Mapping[str, Judged]
+Systems = Mapping[str, Mapping[str, Any]]
+COLUMNS = 10  # pictures of a system
 
 
-def summarised(runs: Sequence[tuple[Record, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The figures of a system's runs: mean and deviation over the seeds.
-
-    Args:
-        runs: Record and figures of each.
-
-    Returns:
-        {"mean", "spread", "floor"} of each figure; seconds, steps and skipped steps.
-    """
-    found: dict[str, Any] = {"runs": len(runs)}
-    if not runs:
-        return found
-    for name in FIGURES:
-        rows = [one["figures"][name] for _, one in runs if name in one["figures"]]
-        if rows:
-            mean, spread = mean_and_spread([row["value"] for row in rows])
-            floor, _ = mean_and_spread([row["floor"] for row in rows])
-            found[name] = {"mean": mean, "spread": spread, "floor": floor}
-    found["CPU seconds a sample"] = mean_and_spread([one["seconds a sample"] for _, one in runs])[0]
-    found["CPU seconds of training"] = mean_and_spread([one["cost"]["cpu"] for _, one in runs])[0]
-    found["steps"] = mean_and_spread([record.step for record, _ in runs])[0]
-    found["skipped steps"] = sum(record.skipped for record, _ in runs)
-    return found
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and the deviation (n - 1); nan of a single value.
-
-    >>> mean_and_spread([1.0, 3.0])
-    (2.0, 1.4142135623730951)
-    """
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return mean, math.nan
-    return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-
-
-def compare_page(summary: Mapping[str, Any], runs: Runs) -> Page:
+def compare_page(summary: Mapping[str, Any], runs: Runs, pictures: Mapping[str, Path]) -> Page:
     """The page of a comparison.
 
     Args:
         summary: What the command prints.
         runs: Record and figures of each run, by system.
+        pictures: A file of samples of each system, .npy in natural units.
 
     Returns:
-        The page: quality and diversity, stability, cost, loss curves.
+        The page: quality and diversity, classes, cost, stability, loss curves.
     """
     page, systems = Page("unfog compare", LEAD), summary["systems"]
+    _quality(page, systems)
+    _shown(page, pictures)
+    _classes(page, systems)
+    _sampling(page, systems, summary["at equal sampling seconds"])
+    _stability(page, systems)
+    for system, found in runs.items():
+        records: list[Record] = [record for record, _ in found]
+        if records:
+            page.section(f"Loss of {system}")
+            page.chart(curves(records), "step", "loss", f"{system}: one curve a seed.")
+    rest = {k: v for k, v in summary.items() if k not in ("systems", "at equal sampling seconds")}
+    page.provenance(rest, "The comparison of this page.")
+    return page
+
+
+def _quality(page: Page, systems: Systems) -> None:
     there = [name for name in FIGURES if any(name in one for one in systems.values())]
     page.section("Quality and diversity")
     page.table(
@@ -74,31 +62,108 @@ def compare_page(summary: Mapping[str, Any], runs: Runs) -> Page:
         [[system, *(_cell(one.get(name)) for name in there)] for system, one in systems.items()],
         "Mean over the seeds, its spread, and the floor.",
     )
-    page.section("Stability and cost")
-    columns = ["CPU seconds of training", "steps", "CPU seconds a sample", "skipped steps"]
-    page.table(
-        ["", "runs judged", "runs failed", *columns],
+    counted = {system: one["modes"] for system, one in systems.items() if "modes" in one}
+    if counted:
+        names = [*next(iter(counted.values()))]
+        page.table(
+            ["", *names],
+            [[system, *(_cell(one[n]) for n in names)] for system, one in counted.items()],
+            "Modes that a sample lies in, within three deviations; the share of such samples; and "
+            "the divergence of their spread over the modes from an even one, in nats.",
+        )
+
+
+def _shown(page: Page, pictures: Mapping[str, Path]) -> None:
+    """Samples of the first seed of each system, where they are pictures, all on one range."""
+    drawn = {name: torch.from_numpy(np.load(file)) for name, file in pictures.items()}
+    if not drawn or any(x.ndim != 4 or x.shape[1] not in (1, 3) for x in drawn.values()):
+        return
+    low = min(float(x.quantile(0.001)) for x in drawn.values())
+    high = max(float(x.quantile(0.999)) for x in drawn.values())
+    page.section("Samples")
+    page.pictures(
         [
-            [system, str(one["runs"]), str(one["failed"]), *(_number(one.get(c)) for c in columns)]
+            Row(name, [shown(p, low, high) for p in planes(x)[:COLUMNS]])
+            for name, x in drawn.items()
+        ],
+        f"Of the first seed, not chosen; from {low:g} to {high:g}.",
+    )
+
+
+def _classes(page: Page, systems: Systems) -> None:
+    told = {system: one["classes"] for system, one in systems.items() if "classes" in one}
+    if not told:
+        return
+    names = list(dict.fromkeys(name for one in told.values() for name in one))
+    page.section("Classes")
+    page.table(
+        ["", *names],
+        [[system, *(_cell(one.get(n)) for n in names)] for system, one in told.items()],
+        "The share of samples that a network trained on real ones takes for the class that was "
+        "asked for, by the scale of guidance; and its accuracy on real samples.",
+    )
+
+
+def _sampling(page: Page, systems: Systems, equal: Mapping[str, Any]) -> None:
+    lines = [
+        Line(
+            [math.log10(row["seconds a sample"]) for row in one["by steps"]],
+            [row["distance"]["mean"] for row in one["by steps"]],
+            system,
+        )
+        for system, one in systems.items()
+        if one.get("by steps")
+    ]
+    if not lines:
+        return
+    measured = NAMES[next(one["distance"] for one in systems.values() if "distance" in one)]
+    page.section("What a second of sampling buys")
+    page.chart(
+        lines,
+        "log10 of the CPU seconds of a sample",
+        measured,
+        "By sampler steps; a model without steps is one point.",
+        log=True,
+    )
+    page.table(
+        ["within the seconds of", "seconds", *systems],
+        [
+            [
+                system,
+                f"{one['seconds a sample']:.2g}",
+                *(_number(one["distance"].get(name)) for name in systems),
+            ]
+            for system, one in equal.items()
+        ],
+        f"The least {measured} of each system among its settings that take no longer.",
+    )
+
+
+def _stability(page: Page, systems: Systems) -> None:
+    page.section("Stability and cost")
+    columns = ["steps", "CPU seconds a sample", "skipped steps", "collapsed"]
+    page.table(
+        ["", "runs judged", "runs failed", "CPU seconds of training", *columns],
+        [
+            [
+                system,
+                str(one["runs"]),
+                str(one["failed"]),
+                _cell(one.get("CPU seconds of training")),
+                *(_number(one.get(c)) for c in columns),
+            ]
             for system, one in systems.items()
         ],
         "A step is skipped where loss or gradient is not finite, and a run fails after ten in a "
-        "row.",
+        "row; it has collapsed where its coverage is below a tenth of real samples'.",
     )
-    for system, found in runs.items():
-        records = [record for record, _ in found]
-        if records:
-            page.section(f"Loss of {system}")
-            page.chart(curves(records), "step", "loss", f"{system}: one curve a seed.")
-    rest = {k: v for k, v in summary.items() if k != "systems"}
-    page.provenance(rest, "The comparison of this page.")
-    return page
 
 
-def _cell(one: Mapping[str, float] | None) -> str:
+def _cell(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return "-"
-    return f"{one['mean']:.3g} ± {one['spread']:.2g} ({one['floor']:.3g})"
+    spread = "" if one["spread"] is None else f" ± {one['spread']:.2g}"
+    return f"{one['mean']:.3g}{spread}" + (f" ({one['floor']:.3g})" if "floor" in one else "")
 
 
 def _number(value: float | None) -> str:

@@ -86,7 +86,7 @@ WAYS = (
         "a GAN or a VAE",
         is_generator,
         sample_generator,
-        {"--seed": "seed"},
+        {"--seed": "seed", "--class": "label"},
     ),
     Way(
         "a run of sound",

@@ -16,7 +16,7 @@ from unfog.evaluation.images import RADIUS, psnr, ssim
 from unfog.evaluation.judgement import LEAST, Judgement, judge, spectra
 from unfog.evaluation.manifold import nearest
 from unfog.evaluation.perceptual import LEAST as SMALLEST
-from unfog.evaluation.perceptual import has_lpips, lpips
+from unfog.evaluation.perceptual import NOT_THERE, has_lpips, lpips
 from unfog.files.folder import job
 from unfog.files.output import write_json
 from unfog.runs.machine import AUTO
@@ -26,7 +26,6 @@ from unfog.workflows.judged import Judged, data_against, is_run, judged, read_sa
 
 SHOWN, NEIGHBOURS = 8, 2  # pictures, and real ones beside each
 FIGURES = "figures.json"
-NO_LPIPS = "the library lpips is not installed: pip install 'unfog[perceptual]'"
 
 
 def evaluate(
@@ -121,7 +120,7 @@ def evaluate_pairs(source: Path, out: Path, against: str) -> dict[str, Any]:
             "against": dataset.name,
             "n": len(restored),
             "figures": {name: _plain(estimate) for name, estimate in _paired(found).items()},
-            **({} if has_lpips() else {"left_out": {"lpips": NO_LPIPS}}),
+            **({} if has_lpips() else {"left_out": {"lpips": NOT_THERE}}),
         }
         write_json(work.folder / FIGURES, summary)
         work.write_report(paired_page(summary, found).html())

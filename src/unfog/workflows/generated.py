@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unfog.data.dataset import Dataset, open_dataset
+from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.output import write_text
 from unfog.networks.generator import Variational
@@ -29,23 +30,34 @@ LEAD = (
 SHOWN, MEASURED = 16, 256
 
 
-def sample_generator(source: Path, count: int | None, out: Path, seed: int = 0) -> dict[str, Any]:
+def sample_generator(
+    source: Path, count: int | None, out: Path, seed: int = 0, label: int | str | None = None
+) -> dict[str, Any]:
     """Draw samples of a generator into a new folder, as ``sample_run`` does.
 
     Args:
         source: The run.
         count: Samples; 16 by default.
         out: The new folder.
-        seed: Sample k depends on (seed, k) alone.
+        seed: Sample k depends on (seed, k) and its class alone.
+        label: The class of all, by number; drawn evenly where it is not given.
 
     Returns:
         The summary that is written there too.
     """
     with job(out) as work:
         run = GeneratorRun.open(source)
-        x = run.sample(count or 16, seed=seed, report=work.progress("sampling"))
+        labels = None if label is None else torch.full((count or 16,), _number(run, label))
+        x = run.sample(count or 16, seed=seed, labels=labels, report=work.progress("sampling"))
         write_samples(run, work.folder, x)
-        return work.end({"run": run.name, "samples": len(x), "seed": seed})
+        return work.end({"run": run.name, "samples": len(x), "seed": seed, "class": label})
+
+
+def _number(run: GeneratorRun, label: int | str) -> int:
+    """The class that a user asks a generator for."""
+    if not str(label).isdigit():
+        raise InputError(f"The classes of {run.name} are asked for by number, not {label!r}.")
+    return int(label)
 
 
 def report_generator(out: Path) -> dict[str, Any]:
@@ -89,8 +101,10 @@ def bound_of(run: GeneratorRun, dataset: Dataset) -> dict[str, float]:
     ids = torch.linspace(0, len(dataset) - 1, min(MEASURED, len(dataset))).round().long()
     nll, kl = [], []
     for part in torch.split(ids, 64):
-        x: Tensor = run.codec.encode(dataset.batch(part)["x"])
-        found = run.model.bound(x, streams("bound", 0, 0, part.tolist()))
+        batch = dataset.batch(part)
+        x: Tensor = run.codec.encode(batch["x"])
+        label = None if run.label is None else batch[run.label]
+        found = run.model.bound(x, streams("bound", 0, 0, part.tolist()), label)
         nll.append(found.nll)
         kl.append(found.kl)
     rate, distortion = float(torch.cat(kl).mean()), float(torch.cat(nll).mean())

@@ -154,6 +154,7 @@ def draw_beside(
     sampler: str | None = None,
     steps: int | None = None,
     precision: str = "auto",
+    guidance: float | None = None,
     report: Report | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Samples of a run under the conditions of real ones, as many.
@@ -166,21 +167,25 @@ def draw_beside(
         sampler: The sampler of a denoiser's run.
         steps: Its steps.
         precision: Its network's.
+        guidance: The scale of classifier-free guidance by the conditions; None for none.
         report: Told (steps done, steps in all).
 
     Returns:
         (n, channels, *space) in natural units, and how they were drawn.
     """
     if is_generator(source):
-        if sampler is not None or steps is not None:
-            raise InputError(f"{source} draws in one call; leave out --sampler and --steps.")
+        if (sampler, steps, guidance) != (None, None, None):
+            raise InputError(
+                f"{source} draws in one call; leave out --sampler, --steps and --guidance."
+            )
         model = GeneratorRun.open(source)
         require_shape(str(source), model.shape, dataset)
-        return model.sample(len(ids), seed=seed, report=report), {"seed": seed}
+        labels = None if model.label is None else dataset.batch(ids)[model.label]
+        return model.sample(len(ids), seed=seed, labels=labels, report=report), {"seed": seed}
     run = open_run(source, precision)
     require_shape(str(source), run.shape, dataset)
     plan = Plan.of(run, sampler, steps)
-    x = _drawn(run, plan, dataset, ids, seed, report)
+    x = _drawn(run, plan, dataset, ids, seed, guidance, report)
     return x, {**plan.names, "precision": run.precision, "seed": seed}
 
 
@@ -192,6 +197,11 @@ def real_samples(dataset: Dataset, ids: Tensor) -> tuple[Tensor, Tensor | None]:
     batch = dataset.batch(ids)
     named = [k for k, part in dataset.conditions.items() if part["name"] == "class"]
     return _unit(codec, batch["x"]), batch[named[0]] if named else None
+
+
+def some_of(dataset: Dataset, count: int, seed: int) -> Tensor:
+    """The numbers of some samples, at random."""
+    return torch.randperm(len(dataset), generator=generator(seed, "audited"))[:count]
 
 
 def read_samples(source: Path, dataset: Dataset) -> Tensor:
@@ -233,7 +243,13 @@ def _unit(codec: Codec, x: Tensor) -> Tensor:
 
 
 def _drawn(
-    run: Run, plan: Plan, dataset: Dataset, ids: Tensor, seed: int, report: Report | None
+    run: Run,
+    plan: Plan,
+    dataset: Dataset,
+    ids: Tensor,
+    seed: int,
+    guidance: float | None,
+    report: Report | None,
 ) -> Tensor:
     """Samples of a run under the conditions of real ones, in natural units."""
     told = embedded(captioned(dataset, run.config), run.config)
@@ -242,4 +258,13 @@ def _drawn(
     if conditioner.parts:
         values = told.batch(ids)
         condition = {k: v for k, v in values.items() if conditioner.owner(k) is not None}
-    return draw(run, plan, range(len(ids)), seed, condition=condition, batch=BATCH, report=report)
+    return draw(
+        run,
+        plan,
+        range(len(ids)),
+        seed,
+        condition=condition,
+        guidance=guidance,
+        batch=BATCH,
+        report=report,
+    )

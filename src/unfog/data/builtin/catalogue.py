@@ -46,6 +46,11 @@ _LOCAL = {
         lambda: is_fetched("nilearn"),
         lambda: fetch("nilearn"),
     ),
+    "grid-mixture": Local(
+        "points of 25 Gaussians on a grid in the plane, drawn when opened",
+        "Apache-2.0",
+        lambda: True,
+    ),
     "moving-fashion": Local(
         "clips of Fashion-MNIST's pictures that move and bounce, made when they are asked for",
         "MIT",

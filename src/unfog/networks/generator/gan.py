@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from unfog.core.random import normal
-from unfog.networks.generator.generator import Generator, generators
+from unfog.networks.generator.generator import Generator, generators, joined
 from unfog.networks.generator.maps import Sizes, Up
 
 
@@ -22,6 +22,7 @@ class Upward(Generator):
         channels: Of the finest map.
         multipliers: One a level, the finest first: its channels over ``channels``.
         blocks: Residual blocks a level.
+        classes: How many are told apart, beside z; 0 for none.
     """
 
     def __init__(
@@ -31,16 +32,18 @@ class Upward(Generator):
         channels: int = 32,
         multipliers: Sequence[int] = (1, 2, 4),
         blocks: int = 1,
+        classes: int = 0,
     ) -> None:
         super().__init__()
-        self.shape, self.latent = tuple(shape), latent
-        self.up = Up(latent, Sizes(shape, channels, multipliers, blocks))
+        self.shape, self.latent, self.classes = tuple(shape), latent, classes
+        self.up = Up(latent + classes, Sizes(shape, channels, multipliers, blocks))
 
     def forward(self, z: Tensor) -> Tensor:
         x: Tensor = self.up(z)
         return x
 
-    def draw(self, randomness: Sequence[torch.Generator]) -> Tensor:
-        like = self.up.enter.weight
-        drawn: Tensor = self(normal((len(randomness), self.latent), randomness, like=like))
+    def draw(self, randomness: Sequence[torch.Generator], label: Tensor | None = None) -> Tensor:
+        label = self.labels(randomness, label)
+        z = normal((len(randomness), self.latent), randomness, like=self.up.enter.weight)
+        drawn: Tensor = self(joined(z, label, self.classes))
         return drawn

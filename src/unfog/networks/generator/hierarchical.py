@@ -66,6 +66,7 @@ class HierarchicalVAE(Variational):
         multipliers: One a level, the finest first: its channels over ``channels``.
         blocks: Latents a level.
         spread: The share of the noise in a sample.
+        classes: How many there are, each with a map to begin from; 0 for none.
     """
 
     def __init__(
@@ -76,12 +77,14 @@ class HierarchicalVAE(Variational):
         multipliers: Sequence[int] = (1, 2, 4),
         blocks: int = 2,
         spread: float = 0.0,
+        classes: int = 0,
     ) -> None:
         super().__init__(shape, spread)
+        self.classes = classes
         sizes = Sizes(shape, channels, multipliers, blocks)
         widths, grids = sizes.widths[::-1], sizes.grids[::-1]
         self.encoder = Down(sizes)
-        self.start = nn.Parameter(torch.zeros(widths[0], *grids[0]))
+        self.start = nn.Parameter(torch.zeros(max(1, classes), widths[0], *grids[0]))
         self.levels = nn.ModuleList(
             nn.ModuleList(TopDown(width, latent, sizes.dims) for _ in range(blocks))
             for width in widths
@@ -92,20 +95,27 @@ class HierarchicalVAE(Variational):
         )
         self.leave = layer(sizes.dims, widths[-1], self.shape[0])
 
-    def bound(self, x: Tensor, randomness: Randomness) -> Bound:
+    def bound(self, x: Tensor, randomness: Randomness, label: Tensor | None = None) -> Bound:
         maps = self.encoder(x)[::-1]
-        mean, divergences = self._down(len(x), maps, randomness)
+        mean, divergences = self._down(self._begun(len(x), label), maps, randomness)
         return Bound(self.nll(x, mean), torch.stack(divergences).sum(0))
 
-    def draw(self, randomness: Sequence[torch.Generator]) -> Tensor:
-        mean, _ = self._down(len(randomness), [None] * len(self.levels), randomness)
+    def draw(self, randomness: Sequence[torch.Generator], label: Tensor | None = None) -> Tensor:
+        h = self._begun(len(randomness), self.labels(randomness, label))
+        mean, _ = self._down(h, [None] * len(self.levels), randomness)
         return self.shown(mean, randomness)
 
+    def _begun(self, batch: int, label: Tensor | None) -> Tensor:
+        """The coarsest map before any latent: that of the class, (batch, width, *grid)."""
+        if label is not None and self.classes:
+            return self.start[label.long()]
+        return self.start[:1].expand(batch, *self.start.shape[1:])
+
     def _down(
-        self, batch: int, maps: Sequence[Tensor | None], randomness: Randomness
+        self, h: Tensor, maps: Sequence[Tensor | None], randomness: Randomness
     ) -> tuple[Tensor, list[Tensor]]:
         """From the coarsest map to the mean of x, and the divergences of the latents."""
-        h, divergences = self.start.expand(batch, *self.start.shape), []
+        divergences: list[Tensor] = []
         for number, level in enumerate(self.levels):
             if number:
                 h = self.grow[number - 1](h)

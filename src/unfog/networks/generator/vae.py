@@ -13,7 +13,7 @@ from torch.nn.functional import leaky_relu
 
 from unfog.core.random import Randomness, normal
 from unfog.core.shapes import sum_per_sample
-from unfog.networks.generator.generator import Generator, generators
+from unfog.networks.generator.generator import Generator, generators, joined
 from unfog.networks.generator.maps import SLOPE, Down, Sizes, Up
 
 CLAMP = (-20.0, 10.0)  # of a logarithm of a variance
@@ -58,11 +58,13 @@ class Variational(Generator):
         return GAIN * self.level
 
     @abstractmethod
-    def bound(self, x: Tensor, randomness: Randomness) -> Bound:
-        """The bound of x (batch, channels, *space), z drawn with ``randomness``."""
+    def bound(self, x: Tensor, randomness: Randomness, label: Tensor | None = None) -> Bound:
+        """The bound of x (batch, channels, *space), of the class ``label`` (batch,) where there are
+        classes, z drawn with ``randomness``.
+        """
 
-    def forward(self, x: Tensor, randomness: Randomness) -> Bound:
-        return self.bound(x, randomness)
+    def forward(self, x: Tensor, randomness: Randomness, label: Tensor | None = None) -> Bound:
+        return self.bound(x, randomness, label)
 
     def nll(self, x: Tensor, mean: Tensor) -> Tensor:
         """-log N(x; mean, noise^2), (batch,)."""
@@ -100,6 +102,7 @@ class VAE(Variational):
         multipliers: One a level, the finest first: its channels over ``channels``.
         blocks: Residual blocks a level.
         spread: The share of the noise in a sample.
+        classes: How many encoder and decoder are told; 0 for none.
     """
 
     def __init__(
@@ -110,34 +113,39 @@ class VAE(Variational):
         multipliers: Sequence[int] = (1, 2, 4),
         blocks: int = 1,
         spread: float = 0.0,
+        classes: int = 0,
     ) -> None:
         super().__init__(shape, spread)
         sizes = Sizes(shape, channels, multipliers, blocks)
-        self.latent = latent
-        self.encoder: nn.Module = _Encoder(latent, sizes)
-        self.decoder: nn.Module = Up(latent, sizes)
+        self.latent, self.classes = latent, classes
+        self.encoder: nn.Module = _Encoder(latent, sizes, classes)
+        self.decoder: nn.Module = Up(latent + classes, sizes)
 
-    def bound(self, x: Tensor, randomness: Randomness) -> Bound:
-        mean, logvar = _exact(self.encoder(x)).chunk(2, 1)
+    def bound(self, x: Tensor, randomness: Randomness, label: Tensor | None = None) -> Bound:
+        known = (x,) if label is None else (x, label)
+        mean, logvar = _exact(self.encoder(*known)).chunk(2, 1)
         logvar = logvar.clamp(*CLAMP)
         z = mean + (0.5 * logvar).exp() * normal(mean.shape, randomness, like=mean)
         zero = torch.zeros_like(mean)
-        return Bound(self.nll(x, self.decoder(z)), divergence(mean, logvar, zero, zero))
+        decoded = self.decoder(joined(z, label, self.classes))
+        return Bound(self.nll(x, decoded), divergence(mean, logvar, zero, zero))
 
-    def draw(self, randomness: Sequence[torch.Generator]) -> Tensor:
+    def draw(self, randomness: Sequence[torch.Generator], label: Tensor | None = None) -> Tensor:
+        label = self.labels(randomness, label)
         z = normal((len(randomness), self.latent), randomness, like=self.log_noise)
-        return self.shown(self.decoder(z), randomness)
+        return self.shown(self.decoder(joined(z, label, self.classes)), randomness)
 
 
 class _Encoder(nn.Module):
     """x to mean and log variance of q(z | x), (batch, 2 latent)."""
 
-    def __init__(self, latent: int, sizes: Sizes) -> None:
+    def __init__(self, latent: int, sizes: Sizes, classes: int) -> None:
         super().__init__()
-        self.down = Down(sizes)
+        self.down, self.classes = Down(sizes), classes
         points = sizes.widths[-1] * math.prod(sizes.grids[-1])
-        self.leave = nn.Linear(points, 2 * latent)
+        self.leave = nn.Linear(points + classes, 2 * latent)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.leave(leaky_relu(self.down(x)[-1], SLOPE).flatten(1))
+    def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
+        h = leaky_relu(self.down(x)[-1], SLOPE).flatten(1)
+        out: Tensor = self.leave(joined(h, label, self.classes))
         return out

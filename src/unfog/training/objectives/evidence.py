@@ -27,12 +27,16 @@ class Evidence:
         shape: Of x, (channels, *space).
         beta: The weight; 1 is the bound.
         rise: Steps until the weight is full.
+        label: The condition that says the class; None without classes.
     """
 
-    def __init__(self, shape: Sequence[int], beta: float = 1.0, rise: int = 0) -> None:
+    def __init__(
+        self, shape: Sequence[int], beta: float = 1.0, rise: int = 0, label: str | None = None
+    ) -> None:
         if beta < 0 or rise < 0:
             raise InputError(f"beta and rise are 0 or more, got {beta} and {rise}.")
         self.numbers, self.beta, self.rise = math.prod(shape), beta, rise
+        self.label = label
 
     def __call__(
         self,
@@ -54,7 +58,8 @@ class Evidence:
         Returns:
             In nats a value of x.
         """
-        found = model(batch["x"], streams("latent", seed, step, samples))
+        label = None if self.label is None else batch[self.label]
+        found = model(batch["x"], streams("latent", seed, step, samples), label)
         weight = self.beta * (min(1.0, step / self.rise) if self.rise else 1.0)
         loss: Tensor = (found.nll + weight * found.kl) / self.numbers
         return loss

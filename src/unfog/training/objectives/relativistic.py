@@ -34,6 +34,8 @@ class Relativistic:
         channels: Of the critic's finest map.
         multipliers: One a level, the finest first.
         blocks: Residual blocks a level.
+        classes: How many the critic judges each for itself; 0 for none.
+        label: The condition that says the class; None without classes.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Relativistic:
         channels: int = 32,
         multipliers: Sequence[int] = (1, 2, 4),
         blocks: int = 1,
+        classes: int = 0,
+        label: str | None = None,
     ) -> None:
-        self.gamma = gamma
+        self.gamma, self.label = gamma, label
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of("critic"))
-            self.head = Critic(shape, channels, multipliers, blocks)
+            self.head = Critic(shape, channels, multipliers, blocks, classes)
 
     def __call__(
         self,
@@ -71,24 +75,25 @@ class Relativistic:
             An iterator of two losses (batch,); the second is to be asked for after the critic has
             been updated by the first.
         """
-        x, made = batch["x"], generator.draw(streams("noise", seed, step, samples))
+        x, label = batch["x"], None if self.label is None else batch[self.label]
+        made = generator.draw(streams("noise", seed, step, samples), label)
         # The critic's turn; no gradient reaches the generator.
-        real, steep = with_slope(self.head, x)
-        fake, steep_too = with_slope(self.head, made)
+        real, steep = with_slope(self.head, x, label)
+        fake, steep_too = with_slope(self.head, made, label)
         yield softplus(fake - real) + 0.5 * self.gamma * (steep + steep_too)
         # The generator's, by the critic as it is after its update, without its gradient.
         frozen = {name: p.detach() for name, p in self.head.named_parameters()}
         with torch.no_grad():
-            real = self.head(x).float()
-        fake = functional_call(self.head, frozen, (made,)).float()
+            real = self.head(x, label).float()
+        fake = functional_call(self.head, frozen, (made, label)).float()
         yield softplus(real - fake)
 
 
-def with_slope(critic: Critic, x: Tensor) -> tuple[Tensor, Tensor]:
+def with_slope(critic: Critic, x: Tensor, label: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The critic's verdict on each sample and |grad D(x)|^2, (batch,) both, differentiable in its
     weights and not in x.
     """
     x = x.detach().requires_grad_()
-    verdict = critic(x).float()
+    verdict = critic(x, label).float()
     (slope,) = torch.autograd.grad(verdict.sum(), x, create_graph=True)
     return verdict, sum_per_sample(slope.float().square())
