@@ -61,7 +61,7 @@ def unlikelihood_of(
     model.eval().requires_grad_(False)
     data, codec = training_data(config, dataset)
     space, found = spaces.build(config.get("space") or "plain"), []
-    parts = torch.arange(len(ids)).split(BATCH)
+    parts = torch.split(torch.arange(len(ids)), BATCH)
     for number, places in enumerate(parts, 1):
         batch = data.batch(ids[places])
         x = codec.encode(batch["x"]).float()

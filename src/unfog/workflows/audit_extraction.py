@@ -101,11 +101,12 @@ class Draws:
             self.train,
             ids.repeat_interleave(draws),
             self.seed + 1,
-            **({} if is_generator(self.source) else {"precision": self.precision}),
+            precision="auto" if is_generator(self.source) else self.precision,
             steps=self.steps,
             report=how,
         )
-        return to_unit(self.train, x).unflatten(0, (len(ids), draws))
+        unit = to_unit(self.train, x)
+        return unit.reshape(len(ids), draws, *unit.shape[1:])
 
 
 def _grouped(held: Tensor, labels: Tensor | None, groups: int, draws: int) -> Tensor:
