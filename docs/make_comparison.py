@@ -14,6 +14,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 ROOT = Path(__file__).parent
 PAGE, FIGURE = ROOT / "diffusion-gan-vae.md", "diffusion-gan-vae.png"
@@ -164,6 +165,7 @@ def figure(results: dict[str, dict[str, Any]]) -> None:
             axis.plot(*zip(*points, strict=True), "o-", label=system)
         axis.set(xscale="log", yscale="log", title=SETS[name], xlabel="CPU seconds a sample")
         axis.set_ylabel(next(iter(result["systems"].values()))["distance"])
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.legend(fontsize=8)
     drawing.tight_layout()
     drawing.savefig(ROOT / FIGURE, dpi=90)

@@ -53,7 +53,7 @@ def unlikelihood_of(
     """
     path = locate(source)
     config = load_config(path / CONFIG)
-    if config["objective"]["name"] not in ("denoising", "evidence"):
+    if config["objective"].get("name", "denoising") not in ("denoising", "evidence"):
         return None
     config = {**config, "augment": {"name": "none"}}
     model = model_of(config)

@@ -45,7 +45,7 @@ def losses_of(
     """
     path = locate(source)
     config = load_config(path / CONFIG)
-    if config["objective"]["name"] not in ("denoising", "evidence"):
+    if config["objective"].get("name", "denoising") not in ("denoising", "evidence"):
         return None
     # Without augmentation, and without hiding conditions.
     config = {**config, "augment": {"name": "none"}, "conditions": _told(config)}
