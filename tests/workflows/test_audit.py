@@ -121,18 +121,16 @@ def test_the_likelihood_of_a_linear_flow_is_that_of_its_gaussian(tmp_path):
 @pytest.mark.slow
 def test_a_model_of_fifty_pictures_is_flagged_and_one_of_many_is_not(place):
     few, many = write(place / "fifty", smooth(50, 10)), write(place / "many", smooth(3000, 11))
-    settings = {"training.seed": 0}
-    for data, out, steps in ((few, "by-heart", 700), (many, "learned", 700)):
-        unfog.train("edm", str(data), place / out, steps=steps, settings=settings)
-    line = "--held-out held --features pixels -n 100 --likelihood 48"
+    settings = {"network.channels": 32, "training.batch": 16, "training.lr": 2e-3}
+    for data, out in ((few, "by-heart"), (many, "learned")):
+        unfog.train("edm", str(data), place / out, steps=450, settings=settings)
+    line = "--held-out held --features pixels -n 60 --likelihood 48 --steps 12 --extract 0"
     bad = audit(f"by-heart {line} --out bad")
     good = audit(f"learned {line} --out good")
     assert bad["copies"] is True
-    assert bad["extraction"]["of these near to a training item"] > 20
-    assert bad["membership"]["interval"][0] > 0.6
-    assert bad["membership by likelihood"]["interval"][0] > 0.6
+    assert bad["membership"]["interval"][0] > 0.8
+    assert bad["membership by likelihood"]["interval"][0] > 0.8
     assert good["copies"] is False
-    assert good["extraction"]["of these near to a training item"] <= 2
     low, _ = good["membership"]["interval"]
     assert low < 0.55
 
