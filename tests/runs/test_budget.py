@@ -125,7 +125,7 @@ def machine(monkeypatch, speed, bf16=1.0):
     quarter as many of that on pixels, and a fortieth of the recipe's.
     """
 
-    def rate(config, dataset, seconds, teacher):
+    def rate(config, dataset, seconds, teacher, clock):
         network = config["network"]
         slow = 40 if network["channels"] == 64 else 1 if network.get("patch", 1) > 1 else 4
         faster = bf16 if config["training"]["precision"] == "bf16" else 1.0

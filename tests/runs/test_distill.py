@@ -214,7 +214,7 @@ def test_a_short_distillation_fits_its_budget(teachers, tmp_path, caplog, method
 def test_minutes_of_distillation_set_steps_and_warm_up(teachers, tmp_path, monkeypatch, caplog):
     seen = []
 
-    def rate(config, dataset, seconds, teacher):
+    def rate(config, dataset, seconds, teacher, clock):
         seen.append((config["training"]["precision"], teacher is not None))
         return 2.0
 

@@ -20,7 +20,7 @@ class Quadratic(nn.Module):
         super().__init__()
         self.a, self.b = nn.Parameter(torch.tensor(0.7)), nn.Parameter(torch.tensor(-0.2))
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, label: torch.Tensor | None = None) -> torch.Tensor:
         return (self.a * x**2 + self.b * x).flatten(1).sum(1)
 
 
