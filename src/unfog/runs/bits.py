@@ -72,13 +72,16 @@ def bits_of_run(
 
 
 @torch.no_grad()
-def bits_of_generator(run: GeneratorRun, x: Tensor, seed: int = 0) -> Tensor:
+def bits_of_generator(
+    run: GeneratorRun, x: Tensor, seed: int = 0, labels: Tensor | None = None
+) -> Tensor:
     """An upper bound on bits per dimension by the evidence bound, one draw of z a sample.
 
     Args:
         run: A variational autoencoder's.
         x: Data in natural units, (n, channels, *space), at the low end of their bins.
         seed: Of the noise within bins, and of z.
+        labels: The class of each, (n,), for a run that knows classes.
 
     Returns:
         (n,), float64.
@@ -90,7 +93,7 @@ def bits_of_generator(run: GeneratorRun, x: Tensor, seed: int = 0) -> Tensor:
         raise InputError(f"{run.name} is a generator without a likelihood; leave out --bits.")
     quantum, ids = _quantum(run), range(len(x))
     u = run.codec.encode(dequantise(x, quantum, generators(seed, ids, "bins")))
-    bound = run.model.bound(u.float(), generators(seed, ids, "bits"))
+    bound = run.model.bound(u.float(), generators(seed, ids, "bits"), labels)
     return bits_per_dim(-(bound.nll + bound.kl).double(), u[0].numel(), run.codec, quantum)
 
 

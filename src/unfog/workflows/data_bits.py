@@ -53,7 +53,8 @@ def bits_of_data(
     ids = torch.randperm(len(dataset), generator=generator(seed, "bits"))[:count]
     bound = is_generator(source)
     if bound:
-        found = bits_of_generator(GeneratorRun.open(source), dataset.batch(ids)["x"], seed)
+        run, batch = GeneratorRun.open(source), dataset.batch(ids)
+        found = bits_of_generator(run, batch["x"], seed, batch.get(run.label or ""))
     else:
         found = _of_denoiser(source, dataset, ids, seed, precision, report)
     estimate = mean_estimate(found, seed)
