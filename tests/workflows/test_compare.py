@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from support.commands import invoke
 
-from unfog.workflows.compare_summary import mean_and_spread
+from unfog.workflows.compare_budget import settings_of
+from unfog.workflows.compare_summary import at_seconds, mean_and_spread
 
 SMALL = "--set training.steps=3 --set training.batch=4"
 
@@ -73,3 +74,29 @@ def test_bad_input_is_one_sentence(place, line, words):
     assert (status, told.count("\n")) == (2, 1), told
     assert words in told
     assert not (place / "to").exists()
+
+
+def test_at_equal_seconds_the_best_setting_that_fits_counts():
+    def of(*rows: tuple[float, float], own: float) -> dict[str, object]:
+        steps = [{"seconds a sample": s, "distance": {"mean": d}} for s, d in rows]
+        return {"CPU seconds a sample": own, "by steps": steps}
+
+    slow = of((0.1, 9.0), (0.2, 4.0), (1.0, 5.0), own=1.0)
+    fast = of((0.01, 6.0), own=0.01)
+    found = at_seconds({"slow": slow, "fast": fast, "failed": {"runs": 0}})
+    assert found["slow"]["distance"] == {"slow": 4.0, "fast": 6.0, "failed": None}
+    assert found["fast"]["distance"] == {"slow": None, "fast": 6.0, "failed": None}
+    assert set(found) == {"slow", "fast"}
+
+
+def test_seeds_share_what_was_measured_and_a_setting_of_one_system_is_its_own(place):
+    own = {"training.batch": 4, "vae:objective.beta": 2.0}
+    first = settings_of("vae", "mine.npy", own, 0.02, place / "vae.json")
+    assert first["objective.beta"] == 2.0
+    assert first["training.batch"] == 4
+    assert "training.seed" not in first
+    assert first["training.steps"] > 0
+    # What stands in the file is taken, not measured again.
+    assert settings_of("vae", "mine.npy", own, 9.0, place / "vae.json") == first
+    exact = settings_of("gan", "mine.npy", {**own, "training.steps": 3}, 9.0, place / "gan.json")
+    assert exact == {"training.batch": 4, "training.steps": 3}

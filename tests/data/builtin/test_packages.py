@@ -85,6 +85,7 @@ def test_listing() -> None:
         "efficientnet-lite0",
         "head-ct",
         "random-field",
+        "grid-mixture",
         "turbulence",
         "clips",
         "beating-t1",
