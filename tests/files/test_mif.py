@@ -120,6 +120,8 @@ def damaged(volume: bytes, old: bytes, new: bytes) -> bytes:
         (lambda b: damaged(b, b"layout: ", b"layout: +7,"), "layout"),
         (lambda b: damaged(b, b"Float32LE", b"Float99LE"), "Float99LE"),
         (lambda b: damaged(b, b"vox: 2", b"vox: 0"), "without a volume"),
+        (lambda b: damaged(b, b"vox: 2,2.5,3,1", b"vox: 2,2.5     "), "fewer than three"),
+        (lambda b: damaged(b, b"mrtrix_version", b"scaling: 1,2,3\nmrtrix"), "two numbers"),
         (lambda b: damaged(b, b"file: . ", b"file: elsewhere.dat "), "itself"),
         (lambda b: damaged(b, b"\nEND", b"\nBND"), "no end"),
         (lambda b: damaged(b, b"dw_scheme: 0,0,0,0", b"dw_scheme: 0,0,zero,0"), "dw_scheme"),

@@ -70,10 +70,12 @@ def test_the_prior_of_gaussian_pairs_is_their_conditional_gaussian(tmp_path: Pat
 
 
 def test_other_systems_refuse_vectors(tmp_path: Path) -> None:
+    """All but those that have a perceptron for them."""
     data = Memory(torch.randn(8, 4), dims=0)
-    for system in ("imagen-upsampler",):
+    for system in ("improved-ddpm", "ncsn", "imagen-upsampler"):
         with pytest.raises(InputError, match="holds vectors"):
             unfog.train(system, data, tmp_path / "run", steps=1)
+    assert unfog.train("ddpm", data, tmp_path / "taken", steps=1).shape == (4,)
 
 
 def test_a_prior_draws_vectors_in_their_own_units(tmp_path: Path) -> None:

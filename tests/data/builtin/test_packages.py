@@ -94,7 +94,6 @@ def test_listing() -> None:
         "speech",
         "tones",
         "sounds",
-        "grid-mixture",
     }
     with pytest.raises(InputError, match="did you mean 'mni-t1'"):
         summary("mni-t2")
