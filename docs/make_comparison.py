@@ -14,6 +14,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from make_gallery import processor
 from matplotlib.ticker import NullFormatter
 
 ROOT = Path(__file__).parent
@@ -28,9 +29,9 @@ HEAD = """# Diffusion, GAN or VAE?
 Made by `python docs/make_comparison.py` of [the results](../benchmarks/results). Every system has
 the same CPU time of training, and all are judged by as many samples beside the same real ones, with
 what real samples score in their place (the floor). Numbers are means over {seeds} seeds with their
-standard deviation. The GAN and the VAE were tuned on budgets of .3 minutes: every setting that was
-tried is in [tuning.json](../benchmarks/results/tuning.json), and the search space in
-`benchmarks/tuning.yaml`; the diffusion models were not. What is small and trained for a minute says
+standard deviation. Settings of the GAN and the VAE were tried on budgets of .3 minutes: all of them
+are in [tuning.json](../benchmarks/results/tuning.json), and the search space in
+`benchmarks/tuning.yaml`; what each comparison was given stands below. What is small and trained for a minute says
 little of what is large and trained for a week.
 
 """
@@ -131,8 +132,8 @@ def part(name: str, result: dict[str, Any]) -> str:
     distance = next(iter(systems.values()))["distance"]
     return f"""## {SETS[name]}
 
-{result["minutes"]:g} minutes of training each, {result["n"]} samples, features:
-{result["features"]}. {reading(systems, told_of)}
+{result["minutes"]:g} minutes of training each on one thread ({processor(result)}), {result["n"]}
+samples, features: {result["features"]}. {settings(result)} {reading(systems, told_of)}
 
 {table(quality)}
 {table(cost)}
@@ -140,6 +141,12 @@ The distance ({distance}) that each reaches with steps that take no longer than
 a sample of the system named on the left takes with its own; nothing where one step takes longer:
 
 {table(equal)}"""
+
+
+def settings(result: dict[str, Any]) -> str:
+    """What systems were given beside their defaults."""
+    given = ", ".join(f"`{name}={value}`" for name, value in result["set"].items())
+    return f"Given beside the defaults: {given}." if given else "All with their defaults."
 
 
 def reading(systems: dict[str, Row], told_of: list[tuple[str, tuple[str, ...]]]) -> str:

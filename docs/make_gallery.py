@@ -161,10 +161,11 @@ On the left the whole canvas, on the right a part of it, pixel by pixel.
 
 def page() -> str:
     """The whole page."""
-    head = """# Gallery of garments, cloth and large pictures
+    head = f"""# Gallery of garments, cloth and large pictures
 
 Made by `python docs/make_gallery.py` of [the results](../benchmarks/results) of small models, each
-trained for minutes on one core; [how to ask for them](fabric.md).
+trained for minutes on one core ({processor(told("garments"))}); [how to ask for
+them](fabric.md).
 
 """
     parts = {"garments": garments, "textile": cloth, "art": large}
