@@ -31,8 +31,8 @@ the same CPU time of training, and all are judged by as many samples beside the 
 what real samples score in their place (the floor). Numbers are means over {seeds} seeds with their
 standard deviation. Settings of the GAN and the VAE were tried on budgets of .3 minutes: all of them
 are in [tuning.json](../benchmarks/results/tuning.json), and the search space in
-`benchmarks/tuning.yaml`; what each comparison was given stands below. What is small and trained for a minute says
-little of what is large and trained for a week.
+`benchmarks/tuning.yaml`; what each comparison was given stands below. What is small and trained for
+a minute says little of what is large and trained for a week.
 
 """
 Row = dict[str, Any]
