@@ -11,43 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from unfog.core.conditions import class_maps
 from unfog.core.random import generators
 from unfog.data.augment import Anatomy
+from unfog.evaluation.downstream import SegmentationUNet, dice
 
 CLASSES, NAMES = 3, ("rest", "grey matter", "white matter")
 DEFORMED = Anatomy(rotation=6.0, scale=0.08, shift=3.0, elastic=1.5, gamma=0.15, knots=7)
 Segment = Callable[[Tensor], Tensor]  # slices (n, 1, rows, columns) to labels (n, rows, columns)
-
-
-class Segmenter(nn.Module):
-    """A U-Net of three levels, x (n, 1, rows, columns) to scores (n, classes, rows, columns)."""
-
-    def __init__(self, width: int = 12) -> None:
-        super().__init__()
-        sizes = [width, 2 * width, 4 * width]
-        self.down = nn.ModuleList(map(_block, [1, *sizes[:2]], sizes))
-        self.up = nn.ModuleList(map(_block, [6 * width, 3 * width], sizes[1::-1]))
-        self.leave = nn.Conv2d(width, CLASSES, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        kept: list[Tensor] = []
-        for block in self.down:
-            x = block(F.max_pool2d(x, 2) if kept else x)
-            kept.append(x)
-        for block, skip in zip(self.up, kept[1::-1], strict=True):
-            x = block(torch.cat([F.interpolate(x, scale_factor=2.0), skip], 1))
-        return self.leave(x)
-
-
-def _block(inside: int, out: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (inside, out):
-        layers += [nn.Conv2d(channels, out, 3, padding=1), nn.GroupNorm(4, out), nn.ReLU()]
-    return nn.Sequential(*layers)
 
 
 def train_segmenter(x: Tensor, labels: Tensor, seed: int, steps: int, weights: Tensor) -> Segment:
@@ -55,7 +29,7 @@ def train_segmenter(x: Tensor, labels: Tensor, seed: int, steps: int, weights: T
     drawn with a probability in proportion to its weight.
     """
     torch.manual_seed(seed)
-    network, draw = Segmenter(), torch.Generator().manual_seed(seed)
+    network, draw = SegmentationUNet(1, CLASSES), torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps)
     for step in range(steps):
@@ -116,12 +90,6 @@ def _mesh(
         return torch.tensor([0, 2, 1])[h.argmax(1)]  # it has white matter first
 
     return segment
-
-
-def dice(found: Tensor, asked: Tensor, k: int) -> Tensor:
-    """Dice of class k in each slice (n,)."""
-    a, b = (found == k).flatten(1), (asked == k).flatten(1)
-    return 2 * (a & b).sum(1) / (a.sum(1) + b.sum(1)).clamp(min=1)
 
 
 def mean_dice(found: Tensor, asked: Tensor) -> float:

@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from unfog.cli.audit import audit
+from unfog.cli.augment_study import augment_study
 from unfog.cli.calibrate import calibrate
 from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
 from unfog.cli.compare import compare
@@ -125,6 +126,10 @@ app.command(
     epilog=_example("compare --data fashion-mnist --systems edm,gan,vae --minutes 5 --out compared")
 )(compare)
 app.command(epilog=_example("audit runs/fashion --out audited"))(audit)
+app.command(
+    name="augment-study",
+    epilog=_example("augment-study garments --data fashion-mnist --guidance 2 --out study"),
+)(augment_study)
 app.command(epilog=_example("runs runs/ --where training.lr<0.001 --compare"))(runs)
 app.command(epilog=_example("reproduce runs/fashion --out again"))(reproduce)
 app.command(epilog=_example("sweep rates.yaml --processes 2"))(sweep)

@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from unfog.core.conditions import class_maps
 from unfog.core.registry import Registry
 from unfog.errors import InputError
 
@@ -36,6 +37,27 @@ class Augmentation:
     def tone(self, x: Tensor, generators: Sequence[Generator]) -> Tensor:
         """The change of grey levels; it draws from the generators last."""
         return x
+
+
+def warp_mask(
+    augment: Augmentation, value: Tensor, classes: int, generators: Sequence[Generator]
+) -> Tensor:
+    """A mask moved as its image is: interpolation leaves no labels and no sum of one, so both are
+    made anew.
+
+    Args:
+        augment: The image's augmentation.
+        value: Labels (batch, 1, *space), or shares (batch, classes, *space).
+        classes: How many there are.
+        generators: Those of the image, seeded the same.
+
+    Returns:
+        Labels or shares, as given.
+    """
+    moved = augment.warp(class_maps(value, classes), generators).clamp(min=0)
+    if value.shape[1] == 1:
+        return moved.argmax(1, keepdim=True).to(value.dtype)
+    return moved / moved.sum(1, keepdim=True)
 
 
 def _uniform(count: int, x: Tensor, generators: Sequence[Generator]) -> Tensor:

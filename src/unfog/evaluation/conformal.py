@@ -60,18 +60,32 @@ def student_scale(draws: int, level: float = LEVEL) -> float:
     """Student's factor for the mean and the standard deviation of K ``draws`` of a true, normal
     posterior, which predict one more with
 
-        factor = t_(K-1) sqrt(1 + 1 / K) / z        (1.22 for 8 draws at 90 %),
+        factor = t_(K-1) sqrt(1 + 1 / K) / z        (1.22 for 8 draws at 90 %).
 
-    t by Fisher's series, to a thousandth from 5 draws on. Raises `InputError` below 2 draws.
+    Raises `InputError` below 2 draws.
     """
     if draws < 2:
         raise InputError(f"The spread of samples needs at least 2 of them, got {draws}.")
-    z, n = float(torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))), draws - 1
-    # Fisher's series of Student's quantile in 1 / n, n the degrees of freedom.
+    z = float(torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64)))
+    return student_quantile(draws - 1, level) * math.sqrt(1 + 1 / draws) / z
+
+
+def student_quantile(freedom: int, level: float) -> float:
+    """Student's two-sided quantile t, P(|T| <= t) = ``level``: in closed form for 1 and 2 degrees
+    of freedom, else by Fisher's series, to a hundredth at 90 and 95 %.
+
+    >>> round(student_quantile(2, 0.95), 3), round(student_quantile(4, 0.95), 2)
+    (4.303, 2.77)
+    """
+    if freedom == 1:
+        return math.tan(math.pi * level / 2)
+    if freedom == 2:
+        return level * math.sqrt(2.0 / (1.0 - level * level))
+    z = float(torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64)))
+    # Fisher's series in 1 / n, n the degrees of freedom.
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
         (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
     )
-    t = z + sum(term / n**k for k, term in enumerate(terms, 1))
-    return float(t * math.sqrt(1 + 1 / draws) / z)
+    return float(z + sum(term / freedom**k for k, term in enumerate(terms, 1)))

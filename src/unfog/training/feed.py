@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from unfog.core.codec import Codec
-from unfog.core.conditions import class_maps, conditions
-from unfog.data.augment import Augmentation
+from unfog.core.conditions import conditions
+from unfog.data.augment import Augmentation, warp_mask
 from unfog.data.dataset import Dataset
 from unfog.training import order
 from unfog.training.settings import TrainSettings
@@ -61,14 +61,8 @@ class Feed:
                 continue
             streams = order.streams("augment", self.settings.seed, step, samples)
             value, classes = batch[name], part.get("classes")
-            if classes is None:
-                batch[name] = self.augment.warp(value, streams)
-                continue
-            # Interpolation leaves no labels and no sum of one, so both are made anew.
-            moved = self.augment.warp(class_maps(value, classes), streams).clamp(min=0)
-            labels = value.shape[1] == 1
             batch[name] = (
-                moved.argmax(1, keepdim=True).to(value.dtype)
-                if labels
-                else moved / moved.sum(1, keepdim=True)
+                self.augment.warp(value, streams)
+                if classes is None
+                else warp_mask(self.augment, value, classes, streams)
             )

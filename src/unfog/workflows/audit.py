@@ -133,24 +133,37 @@ def held_out_data(source: Path, train: Dataset, held_out: str | None) -> Dataset
         InputError: None is named and there is no such split, or they are the training data, or of
             another shape.
     """
-    if held_out is None:
-        section = load_config(locate(source) / CONFIG)["data"] if is_run(source) else {}
-        name = section.get("name", "")
-        splits = name in datasets.names() and "split" in _parameters(name)
-        if not splits or section.get("split", "train") != "train":
-            raise InputError(
-                f"{train.name} has no test split to compare with; give --held-out data alike that "
-                "were not trained on."
-            )
-        other = open_dataset({**section, "split": "test"})
-    else:
-        other = open_dataset(held_out)
+    other = test_split(source, "--held-out") if held_out is None else open_dataset(held_out)
     require_shape("the held-out data", other.shape, train)
     if other.fingerprint == train.fingerprint:
         raise InputError("The held-out data are the training data; give others alike.")
     if len(other) < LEAST:
         raise InputError(f"The held-out data need at least {LEAST} samples, got {len(other)}.")
     return other
+
+
+def test_split(source: Path, option: str) -> Dataset:
+    """The test split of the built-in data that a run was trained on.
+
+    Args:
+        source: The run, or a folder.
+        option: What names other data, for errors.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: It was trained on other data, or on that split.
+    """
+    section = load_config(locate(source) / CONFIG)["data"] if is_run(source) else {}
+    name = section.get("name", "")
+    splits = name in datasets.names() and "split" in _parameters(name)
+    if not splits or section.get("split", "train") != "train":
+        raise InputError(
+            f"The data of {source} have no test split; give {option} data alike that were not "
+            "trained on."
+        )
+    return open_dataset({**section, "split": "test"})
 
 
 def _parameters(name: str) -> set[str]:

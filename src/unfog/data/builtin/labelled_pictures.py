@@ -64,15 +64,18 @@ class LabelledPictures(ArrayDataset):
         )
 
 
-def fashion_mnist(split: str = "train") -> LabelledPictures:
+def fashion_mnist(split: str = "train", count: int | None = None) -> LabelledPictures:
     """Fashion-MNIST (Xiao et al. 2017): 60000 (``train``) or 10000 (``test``) grey pictures of
-    clothes (1, 28, 28) in [0, 255], 10 classes.
+    clothes (1, 28, 28) in [0, 255], 10 classes; the first ``count`` of them where it is given.
     """
+    if count is not None and count < 1:
+        raise InputError(f"The count of fashion-mnist is at least 1, not {count}.")
     choose("The split of fashion-mnist", split, ("train", "test"))
     part = {"train": "train", "test": "t10k"}[split]
     x = _idx(member("dataset-fashion-mnist", f"{part}-images-idx3-ubyte.gz"), 3)
     labels = _idx(member("dataset-fashion-mnist", f"{part}-labels-idx1-ubyte.gz"), 1)
-    return LabelledPictures("fashion-mnist", x[:, None], labels, CLOTHES, 255, {"split": split})
+    options = {"split": split} if count is None else {"split": split, "count": count}
+    return LabelledPictures("fashion-mnist", x[:count, None], labels[:count], CLOTHES, 255, options)
 
 
 datasets.register("fashion-mnist")(fashion_mnist)
