@@ -11,7 +11,8 @@ from unfog.audio.mel_condition import MelCondition, MelFeatures
 from unfog.audio.recipe import diffwave_vocoder
 from unfog.audio.schedule import FAST
 from unfog.core.conditioning import Context
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.random import generators, normal

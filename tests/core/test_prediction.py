@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from support.priors import PROCESSES, gaussian
 
 from unfog.core.conditioning import Conditioner
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import EDMF, X0, Flow, Noise, Score, V, predictions
 from unfog.core.process import VPLinear
 

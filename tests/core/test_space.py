@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior, labels
+from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior
+from unfog.core.label import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import EDM, VPLinear
 from unfog.core.random import generators, normal_like

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from unfog.core.conditioning import Conditioner
-from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior, log_sigma_label
+from unfog.core.denoiser import Denoiser, NetworkDenoiser, Posterior
+from unfog.core.label import log_sigma_label
 from unfog.core.prediction import predictions
 from unfog.core.process import EDM
 from unfog.core.space import spaces

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.prediction import predictions
 from unfog.core.process import processes

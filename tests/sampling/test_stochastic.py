@@ -26,7 +26,8 @@ from unfog.sampling.grids import grids
 from unfog.sampling.inversion import invert
 from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import sample, trajectory
-from unfog.sampling.multistep import Multistep, exact
+from unfog.sampling.moments import exact
+from unfog.sampling.multistep import Multistep
 from unfog.sampling.samplers import samplers
 from unfog.sampling.sde import EulerMaruyama, ReverseDiffusion
 

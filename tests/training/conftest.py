@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from unfog.core.conditioning import Conditioner, Context
 from unfog.core.conditions import conditions
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.data.dataset import ArrayDataset

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from unfog.core.conditioning import Conditioner
-from unfog.core.denoiser import NetworkDenoiser, log_sigma_label
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import log_sigma_label
 from unfog.core.prediction import predictions
 from unfog.core.process import EDM
 from unfog.errors import InputError

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from unfog.core.denoiser import Label, labels
+from unfog.core.label import Label, labels
 from unfog.core.process import Process
 from unfog.errors import InputError
 from unfog.sampling.grids import Grid, grids

@@ -93,7 +93,7 @@ def prior_term(process: Process, x_0: Tensor, t: Tensor) -> Tensor:
 
 
 def step_term(
-    bridge: Bridge, x_0: Tensor, mean: Tensor, variance: Tensor, decoder: Decoder = density
+    bridge: Bridge[Tensor], x_0: Tensor, mean: Tensor, variance: Tensor, decoder: Decoder = density
 ) -> Tensor:
     """One term of the bound: the KL divergence of a step, or -log p(x_0 | x_t) where the step ends
     on clean data (sigma_s = 0).

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from unfog.core.conditioning import Conditioner, Context
+from unfog.core.label import Label
 from unfog.core.prediction import Prediction
-from unfog.core.process import Process
-from unfog.core.registry import Registry
-from unfog.core.shapes import expand
+from unfog.core.process import REMEMBERED, Process
+from unfog.core.shapes import Number, blend, expand
 from unfog.core.variance import LearnedRange
 from unfog.errors import InputError
 
@@ -117,20 +117,21 @@ class InBfloat16(Denoiser):
         return posterior
 
 
-Label = Callable[[Process, Tensor], Tensor]  # (process, t) -> what a network is told of the time
-labels: Registry[Label] = Registry("label")
+@dataclass(frozen=True)
+class Preconditioning:
+    """What stands around a network: x_0 = a out + b x_t, out = network(c_in x_t, label).
 
+    Args:
+        label: What the network is told of the time, (batch,) or (1,), float32.
+        c_in: The factor on x_t, a float or (batch or 1, channels).
+        a: The output's weight, as c_in.
+        b: That of x_t.
+    """
 
-@labels.register("time")
-def time_label(steps: float = 1000.0, offset: float = 1.0) -> Label:
-    """The discrete index n of DDPM networks, t = (n + 1) / steps: n = steps t - offset."""
-    return lambda process, t: t * steps - offset
-
-
-@labels.register("log-sigma")
-def log_sigma_label(scale: float = 0.25, sigma_min: float = 1e-5) -> Label:
-    """EDM's label (Karras et al. 2022): c_noise = ln(sigma / alpha) / 4."""
-    return lambda process, t: scale * process.noise_level(t).clamp(min=sigma_min).log()
+    label: Tensor
+    c_in: Number
+    a: Number
+    b: Number
 
 
 class NetworkDenoiser(Denoiser):
@@ -164,6 +165,7 @@ class NetworkDenoiser(Denoiser):
         self.network, self.conditioner = network, conditioner or Conditioner()
         self.process, self.prediction = process, prediction
         self.label, self.variance = label, variance
+        self._remembered: dict[float, Preconditioning] = {}
         noisiest = self.scales(torch.ones((), dtype=torch.float64))
         if not all(bool(c.isfinite().all()) for c in prediction.rule(*noisiest)):
             raise InputError(
@@ -225,9 +227,31 @@ class NetworkDenoiser(Denoiser):
 
     def _inputs(self, x_t: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
         """The network's inputs: c_in x_t, and the label in float32."""
-        t = t.to(torch.float64).expand(len(x_t))
-        scaled = x_t * expand(self.prediction.input_scale(*self.scales(t)), x_t)
-        return scaled, self.label(self.process, t).to(device=x_t.device, dtype=torch.float32)
+        told = self.preconditioning(t)
+        unscaled = isinstance(told.c_in, float) and told.c_in == 1
+        scaled = x_t if unscaled else expand(told.c_in, x_t) * x_t
+        return scaled, told.label.to(x_t.device).expand(len(x_t))
+
+    def preconditioning(self, t: Tensor) -> Preconditioning:
+        """What stands around the network at times (batch,), or at one, which is remembered: a
+        grid's times come again with every batch.
+        """
+        if t.ndim:
+            return self._preconditioning(t.to(torch.float64))
+        time = float(t)
+        if time not in self._remembered:
+            if len(self._remembered) >= REMEMBERED:
+                self._remembered.clear()
+            found = self._preconditioning(torch.tensor([time], dtype=torch.float64))
+            numbers = [_number(value) for value in (found.c_in, found.a, found.b)]
+            self._remembered[time] = Preconditioning(found.label, *numbers)
+        return self._remembered[time]
+
+    def _preconditioning(self, t: Tensor) -> Preconditioning:
+        alpha, sigma = self.scales(t)
+        a, b = self.prediction.rule(alpha, sigma)
+        c_in = self.prediction.input_scale(alpha, sigma)
+        return Preconditioning(self.label(self.process, t).float(), c_in, a, b)
 
     def posterior(self, out: Tensor, x_t: Tensor, t: Tensor) -> Posterior:
         """Mean and variance of x_0 by a raw output of the network.
@@ -235,17 +259,19 @@ class NetworkDenoiser(Denoiser):
         Args:
             out: The raw output, as ``output`` gives it.
             x_t: The state, (batch, channels, *space).
-            t: Its time, (batch,), float64.
+            t: Its time, a scalar or (batch,), float64.
 
         Returns:
             The posterior; a learned variance is below zero where the network leaves its range
             (v < -1).
         """
         out, v = self.halves(out)
-        mean = self.prediction.to_x0(out, x_t, *self.scales(t))
+        told = self.preconditioning(t)
+        mean = blend(told.a, out, told.b, x_t)
         if v is None or self.variance is None:
             return Posterior(mean)
-        return Posterior(mean, self.variance.to_variance(v, self.process, t))
+        times = t.to(torch.float64).expand(len(x_t))
+        return Posterior(mean, self.variance.to_variance(v, self.process, times))
 
     def halves(self, out: Tensor) -> tuple[Tensor, Tensor | None]:
         """The parts of a raw output: the prediction, and v where the variance is learned, each
@@ -262,10 +288,14 @@ class NetworkDenoiser(Denoiser):
         """As of any denoiser; ``keep`` holds booleans (batch,) by the name of a condition, False
         where a given condition is hidden, as training does.
         """
-        t = t.to(torch.float64).expand(len(x_t))
         context = self.conditioner(x_t, condition, keep)
         out = self.output(x_t, t, context).to(x_t.dtype)
         posterior = self.posterior(out, x_t, t)
         if posterior.variance is None:
             return posterior
         return Posterior(posterior.mean, posterior.variance.clamp(min=0))
+
+
+def _number(value: Number) -> Number:
+    """One number of a tensor (1,) as a float; several, (1, channels), as they are."""
+    return float(value) if isinstance(value, Tensor) and value.numel() == 1 else value

@@ -70,7 +70,7 @@ class LearnedRange:
         variance: Tensor = ((step - low) / gain**2).to(v)
         return variance
 
-    def _lowest(self, bridge: Bridge, process: Process, v: Tensor) -> Tensor:
+    def _lowest(self, bridge: Bridge[Tensor], process: Process, v: Tensor) -> Tensor:
         """The bridge's variance, clipped as in the paper's code: that of the first step is zero and
         has no logarithm, so the second step's takes its place.
         """

@@ -62,7 +62,7 @@ def variational_bound(
             x_0, randomness
         )
         posterior = denoiser(x_t, t, **(condition or {}))
-        spread = variance(bridge, posterior, x_t).expand_as(x_0)
+        spread = torch.as_tensor(variance(bridge, posterior, x_t)).expand_as(x_0)
         if not bool((spread > 0).all()):
             raise InputError(
                 "The last step of the bound needs a variance above zero: take 'large', or "

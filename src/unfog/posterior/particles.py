@@ -22,11 +22,11 @@ from unfog.sampling.lanczos import function_times
 from unfog.sampling.loop import Condition, History
 
 # A prior's step about its mean, as ``ancestral``: (bridge, v -> V v, z, pull) to (move, white)
-Kernel = Callable[[Bridge, Product, Tensor, Tensor], tuple[Tensor, Tensor]]
+Kernel = Callable[[Bridge[Tensor], Product, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def ancestral(
-    bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor
+    bridge: Bridge[Tensor], covariance: Product, z: Tensor, pull: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The step of DDPM, x_s about its guided mean: noise of the bridge alone. Without noise, onto
     sigma = 0, nothing can be guided.
@@ -53,7 +53,7 @@ def calibrated(products: int = 4) -> Kernel:
     """
 
     def kernel(
-        bridge: Bridge, covariance: Product, z: Tensor, pull: Tensor
+        bridge: Bridge[Tensor], covariance: Product, z: Tensor, pull: Tensor
     ) -> tuple[Tensor, Tensor]:
         small, gain = float(bridge.small), float(bridge.x0_gain)
         tiny = torch.finfo(torch.float64).tiny

@@ -13,7 +13,8 @@ import torch
 from unfog.core.codec import Codec, codecs
 from unfog.core.conditioning import Condition, Conditioner
 from unfog.core.conditions import conditions
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.core.random import seed_of

@@ -16,7 +16,7 @@ from typing import Any
 from unfog.core.bound import decoders
 from unfog.core.codec import codecs
 from unfog.core.conditions import conditions
-from unfog.core.denoiser import labels
+from unfog.core.label import labels
 from unfog.core.low_resolution import degradations
 from unfog.core.prediction import predictions
 from unfog.core.process import processes

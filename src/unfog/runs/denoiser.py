@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from unfog.core.conditioning import Conditioner, Context
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import Prediction, predictions
 from unfog.core.process import Process, processes
 from unfog.core.random import normal_like

@@ -6,6 +6,7 @@ posterior mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,16 +16,17 @@ from unfog.core.bridge import Bridge
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.random import Randomness, normal_like
 from unfog.core.registry import Registry
-from unfog.core.shapes import expand
+from unfog.core.shapes import Number, blend, expand, plus, root
 from unfog.errors import InputError
 from unfog.sampling.loop import Condition, History
 
-Variance = Callable[[Bridge, Posterior, Tensor], Tensor]
-variances: Registry[Tensor] = Registry("variance")
+AnyBridge = Bridge[float] | Bridge[Tensor]
+Variance = Callable[[AnyBridge, Posterior, Tensor], Number]
+variances: Registry[Number] = Registry("variance")
 
 
 @variances.register("small")
-def small(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
+def small(bridge: AnyBridge, posterior: Posterior, x_t: Tensor) -> Number:
     """The bridge's own variance: right when x_0 is known.
 
     Args:
@@ -39,7 +41,7 @@ def small(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
 
 
 @variances.register("large")
-def large(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
+def large(bridge: AnyBridge, posterior: Posterior, x_t: Tensor) -> Number:
     """The forward step's variance: right when x_0 is standard normal. Arguments as for
     ``small``.
 
@@ -55,7 +57,7 @@ def large(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
 
 
 @variances.register("posterior")
-def posterior(bridge: Bridge, posterior: Posterior, x_t: Tensor) -> Tensor:
+def posterior(bridge: AnyBridge, posterior: Posterior, x_t: Tensor) -> Number:
     """small + (d mean / d x_0)^2 Var(x_0 | x_t): right to second order (Bao et al. 2022); learned
     variances come this way.
 
@@ -100,12 +102,13 @@ class DDPM:
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        p, bridge = denoiser(x_t, t, **condition), Bridge.of(denoiser.process, t, s)
-        # Mean of the reverse step.
-        mean = expand(bridge.x0_gain, x_t) * p.mean + expand(bridge.xt_gain, x_t) * x_t
-        if float(bridge.sigma_s) == 0:
+        p, process = denoiser(x_t, t, **condition), denoiser.process
+        bridge = Bridge.between(process.at(t), process.at(s))
+        if bridge.sigma_s == 0:
             return p.mean, ()
-        return mean + self.variance(bridge, p, x_t).sqrt() * normal_like(x_t, randomness), ()
+        # Mean of the reverse step.
+        mean = blend(bridge.x0_gain, p.mean, bridge.xt_gain, x_t)
+        return plus(mean, root(self.variance(bridge, p, x_t)), normal_like(x_t, randomness)), ()
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,13 @@ class DDIM:
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        x0, bridge = denoiser(x_t, t, **condition).mean, Bridge.of(denoiser.process, t, s)
-        noise = (x_t - expand(bridge.alpha_t, x_t) * x0) / expand(bridge.sigma_t, x_t)
+        x0, process = denoiser(x_t, t, **condition).mean, denoiser.process
+        bridge = Bridge.between(process.at(t), process.at(s))
         # The old noise makes room for the fresh one.
         fresh = self.eta**2 * bridge.small
-        x_s = (
-            expand(bridge.alpha_s, x_t) * x0
-            + expand((bridge.sigma_s**2 - fresh).clamp(min=0).sqrt(), x_t) * noise
-        )
-        if float(fresh) > 0:
-            x_s = x_s + expand(fresh.sqrt(), x_t) * normal_like(x_t, randomness)
+        kept = math.sqrt(max(bridge.sigma_s**2 - fresh, 0.0)) / bridge.sigma_t
+        # alpha_s x_0 + kept (x_t - alpha_t x_0), in one sum.
+        x_s = blend(bridge.alpha_s - kept * bridge.alpha_t, x0, kept, x_t)
+        if fresh > 0:
+            x_s = plus(x_s, math.sqrt(fresh), normal_like(x_t, randomness))
         return x_s, ()

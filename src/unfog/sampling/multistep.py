@@ -11,6 +11,7 @@ h_last / h, a step from t to s is two lines (Lu et al. 2022, algorithm 2; k-diff
 
 The general implementation of this file takes the same steps:
 
+    >>> import torch
     >>> from unfog.core.oracle import MixtureDenoiser
     >>> from unfog.core.process import VPCosine
     >>> from unfog.sampling.loop import trajectory
@@ -47,92 +48,44 @@ one moment; each of these changes is a ``Rule``. A step onto sigma = 0 gives D_t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
-from unfog.core.process import Process
+from unfog.core.process import Instant
 from unfog.core.random import Randomness, normal_like
-from unfog.core.shapes import expand
+from unfog.core.shapes import blend, plus
 from unfog.sampling.loop import Condition, History
-
-Rule = Callable[[Tensor], Tensor]  # the exact moments M (n,) to those that a method uses
-
-
-def exact(moments: Tensor) -> Tensor:
-    """Exponential Adams, of order n with n points; with two DPM-Solver++(2M), ``heun`` form."""
-    return moments
-
-
-def midpoint(moments: Tensor) -> Tensor:
-    """DPM-Solver++(2M) in its ``midpoint`` form, and UniPC: M_1 = M_0 / 2 where there are two
-    points. It is still of order 2, but several percent away from ``exact`` at few steps.
-    """
-    return torch.stack([moments[0], moments[0] / 2]) if len(moments) == 2 else moments
-
-
-def halved(moments: Tensor) -> Tensor:
-    """k-diffusion's DPM-Solver++(3M) SDE: half of M_2, which leaves it of order 2."""
-    return torch.cat([moments[:2], moments[2:] / 2])
-
-
-def dpmpp_3m_rule(moments: Tensor) -> Tensor:
-    """DPM-Solver++(3M) as it is in use (diffusers has the same numbers): ``halved`` with three
-    points, ``midpoint`` in its second step, where there are two.
-    """
-    return halved(moments) if len(moments) == 3 else midpoint(moments)
-
-
-_ABSCISSAE, _WEIGHTS = (torch.from_numpy(v) for v in np.polynomial.legendre.leggauss(32))
-
-
-def moments(h: Tensor, count: int) -> Tensor:
-    """M_0 .. M_{count-1}, (count,), by quadrature: the closed form loses its digits at small h."""
-    # Gauss-Legendre on [0, 1]; M_0 = 1 - e^{-h} is closed.
-    theta = (1 + _ABSCISSAE) / 2
-    kernel = h * torch.exp(-h * (1 - theta)) * _WEIGHTS / 2
-    higher = [(kernel * theta**k).sum() for k in range(1, count)]
-    return torch.stack([-torch.expm1(-h), *higher])
+from unfog.sampling.moments import Rule, exact, midpoint, weights
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What the polynomial goes through: an estimate (batch, channels, *space), of x_0 or of the
-    noise, and its lam = log(alpha / sigma), a scalar.
+    noise, and its lam = log(alpha / sigma).
     """
 
-    lam: Tensor
+    lam: float
     value: Tensor
 
 
 def _combine(
-    estimates: Sequence[Estimate], origin: Tensor, h: Tensor, rate: float, rule: Rule
+    estimates: Sequence[Estimate], now: Instant, then: Instant, rate: float, rule: Rule
 ) -> Tensor:
-    """sum_j w_j D_j for a step of ``h`` in lam from lam_t = ``origin``, (batch, channels, *space).
-
-    The moments are those of ``rate`` h, 1 for an ODE in D, 1 + eta^2 for an SDE, -1 for an ODE in
-    the noise; ``rule`` takes them to those of the method.
-    """
-    integrals = rule(moments(rate * h, len(estimates)))
-    if len(estimates) == 1:
-        return expand(integrals[0], estimates[0].value) * estimates[0].value
-    # sum_j w_j theta_j^k = M_k, a Vandermonde system in the powers of theta.
-    theta = (torch.stack([point.lam for point in estimates]) - origin) / h
-    weights = torch.linalg.solve(
-        theta ** torch.arange(len(estimates), dtype=torch.float64)[:, None], integrals
-    )
-    return sum(
-        (expand(w, point.value) * point.value for w, point in zip(weights, estimates, strict=True)),
-        torch.zeros_like(estimates[0].value),
-    )
+    """sum_j w_j D_j for a step from one time to another, (batch, channels, *space)."""
+    lams = tuple(point.lam - now.lam if len(estimates) > 1 else 0.0 for point in estimates)
+    first, *others = weights(lams, then.lam - now.lam, rate, rule)
+    total = first * estimates[0].value
+    for weight, point in zip(others, estimates[1:], strict=True):
+        total = plus(total, weight, point.value)
+    return total
 
 
 def _remember(
-    lam: Tensor, value: Tensor, estimates: Sequence[Estimate], order: int
+    lam: float, value: Tensor, estimates: Sequence[Estimate], order: int
 ) -> tuple[Estimate, ...]:
     """At most ``order`` estimates, newest first, for the polynomial of the next step. One made of
     noise alone (lam = -inf) has no place on the axis: it is used once and then left out.
@@ -140,28 +93,23 @@ def _remember(
     return tuple(
         point
         for point in (Estimate(lam, value), *estimates)
-        if bool(point.lam.isfinite()) or point.value is value
+        if math.isfinite(point.lam) or point.value is value
     )[:order]
 
 
 def _advance(
-    process: Process,
+    now: Instant,
+    then: Instant,
     x: Tensor,
-    t: Tensor,
-    s: Tensor,
     estimates: Sequence[Estimate],
     rule: Rule,
     eta: float = 0.0,
 ) -> Tensor:
-    """x_t at t to the mean of x_s at s, (sigma_s / sigma_t) e^{-eta^2 h} x_t + alpha_s sum_j w_j
-    D_j, by the estimates D_j.
+    """x_t to the mean of x_s, (sigma_s / sigma_t) e^{-eta^2 h} x_t + alpha_s sum_j w_j D_j, by the
+    estimates D_j.
     """
-    origin = 0.5 * process.log_snr(t)
-    h = 0.5 * process.log_snr(s) - origin
-    decay = process.sigma(s) / process.sigma(t) * (torch.exp(-(eta**2) * h) if eta else 1.0)
-    return expand(decay, x) * x + expand(process.alpha(s), x) * _combine(
-        estimates, origin, h, 1 + eta**2, rule
-    )
+    decay = then.sigma / now.sigma * (math.exp(-(eta**2) * (then.lam - now.lam)) if eta else 1.0)
+    return blend(decay, x, then.alpha, _combine(estimates, now, then, 1 + eta**2, rule))
 
 
 @dataclass(frozen=True)
@@ -195,15 +143,16 @@ class Multistep:
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
-        if float(process.sigma(s)) == 0:
-            return expand(process.alpha(s), x0) * x0, ()
-        estimates = _remember(0.5 * process.log_snr(t), x0, history, self.order)
-        x_s = _advance(process, x_t, t, s, estimates, self.rule, self.eta)
+        now, then = denoiser.process.at(t), denoiser.process.at(s)
+        x0: Tensor = denoiser(x_t, t, **condition).mean
+        if then.sigma == 0:
+            return then.alpha * x0, ()
+        estimates = _remember(now.lam, x0, history, self.order)
+        x_s = _advance(now, then, x_t, estimates, self.rule, self.eta)
         if self.eta > 0:
             # Fresh noise of variance sigma_s^2 (1 - e^{-2 eta^2 h}).
-            share = -torch.expm1(self.eta**2 * (process.log_snr(t) - process.log_snr(s)))
-            x_s = x_s + expand(process.sigma(s) * share.sqrt(), x_t) * normal_like(x_t, randomness)
+            share = -math.expm1(self.eta**2 * (now.log_snr - then.log_snr))
+            x_s = plus(x_s, then.sigma * math.sqrt(share), normal_like(x_t, randomness))
         return x_s, estimates
 
 
@@ -216,7 +165,7 @@ class ExponentialAdamsMoulton:
         predictor:  x_s = (sigma_s / sigma_t) x_t + alpha_s sum_j w_j D_j,
 
     with r the time before t and D_t the estimate at the x_t that was predicted, which is not made
-    again at the corrected one. The history is (x_r, r, the estimates up to r).
+    again at the corrected one. The history is (x_r, the process at r, the estimates up to r).
 
     Args:
         order: number of estimates in use in the predictor; the corrector has one more.
@@ -236,21 +185,20 @@ class ExponentialAdamsMoulton:
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
-        if float(process.sigma(s)) == 0:
-            return expand(process.alpha(s), x0) * x0, ()
-        lam = 0.5 * process.log_snr(t)
+        now, then = denoiser.process.at(t), denoiser.process.at(s)
+        x0: Tensor = denoiser(x_t, t, **condition).mean
+        if then.sigma == 0:
+            return then.alpha * x0, ()
         estimates: tuple[Estimate, ...] = ()
         # Corrector (Adams-Moulton) of the step before.
         if history:
-            x_before, t_before, estimates = history
-            if bool(estimates[0].lam.isfinite()):
-                x_t = _advance(
-                    process, x_before, t_before, t, (*estimates, Estimate(lam, x0)), self.rule
-                )
+            x_before, before, estimates = history
+            if math.isfinite(estimates[0].lam):
+                seen = (*estimates, Estimate(now.lam, x0))
+                x_t = _advance(before, now, x_before, seen, self.rule)
         # Predictor (Adams-Bashforth) of this one.
-        estimates = _remember(lam, x0, estimates, self.order)
-        return _advance(process, x_t, t, s, estimates, self.rule), (x_t, t, estimates)
+        estimates = _remember(now.lam, x0, estimates, self.order)
+        return _advance(now, then, x_t, estimates, self.rule), (x_t, now, estimates)
 
 
 @dataclass(frozen=True)
@@ -280,18 +228,15 @@ class DEIS:
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        process, x0 = denoiser.process, denoiser(x_t, t, **condition).mean
-        if float(process.sigma(s)) == 0:
-            return expand(process.alpha(s), x0) * x0, ()
-        alpha, sigma = denoiser.scales(t)
-        origin = 0.5 * process.log_snr(t)
-        noise = (x_t - expand(alpha, x_t) * x0) / expand(sigma, x_t)
-        estimates = _remember(origin, noise, history, self.order)
+        now, then = denoiser.process.at(t), denoiser.process.at(s)
+        x0: Tensor = denoiser(x_t, t, **condition).mean
+        if then.sigma == 0:
+            return then.alpha * x0, ()
+        noise = blend(1 / now.sigma, x_t, -now.alpha / now.sigma, x0)
+        estimates = _remember(now.lam, noise, history, self.order)
         # From noise alone (lam = -inf): x_s = alpha_s x_0 + sigma_s noise.
-        if not bool(origin.isfinite()):
-            data = expand(process.alpha(s), x0) * x0
-            return data + expand(process.sigma(s), x0) * noise, estimates
+        if not math.isfinite(now.lam):
+            return blend(then.alpha, x0, then.sigma, noise), estimates
         # The integral over lam.
-        change = _combine(estimates, origin, 0.5 * process.log_snr(s) - origin, -1.0, exact)
-        data = expand(process.alpha(s) / alpha, x_t) * x_t
-        return data + expand(process.sigma(s), x_t) * change, estimates
+        change = _combine(estimates, now, then, -1.0, exact)
+        return blend(then.alpha / now.alpha, x_t, then.sigma, change), estimates

@@ -13,15 +13,15 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser
 from unfog.core.process import Process
 from unfog.core.random import Randomness
-from unfog.core.shapes import expand
+from unfog.core.shapes import blend, plus
 from unfog.sampling.loop import Condition, History
 
 
 def _slope(denoiser: Denoiser, u: Tensor, t: Tensor, condition: Condition) -> Tensor:
     """du / dk = (u - x_0) / k."""
-    alpha, level = denoiser.process.alpha(t), denoiser.process.noise_level(t)
-    x0: Tensor = denoiser(expand(alpha, u) * u, t, **condition).mean
-    return (u - x0) / expand(level, u)
+    now = denoiser.process.at(t)
+    x0: Tensor = denoiser(now.alpha * u, t, **condition).mean
+    return (u - x0) * (now.alpha / now.sigma)
 
 
 def straight(process: Process, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) -> Tensor:
@@ -40,8 +40,9 @@ def straight(process: Process, x_t: Tensor, x0: Tensor, t: Tensor, s: Tensor) ->
     Returns:
         x_s, (batch, channels, *space).
     """
-    ratio = process.sigma(s) / process.sigma(t)
-    return expand(ratio, x_t) * x_t + expand(process.alpha(s) - ratio * process.alpha(t), x_t) * x0
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = process.scales(t), process.scales(s)
+    ratio = sigma_s / sigma_t
+    return blend(ratio, x_t, alpha_s - ratio * alpha_t, x0)
 
 
 def midpoint(
@@ -106,13 +107,13 @@ class Heun:
         randomness: Randomness,
         condition: Condition,
     ) -> tuple[Tensor, History]:
-        process = denoiser.process
-        if float(process.alpha(t)) == 0 or float(process.sigma(s)) == 0:
+        now, then = denoiser.process.at(t), denoiser.process.at(s)
+        if now.alpha == 0 or then.sigma == 0:
             return Euler().step(denoiser, x_t, t, s, history, randomness, condition)
-        u = x_t / expand(process.alpha(t), x_t)
-        stride = expand(process.noise_level(s) - process.noise_level(t), u)
+        u = x_t / now.alpha
+        stride = then.sigma / then.alpha - now.sigma / now.alpha
         # Euler's step, then the trapezoidal one.
         slope = _slope(denoiser, u, t, condition)
-        ahead = u + stride * slope
-        ahead = u + stride * 0.5 * (slope + _slope(denoiser, ahead, s, condition))
-        return expand(process.alpha(s), u) * ahead, ()
+        ahead = plus(u, stride, slope)
+        ahead = plus(u, 0.5 * stride, slope + _slope(denoiser, ahead, s, condition))
+        return then.alpha * ahead, ()

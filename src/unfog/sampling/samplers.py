@@ -9,15 +9,8 @@ from unfog.sampling.consistency import Consistency
 from unfog.sampling.covariance import CovarianceSampler
 from unfog.sampling.langevin import AnnealedLangevin, Langevin, PredictorCorrector
 from unfog.sampling.loop import Sampler
-from unfog.sampling.multistep import (
-    DEIS,
-    ExponentialAdamsMoulton,
-    Multistep,
-    dpmpp_3m_rule,
-    exact,
-    halved,
-    midpoint,
-)
+from unfog.sampling.moments import dpmpp_3m_rule, exact, halved, midpoint
+from unfog.sampling.multistep import DEIS, ExponentialAdamsMoulton, Multistep
 from unfog.sampling.ode import Euler, Heun
 from unfog.sampling.sde import EulerMaruyama, ReverseDiffusion
 

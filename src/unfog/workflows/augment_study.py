@@ -89,6 +89,7 @@ def augment_study(
     plan = Plan.of(run, sampler, sampler_steps)
     shared = {
         "run": str(source),
+        "run was trained on": _trained_on(source),
         "data": train.name,
         "data fingerprint": train.fingerprint,
         "scored on": other.name,
@@ -176,20 +177,18 @@ def _written(
                 done()
     assert shown is not None
     table = summarised(scores, ratios)
-    trained_on = len(data_against(Path(shared["run"]), None)) if _own(shared) else None
-    summary = {**shared, "seeds": seeds, "run was trained on": trained_on, "labels": table}
+    summary = {**shared, "seeds": seeds, "labels": table}
     write_json(study.out / "summary.json", {**summary, "scores": scores}, overwrite=True)
     write_text(study.out / "report.html", study_page(summary, *shown).html(), overwrite=True)
     return {"out": str(study.out), **summary}
 
 
-def _own(shared: dict[str, Any]) -> bool:
-    """Whether the run's own data are at hand."""
+def _trained_on(source: Path) -> int | None:
+    """How many samples the run was trained on; None where they are not at hand."""
     try:
-        data_against(Path(shared["run"]), None)
+        return len(data_against(source, None))
     except InputError:
-        return False
-    return True
+        return None
 
 
 def _task(run: Run, data: Dataset, target: str | None) -> tuple[str, Downstream]:

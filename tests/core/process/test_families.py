@@ -8,7 +8,8 @@ import pytest
 import torch
 from support.priors import PROCESSES
 
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import (
     EDM,

@@ -9,7 +9,8 @@ import torch
 from support.priors import energy_distance
 from torch.nn.functional import relu
 
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import ddpm_linear
 from unfog.data.dataset import ArrayDataset

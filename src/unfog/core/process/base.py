@@ -5,14 +5,38 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from unfog.core.registry import Registry
+from unfog.core.shapes import Number
 from unfog.errors import InputError
 
 processes: Registry[Process] = Registry("process")
+REMEMBERED = 4096  # times
+
+
+@dataclass(frozen=True)
+class Instant:
+    """A process at one time, as numbers of the host: a step's arithmetic is then a few products.
+
+    Args:
+        alpha: The scale of the data.
+        sigma: The standard deviation of the noise.
+        log_snr: 2 log(alpha / sigma); +inf at t = 0.
+    """
+
+    alpha: float
+    sigma: float
+    log_snr: float
+
+    @property
+    def lam(self) -> float:
+        """log(alpha / sigma), the time of exponential integrators."""
+        return 0.5 * self.log_snr
 
 
 class Process(ABC):
@@ -53,6 +77,29 @@ class Process(ABC):
     def t_of_noise_level(self, level: Tensor) -> Tensor:
         """The time at which sigma / alpha has this value."""
         return self.t_of(-2 * torch.as_tensor(level, dtype=torch.float64).log())
+
+    def at(self, t: Tensor) -> Instant:
+        """The process at one time, remembered: a grid's times come again with every batch."""
+        time = float(t)
+        if time not in self._instants:
+            if len(self._instants) >= REMEMBERED:
+                self._instants.clear()
+            one = torch.tensor(time, dtype=torch.float64)
+            self._instants[time] = Instant(
+                float(self.alpha(one)), float(self.sigma(one)), float(self.log_snr(one))
+            )
+        return self._instants[time]
+
+    def scales(self, t: Tensor) -> tuple[Number, Number]:
+        """alpha and sigma: as floats at one time, else shaped as the times."""
+        if t.ndim:
+            return self.alpha(t), self.sigma(t)
+        now = self.at(t)
+        return now.alpha, now.sigma
+
+    @cached_property
+    def _instants(self) -> dict[float, Instant]:
+        return {}
 
     def drift(self, t: Tensor) -> Tensor:
         """f(t) of dx = f x dt + g dW, for 0 < t < 1."""

@@ -20,7 +20,8 @@ from unfog.core.shapes import expand, mean_per_sample
 from unfog.errors import InputError
 from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.loop import solve
-from unfog.sampling.multistep import ExponentialAdamsMoulton, exact
+from unfog.sampling.moments import exact
+from unfog.sampling.multistep import ExponentialAdamsMoulton
 
 PARTED = 0.1  # of the ends' variance: an end as far off as this counts as in another mode
 KNOTS = 64  # states and denoised estimates kept of a trajectory

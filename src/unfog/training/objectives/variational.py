@@ -42,7 +42,8 @@ def _step_terms(
     # The first knot's step ends exactly at 0, however t was rounded.
     s = torch.where(t <= stride * (1 + 1e-9), torch.zeros_like(t), t - stride)
     bridge, x_0 = Bridge.of(denoiser.process, t, s), example.x_0.double()
-    spread = variance(bridge, estimate, example.x_t.double()).expand_as(x_0)
+    spread = variance(bridge, estimate, example.x_t.double())
+    spread = torch.as_tensor(spread).expand_as(x_0)
     return step_term(bridge, x_0, estimate.mean, spread, decoder)
 
 

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from unfog.core.conditioning import Condition, Conditioner
-from unfog.core.denoiser import NetworkDenoiser, labels
+from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.label import labels
 from unfog.core.prediction import predictions
 from unfog.core.process import processes
 from unfog.errors import InputError
