@@ -17,9 +17,9 @@ from typing import Any
 import unfog.builtin  # noqa: F401  (registers every name)
 from unfog.data.dataset import open_dataset
 from unfog.files import yaml
-from unfog.workflows.compare import COST, train_run
 from unfog.workflows.compare_budget import settings_of
 from unfog.workflows.compare_judge import Judge
+from unfog.workflows.compare_train import COST, train_run
 from unfog.workflows.processes import DONE, LOGS
 
 HERE = Path(__file__).parent

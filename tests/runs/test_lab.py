@@ -12,9 +12,10 @@ import yaml
 from support.commands import invoke
 
 from unfog.errors import InputError
+from unfog.files.yaml import flat
 from unfog.report import Line
 from unfog.report.terminal_chart import terminal_chart
-from unfog.runs.record import Record, differences, find_runs, flat, matching
+from unfog.runs.record import Record, differences, find_runs, matching
 
 SMALL = {"training.batch": 4, "network.channels": 8, "network.groups": 4}
 SET = " ".join(f"--set {key}={value}" for key, value in SMALL.items())

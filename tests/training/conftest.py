@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,14 @@ class Tiny:
         resume: bool = False,
         callback: Callable[..., None] | None = None,
         objective: str = "denoising",
+        track: Sequence[str] = (),
         **changes: Any,
     ) -> TrainResult:
         built = objectives.build({"name": objective, "times": "log-normal", "drop": {"label": 0.3}})
         parts = (self.denoiser(), built, self.dataset(), self.augment, self.settings(**changes))
-        return train(*parts, out, self.config, resume=resume, callback=callback, device="cpu")
+        return train(
+            *parts, out, self.config, resume=resume, callback=callback, track=track, device="cpu"
+        )
 
     @staticmethod
     def content(run: Path) -> dict[str, bytes]:

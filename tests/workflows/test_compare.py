@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.commands import invoke
 
+from unfog.runs.config import load_config
 from unfog.workflows.compare_budget import settings_of
 from unfog.workflows.compare_summary import at_seconds, mean_and_spread
 
@@ -52,6 +53,32 @@ def test_systems_are_compared_and_the_comparison_goes_on(place):
     assert "beta" in found["failed"]["vae-0"]
 
 
+@pytest.mark.slow
+def test_latent_diffusion_is_compared_after_an_autoencoder_of_its_own(place):
+    line = f"compare --data mine.npy --features pixels --out to {SMALL} --seeds 1 --json"
+    line += " --systems latent-diffusion --set latent-diffusion:network.channels=8"
+    line += " --set latent-diffusion:network.groups=4 --set latent-diffusion:sampling.steps=2"
+    status, out, told = invoke(line)
+    assert status == 0, told + out
+    found = json.loads(out)["systems"]
+    whole = found["latent-diffusion"]["CPU seconds of training"]["mean"]
+    before = found["latent-diffusion"]["of these before it"]["mean"]
+    parts = [json.loads((place / "to" / name / "cost.json").read_text())["cpu"]
+             for name in ("latent-diffusion-0-first", "latent-diffusion-0")]  # fmt: skip
+    assert (before, whole) == pytest.approx((parts[0], sum(parts)))
+    codec = load_config(place / "to" / "latent-diffusion-0" / "config.yaml")["codec"]
+    assert Path(codec["run"]) == place / "to" / "latent-diffusion-0-first"
+    # Killed after the autoencoder's last step, and before its latents were measured: it goes on.
+    (place / "to" / "latent-diffusion-0-first" / "latents.json").unlink()
+    shutil.rmtree(place / "to" / "latent-diffusion-0")
+    weights = [*(place / "to" / "latent-diffusion-0-first").glob("checkpoints/*/weights.*")]
+    was = [file.read_bytes() for file in weights]
+    status, out, told = invoke(line)
+    assert status == 0, told + out
+    assert [file.read_bytes() for file in weights] == was
+    assert json.loads(out)["systems"]["latent-diffusion"]["runs"] == 1
+
+
 def test_the_spread_is_that_of_numpy():
     values = [0.3, 1.2, 5.0]
     expected = (np.mean(values), np.std(values, ddof=1))
@@ -63,7 +90,7 @@ def test_the_spread_is_that_of_numpy():
     [
         ("--data mine.npy --systems gann", "did you mean 'gan'?"),
         ("--data mine.npy --systems autoencoder-kl", "draws nothing"),
-        ("--data mine.npy --systems latent-diffusion", "another run first"),
+        ("--data mine.npy --systems dalle2-prior", "another run first"),
         ("--data nowhere --systems gan", "nowhere"),
         ("--data mine.npy --systems gan --features fid", "feature space"),
         ("--data mine.npy --systems gan --set steps", "key=value"),

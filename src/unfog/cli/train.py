@@ -62,6 +62,13 @@ def train(
         str | None,
         typer.Option(metavar="K", help="Of a cascade: the stage, by name or number."),
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="tensorboard|mlflow|wandb|trackio",
+            help="Give the log to a tracker too, on this machine; repeatable.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -100,7 +107,12 @@ def train(
         emit(dry_run_system(system, data, overrides), as_json)
         return
     folder = out or Path("runs") / system
-    how: dict[str, Any] = {"start": start, "resume": resume, "minutes": minutes}
+    how: dict[str, Any] = {
+        "start": start,
+        "resume": resume,
+        "minutes": minutes,
+        "track": track or (),
+    }
     try:
         if system in cascades:
             result = train_stage(system, stage, data, folder, overrides, **how)

@@ -5,6 +5,7 @@ can stand for gigabytes).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,3 +87,18 @@ def dump(data: Any) -> str:
         width=120,
         allow_unicode=True,
     )
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a config by their dotted keys.
+
+    >>> flat({"training": {"lr": 0.1}, "system": "ddpm"})
+    {'training.lr': 0.1, 'system': 'ddpm'}
+    """
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found

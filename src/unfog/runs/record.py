@@ -10,6 +10,7 @@ from typing import Any
 
 from unfog.errors import InputError
 from unfog.files import yaml
+from unfog.files.yaml import flat
 from unfog.runs.folder import CONFIG
 from unfog.systems.registry import Config
 
@@ -122,21 +123,6 @@ def find_runs(root: Path) -> list[Record]:
     if not found:
         raise InputError(f"{root} holds no runs: there is no {CONFIG} in it or below.")
     return [Record.of(folder, str(folder.relative_to(root))) for folder in found]
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The settings of a config by their dotted keys.
-
-    >>> flat({"training": {"lr": 0.1}, "system": "ddpm"})
-    {'training.lr': 0.1, 'system': 'ddpm'}
-    """
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{key}.")
-        else:
-            found[prefix + key] = value
-    return found
 
 
 def matching(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:

@@ -55,6 +55,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     resume: bool = False,
+    track: Sequence[str] = (),
 ) -> Run:
     """Train a system on an array, a data set or files: ``unfog.train``.
 
@@ -75,6 +76,7 @@ def train(
         settings: Other settings by dotted key, such as {"training.batch": 32}.
         start: A run whose weights are trained on.
         resume: Whether to go on from the newest checkpoint in ``out``.
+        track: Trackers by name that are given the log: tensorboard, mlflow, wandb, trackio.
 
     Returns:
         The trained run.
@@ -99,6 +101,7 @@ def train(
         settings=settings,
         start=start,
         resume=resume,
+        track=track,
     )
     return Run.open(out)
 
@@ -196,6 +199,7 @@ def _train_into(
     settings: Mapping[str, Any] | None = None,
     start: str | Path | None = None,
     resume: bool = False,
+    track: Sequence[str] = (),
 ) -> None:
     """Train a system into a folder; see ``train``."""
     # All settings as "key=value".
@@ -220,6 +224,7 @@ def _train_into(
             start=start,
             resume=resume,
             minutes=minutes,
+            track=track,
         )
         return
     dataset = (
@@ -231,4 +236,5 @@ def _train_into(
     else:
         config = configure(system, dataset, {"name": dataset.name}, overrides)
         config = fitted(config, dataset, overrides, start, minutes)
-    train_fitted(config, dataset, out, start=start, resume=resume, warned=minutes is not None)
+    warned = minutes is not None
+    train_fitted(config, dataset, out, start=start, resume=resume, warned=warned, track=track)

@@ -120,6 +120,7 @@ def train_config(
     teacher: NetworkDenoiser | None = None,
     resume: bool = False,
     callback: Callback | None = None,
+    track: Sequence[str] = (),
 ) -> TrainResult:
     """Train what a config describes.
 
@@ -132,6 +133,7 @@ def train_config(
         teacher: The denoiser that an objective of distillation asks for.
         resume: Whether to go on from the newest checkpoint in ``out``.
         callback: Called with (step, loss, steps a second) after each step.
+        track: Trackers by name.
 
     Returns:
         The last step, its loss and the number of updates.
@@ -162,6 +164,7 @@ def train_config(
         codec=codec,
         resume=resume,
         callback=callback,
+        track=track,
     )
 
 
@@ -180,7 +183,8 @@ def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.
         entry = "network.enter.weight"
         if old.input.spatial_channels < new.input.spatial_channels:
             weights[entry] = new.input.widened(weights[entry], old.input)
-            weights = {**_conditioner_of(model), **weights}
+            own = {n: v for n, v in model.state_dict().items() if n.startswith("conditioner.")}
+            weights = {**own, **weights}
     if isinstance(new, SpaceTimeUNet):
         fresh = model.state_dict()
         if isinstance(old, SpaceTimeUNet):
@@ -189,12 +193,6 @@ def _start_weights(model: nn.Module, start: NetworkDenoiser) -> dict[str, torch.
             fresh["network.vector.weight"] = torch.zeros_like(fresh["network.vector.weight"])
         weights = {**fresh, **weights}
     return weights
-
-
-def _conditioner_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights of a model's conditions."""
-    weights = model.state_dict()
-    return {name: value for name, value in weights.items() if name.startswith("conditioner.")}
 
 
 def model_of(config: Config) -> NetworkDenoiser | Autoencoder | JointEncoder | Generator:

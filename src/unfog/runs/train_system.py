@@ -44,6 +44,7 @@ def train_system(
     start: str | Path | None = None,
     resume: bool = False,
     minutes: float | None = None,
+    track: Sequence[str] = (),
 ) -> dict[str, Any]:
     """``unfog train``: train a system on a data set or on files.
 
@@ -58,6 +59,7 @@ def train_system(
         resume: Whether to go on from the newest checkpoint in ``out``.
         minutes: Sets the steps by a short measurement of the rate, so that the learning rate ends
             its decay on time, and fits the recipe to them (``runs.budget``).
+        track: Trackers by name: tensorboard, mlflow, wandb, trackio.
 
     Returns:
         The folder, last step and loss, parameters and time.
@@ -71,7 +73,13 @@ def train_system(
         config = fitted(config, dataset, overrides, start, minutes)
     begun = time.perf_counter()
     result = train_fitted(
-        config, dataset, out, start=start, resume=resume, warned=minutes is not None
+        config,
+        dataset,
+        out,
+        start=start,
+        resume=resume,
+        warned=minutes is not None,
+        track=track,
     )
     return {
         "run": str(out),
@@ -103,6 +111,7 @@ def train_fitted(
     start: str | Path | None,
     resume: bool,
     warned: bool,
+    track: Sequence[str] = (),
 ) -> TrainResult:
     """Train what a config describes, after its start is settled; a new run of few steps says what
     it needs, unless that was told before it began.
@@ -119,6 +128,7 @@ def train_fitted(
             start=None if start_run is None else start_run.denoiser,
             resume=resume,
             callback=callback,
+            track=track,
         )
     if is_autoencoder(config):
         measure_latents(out, dataset)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,8 @@ from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
 from unfog.training.objectives.denoising import Objective
 from unfog.training.settings import TrainSettings
+from unfog.training.trackers import opened
+from unfog.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
 Callback = Callable[[int, float, float], None]  # (step, loss, steps a second)
@@ -70,6 +72,7 @@ def train(
     codec: Codec | None = None,
     resume: bool = False,
     callback: Callback | None = None,
+    track: Sequence[str] = (),
     device: torch.device | str | None = None,
 ) -> TrainResult:
     """Train a model into a run folder, with checkpoints and a log.
@@ -85,6 +88,7 @@ def train(
         codec: Between natural units and the model's scale; the data set's own by default.
         resume: Whether to go on from the newest checkpoint in ``out``.
         callback: Called with (step, loss, steps a second) after each step.
+        track: Trackers by name, which are given each row of the log.
         device: Where to train; a GPU where there is one by default.
 
     Returns:
@@ -98,6 +102,7 @@ def train(
     """
     _refuse(out, resume)
     # Wrong input raises here, before the folder is made.
+    tracking = Tracking(opened(track), out, config)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     identity = Identity.of(config, settings, dataset)
     text = yaml.safe_dump(dict(config), sort_keys=False).encode()
@@ -111,9 +116,9 @@ def train(
             replace_durably(out / "config.yaml", text)
             if saved is None:
                 replace_durably(out / "machine.json", disk.to_json(machine(place)))
-        metrics = stack.enter_context(
-            Metrics(out, settings.log_every, None if saved is None else saved.state["metrics"])
-        )
+        stack.enter_context(tracking)
+        before = None if saved is None else saved.state["metrics"]
+        metrics = stack.enter_context(Metrics(out, settings.log_every, before, tracking))
         signals = stack.enter_context(Signals())
         # Dropout must not move the caller's random stream.
         stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))

@@ -15,6 +15,7 @@ from typing import Any
 
 from unfog.errors import InputError
 from unfog.training.checkpoint import writing
+from unfog.training.tracking import Tracking
 
 COLUMNS = ("step", "loss", "lr", "grad_norm")
 FILES = ("metrics.jsonl", "metrics.csv")
@@ -28,10 +29,17 @@ class Metrics:
         run: The run folder.
         every: The steps of a row.
         state: What ``state()`` gave at the checkpoint that a resumed run continues from.
+        tracking: Given every row, also those that a resumed run has already.
     """
 
-    def __init__(self, run: Path, every: int, state: dict[str, Any] | None = None) -> None:
-        self.every = every
+    def __init__(
+        self,
+        run: Path,
+        every: int,
+        state: dict[str, Any] | None = None,
+        tracking: Tracking | None = None,
+    ) -> None:
+        self.every, self.tracking = every, tracking
         self.window: list[list[float]] = [] if state is None else state["window"]
         lengths = None if state is None else state["bytes"]
         with writing("The metrics"):
@@ -40,6 +48,9 @@ class Metrics:
                 self.files[1].write(f"{','.join(COLUMNS)}\n".encode())
             else:
                 self._cut(lengths)
+        if tracking is not None and tracking.trackers and lengths is not None:
+            for line in (run / FILES[0]).read_text("utf-8").splitlines():
+                tracking.row(json.loads(line))
 
     def _cut(self, lengths: dict[str, int]) -> None:
         """Truncate the files to what they were at the checkpoint."""
@@ -91,6 +102,8 @@ class Metrics:
                 if text is not None:
                     file.write(f"{text}\n".encode())
                 file.flush()  # so that a run can be watched; fsync waits for the checkpoint
+        if self.tracking is not None:
+            self.tracking.row(row)
 
     def state(self) -> dict[str, Any]:
         """Flush the files to disk; returns what a checkpoint stores of them: their lengths in

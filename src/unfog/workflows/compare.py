@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
@@ -22,13 +18,13 @@ from unfog.progress import Report
 from unfog.runs.record import Record
 from unfog.runs.train_data import data_section
 from unfog.systems import registry
-from unfog.workflows.compare_budget import settings_of
 from unfog.workflows.compare_judge import Judge
 from unfog.workflows.compare_report import compare_page
 from unfog.workflows.compare_summary import at_seconds, summarised
-from unfog.workflows.processes import DONE, LOGS, keep_shared, train_in_process
+from unfog.workflows.compare_train import FIRST, train_compared, whole_cost
+from unfog.workflows.processes import DONE, keep_shared
 
-COMPARED, JUDGED, COST, DRAWN = "compare.json", "judged.json", "cost.json", "drawn.npy"
+COMPARED, JUDGED, DRAWN = "compare.json", "judged.json", "drawn.npy"
 MOST = 1000  # samples of a run
 
 
@@ -53,7 +49,8 @@ def compare(
         systems: Systems by name, of denoisers or generators.
         out: The folder.
         seeds: Runs of each, with the seeds 0, 1, ...
-        minutes: CPU minutes of each run's training, with the threads that it has.
+        minutes: CPU minutes of each run's training, with the threads that it has, and with the
+            autoencoder that latent diffusion begins from.
         features: The feature space, by name.
         count: Samples of a run, half of the data at most.
         settings: Settings of all runs, by dotted key, or of one, as "gan:objective.gamma"; with
@@ -64,7 +61,7 @@ def compare(
         The summary that is written there too.
 
     Raises:
-        InputError: A name is unknown, or a system needs another run first.
+        InputError: A name is unknown, or a system needs a run that no comparison trains.
     """
     _check(systems)
     feature_spaces.get(features)
@@ -81,8 +78,7 @@ def compare(
     failed: dict[str, str] = {}
     for number, (system, seed) in enumerate(named, 1):
         run = out / f"{system}-{seed}"
-        chosen = settings_of(system, data, own, minutes, out / f"{system}.json")
-        state = train_run(system, data, run, {**chosen, "training.seed": seed})
+        state = train_compared(system, data, run, own, minutes, seed)
         if state != DONE:
             failed[run.name] = state
         elif not (run / JUDGED).is_file():
@@ -96,31 +92,15 @@ def compare(
 
 
 def _check(systems: Sequence[str]) -> None:
-    """``InputError`` for a system that cannot be trained on data alone."""
+    """``InputError`` for a system that cannot be trained on data, or after an autoencoder."""
     for name in systems:
         system = registry.get(name)
         if system.trains not in ("denoiser", "generator"):
             raise InputError(
                 f"{name} draws nothing by itself and cannot be compared; leave it out."
             )
-        if system.codec is not None or system.encoder:
+        if system.codec not in (None, *FIRST) or system.encoder:
             raise InputError(f"{name} needs another run first, so it cannot be compared here.")
-
-
-def train_run(system: str, data: str, run: Path, settings: Mapping[str, Any]) -> str:
-    """Train one run, and add what it cost in CPU and wall seconds to its file."""
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    log = run.parent / LOGS / f"{run.name}.txt"
-    threads = int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads()))
-    state = train_in_process(system, data, run, settings, log, threads=threads)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    if run.is_dir():
-        file = run / COST
-        so_far = json.loads(file.read_text("utf-8")) if file.is_file() else {"cpu": 0, "wall": 0}
-        cost = {"cpu": so_far["cpu"] + spent, "wall": so_far["wall"] + time.perf_counter() - begun}
-        write_json(file, cost, overwrite=True)
-    return state
 
 
 def _written(
@@ -158,4 +138,4 @@ def _written(
 def _facts(run: Path) -> dict[str, Any]:
     """What was measured of a run."""
     judged = json.loads((run / JUDGED).read_text("utf-8"))
-    return {**judged, "cost": json.loads((run / COST).read_text("utf-8"))}
+    return {**judged, "cost": whole_cost(run)}

@@ -142,20 +142,23 @@ def _sampling(page: Page, systems: Systems, equal: Mapping[str, Any]) -> None:
 def _stability(page: Page, systems: Systems) -> None:
     page.section("Stability and cost")
     columns = ["steps", "CPU seconds a sample", "skipped steps", "collapsed"]
+    seconds = ["CPU seconds of training", "of these before it"]
+    seconds = [name for name in seconds if any(name in one for one in systems.values())]
     page.table(
-        ["", "runs judged", "runs failed", "CPU seconds of training", *columns],
+        ["", "runs judged", "runs failed", *seconds, *columns],
         [
             [
                 system,
                 str(one["runs"]),
                 str(one["failed"]),
-                _cell(one.get("CPU seconds of training")),
+                *(_cell(one.get(name)) for name in seconds),
                 *(_number(one.get(c)) for c in columns),
             ]
             for system, one in systems.items()
         ],
         "A step is skipped where loss or gradient is not finite, and a run fails after ten in a "
-        "row; it has collapsed where its coverage is below a tenth of real samples'.",
+        "row; it has collapsed where its coverage is below a tenth of real samples'. Before it: "
+        "the autoencoder of its latent space, and the encoding of the data.",
     )
 
 

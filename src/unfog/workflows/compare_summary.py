@@ -22,8 +22,8 @@ def summarised(runs: Judged) -> dict[str, Any]:
 
     Returns:
         {"mean", "spread", "floor"} of each figure; modes and classes where the data have some;
-        a distance by sampler steps; seconds, steps, skipped steps, and runs whose
-        coverage is below a tenth of the floor's.
+        a distance by sampler steps; seconds, of training those for a run that it begins from too,
+        steps, skipped steps, and runs whose coverage is below a tenth of the floor's.
     """
     found: dict[str, Any] = {"runs": len(runs)}
     if not runs:
@@ -48,6 +48,8 @@ def summarised(runs: Judged) -> dict[str, Any]:
     found |= {"distance": rows[0]["distance"], "by steps": _by_steps(rows)}
     found["CPU seconds a sample"] = mean_and_spread([one["seconds a sample"] for one in rows])[0]
     found["CPU seconds of training"] = _over([one["cost"]["cpu"] for one in rows])
+    if "first" in rows[0]["cost"]:
+        found["of these before it"] = _over([one["cost"]["first"] for one in rows])
     found["steps"] = mean_and_spread([record.step for record, _ in runs])[0]
     found["skipped steps"] = sum(record.skipped for record, _ in runs)
     found["collapsed"] = sum(_collapsed(one["figures"]["coverage"]) for one in rows)

@@ -14,6 +14,8 @@ from typing import Any
 from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.files.output import write_json
+from unfog.runs.build import is_autoencoder, is_joint_encoder
+from unfog.runs.encoder_figures import LATENTS
 from unfog.runs.folder import CONFIG
 from unfog.training.checkpoint import load_newest
 
@@ -45,11 +47,15 @@ def keep_shared(root: Path, name: str, shared: Mapping[str, Any], another: str) 
 
 
 def finished(run: Path) -> bool:
-    """Whether a run's newest checkpoint is of its last step."""
+    """Whether a run's newest checkpoint is of its last step, and an encoder's latents are measured,
+    which is done after it.
+    """
     if not (run / CONFIG).is_file():
         return False
-    saved, steps = load_newest(run), yaml.read(run / CONFIG)["training"]["steps"]
-    return saved is not None and bool(saved.state["step"] >= steps)
+    saved, config = load_newest(run), yaml.read(run / CONFIG)
+    encoder = is_autoencoder(config) or is_joint_encoder(config)
+    done = saved is not None and bool(saved.state["step"] >= config["training"]["steps"])
+    return done and ((run / LATENTS).is_file() or not encoder)
 
 
 def train_in_process(
