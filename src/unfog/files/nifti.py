@@ -15,10 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.nifti1 import Nifti1Extensions
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
@@ -65,6 +62,9 @@ class Volume:
         free text, extensions, and what it says of the values it was read with: the range to show
         and the intent.
         """
+        import nibabel as nib
+        from nibabel.nifti1 import Nifti1Extensions
+
         array = np.asarray(self.data if data is None else data, dtype=np.float32)
         if array.shape[:3] != self.data.shape[:3]:
             raise InputError(
@@ -94,6 +94,8 @@ def new_volume(data: NDArray[Any], affine: NDArray[np.float64], code: str = "sca
     Returns:
         The volume, as float32.
     """
+    import nibabel as nib
+
     header: Any = nib.Nifti1Header()  # type: ignore[no-untyped-call]
     header.set_data_shape(data.shape)
     header.set_xyzt_units("mm")
@@ -155,6 +157,8 @@ def _voxels(
     file: Path, header: Any, shape: tuple[int, ...], content: bytes, notes: list[str]
 ) -> NDArray[np.float32]:
     """The voxels times slope plus intercept, those that are not finite 0."""
+    from nibabel.spatialimages import HeaderDataError
+
     try:
         slope, inter = header.get_slope_inter()
     except HeaderDataError as error:

@@ -6,10 +6,7 @@ import math
 from pathlib import Path
 from typing import IO, Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
@@ -19,6 +16,10 @@ SPACES = range(6)  # codes of nifti1.h: none, scanner, aligned, Talairach, MNI, 
 
 def read_header(file: Path, stream: IO[bytes]) -> Any:
     """The header at the start of a stream, NIfTI-1 or NIfTI-2 by its magic number."""
+    import nibabel as nib
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
     raw = stream.read(540)
     kinds: Any = ((nib.Nifti1Header, 348, raw[344:348]), (nib.Nifti2Header, 540, raw[4:8]))
     for kind, size, magic in kinds:
@@ -53,6 +54,8 @@ def checked_layout(
         InputError: Dimensions, type or offset are unusable, or the file is too short for them.
     """
     # Dimensions, without trailing ones of 1.
+    from nibabel.spatialimages import HeaderDataError
+
     count = int(header["dim"][0])
     dims = [int(d) for d in header["dim"][1 : count + 1]] if 2 <= count <= 7 else []
     while len(dims) > 3 and dims[-1] == 1:
@@ -159,6 +162,8 @@ def checked_affine(
 
 def _qform(header: Any) -> NDArray[np.float64] | None:
     """The affine by the qform, or None where its quaternion has no meaning."""
+    from nibabel.spatialimages import HeaderDataError
+
     try:
         return np.asarray(header.get_qform(), dtype=np.float64)
     except (HeaderDataError, ValueError, np.linalg.LinAlgError):

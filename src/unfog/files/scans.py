@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
@@ -188,6 +187,8 @@ class NiftiScan(Scan):
 
     def finer(self, factor: int) -> NiftiScan:
         # The shape along the upright axes.
+        from nibabel.orientations import io_orientation
+
         orientation = io_orientation(self.volume.affine)  # type: ignore[no-untyped-call]
         shape = [
             self.volume.data.shape[int(np.flatnonzero(orientation[:, 0] == axis)[0])]
