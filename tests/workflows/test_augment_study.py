@@ -144,6 +144,12 @@ def test_a_study_goes_on_and_draws_nothing_again(tmp_path, monkeypatch):
     assert pool[0].stat().st_mtime_ns == before[0][0]
     assert pool[1].read_bytes() == before[1][1]
     assert "10 labels" in (tmp_path / "to" / "report.html").read_text()
+    # More labels and more pictures a label join; the cells that are there stay.
+    status, out, told = invoke(f"{line.replace('--ratios 1', '--ratios 1,2')} --labels 10,12")
+    assert status == 0, told
+    found = json.loads(out)["labels"]
+    assert found["10"]["arms"]["synthetic 1"] == first["arms"]["synthetic 1"]
+    assert set(found["12"]["arms"]) == {"real", "classical", "synthetic 1", "synthetic 2"}
     # Another study has no place in the same folder.
     status, _, told = invoke(f"{line} --labels 10 --guidance 2")
     assert (status, "another" in told) == (2, True)

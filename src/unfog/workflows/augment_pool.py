@@ -99,7 +99,8 @@ class Synthetic:
         target = self._targets(real.target, copies, seed)
         parts = []
         for start in range(0, len(target), PART):
-            parts.append(self._part(target[start : start + PART], start, seed))
+            file = self.folder / f"seed-{seed}-labels-{len(real)}-from-{start:06d}.npy"
+            parts.append(self._part(file, target[start : start + PART], start, seed))
             done()
         return Labelled(to_unit(self.dataset, torch.cat(parts)), target)
 
@@ -113,11 +114,13 @@ class Synthetic:
             augment, many, part["classes"], generators(seed, range(len(many)), "masks")
         )
 
-    def _part(self, target: Tensor, start: int, seed: int) -> Tensor:
-        """Drawn pictures in natural units, from their file where there is one."""
-        file = self.folder / f"seed-{seed}-from-{start:06d}.npy"
-        if file.is_file():
-            return torch.from_numpy(read_array(file)).float()
+    def _part(self, file: Path, target: Tensor, start: int, seed: int) -> Tensor:
+        """Drawn pictures in natural units, from their file where it has them all: that of a study
+        with fewer copies may end earlier.
+        """
+        kept = torch.from_numpy(read_array(file)).float() if file.is_file() else target[:0]
+        if len(kept) == len(target):
+            return kept
         ids = range(start, start + len(target))
         x = draw(
             self.run,
@@ -130,5 +133,5 @@ class Synthetic:
         )
         content = io.BytesIO()
         np.save(content, x.numpy().astype(np.float32))
-        write_bytes(file, content.getvalue())
+        write_bytes(file, content.getvalue(), overwrite=True)
         return x
