@@ -9,6 +9,7 @@ from html import escape
 
 WIDTH, HEIGHT = 720, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 42
+LINE, NAMED = 12, 8  # pixels of a line of text; curves that are named, at most
 
 Scale = Callable[[float], float]
 
@@ -73,12 +74,7 @@ def line_chart(
     Returns:
         HTML.
     """
-    points = [
-        (x, y)
-        for line in lines
-        for x, y in zip(line.x, line.y, strict=True)
-        if math.isfinite(y) and (y > 0 or not log)
-    ]
+    points = [point for line in lines for point in _drawn(line, log)]
     if not points:
         return f'<p class="quiet">{escape(alt)}: nothing was recorded.</p>'
     xs, ys = [p[0] for p in points], [p[1] for p in points]
@@ -91,6 +87,7 @@ def line_chart(
     ]
     body += [_mark(x_of(x), text) for x, text in marks]
     body += [_curve(line, x_of, y_of, log) for line in lines]
+    body += _names([line for line in lines if not line.faint], x_of, y_of, log)
     body.append(
         f'<text x="{(LEFT + WIDTH) / 2:.0f}" y="{HEIGHT - 6}" '
         f'class="middle">{escape(x_label)}</text>'
@@ -138,13 +135,36 @@ def _mark(x: float, text: str) -> str:
     )
 
 
-def _curve(line: Line, x_of: Scale, y_of: Scale, log: bool, most: int = 600) -> str:
-    """A curve, thinned to about ``most`` points."""
-    points = [
+def _drawn(line: Line, log: bool) -> list[tuple[float, float]]:
+    """The points of a curve that can be drawn."""
+    return [
         (x, y)
         for x, y in zip(line.x, line.y, strict=True)
         if math.isfinite(y) and (y > 0 or not log)
     ]
+
+
+def _names(lines: Sequence[Line], x_of: Scale, y_of: Scale, log: bool) -> list[str]:
+    """The names of several curves at their ends, one below the other where they would overlap; of
+    one or of many the title is enough.
+    """
+    if not 1 < len(lines) <= NAMED:
+        return []
+    ends = sorted(
+        (y_of(points[-1][1]) - 5, x_of(points[-1][0]), line.label)
+        for line in lines
+        if (points := _drawn(line, log))
+    )
+    texts, lowest = [], 9.0 - LINE  # the first within the chart
+    for y, x, label in ends:
+        lowest = max(y, lowest + LINE)
+        texts.append(f'<text class="end" x="{x:.1f}" y="{lowest:.1f}">{escape(label)}</text>')
+    return texts
+
+
+def _curve(line: Line, x_of: Scale, y_of: Scale, log: bool, most: int = 600) -> str:
+    """A curve, thinned to about ``most`` points."""
+    points = _drawn(line, log)
     points = points[:: max(1, len(points) // most)]
     path = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in points)
     return (
