@@ -25,6 +25,7 @@ from unfog.files.folder import Job, job
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG, locate
 from unfog.runs.machine import AUTO
+from unfog.systems.registry import Config
 from unfog.workflows.audit_card import write_into_card
 from unfog.workflows.audit_extraction import EXTRACT, Draws
 from unfog.workflows.audit_membership import LIKELY, membership
@@ -43,6 +44,13 @@ from unfog.workflows.judged import (
 
 DRAWN = 500  # samples, and held-out ones, by default
 SURE = 0.01  # chance below which so many copies are no accident
+# Held-out data must be as the training data are, and these leave out of a test split what they
+# have in training: overlapping squares, and oblique planes.
+AS_TRAINED: dict[str, Config] = {
+    "textures": {"stride": 8},
+    "mni-tissue": {"oblique": 900},
+    "head-ct-bone": {"oblique": 400},
+}
 
 
 def audit(
@@ -124,7 +132,8 @@ def held_out_data(source: Path, train: Dataset, held_out: str | None) -> Dataset
     Args:
         source: The run or folder.
         train: The training data.
-        held_out: Their name or path; None for the test split of a run's built-in data.
+        held_out: Their name or path; None for the test split of a run's built-in data, made as
+            its training data are.
 
     Returns:
         The data set.
@@ -142,7 +151,7 @@ def held_out_data(source: Path, train: Dataset, held_out: str | None) -> Dataset
                 f"{train.name} has no test split to compare with; give --held-out data alike that "
                 "were not trained on."
             )
-        other = open_dataset({**section, "split": "test"})
+        other = open_dataset({**AS_TRAINED.get(name, {}), **section, "split": "test"})
     else:
         other = open_dataset(held_out)
     require_shape("the held-out data", other.shape, train)
