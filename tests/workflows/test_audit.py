@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from PIL import Image
 from support.commands import invoke
 
 import unfog
+from unfog.data.dataset import datasets, open_dataset
 from unfog.data.memory import Memory
 from unfog.runs.likely import unlikelihood_of
 from unfog.runs.membership import losses_of
+from unfog.workflows.audit import AS_TRAINED, held_out_data
 
 SIDE = 12
 
@@ -174,3 +177,17 @@ def test_bad_input_is_one_sentence(place, line, words):
     assert (status, told.count("\n")) == (2, 1), told
     assert words in told
     assert not (place / "to").exists()
+
+
+def test_held_out_data_are_made_as_the_training_data_and_share_nothing_with_them():
+    train = open_dataset("textures")
+    other = held_out_data(Path("textures"), train, None)
+    assert len(other) == 3 * 57 * 6
+    assert not {x.tobytes() for x in train.arrays["x"]} & {x.tobytes() for x in other.arrays["x"]}
+
+
+@pytest.mark.parametrize("name", AS_TRAINED)
+def test_what_is_left_out_of_a_test_split_is_an_option_of_the_data(name):
+    options = inspect.signature(datasets.get(name)).parameters
+    assert AS_TRAINED[name].keys() <= options.keys()
+    assert "split" in options

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from unfog.files.folder import Job, job
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG, locate
 from unfog.runs.machine import AUTO
+from unfog.systems.registry import Config
 from unfog.workflows.audit_card import write_into_card
 from unfog.workflows.audit_extraction import EXTRACT, Draws
 from unfog.workflows.audit_membership import LIKELY, membership
@@ -43,6 +44,13 @@ from unfog.workflows.judged import (
 
 DRAWN = 500  # samples, and held-out ones, by default
 SURE = 0.01  # chance below which so many copies are no accident
+# Held-out data must be as the training data are, and these leave out of a test split what they
+# have in training: overlapping squares, and oblique planes.
+AS_TRAINED: dict[str, Config] = {
+    "textures": {"stride": 8},
+    "mni-tissue": {"oblique": 900},
+    "head-ct-bone": {"oblique": 400},
+}
 
 
 def audit(
@@ -124,7 +132,8 @@ def held_out_data(source: Path, train: Dataset, held_out: str | None) -> Dataset
     Args:
         source: The run or folder.
         train: The training data.
-        held_out: Their name or path; None for the test split of a run's built-in data.
+        held_out: Their name or path; None for the test split of a run's built-in data, made as
+            its training data are.
 
     Returns:
         The data set.
@@ -133,7 +142,10 @@ def held_out_data(source: Path, train: Dataset, held_out: str | None) -> Dataset
         InputError: None is named and there is no such split, or they are the training data, or of
             another shape.
     """
-    other = test_split(source, "--held-out") if held_out is None else open_dataset(held_out)
+    if held_out is None:
+        other = held_out_split(source, "--held-out", AS_TRAINED)
+    else:
+        other = open_dataset(held_out)
     require_shape("the held-out data", other.shape, train)
     if other.fingerprint == train.fingerprint:
         raise InputError("The held-out data are the training data; give others alike.")
@@ -142,12 +154,13 @@ def held_out_data(source: Path, train: Dataset, held_out: str | None) -> Dataset
     return other
 
 
-def test_split(source: Path, option: str) -> Dataset:
+def held_out_split(source: Path, option: str, made: Mapping[str, Config] | None = None) -> Dataset:
     """The test split of the built-in data that a run was trained on.
 
     Args:
         source: The run, or a folder.
         option: What names other data, for errors.
+        made: Options by the name of the data, where the run's config does not say otherwise.
 
     Returns:
         The data set.
@@ -163,7 +176,7 @@ def test_split(source: Path, option: str) -> Dataset:
             f"The data of {source} have no test split; give {option} data alike that were not "
             "trained on."
         )
-    return open_dataset({**section, "split": "test"})
+    return open_dataset({**(made or {}).get(name, {}), **section, "split": "test"})
 
 
 def _parameters(name: str) -> set[str]:

@@ -20,7 +20,7 @@ from unfog.progress import Report
 from unfog.runs.machine import AUTO
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
-from unfog.workflows.audit import test_split
+from unfog.workflows.audit import held_out_split
 from unfog.workflows.augment_arms import CLASSICAL, REAL, Arms, summarised, synthetic
 from unfog.workflows.augment_pool import PART, Labelled, Synthetic, chosen
 from unfog.workflows.augment_report import study_page
@@ -82,7 +82,7 @@ def augment_study(
     """
     run = open_run(source, precision)
     train = data_against(source, data)
-    other = test_split(source, "--test") if test is None else open_dataset(test)
+    other = held_out_split(source, "--test") if test is None else open_dataset(test)
     name, task = _task(run, train, target)
     _check(source, run, train, other, name, labels, ratios)
     labels, ratios = sorted(set(labels)), sorted(set(ratios))

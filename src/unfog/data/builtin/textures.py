@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unfog.data.dataset import ArrayDataset, choose, datasets
-from unfog.errors import MissingExtra
+from unfog.errors import InputError, MissingExtra
 
 PHOTOGRAPHS = ("brick", "grass", "gravel")
 COLUMNS = {"train": (0, 320), "validation": (328, 400), "test": (408, 512)}
@@ -27,19 +27,27 @@ class Textures(ArrayDataset):
         train  0 .. 319        validation  328 .. 399        test  408 .. 511
 
     Training squares begin at every 8th pixel and overlap; in validation and test none overlaps
-    another.
+    another, unless ``stride`` says so.
+
+    Args:
+        split: ``train``, ``validation`` or ``test``.
+        stride: Pixels from one square to the next, 1 to 64; None for those above.
+
+    Raises:
+        InputError: There is no such split or stride.
     """
 
-    def __init__(self, split: str = "train") -> None:
+    def __init__(self, split: str = "train", stride: int | None = None) -> None:
         choose("The split of textures", split, tuple(COLUMNS))
+        if stride is not None and not 1 <= stride <= SIDE:
+            raise InputError(f"The stride of textures is 1 to {SIDE} pixels, not {stride}.")
         first, end = COLUMNS[split]
-        stride = STRIDE if split == "train" else SIDE
+        options = {"split": split, **({} if stride is None else {"stride": stride})}
+        stride = stride or (STRIDE if split == "train" else SIDE)
         parts = [_squares(photograph(name)[:, first:end], stride) for name in PHOTOGRAPHS]
         self.photograph = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         x = np.concatenate(parts)[:, None].astype(np.float32) / 255
-        super().__init__(
-            "textures", x, {"name": "range", "low": 0, "high": 1}, options={"split": split}
-        )
+        super().__init__("textures", x, {"name": "range", "low": 0, "high": 1}, options=options)
 
 
 def _squares(strip: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
