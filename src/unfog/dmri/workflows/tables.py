@@ -144,14 +144,29 @@ class Phase:
         Raises:
             InputError: The phase is of another scan, or its unit is not told.
         """
+        angle = self.radians(magnitudes.data.shape, drop)
+        y = (magnitudes.data * np.exp(1j * angle)).astype(np.complex64)
+        return replace(magnitudes, data=real_parts(y, gradients, inside, self.report))
+
+    def radians(self, shape: tuple[int, ...], drop: Sequence[int] = ()) -> NDArray[np.float32]:
+        """The phase in radians.
+
+        Args:
+            shape: Of the magnitudes without the volumes to drop, (X, Y, Z, volumes).
+            drop: These volumes, which the phase still has.
+
+        Returns:
+            (X, Y, Z, volumes).
+
+        Raises:
+            InputError: The phase is of another scan, or its unit is not told.
+        """
         phase = read_volume(self.path).data
         if drop and phase.ndim == 4:
             phase = phase[..., kept_volumes(phase.shape[3], drop)]
-        if phase.shape != magnitudes.data.shape:
+        if phase.shape != shape:
             raise InputError(
-                f"{self.path.name} has the shape {phase.shape} and the magnitudes have "
-                f"{magnitudes.data.shape}; give the phase of the same volumes."
+                f"{self.path.name} has the shape {phase.shape} and the magnitudes have {shape}; "
+                "give the phase of the same volumes."
             )
-        angle = in_radians(phase, self.unit, self.path.name)
-        y = (magnitudes.data * np.exp(1j * angle)).astype(np.complex64)
-        return replace(magnitudes, data=real_parts(y, gradients, inside, self.report))
+        return in_radians(phase, self.unit, self.path.name)
