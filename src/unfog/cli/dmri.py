@@ -98,7 +98,7 @@ def complete(
         out,
         work,
         command="unfog dmri complete",
-        mask=mask,
+        of_one=mask,
         subjects=subject,
         sessions=session,
     )
@@ -161,7 +161,7 @@ def fod(
         out,
         work,
         command="unfog dmri fod",
-        mask=mask,
+        of_one=mask,
         subjects=subject,
         sessions=session,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,8 @@ from unfog.cli.dmri_options import (
     Mask,
     Method,
     NetworkSteps,
+    NoiseMapFile,
+    Norf,
     PhaseFile,
     PhaseUnit,
     Sessions,
@@ -29,6 +32,9 @@ from unfog.cli.dmri_options import (
 )
 from unfog.cli.options import AsJson, In, Out, Precision, Seed, emit
 from unfog.errors import InputError
+
+if TYPE_CHECKING:
+    from unfog.dmri.workflows.noise_files import NoiseFiles
 
 
 def denoise(
@@ -48,6 +54,8 @@ def denoise(
     ] = "dmri-refiner",
     phase: PhaseFile = None,
     phase_unit: PhaseUnit = None,
+    norf: Norf = None,
+    noise_map: NoiseMapFile = None,
     precision: In = Precision.auto,
     method: Annotated[
         Method,
@@ -74,8 +82,10 @@ def denoise(
     from unfog.dmri.workflows.tables import Tables
 
     if method is Method.ddm2:
-        if prior != "dmri-refiner" or phase is not None:
-            raise InputError("The method ddm2 takes neither --prior nor --phase; leave it out.")
+        if prior != "dmri-refiner" or phase or norf or noise_map:
+            raise InputError(
+                "The method ddm2 takes no --prior, --phase, --norf or --noise-map; leave it out."
+            )
         work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
     else:
         work = partial(
@@ -86,6 +96,7 @@ def denoise(
             prior=prior,
             phase=phase,
             phase_unit=phase_unit,
+            known=_known(norf, noise_map),
             precision=precision.value,
         )
     dropped = volume_numbers(drop_volumes)
@@ -96,9 +107,20 @@ def denoise(
         out,
         work,
         command="unfog dmri denoise",
-        mask=mask or phase,
+        of_one=mask or phase or norf or noise_map,
         subjects=subject,
         sessions=session,
         grouping=alone if method is Method.ddm2 else fitting_together,
     )
     emit(summary, as_json)
+
+
+def _known(norf: str | None, noise_map: Path | None) -> NoiseFiles:
+    """What is known of the noise, by the two options."""
+    from unfog.dmri.workflows.noise_files import NoiseFiles
+
+    if norf is not None and noise_map is not None:
+        raise InputError("Give --norf or --noise-map, one description of the noise.")
+    if norf is None or Path(norf).exists() or not norf[:1].isdigit():
+        return NoiseFiles(norf=None if norf is None else Path(norf), level=noise_map)
+    return NoiseFiles(volumes=volume_numbers(norf))

@@ -129,9 +129,16 @@ def _even_changes(sides: Sequence[int]) -> Tensor:
     return basis
 
 
-def smooth(values: Tensor, inside: Tensor) -> Tensor:
-    """The Gaussian average of ``values`` (X, Y, Z[, n]) over the voxels ``inside`` (X, Y, Z), at
-    every voxel; far outside the nearest average.
+def smooth(values: Tensor, inside: Tensor, width: float = SPREAD) -> Tensor:
+    """The average of a map in space.
+
+    Args:
+        values: (X, Y, Z[, n]).
+        inside: (X, Y, Z), the voxels that count.
+        width: The deviation of the Gaussian window, in voxels.
+
+    Returns:
+        Like ``values``, at every voxel; far outside the nearest average.
     """
     try:
         from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -139,11 +146,11 @@ def smooth(values: Tensor, inside: Tensor) -> Tensor:
         raise MissingExtra("dmri", "scipy") from error
     weight = inside.numpy().astype(np.float64)
     # Normalised convolution: smoothed values inside over the smoothed mask.
-    share = gaussian_filter(weight, SPREAD, mode="constant")
+    share = gaussian_filter(weight, width, mode="constant")
     near = share > 1e-3
     if values.ndim == 4:
         weight, share, near = weight[..., None], share[..., None], near[..., None]
-    spread = [SPREAD] * 3 + [0.0] * (values.ndim - 3)
+    spread = [width] * 3 + [0.0] * (values.ndim - 3)
     total = gaussian_filter(values.double().numpy() * weight, spread, mode="constant")
     mean = np.where(near, total / np.where(near, share, 1), 0)
     # Where hardly any weight is near, the nearest average.

@@ -33,7 +33,7 @@ def each_scan(
     work: Work,
     *,
     command: str,
-    mask: Path | None = None,
+    of_one: object = None,
     subjects: Sequence[str] | None = None,
     sessions: Sequence[str] | None = None,
     grouping: Grouping = alone,
@@ -48,7 +48,7 @@ def each_scan(
         out: The new folder, or the new data set of derivatives.
         work: What to do with one scan.
         command: The command's name, for the data set's description.
-        mask: A file that the user named and that goes with one scan, refused for a data set.
+        of_one: What the user gave that goes with one scan, refused for a data set.
         subjects: Labels of the subjects of a data set to process; all by default.
         sessions: Labels of the sessions to process; all by default.
         grouping: Which scans of a data set are one series, and whether with their phases.
@@ -66,10 +66,10 @@ def each_scan(
                 "BIDS data set."
             )
         return work(source, tables, out)
-    if any((tables.bvals, tables.bvecs, tables.grad, mask)):
+    if any((tables.bvals, tables.bvecs, tables.grad, of_one)):
         raise InputError(
             "A BIDS data set brings its own tables and phases; leave --bvals, --bvecs, --grad, "
-            "--mask and --phase out."
+            "--mask, --phase, --norf and --noise-map out."
         )
     with job(out) as whole:
         data_set = read_bids(source, subjects or (), sessions or ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.harmonics import count
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.shells import ORDER
+from unfog.dmri.workflows.noise_files import NoiseFiles
 from unfog.dmri.workflows.report import report_page
-from unfog.dmri.workflows.scan import REFINER, Series, left_out_warning
+from unfog.dmri.workflows.scan import NOT_KNOWN, REFINER, Series, left_out_warning
 from unfog.dmri.workflows.tables import Phase, Tables
 from unfog.errors import InputError
 from unfog.files.folder import Job, job
@@ -36,6 +38,7 @@ def denoise_file(
     prior: str = REFINER,
     phase: Path | None = None,
     phase_unit: str | None = None,
+    known: NoiseFiles = NOT_KNOWN,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Denoise a scan into a new folder, by low rank and then by a prior.
@@ -53,6 +56,7 @@ def denoise_file(
         prior: A run's folder, the name of a shipped prior, or "none" for low rank alone.
         phase: The phase of a scan of magnitudes, which is taken away: noise has no floor then.
         phase_unit: Of its values; told from their range by default.
+        known: What is known of the noise over space: volumes without excitation, or a map.
         precision: "bf16", "fp32", or "auto" for the faster one here.
 
     Returns:
@@ -68,9 +72,11 @@ def denoise_file(
     with job(out) as work:
         run = None if prior == "none" else Run.open(prior)
         taken = None if phase is None else Phase(phase, phase_unit, work.progress("phase"))
-        series = Series.open(dwi, tables, mask, taken)
+        series = Series.open(dwi, tables, mask, taken, replace(known, coils=coils))
         summary = _denoised(work, run, series, coils, unbias, precision)
-        return work.end(summary | ({} if phase is None else {"phase": phase.name}))
+        if phase is not None:
+            summary["phase"] = phase.name
+        return work.end(summary)
 
 
 def _denoised(
