@@ -20,6 +20,8 @@ from unfog.cli.dmri_options import (
     Mask,
     Method,
     NetworkSteps,
+    NoiseBy,
+    NoiseLevel,
     NoiseMapFile,
     Norf,
     PhaseFile,
@@ -56,6 +58,7 @@ def denoise(
     phase_unit: PhaseUnit = None,
     norf: Norf = None,
     noise_map: NoiseMapFile = None,
+    noise_level: NoiseBy = NoiseLevel.auto,
     precision: In = Precision.auto,
     method: Annotated[
         Method,
@@ -82,9 +85,10 @@ def denoise(
     from unfog.dmri.workflows.tables import Tables
 
     if method is Method.ddm2:
-        if prior != "dmri-refiner" or phase or norf or noise_map:
+        if prior != "dmri-refiner" or phase or norf or noise_map or noise_level != "auto":
             raise InputError(
-                "The method ddm2 takes no --prior, --phase, --norf or --noise-map; leave it out."
+                "The method ddm2 takes no --prior, --phase, --norf, --noise-map or --noise-level; "
+                "leave it out."
             )
         work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
     else:
@@ -97,6 +101,7 @@ def denoise(
             phase=phase,
             phase_unit=phase_unit,
             known=_known(norf, noise_map),
+            noise_level=noise_level.value,
             precision=precision.value,
         )
     dropped = volume_numbers(drop_volumes)

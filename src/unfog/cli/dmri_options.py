@@ -71,6 +71,24 @@ NoiseMapFile = Annotated[
         help="The noise's deviation over space, up to a factor, as a g-factor map.",
     ),
 ]
+
+
+class NoiseLevel(StrEnum):
+    """How noise is estimated."""
+
+    auto = "auto"
+    differences = "differences"
+    mp = "mp"
+
+
+NoiseBy = Annotated[
+    NoiseLevel,
+    typer.Option(
+        "--noise-level",
+        help="Estimate noise from differences within shells of 20 directions or more, or by the "
+        "Marchenko-Pastur law; auto is the first where it can be.",
+    ),
+]
 Coils = Annotated[
     int | None,
     typer.Option(

@@ -25,12 +25,14 @@ CLEAR = 1.1  # times the noise that a component of few volumes must have
 
 class Noise(NamedTuple):
     """What is known of a scan's noise: its standard deviation ``level`` (X, Y, Z), its
-    ``correlation`` between neighbours (3 axes, 2 lags), and the scan's principal ``components``.
+    ``correlation`` between neighbours (3 axes, 2 lags), the scan's principal ``components``, and
+    the ``method`` that found it.
     """
 
     level: Tensor
     correlation: Tensor
     components: Components
+    method: str = "mp"
 
     @property
     def independent(self) -> float:
@@ -71,7 +73,7 @@ def estimate_noise(x: Tensor, inside: Tensor) -> Noise:
         variance = torch.zeros_like(level)
         variance[inside] = components.residual
         estimate = safe * smooth(variance, inside).clamp(min=0).sqrt()
-        noise = Noise(estimate, _correlation(components, x, safe, inside), components)
+        noise = Noise(estimate, autocorrelation_of(components, x, safe, inside), components)
         level = estimate
     assert noise is not None
     return noise
@@ -159,7 +161,7 @@ def smooth(values: Tensor, inside: Tensor, width: float = SPREAD) -> Tensor:
     return torch.from_numpy(mean[tuple(nearest)]).to(values.dtype)
 
 
-def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tensor) -> Tensor:
+def autocorrelation_of(components: Components, x: Tensor, level: Tensor, inside: Tensor) -> Tensor:
     """The correlation along each axis at each lag, (3, 2), of what the components leave of x /
     level.
     """

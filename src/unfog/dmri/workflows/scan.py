@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
-from unfog.dmri.denoising.classical import Denoised, denoise
+from unfog.dmri.denoising.classical import AUTO, Denoised, denoise
 from unfog.dmri.denoising.noise_distribution import NoiseDistribution
 from unfog.dmri.denoising.noise_map import NoiseMap, denoise_by_map, over_map
 from unfog.dmri.denoising.phase import REAL_PARTS
@@ -99,19 +99,26 @@ class Series:
         turned = phase.taken_from(stored, gradients, as_stored(inside, stored), drop)
         return cls(turned, standing(turned), gradients, inside, REAL_PARTS, level)
 
-    def low_rank(self, coils: int | None, unbias: bool, report: Report | None = None) -> Denoised:
+    def low_rank(
+        self,
+        coils: int | None,
+        unbias: bool,
+        report: Report | None = None,
+        noise_level: str = AUTO,
+    ) -> Denoised:
         """The scan denoised by low rank, with its noise.
 
         Args:
             coils: Channels combined by sum of squares; read from the air if None.
             unbias: Whether what noise adds to magnitudes is taken away.
             report: Called as ``report(done, total)``.
+            noise_level: How noise is estimated, one of ``NOISE_LEVELS``.
 
         Returns:
             The upright result.
         """
         options: dict[str, Any] = {"unbias": unbias, "distribution": self.distribution}
-        options["report"] = report
+        options |= {"noise_level": noise_level, "report": report}
         data, gradients, inside = self.volume.data, self.gradients, self.inside
         if self.noise_map is None:
             return denoise(data, gradients, inside, coils=coils, **options)
