@@ -127,7 +127,19 @@ def test_completed_and_fibres(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert nib.load(f"full/{PLACES[0]}_desc-std_dwimap.nii.gz").shape == (*SHAPE, 70)
     assert invoke("dmri fod raw --samples 4 --subject 01 --out fibres")[0] == 0
     assert nib.load(f"fibres/{PLACES[0]}_desc-direction_dwimap.nii.gz").shape == (*SHAPE, 3)
-    assert nib.load(f"fibres/{PLACES[0]}_desc-fodshsamples_dwimap.nii.gz").shape == (*SHAPE, 60)
+    # Realisations along one more axis, and their mean.
+    draws = nib.load(f"fibres/{PLACES[0]}_model-unfog_param-fodbootstrap_dwimap.nii.gz")
+    mean = nib.load(f"fibres/{PLACES[0]}_model-unfog_param-fod_dwimap.nii.gz")
+    assert draws.shape == (*SHAPE, 15, 4)
+    np.testing.assert_allclose(draws.get_fdata().mean(-1), mean.get_fdata(), atol=1e-6)
+    invoke(
+        f"dmri fod raw/{PLACES[0]}_dwi.nii.gz --bvals raw/dwi.bval --bvecs raw/dwi.bvec "
+        "--samples 4 --out alone"
+    )
+    flat = nib.load("alone/fod_sh_samples.nii.gz").get_fdata()
+    np.testing.assert_allclose(draws.get_fdata()[..., 2], flat[..., 30:45])
+    said = json.loads(Path(f"fibres/{PLACES[0]}_model-unfog_dwimap.json").read_text())
+    assert said["BootstrapParameters"] == {"Realisations": 4, "Seed": 0}
     assert json.loads(Path(f"fibres/{PLACES[0]}_dwimap.json").read_text())["unfog"]["samples"] == 4
 
 

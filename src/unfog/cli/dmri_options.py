@@ -56,6 +56,39 @@ PhaseUnit = Annotated[
     str | None,
     typer.Option(metavar="radians|degrees|4096", help="Of the phase; told by its range without."),
 ]
+Norf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST|FILE",
+        help="Volumes without excitation, counted from 0 (70-72), or a file of them.",
+    ),
+]
+NoiseMapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--noise-map",
+        metavar="FILE",
+        help="The noise's deviation over space, up to a factor, as a g-factor map.",
+    ),
+]
+
+
+class NoiseLevel(StrEnum):
+    """How noise is estimated."""
+
+    auto = "auto"
+    differences = "differences"
+    mp = "mp"
+
+
+NoiseBy = Annotated[
+    NoiseLevel,
+    typer.Option(
+        "--noise-level",
+        help="Estimate noise from differences within shells of 20 directions or more, or by the "
+        "Marchenko-Pastur law; auto is the first where it can be.",
+    ),
+]
 Coils = Annotated[
     int | None,
     typer.Option(

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from unfog.cli.audit import audit
 from unfog.cli.augment_study import augment_study
+from unfog.cli.bids import bids
 from unfog.cli.calibrate import calibrate
 from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
 from unfog.cli.compare import compare
@@ -121,6 +122,9 @@ app.command(
     )
 )(edit)
 app.add_typer(dmri)
+app.command(epilog=_example("bids raw derivatives/unfog participant --participant-label 01 02"))(
+    bids
+)
 app.command(epilog=_example("evaluate runs/fashion --features data --out judged"))(evaluate)
 app.command(
     epilog=_example("compare --data fashion-mnist --systems edm,gan,vae --minutes 5 --out compared")

@@ -25,6 +25,19 @@ IMAGES = (".nii.gz", ".nii")
 
 
 @dataclass(frozen=True)
+class PhaseImage:
+    """The phase of a scan of magnitudes, an image of its own (part-phase).
+
+    Args:
+        path: The image.
+        sidecar: The fields of its JSON sidecars.
+    """
+
+    path: Path
+    sidecar: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Scan:
     """A diffusion scan of a data set.
 
@@ -34,6 +47,7 @@ class Scan:
         bval: The file of its b-values.
         bvec: The file of its directions.
         sidecar: The fields of its JSON sidecars.
+        phase: Its phase, where the data set has it.
     """
 
     path: Path
@@ -41,6 +55,12 @@ class Scan:
     bval: Path
     bvec: Path
     sidecar: Mapping[str, Any]
+    phase: PhaseImage | None = None
+
+    @property
+    def entities(self) -> dict[str, str]:
+        """The entities of its name: sub-01_dir-AP_dwi.nii.gz as {"sub": "01", "dir": "AP"}."""
+        return _entities(self.path)
 
     @property
     def stem(self) -> str:
@@ -125,10 +145,32 @@ def _scan(root: Path, path: Path) -> Scan:
                 f"{_stem(path)}{kind} beside it."
             )
         tables[kind] = files[-1]
+    place, phase = path.parent.relative_to(root), _phase_beside(path)
+    return Scan(
+        path,
+        place,
+        tables[".bval"],
+        tables[".bvec"],
+        _sidecar(root, path),
+        None if phase is None else PhaseImage(phase, _sidecar(root, phase)),
+    )
+
+
+def _sidecar(root: Path, path: Path) -> dict[str, Any]:
+    """The fields of all sidecars that serve an image, the nearest last."""
     fields: dict[str, Any] = {}
     for sidecar in _inherited(root, path, ".json"):
         fields |= _fields(sidecar)
-    return Scan(path, path.parent.relative_to(root), tables[".bval"], tables[".bvec"], fields)
+    return fields
+
+
+def _phase_beside(path: Path) -> Path | None:
+    """The image of phase whose name differs from that of the magnitudes in its part alone."""
+    others = {key: value for key, value in _entities(path).items() if key != "part"}
+    for file in visible(path.parent, path.parent.glob("*_part-phase_*dwi.nii*")):
+        if file.name.endswith(IMAGES) and _entities(file) == others | {"part": "phase"}:
+            return file
+    return None
 
 
 def _inherited(root: Path, path: Path, kind: str) -> Iterator[Path]:

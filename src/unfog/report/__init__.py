@@ -3,7 +3,7 @@
 from unfog.report.chart import Line, line_chart
 from unfog.report.glyphs import Axis, axes_over
 from unfog.report.page import Page, Row
-from unfog.report.pictures import colour, grey, mosaic, png
+from unfog.report.pictures import colour, grey, mosaic, png, with_sides
 
 __all__ = [
     "Axis",
@@ -16,4 +16,5 @@ __all__ = [
     "line_chart",
     "mosaic",
     "png",
+    "with_sides",
 ]

@@ -111,3 +111,23 @@ def png(picture: Picture) -> bytes:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+# Letters of 3 x 5 pixels.
+_LETTERS = {"L": ("100", "100", "100", "100", "111"), "R": ("110", "101", "110", "101", "101")}
+_ROOM = 24  # pixels that a picture must be wide and high to be marked
+
+
+def with_sides(picture: Picture) -> Picture:
+    """A picture (height, width, 3) with L and R in its upper corners, for the patient's left and
+    right; one smaller than 24 pixels as it is.
+    """
+    height, width = picture.shape[:2]
+    if min(height, width) < _ROOM:
+        return picture
+    marked = picture.copy()
+    for letter, left in (("L", 1), ("R", width - 4)):
+        pixels = np.array([[int(bit) for bit in row] for row in _LETTERS[letter]], bool)
+        marked[1:6, left : left + 3][pixels] = 255
+        marked[1:6, left : left + 3][~pixels] = 0
+    return marked

@@ -10,15 +10,19 @@ import torch
 from numpy.typing import NDArray
 
 from unfog.dmri.denoising.low_rank import Rule, hard_threshold, local_svd
+from unfog.dmri.denoising.noise_differences import can_take_differences, estimate_by_differences
 from unfog.dmri.denoising.noise_distribution import NoiseDistribution, read_distribution
 from unfog.dmri.denoising.noise_level import Noise, estimate_noise, gaussian_level
-from unfog.dmri.gradients import as_table
+from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.masks import measured_inside, measured_somewhere, voxels_inside
 from unfog.dmri.rician import koay_inversion, without_bias
 from unfog.errors import InputError
 from unfog.progress import Report
 
 Array = NDArray[np.float32]
+# How noise is estimated: from differences within shells where a table has enough directions, and
+# else by the Marchenko-Pastur law; or always in the one way.
+AUTO, DIFFERENCES, MP = NOISE_LEVELS = "auto", "differences", "mp"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ def denoise(
     unbias: bool = True,
     rule: Rule = hard_threshold,
     distribution: NoiseDistribution | None = None,
+    noise_level: str = AUTO,
     report: Report | None = None,
 ) -> Denoised:
     """Denoise magnitudes by local singular values of the scan's principal components.
@@ -73,6 +78,7 @@ def denoise(
             say that they are none (``noise_distribution``).
         rule: What becomes of singular values (``unfog.dmri.denoising.low_rank``).
         distribution: Of the noise, where it is known; read from the data by default.
+        noise_level: How the noise is estimated, one of ``NOISE_LEVELS``.
         report: Called as ``report(done, total)``, counting planes.
 
     Returns:
@@ -84,7 +90,7 @@ def denoise(
     """
     y, inside = _checked(data, gradients, mask)
     # The noise level, and the principal components of y / level.
-    noise = estimate_noise(y, inside)
+    noise = _noise_of(y, inside, as_table(gradients), noise_level)
     level, components = torch.where(noise.level > 0, noise.level, 1.0)[..., None], noise.components
     # Low rank patch by patch, in the scores of the components.
     scores, error = local_svd(components.scores(y / level), inside, rule, report)
@@ -112,6 +118,25 @@ def denoise(
         measured = without_bias(measured, mean, sigma[..., None], coils)
     notes = () if note is None else (note,)
     return Denoised(mean, sigma, expected, noise, measured, distribution, coils, unbias, notes)
+
+
+def _noise_of(
+    y: torch.Tensor, inside: torch.Tensor, table: GradientTable, noise_level: str
+) -> Noise:
+    """The noise of ``y``, estimated in the way of that name."""
+    if noise_level not in NOISE_LEVELS:
+        raise InputError(
+            f"Noise is estimated by one of {', '.join(NOISE_LEVELS)}, not {noise_level!r}."
+        )
+    differences = can_take_differences(table)
+    if noise_level == DIFFERENCES and not differences:
+        raise InputError(
+            "No shell has 20 directions or more, whose differences hold noise alone; estimate the "
+            "noise by mp."
+        )
+    if noise_level == MP or not differences:
+        return estimate_noise(y, inside)
+    return estimate_by_differences(y, inside, table)
 
 
 def _distribution_of(

@@ -25,12 +25,14 @@ CLEAR = 1.1  # times the noise that a component of few volumes must have
 
 class Noise(NamedTuple):
     """What is known of a scan's noise: its standard deviation ``level`` (X, Y, Z), its
-    ``correlation`` between neighbours (3 axes, 2 lags), and the scan's principal ``components``.
+    ``correlation`` between neighbours (3 axes, 2 lags), the scan's principal ``components``, and
+    the ``method`` that found it.
     """
 
     level: Tensor
     correlation: Tensor
     components: Components
+    method: str = "mp"
 
     @property
     def independent(self) -> float:
@@ -71,7 +73,7 @@ def estimate_noise(x: Tensor, inside: Tensor) -> Noise:
         variance = torch.zeros_like(level)
         variance[inside] = components.residual
         estimate = safe * smooth(variance, inside).clamp(min=0).sqrt()
-        noise = Noise(estimate, _correlation(components, x, safe, inside), components)
+        noise = Noise(estimate, autocorrelation_of(components, x, safe, inside), components)
         level = estimate
     assert noise is not None
     return noise
@@ -129,9 +131,16 @@ def _even_changes(sides: Sequence[int]) -> Tensor:
     return basis
 
 
-def smooth(values: Tensor, inside: Tensor) -> Tensor:
-    """The Gaussian average of ``values`` (X, Y, Z[, n]) over the voxels ``inside`` (X, Y, Z), at
-    every voxel; far outside the nearest average.
+def smooth(values: Tensor, inside: Tensor, width: float = SPREAD) -> Tensor:
+    """The average of a map in space.
+
+    Args:
+        values: (X, Y, Z[, n]).
+        inside: (X, Y, Z), the voxels that count.
+        width: The deviation of the Gaussian window, in voxels.
+
+    Returns:
+        Like ``values``, at every voxel; far outside the nearest average.
     """
     try:
         from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -139,11 +148,11 @@ def smooth(values: Tensor, inside: Tensor) -> Tensor:
         raise MissingExtra("dmri", "scipy") from error
     weight = inside.numpy().astype(np.float64)
     # Normalised convolution: smoothed values inside over the smoothed mask.
-    share = gaussian_filter(weight, SPREAD, mode="constant")
+    share = gaussian_filter(weight, width, mode="constant")
     near = share > 1e-3
     if values.ndim == 4:
         weight, share, near = weight[..., None], share[..., None], near[..., None]
-    spread = [SPREAD] * 3 + [0.0] * (values.ndim - 3)
+    spread = [width] * 3 + [0.0] * (values.ndim - 3)
     total = gaussian_filter(values.double().numpy() * weight, spread, mode="constant")
     mean = np.where(near, total / np.where(near, share, 1), 0)
     # Where hardly any weight is near, the nearest average.
@@ -152,7 +161,7 @@ def smooth(values: Tensor, inside: Tensor) -> Tensor:
     return torch.from_numpy(mean[tuple(nearest)]).to(values.dtype)
 
 
-def _correlation(components: Components, x: Tensor, level: Tensor, inside: Tensor) -> Tensor:
+def autocorrelation_of(components: Components, x: Tensor, level: Tensor, inside: Tensor) -> Tensor:
     """The correlation along each axis at each lag, (3, 2), of what the components leave of x /
     level.
     """

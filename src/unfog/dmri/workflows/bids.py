@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from unfog.dmri.workflows.bids_derivatives import description, move_results
+from unfog.dmri.workflows.bids_groups import Group, Grouping, alone
 from unfog.dmri.workflows.tables import Tables
 from unfog.errors import InputError
-from unfog.files.bids import DESCRIPTION, DataSet, Scan, read_bids
+from unfog.files.bids import DESCRIPTION, DataSet, read_bids
 from unfog.files.folder import job
 from unfog.files.output import write_bytes, write_json
 from unfog.progress import progress
-from unfog.version import __version__
 
 T = TypeVar("T")
-# (scan, its tables, new folder) -> the summary of the results written into the folder
-Work = Callable[[Path, Tables, Path], dict[str, Any]]
-
-VERSION = "1.9.0"  # of BIDS
-# BIDS' suffixes of files that are no maps, by unfog's names
-LABELS = {
-    "dwi_denoised": "desc-denoised_dwi",
-    "dwi_completed": "desc-completed_dwi",
-    "mask": "desc-brain_mask",
-    "report": "report",
-}
-# The fields of a sidecar that later processing needs; other fields may name a patient.
-ACQUISITION = (
-    "EchoTime",
-    "RepetitionTime",
-    "FlipAngle",
-    "MagneticFieldStrength",
-    "PhaseEncodingDirection",
-    "TotalReadoutTime",
-    "EffectiveEchoSpacing",
-    "SliceTiming",
-    "MultibandAccelerationFactor",
-    "ParallelReductionFactorInPlane",
-    "PartialFourier",
-)
+# What the rules of BIDS 1.10 for derivatives do not know yet: reports, maps of the draft for
+# diffusion models, and tables beside series that have a desc.
+IGNORED = b"*.html\n*_dwimap.*\n*.bval\n*.bvec\n"
+# (scan, its tables, new folder[, phase=, phase_unit=]) -> the summary of what was written there
+Work = Callable[..., dict[str, Any]]
 
 
 def each_scan(
@@ -53,9 +33,10 @@ def each_scan(
     work: Work,
     *,
     command: str,
-    mask: Path | None = None,
+    of_one: object = None,
     subjects: Sequence[str] | None = None,
     sessions: Sequence[str] | None = None,
+    grouping: Grouping = alone,
 ) -> dict[str, Any]:
     """Process a scan, or each scan of a BIDS data set; called by the commands of ``unfog dmri``.
 
@@ -67,9 +48,10 @@ def each_scan(
         out: The new folder, or the new data set of derivatives.
         work: What to do with one scan.
         command: The command's name, for the data set's description.
-        mask: A mask or phase that the user named, refused for a data set.
+        of_one: What the user gave that goes with one scan, refused for a data set.
         subjects: Labels of the subjects of a data set to process; all by default.
         sessions: Labels of the sessions to process; all by default.
+        grouping: Which scans of a data set are one series, and whether with their phases.
 
     Returns:
         What the command prints.
@@ -84,96 +66,107 @@ def each_scan(
                 "BIDS data set."
             )
         return work(source, tables, out)
-    if any((tables.bvals, tables.bvecs, tables.grad, mask)):
+    if any((tables.bvals, tables.bvecs, tables.grad, of_one)):
         raise InputError(
-            "A BIDS data set brings its own tables; leave --bvals, --bvecs, --grad, --mask and "
-            "--phase out."
+            "A BIDS data set brings its own tables and phases; leave --bvals, --bvecs, --grad, "
+            "--mask, --phase, --norf and --noise-map out."
         )
     with job(out) as whole:
         data_set = read_bids(source, subjects or (), sessions or ())
-        weighted = [
-            scan for scan in data_set.scans if not _tables(scan, tables).read(np.eye(4)).b0.all()
-        ]
-        if not weighted:
-            raise InputError(f"No scan of {source} has diffusion weighting; check its .bval files.")
-        folder = whole.folder
+        groups, left = weighted_groups(data_set, tables, grouping)
         summaries: dict[str, dict[str, Any]] = {}
-        for k, scan in enumerate(weighted):
+        for k, group in enumerate(groups):
             with progress("scans") as report:
-                report(k + 1, len(weighted))
-            one = partial(work, scan.path, _tables(scan, tables), folder / "work")
-            summaries[scan.stem] = _named(scan, one)
-            _move(folder / "work", folder, scan, summaries[scan.stem])
-        write_json(folder / DESCRIPTION, _description(data_set, out, command))
-        write_bytes(folder / ".bidsignore", b"*.html\n")
+                report(k + 1, len(groups))
+            summary = process(group, tables, work, whole.folder, whole.folder)
+            summaries |= {scan.stem: summary for scan in group.scans}
+        write_description(whole.folder, data_set, out, command)
         warnings = {stem: one["warnings"] for stem, one in summaries.items() if one["warnings"]}
-        return whole.result(
-            {
-                "scans": len(weighted),
-                "left out": [scan.stem for scan in data_set.scans if scan not in weighted],
-                "warnings": warnings,
-            }
+        return whole.result({"scans": len(summaries), "left out": left, "warnings": warnings})
+
+
+def weighted_groups(
+    data_set: DataSet, tables: Tables, grouping: Grouping
+) -> tuple[list[Group], list[str]]:
+    """The groups of a data set that have diffusion weighting, and the names of the scans that are
+    in none; all tables are read.
+
+    Args:
+        data_set: The scans.
+        tables: How to read their tables.
+        grouping: Which scans are one series.
+
+    Returns:
+        The groups and the names.
+
+    Raises:
+        InputError: A table cannot be read, or no scan has diffusion weighting.
+    """
+    groups = grouping(data_set.scans)
+    weighted = [group for group in groups if not _without_weighting(group, tables)]
+    if not weighted:
+        raise InputError(
+            f"No scan of {data_set.root} has diffusion weighting; check its .bval files."
         )
+    return weighted, [
+        scan.stem for group in groups if group not in weighted for scan in group.scans
+    ]
 
 
-def _tables(scan: Scan, options: Tables) -> Tables:
-    """The tables of a scan, read with the options that the user gave for all."""
-    return replace(options, bvals=scan.bval, bvecs=scan.bvec)
+def process(
+    group: Group, tables: Tables, work: Work, scratch: Path, folder: Path
+) -> dict[str, Any]:
+    """Process a group, and move its results into a data set of derivatives.
+
+    Args:
+        group: The scans.
+        tables: How to read their tables.
+        work: What to do with them.
+        scratch: A folder for what is on its way, on the same disk.
+        folder: The data set.
+
+    Returns:
+        The summary.
+
+    Raises:
+        InputError: A file of a scan, which is named, cannot be processed.
+    """
+    joined = scratch / "joined"
+    joined.mkdir()
+    inputs = _named(group, lambda: group.series(joined, tables))
+    one = partial(work, inputs.dwi, inputs.tables, scratch / "work", **inputs.phase)
+    summary = _named(group, one)
+    if inputs.counts:
+        summary["input"] = [scan.path.name for scan in group.scans]
+    move_results(scratch / "work", folder, group, inputs, summary)
+    for file in joined.iterdir():
+        file.unlink()
+    joined.rmdir()
+    return summary
 
 
-def _named(scan: Scan, do: Callable[[], T]) -> T:
+def write_description(folder: Path, data_set: DataSet, out: Path, command: str) -> None:
+    """Write what makes a folder a data set of derivatives.
+
+    Args:
+        folder: The folder as it is now.
+        data_set: The scans that it is made of.
+        out: The folder as it will be.
+        command: What makes it.
+    """
+    write_json(folder / DESCRIPTION, description(data_set, out, command))
+    write_bytes(folder / ".bidsignore", IGNORED)
+
+
+def _without_weighting(group: Group, tables: Tables) -> bool:
+    return all(bool(one.read(np.eye(4)).b0.all()) for one in group.tables(tables))
+
+
+def _named(group: Group, do: Callable[[], T]) -> T:
     """The result of ``do``; its error gets the scan's name."""
     try:
         return do()
     except InputError as error:
-        if scan.stem in str(error):
+        if any(scan.stem in str(error) for scan in group.scans):
             raise
-        raise InputError(f"{scan.path.name}: {error}") from error
-
-
-def _move(work: Path, folder: Path, scan: Scan, summary: Mapping[str, Any]) -> None:
-    """Move the results of one scan to their places and names, with sidecars: one for each series,
-    and one that all maps inherit.
-    """
-    place = folder / scan.place
-    place.mkdir(parents=True, exist_ok=True)
-    facts = {key: value for key, value in summary.items() if key not in ("out", "files", "seconds")}
-    common = {"Sources": [f"bids:raw:{(scan.place / scan.path.name).as_posix()}"], "unfog": facts}
-    acquisition = {key: scan.sidecar[key] for key in ACQUISITION if key in scan.sidecar}
-    for file in sorted(work.iterdir()):
-        name, _, kind = file.name.partition(".")
-        if kind == "json":
-            file.unlink()
-            continue
-        label = LABELS.get(name, f"desc-{name.replace('_', '')}_dwimap")
-        file.rename(place / f"{scan.stem}_{label}.{kind}")
-        if kind == "nii.gz" and not label.endswith("_dwimap"):
-            if name == "mask":
-                fields = {"Type": "Brain"}
-            else:
-                fields = acquisition | {"SkullStripped": name == "dwi_completed"}
-            write_json(place / f"{scan.stem}_{label}.json", fields | common)
-    write_json(place / f"{scan.stem}_dwimap.json", common)
-    work.rmdir()
-
-
-def _description(source: DataSet, out: Path, command: str) -> dict[str, Any]:
-    """The fields of the derivatives' dataset_description.json.
-
-    The way to the data set is stated only where the derivatives lie within it, because other paths
-    may name people.
-    """
-    root, place = source.root.resolve(), out.resolve()
-    above = None
-    if root in place.parents:
-        above = "/".join([".."] * len(place.relative_to(root).parts))
-    origin = {"DOI": source.description.get("DatasetDOI"), "URL": above}
-    stated = {key: value for key, value in origin.items() if value}
-    return {
-        "Name": f"{command} of {source.description.get('Name', 'a data set')}",
-        "BIDSVersion": VERSION,
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "unfog", "Version": __version__, "Description": command}],
-        "SourceDatasets": [stated or {"Version": "unknown"}],
-        **({"DatasetLinks": {"raw": above}} if above else {}),
-    }
+        raise InputError(f"{group.name}: {error}") from error

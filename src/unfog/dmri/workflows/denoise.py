@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unfog.dmri.checks.dropout import dropped_slices
 from unfog.dmri.checks.quality import residual_autocorrelation, signal_to_noise
+from unfog.dmri.checks.residuals import by_shell, over_noise, stability
 from unfog.dmri.checks.warnings import removed_over_noise, too_much_removed
 from unfog.dmri.denoising.blind import has_enough_directions, refine
 from unfog.dmri.denoising.classical import Denoised
 from unfog.dmri.harmonics import count
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.shells import ORDER
+from unfog.dmri.workflows.noise_files import NoiseFiles
 from unfog.dmri.workflows.report import report_page
-from unfog.dmri.workflows.scan import REFINER, Series, left_out_warning
+from unfog.dmri.workflows.scan import NOT_KNOWN, REFINER, Series, left_out_warning
 from unfog.dmri.workflows.tables import Phase, Tables
 from unfog.errors import InputError
 from unfog.files.folder import Job, job
@@ -36,6 +40,8 @@ def denoise_file(
     prior: str = REFINER,
     phase: Path | None = None,
     phase_unit: str | None = None,
+    known: NoiseFiles = NOT_KNOWN,
+    noise_level: str = AUTO,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Denoise a scan into a new folder, by low rank and then by a prior.
@@ -53,6 +59,8 @@ def denoise_file(
         prior: A run's folder, the name of a shipped prior, or "none" for low rank alone.
         phase: The phase of a scan of magnitudes, which is taken away: noise has no floor then.
         phase_unit: Of its values; told from their range by default.
+        known: What is known of the noise over space: volumes without excitation, or a map.
+        noise_level: How noise is estimated, one of ``NOISE_LEVELS``.
         precision: "bf16", "fp32", or "auto" for the faster one here.
 
     Returns:
@@ -68,19 +76,27 @@ def denoise_file(
     with job(out) as work:
         run = None if prior == "none" else Run.open(prior)
         taken = None if phase is None else Phase(phase, phase_unit, work.progress("phase"))
-        series = Series.open(dwi, tables, mask, taken)
-        summary = _denoised(work, run, series, coils, unbias, precision)
-        return work.end(summary | ({} if phase is None else {"phase": phase.name}))
+        series = Series.open(dwi, tables, mask, taken, replace(known, coils=coils))
+        summary = _denoised(work, run, series, coils, unbias, noise_level, precision)
+        if phase is not None:
+            summary["phase"] = phase.name
+        return work.end(summary)
 
 
 def _denoised(
-    work: Job, run: Run | None, series: Series, coils: int | None, unbias: bool, precision: str
+    work: Job,
+    run: Run | None,
+    series: Series,
+    coils: int | None,
+    unbias: bool,
+    noise_level: str,
+    precision: str,
 ) -> dict[str, Any]:
     """The work of ``denoise_file`` on an open scan."""
     data, gradients, inside = series.volume.data, series.gradients, series.inside
     # Low rank.
-    denoised = series.low_rank(coils, unbias, work.progress("denoising"))
-    options: dict[str, Any] = {}
+    denoised = series.low_rank(coils, unbias, work.progress("denoising"), noise_level)
+    options: dict[str, Any] = {"noise by": denoised.noise.method}
     # The prior, on the harmonics of each shell.
     if run is not None and has_enough_directions(gradients):
         table = gradients.along(series.volume.affine)
@@ -128,12 +144,20 @@ def _summary(
         shells = signal_to_noise(
             denoised.signal, denoised.sigma, denoised.expected_error, inside, gradients
         )
+    residual = over_noise(data - denoised.signal, denoised.sigma, inside)
+    steady = stability(data, denoised.signal, inside, gradients)
     lags, white = residual_autocorrelation(data - denoised.signal, inside, gradients)
     return common | {
         "seed": None,
         "signal to noise": {b: one._asdict() for b, one in shells.items()},
         "residual autocorrelation": lags,
         "residual autocorrelation of white noise": white,
+        "removed over noise by shell": {
+            b: one._asdict() for b, one in by_shell(residual, gradients).items()
+        },
+        "b0 drift in %": steady.drift,
+        "b0 mean over deviation": [steady.before, steady.after],
+        "slices dropped out": [list(one) for one in dropped_slices(data, gradients, inside)],
         "removed over noise": float(np.sqrt(np.mean(removed**2))) if noisy else None,
         "warnings": warnings,
     }

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from unfog.dmri.gradient_files import read_fsl
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
+from unfog.dmri.workflows.report_checks import checks
 from unfog.errors import InputError
 from unfog.files.extent import brightest
 from unfog.files.nifti import Volume
@@ -23,7 +24,7 @@ from unfog.files.output import write_text
 from unfog.files.slices import to_slices
 from unfog.files.text import read_text
 from unfog.files.volumes import read_volume, written
-from unfog.report import Line, Page, Row, colour, grey
+from unfog.report import Line, Page, Row, colour, grey, with_sides
 
 Array = NDArray[np.float32]
 LEAD = "A diffusion scan before and after denoising, what was taken away, and what is read from it."
@@ -110,6 +111,7 @@ def report_page(
     _directions(page, volumes, before, inside, gradients, planes)
     _shells(page, summary)
     _removed(page, residual, inside, gradients, summary)
+    checks(page, before, after.data, volumes["noise"].data, inside, gradients, summary)
     provenance(page, summary)
     return page
 
@@ -148,7 +150,7 @@ def _signals(
     page.section(
         "The signal",
         "One volume of each shell, before and after, and the difference between them, which "
-        "should look like noise.",
+        "should look like noise. The patient's left (L) is on the left.",
     )
     wide = max(3 * sigma, 1e-6)
     for name, volumes in shells_with_b0(gradients).items():
@@ -157,13 +159,14 @@ def _signals(
         k = int(volumes[0])
         top = brightest(after[..., k]) or 1.0
         first, second = (
-            Row(label, [grey(x, 0, top) for x in cut(data[..., k], planes)])
+            Row(label, [with_sides(grey(x, 0, top)) for x in cut(data[..., k], planes)])
             for label, data in (("before", before), ("after", after))
         )
         page.flicker(first, second, f"{name}: white is {top:.3g}.")
-        removed = Row("", [grey(x, -wide, wide) for x in cut(residual[..., k], planes)])
+        pictures = [with_sides(grey(x, -wide, wide)) for x in cut(residual[..., k], planes)]
         page.pictures(
-            [removed], f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}."
+            [Row("", pictures)],
+            f"{name}: what was removed, from {-wide:.3g} (black) to {wide:.3g}.",
         )
 
 
@@ -172,7 +175,7 @@ def _maps(page: Page, volumes: Mapping[str, Volume], planes: list[int]) -> None:
     page.section("Noise and what is left of it")
     top = brightest(volumes["noise"].data) or 1.0
     rows = [
-        Row(label, [colour(x, 0, top) for x in cut(volumes[key].data, planes)])
+        Row(label, [with_sides(colour(x, 0, top)) for x in cut(volumes[key].data, planes)])
         for label, key in (("noise", "noise"), ("expected error", "expected_error"))
     ]
     page.pictures(

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
-from unfog.dmri.denoising.classical import Denoised, denoise
+from unfog.dmri.denoising.classical import AUTO, Denoised, denoise
 from unfog.dmri.denoising.noise_distribution import NoiseDistribution
+from unfog.dmri.denoising.noise_map import NoiseMap, denoise_by_map, over_map
 from unfog.dmri.denoising.phase import REAL_PARTS
 from unfog.dmri.gradient_files import (
     mrtrix_rows,
@@ -21,7 +22,8 @@ from unfog.dmri.gradient_files import (
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.masks import brain_mask, measured_inside
 from unfog.dmri.shells import left_out
-from unfog.dmri.workflows.tables import Phase, Tables, read_series
+from unfog.dmri.workflows.noise_files import NoiseFiles
+from unfog.dmri.workflows.tables import Phase, Tables
 from unfog.errors import InputError
 from unfog.files.grids import same_grid
 from unfog.files.mif import MifVolume
@@ -33,6 +35,7 @@ from unfog.version import __version__
 
 REFINER = "dmri-refiner"  # the prior for scans after low rank
 NAMED = 8  # runs of volumes that a warning names
+NOT_KNOWN = NoiseFiles()
 PRIOR = "dmri"  # the prior for raw signals, whose noise is white
 
 
@@ -48,6 +51,7 @@ class Series:
         inside: The head in the upright volume, (X, Y, Z), without voxels that are 0 in every
             volume, which were not measured.
         distribution: Of the noise, where it is known; read from the data otherwise.
+        noise_map: Of the noise over space, where it is known.
     """
 
     stored: Volume
@@ -55,10 +59,16 @@ class Series:
     gradients: GradientTable
     inside: NDArray[np.bool_]
     distribution: NoiseDistribution | None = None
+    noise_map: NoiseMap | None = None
 
     @classmethod
     def open(
-        cls, dwi: Path, tables: Tables, mask: Path | None = None, phase: Phase | None = None
+        cls,
+        dwi: Path,
+        tables: Tables,
+        mask: Path | None = None,
+        phase: Phase | None = None,
+        known: NoiseFiles = NOT_KNOWN,
     ) -> Series:
         """Read a scan from its files.
 
@@ -67,6 +77,7 @@ class Series:
             tables: Its gradients.
             mask: A file of the mask on the scan's grid; the head is found without one.
             phase: The phase of magnitudes, by which they become real parts.
+            known: What is known of the noise.
 
         Returns:
             The scan, upright.
@@ -74,39 +85,44 @@ class Series:
         Raises:
             InputError: A file cannot be read, or the files do not belong together.
         """
-        stored, gradients = read_series(dwi, tables)
+        stored, gradients, norf = known.split(dwi, tables)
         volume = standing(stored)
         if mask is None:
             inside = brain_mask(volume, gradients)
         else:
             inside = standing(_mask(mask, stored)).data > 0
         inside = measured_inside(inside, volume.data)
+        level = known.upright(stored, inside, norf)
         if phase is None:
-            return cls(stored, volume, gradients, inside)
-        turned = phase.taken_from(stored, gradients, as_stored(inside, stored), tables.drop)
-        return cls(turned, standing(turned), gradients, inside, REAL_PARTS)
+            return cls(stored, volume, gradients, inside, noise_map=level)
+        drop = (*tables.drop, *known.volumes)
+        turned = phase.taken_from(stored, gradients, as_stored(inside, stored), drop)
+        return cls(turned, standing(turned), gradients, inside, REAL_PARTS, level)
 
-    def low_rank(self, coils: int | None, unbias: bool, report: Report | None = None) -> Denoised:
+    def low_rank(
+        self,
+        coils: int | None,
+        unbias: bool,
+        report: Report | None = None,
+        noise_level: str = AUTO,
+    ) -> Denoised:
         """The scan denoised by low rank, with its noise.
 
         Args:
             coils: Channels combined by sum of squares; read from the air if None.
             unbias: Whether what noise adds to magnitudes is taken away.
             report: Called as ``report(done, total)``.
+            noise_level: How noise is estimated, one of ``NOISE_LEVELS``.
 
         Returns:
             The upright result.
         """
-        data, gradients = self.volume.data, self.gradients
-        return denoise(
-            data,
-            gradients,
-            self.inside,
-            coils=coils,
-            unbias=unbias,
-            distribution=self.distribution,
-            report=report,
-        )
+        options: dict[str, Any] = {"unbias": unbias, "distribution": self.distribution}
+        options |= {"noise_level": noise_level, "report": report}
+        data, gradients, inside = self.volume.data, self.gradients, self.inside
+        if self.noise_map is None:
+            return denoise(data, gradients, inside, coils=coils, **options)
+        return denoise_by_map(data, gradients, self.noise_map, inside, coils=coils, **options)
 
     def like(self, data: NDArray[Any]) -> Volume:
         """Upright ``data`` (X, Y, Z[, T]) as a volume on this scan's grid."""
@@ -150,6 +166,9 @@ class Series:
             Its volumes, shells and voxels, the options, its noise, and its warnings.
         """
         volume, gradients, inside = self.volume, self.gradients, self.inside
+        if self.noise_map is not None:
+            ratio = over_map(denoised.sigma, self.noise_map, inside)
+            options |= {"noise map": self.noise_map.name, "noise over the map": round(ratio, 4)}
         return {
             "input": volume.path.name if volume.path else "",
             "unfog": __version__,

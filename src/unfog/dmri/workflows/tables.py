@@ -81,22 +81,33 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
     """A scan and its gradient table, without the volumes to drop; a bad table is refused before a
     large scan is read. An MRtrix image has its table with it, unless another is given.
     """
-    own = dwi.name.endswith(SUFFIXES) and not tables.given
-    if not own:
+    volume = checked_series(dwi, tables)
+    gradients = table_of(dwi, volume, tables)
+    if tables.drop:
+        kept = kept_volumes(volume.data.shape[3], tables.drop)
+        volume = replace(volume, data=volume.data[..., kept])
+    return volume, gradients
+
+
+def checked_series(dwi: Path, tables: Tables | None) -> Volume:
+    """A series of volumes; `InputError` where it is none, or beforehand where ``tables`` of a file
+    of their own are bad.
+    """
+    if tables is not None and not (dwi.name.endswith(SUFFIXES) and not tables.given):
         tables.read(np.eye(4))
     volume = read_volume(dwi)
     if volume.data.ndim != 4:
         raise InputError(
             f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole."
         )
-    count = volume.data.shape[3]
-    if isinstance(volume, MifVolume) and own:
-        gradients = _own_table(dwi, volume, tables)
-    else:
-        gradients = tables.read(volume.affine, count)
-    if tables.drop:
-        volume = replace(volume, data=volume.data[..., kept_volumes(count, tables.drop)])
-    return volume, gradients
+    return volume
+
+
+def table_of(dwi: Path, volume: Volume, tables: Tables) -> GradientTable:
+    """The table of a series of volumes: its own, or that of files, without the volumes to drop."""
+    if isinstance(volume, MifVolume) and not tables.given:
+        return _own_table(dwi, volume, tables)
+    return tables.read(volume.affine, volume.data.shape[3])
 
 
 def _own_table(dwi: Path, volume: MifVolume, tables: Tables) -> GradientTable:
@@ -144,14 +155,29 @@ class Phase:
         Raises:
             InputError: The phase is of another scan, or its unit is not told.
         """
+        angle = self.radians(magnitudes.data.shape, drop)
+        y = (magnitudes.data * np.exp(1j * angle)).astype(np.complex64)
+        return replace(magnitudes, data=real_parts(y, gradients, inside, self.report))
+
+    def radians(self, shape: tuple[int, ...], drop: Sequence[int] = ()) -> NDArray[np.float32]:
+        """The phase in radians.
+
+        Args:
+            shape: Of the magnitudes without the volumes to drop, (X, Y, Z, volumes).
+            drop: These volumes, which the phase still has.
+
+        Returns:
+            (X, Y, Z, volumes).
+
+        Raises:
+            InputError: The phase is of another scan, or its unit is not told.
+        """
         phase = read_volume(self.path).data
         if drop and phase.ndim == 4:
             phase = phase[..., kept_volumes(phase.shape[3], drop)]
-        if phase.shape != magnitudes.data.shape:
+        if phase.shape != shape:
             raise InputError(
-                f"{self.path.name} has the shape {phase.shape} and the magnitudes have "
-                f"{magnitudes.data.shape}; give the phase of the same volumes."
+                f"{self.path.name} has the shape {phase.shape} and the magnitudes have {shape}; "
+                "give the phase of the same volumes."
             )
-        angle = in_radians(phase, self.unit, self.path.name)
-        y = (magnitudes.data * np.exp(1j * angle)).astype(np.complex64)
-        return replace(magnitudes, data=real_parts(y, gradients, inside, self.report))
+        return in_radians(phase, self.unit, self.path.name)
