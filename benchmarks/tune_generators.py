@@ -55,7 +55,7 @@ def tune(work: Path, name: str, section: dict[str, Any], search: dict[str, Any])
             row = {**key, "minutes": search["minutes"], "measure": section["measure"]}
             if state == DONE:
                 judge = judge or Judge.of(
-                    open_dataset(name), section["features"], section["n"], classes=False
+                    open_dataset(name), section["features"], section["n"], told=False
                 )
                 cost = json.loads((run / COST).read_text())
                 row |= {"steps": chosen["training.steps"], "CPU seconds": cost["cpu"]}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +75,18 @@ class Segmentation(Downstream):
     def score(self, out: Tensor, target: Tensor) -> Tensor:
         found, asked = out.argmax(1), target[:, 0]
         return torch.stack([dice(found, asked, k) for k in range(1, self.classes)]).mean(0)
+
+
+TASKS: dict[str, type[Downstream]] = {
+    "class": Classification,
+    "named-class": Classification,
+    "mask": Segmentation,
+}  # by the name of the condition that is the target
+
+
+def task_of(condition: Mapping[str, Any]) -> Downstream:
+    """The task whose target is a condition of that config, one of ``TASKS``."""
+    return TASKS[condition["name"]](condition.get("classes") or condition["count"])
 
 
 class SegmentationUNet(nn.Module):

@@ -14,7 +14,7 @@ from unfog.builtin import open_run
 from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
 from unfog.evaluation.classical_augmentation import ClassicalAugmentation
-from unfog.evaluation.downstream import Classification, Downstream, Segmentation
+from unfog.evaluation.downstream import TASKS, Downstream, Segmentation, task_of
 from unfog.files.output import write_json, write_text
 from unfog.progress import Report
 from unfog.runs.machine import AUTO
@@ -28,11 +28,6 @@ from unfog.workflows.judged import data_against, require_shape
 from unfog.workflows.processes import keep_shared
 
 STUDY, SCORES, POOL = "study.json", "scores.json", "pool"
-TASKS: dict[str, type[Downstream]] = {
-    "class": Classification,
-    "named-class": Classification,
-    "mask": Segmentation,
-}
 STEPS = 600
 
 
@@ -210,8 +205,7 @@ def _task(run: Run, data: Dataset, target: str | None) -> tuple[str, Downstream]
             "too; train one with such data."
         )
     name = target or fit[0]
-    part = data.conditions[name]
-    return name, TASKS[part["name"]](part.get("classes") or part["count"])
+    return name, task_of(data.conditions[name])
 
 
 def _check(

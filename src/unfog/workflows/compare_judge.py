@@ -1,5 +1,5 @@
 """What ``unfog compare`` measures of a run: figures and floors, modes, figures by sampler steps,
-and how well classes that are asked for are drawn.
+and how well what is asked for is drawn.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ from unfog.data.dataset import Dataset
 from unfog.evaluation.distances import frechet_distance
 from unfog.evaluation.feature_spaces import FeatureSpace, feature_spaces
 from unfog.evaluation.judgement import judge
-from unfog.evaluation.learned_features import SmallNetwork, learned_network
 from unfog.evaluation.modes import modes_found
 from unfog.evaluation.sliced import sliced_wasserstein
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG
+from unfog.workflows.compare_control import TOLD, Control, controls_of
 from unfog.workflows.judged import REFERENCE, draw_beside, real_samples, to_unit
 from unfog.workflows.kinds import is_generator
 
 LADDER = (1, 2, 4, 8)  # sampler steps that are tried beside a run's own
-SCALES = (1.0, 2.0, 4.0)  # of guidance
-TOLD = 250  # samples of each scale
-TAUGHT = 1500  # steps of the network that tells classes apart
 SHOWN = 32
 
 
@@ -41,28 +38,27 @@ class Judge:
         dataset: The data.
         n: Samples of a run.
         space: The feature space.
-        classifier: Tells the data's classes apart; None without classes.
+        controls: How well the data's classes and masks are drawn where they are asked for.
         order: The data in one order: the first n are the floor, others the reference.
     """
 
     dataset: Dataset
     n: int
     space: FeatureSpace
-    classifier: SmallNetwork | None
+    controls: tuple[Control, ...]
     order: Tensor
 
     @classmethod
-    def of(cls, dataset: Dataset, features: str, n: int, classes: bool = True) -> Judge:
-        """A judge by features of that name, and of classes where there are some and they are asked
-        for.
+    def of(cls, dataset: Dataset, features: str, n: int, told: bool = True) -> Judge:
+        """A judge by features of that name, and of the data's classes and masks unless they are not
+        asked for.
         """
         order = torch.randperm(len(dataset), generator=generator(0, "compared"))
         x, labels = real_samples(dataset, order[n : n + REFERENCE])
         space = feature_spaces.build(features, x=x, labels=labels)
-        classifier = None
-        if classes and labels is not None and x.ndim == 4:
-            classifier = learned_network(x, labels, seed=1, steps=TAUGHT)
-        return cls(dataset, n, space, classifier, order)
+        taught, asked = order[n : n + REFERENCE], order[:n][:TOLD]
+        controls = controls_of(dataset, taught, asked) if told and x.ndim == 4 else ()
+        return cls(dataset, n, space, controls, order)
 
     def judged(self, run: Path, seed: int) -> tuple[dict[str, Any], Tensor]:
         """The figures of a run, and some of its samples in natural units."""
@@ -79,8 +75,8 @@ class Judge:
         value = found["figures"].get(self.distance, {}).get("value")
         found |= {"distance": self.distance}
         found["by steps"] = self._by_steps(run, seed, reference, seconds, value)
-        if self.classifier is not None:
-            found["classes"] = self._classes(run, seed)
+        for control in self.controls:
+            found[control.kind] = control.measured(run, seed)
         return found, x[:SHOWN]
 
     @property
@@ -126,25 +122,3 @@ class Judge:
             found.append({"steps": steps, "seconds a sample": cost, "distance": distance})
         found.append({"steps": own, "seconds a sample": seconds, "distance": value})
         return sorted(found, key=lambda one: one["seconds a sample"])
-
-    def _classes(self, run: Path, seed: int) -> dict[str, Any]:
-        """The share of samples that the classifier takes for the class that was asked for, by the
-        scale of guidance; "real" is its accuracy on real samples.
-        """
-        assert self.classifier is not None
-        config, ids = load_config(run / CONFIG), self._ids("floor")[:TOLD]
-        x, labels = real_samples(self.dataset, ids)
-        assert labels is not None
-        found = {"real": _accuracy(self.classifier, x, labels)}
-        told = config["objective"].get("label") if is_generator(run) else config.get("conditions")
-        if not told:
-            return found
-        for scale in (None,) if is_generator(run) else SCALES:
-            x, _ = draw_beside(run, self.dataset, ids, seed, guidance=scale)
-            name = "told" if scale is None else f"guided by {scale:g}"
-            found[name] = _accuracy(self.classifier, to_unit(self.dataset, x), labels)
-        return found
-
-
-def _accuracy(classifier: SmallNetwork, x: Tensor, labels: Tensor) -> float:
-    return float((classifier(x.float()).argmax(1) == labels).double().mean())

@@ -25,6 +25,12 @@ LEAD = (
 Runs = Mapping[str, Judged]
 Systems = Mapping[str, Mapping[str, Any]]
 COLUMNS = 10  # pictures of a system
+CONTROLS = {
+    "classes": "The share of samples that a network trained on real ones takes for the class that "
+    "was asked for",
+    "masks": "The mean Dice of the mask that was asked for and what a network trained on real "
+    "samples finds",
+}
 
 
 def compare_page(summary: Mapping[str, Any], runs: Runs, pictures: Mapping[str, Path]) -> Page:
@@ -36,12 +42,12 @@ def compare_page(summary: Mapping[str, Any], runs: Runs, pictures: Mapping[str, 
         pictures: A file of samples of each system, .npy in natural units.
 
     Returns:
-        The page: quality and diversity, classes, cost, stability, loss curves.
+        The page: quality and diversity, control, cost, stability, loss curves.
     """
     page, systems = Page("unfog compare", LEAD), summary["systems"]
     _quality(page, systems)
     _shown(page, pictures)
-    _classes(page, systems)
+    _control(page, systems)
     _sampling(page, systems, summary["at equal sampling seconds"])
     _stability(page, systems)
     for system, found in runs.items():
@@ -90,18 +96,18 @@ def _shown(page: Page, pictures: Mapping[str, Path]) -> None:
     )
 
 
-def _classes(page: Page, systems: Systems) -> None:
-    told = {system: one["classes"] for system, one in systems.items() if "classes" in one}
-    if not told:
-        return
-    names = list(dict.fromkeys(name for one in told.values() for name in one))
-    page.section("Classes")
-    page.table(
-        ["", *names],
-        [[system, *(_cell(one.get(n)) for n in names)] for system, one in told.items()],
-        "The share of samples that a network trained on real ones takes for the class that was "
-        "asked for, by the scale of guidance; and its accuracy on real samples.",
-    )
+def _control(page: Page, systems: Systems) -> None:
+    for kind, what in CONTROLS.items():
+        told = {system: one[kind] for system, one in systems.items() if kind in one}
+        if not told:
+            continue
+        names = list(dict.fromkeys(name for one in told.values() for name in one))
+        page.section(kind.capitalize())
+        page.table(
+            ["", *names],
+            [[system, *(_cell(one.get(n)) for n in names)] for system, one in told.items()],
+            f"{what}, by the scale of guidance; and of real samples.",
+        )
 
 
 def _sampling(page: Page, systems: Systems, equal: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ def summarised(runs: Judged) -> dict[str, Any]:
         runs: Record and figures of each.
 
     Returns:
-        {"mean", "spread", "floor"} of each figure; modes and classes where the data have some;
+        {"mean", "spread", "floor"} of each figure; modes, classes and masks where there are some;
         a distance by sampler steps; seconds, of training those for a run that it begins from too,
         steps, skipped steps, and runs whose coverage is below a tenth of the floor's.
     """
@@ -42,9 +42,8 @@ def summarised(runs: Judged) -> dict[str, Any]:
             }
             for name in rows[0]["modes"]
         }
-    if "classes" in rows[0]:
-        names = rows[0]["classes"]
-        found["classes"] = {name: _over([one["classes"][name] for one in rows]) for name in names}
+    for kind in [kind for kind in ("classes", "masks") if kind in rows[0]]:
+        found[kind] = {name: _over([one[kind][name] for one in rows]) for name in rows[0][kind]}
     found |= {"distance": rows[0]["distance"], "by steps": _by_steps(rows)}
     found["CPU seconds a sample"] = mean_and_spread([one["seconds a sample"] for one in rows])[0]
     found["CPU seconds of training"] = _over([one["cost"]["cpu"] for one in rows])
