@@ -57,7 +57,7 @@ def denoise(
     unbias: bool = True,
     rule: Rule = hard_threshold,
     distribution: NoiseDistribution | None = None,
-    noise_level: str = AUTO,
+    noise_level: str = MP,
     report: Report | None = None,
 ) -> Denoised:
     """Denoise magnitudes by local singular values of the scan's principal components.
