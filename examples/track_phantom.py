@@ -3,6 +3,7 @@ truth, with noise, and denoised.
 
     python examples/track_phantom.py            # SNR 12
     python examples/track_phantom.py 20         # another
+    python examples/track_phantom.py 12 tracks  # and streamlines: tracks/denoised.trx and others
 
 From every seed in a bundle a streamline is tracked on all three. The one on the noise-free signal
 is the reference: a streamline is found again if it stays within a voxel of it on average. A bundle
@@ -10,12 +11,16 @@ is scored by the share found again and by the overlap (Dice) of what it visits.
 """
 
 import sys
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import torch
 from dipy.core.gradients import gradient_table
 from dipy.data import get_sphere
 from dipy.direction import peaks_from_model
+from dipy.io.stateful_tractogram import Space, StatefulTractogram
+from dipy.io.streamline import save_tractogram
 from dipy.reconst.shm import CsaOdfModel
 from dipy.tracking.local_tracking import LocalTracking
 from dipy.tracking.stopping_criterion import BinaryStoppingCriterion
@@ -76,8 +81,15 @@ def score(
     return float(again), float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
 
 
-def main(snr: float) -> None:
-    """Print both scores of each bundle."""
+def save(streamlines: Streamlines, phantom: Phantom, path: Path) -> None:
+    """Write streamlines in voxels as a TRX file in the phantom's place in the world."""
+    grid = nib.Nifti1Image(phantom.mask.astype(np.uint8), phantom.affine)
+    kept = [line.astype(np.float32) for line in streamlines if len(line) > 1]
+    save_tractogram(StatefulTractogram(kept, grid, Space.VOX), str(path), bbox_valid_check=False)
+
+
+def main(snr: float, folder: Path | None = None) -> None:
+    """Print both scores of each bundle, and write the streamlines into a folder."""
     phantom = make_phantom(real_gradients(), 0, mni_anatomy((32, 32, 16)))
     clean = phantom.signal.astype(np.float32)
     noise = add_magnitude_noise(
@@ -97,6 +109,10 @@ def main(snr: float) -> None:
     reference, *others = (
         track(signal, phantom, seeds.astype(float)) for signal in (clean, noisy, denoised)
     )
+    if folder is not None:
+        folder.mkdir(parents=True)
+        for name, lines in zip(("truth", "noisy", "denoised"), (reference, *others), strict=True):
+            save(lines, phantom, folder / f"{name}.trx")
     for k, name in enumerate(BUNDLES):
         truth, *found = (
             [lines[i] for i in np.flatnonzero(of == k)] for lines in (reference, *others)
@@ -110,4 +126,5 @@ def main(snr: float) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 12.0)
+    given = sys.argv[1:]
+    main(float(given[0]) if given else 12.0, Path(given[1]) if len(given) > 1 else None)

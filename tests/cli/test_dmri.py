@@ -113,7 +113,7 @@ def test_a_volume_that_dropped_out_is_told_of(
         f"dmri denoise {dropped} {FSL} --mask mask.nii.gz --out {tmp_path / 'new'} --json"
     )
     assert status == 0
-    assert any("More was removed than noise" in text for text in json.loads(stdout)["warnings"]), (
+    assert any("Volumes dropped out: 20 " in text for text in json.loads(stdout)["warnings"]), (
         json.loads(stdout)["warnings"]
     )
 

@@ -58,7 +58,7 @@ def denoise(
     phase_unit: PhaseUnit = None,
     norf: Norf = None,
     noise_map: NoiseMapFile = None,
-    noise_level: NoiseBy = NoiseLevel.auto,
+    noise_level: NoiseBy = NoiseLevel.mp,
     precision: In = Precision.auto,
     method: Annotated[
         Method,
@@ -85,7 +85,7 @@ def denoise(
     from unfog.dmri.workflows.tables import Tables
 
     if method is Method.ddm2:
-        if prior != "dmri-refiner" or phase or norf or noise_map or noise_level != "auto":
+        if prior != "dmri-refiner" or phase or norf or noise_map or noise_level != "mp":
             raise InputError(
                 "The method ddm2 takes no --prior, --phase, --norf, --noise-map or --noise-level; "
                 "leave it out."

@@ -131,7 +131,7 @@ def test_the_command(folder: Path, line: str) -> None:
         (f"dwi.nii {LINE} --norf norf.nii --noise-map map.nii", "one description"),
         (f"dwi.nii {LINE} --norf nowhere.nii", "nowhere.nii"),
         (f"with.nii {LINE} --norf 33", "Volume 33 cannot"),
-        (f"dwi.nii {LINE} --norf 28-29", "not noise of this scan alone"),
+        (f"dwi.nii {LINE} --norf 28-29", "not noise alone"),
         (f"dwi.nii {LINE} --norf 3, --method ddm2", "takes no"),
     ],
 )

@@ -36,7 +36,8 @@ def test_the_answer_is_that_of_nifti_with_the_table_inside(tmp_path: Path) -> No
     summary = denoise_file(tmp_path / "dwi.mif", Tables(), tmp_path / "mif", prior="none")
     expected = read_nifti(tmp_path / "nifti/dwi_denoised.nii.gz")
     found = read_mif(tmp_path / "mif/dwi_denoised.mif.gz")
-    assert np.array_equal(found.data, expected.data)
+    # Their tables differ in the last digits.
+    assert np.allclose(found.data, expected.data, rtol=1e-6)
     assert np.allclose(found.affine, AFFINE, atol=1e-6)
     assert found.layout == LAYOUT
     assert np.allclose(found.scheme, mrtrix_rows(table))

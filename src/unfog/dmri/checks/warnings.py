@@ -68,8 +68,8 @@ def _denoised(components: Components, voxels: int) -> str | None:
     """A sentence where the scan looks denoised already.
 
     The smallest eigenvalues of a noisy scan's covariance are spread over [(1 - sqrt g)^2, (1 + sqrt
-    g)^2] sigma^2, g volumes a voxel (Marchenko & Pastur); a denoiser has made the least of them
-    smaller.
+    g)^2] sigma^2, g volumes a voxel (Marchenko & Pastur); a denoiser has made many of them smaller.
+    One may be small where a volume dropped out, so the second smallest counts.
     """
     values, rank = components.eigenvalues.numpy(), components.axes.shape[1]
     ratio = len(values) / voxels
@@ -79,7 +79,7 @@ def _denoised(components: Components, voxels: int) -> str | None:
         return None
     # The eigenvalue below which a quarter lies; the law relates the least to it.
     quarter = float(np.quantile(values[: max(2, len(values) // 2)], 0.5))
-    if quarter > 1e-6 * values[-1] and values[0] >= ALIKE * quarter * (
+    if quarter > 1e-6 * values[-1] and values[1] >= ALIKE * quarter * (
         1 - ratio**0.5
     ) ** 2 / marchenko_pastur_quantile(ratio, 0.25):
         return None

@@ -57,7 +57,7 @@ def denoise(
     unbias: bool = True,
     rule: Rule = hard_threshold,
     distribution: NoiseDistribution | None = None,
-    noise_level: str = AUTO,
+    noise_level: str = MP,
     report: Report | None = None,
 ) -> Denoised:
     """Denoise magnitudes by local singular values of the scan's principal components.
@@ -107,7 +107,7 @@ def denoise(
         sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
     sigma = np.where(measured_somewhere(data), sigma, 0).astype(np.float32)
     # The error of r scores, spread over all volumes.
-    share = (error * scores.shape[3] / y.shape[3]).sqrt().numpy()
+    share = (error.clamp(min=0) * scores.shape[3] / y.shape[3]).sqrt().numpy()
     expected = (sigma * np.where(inside.numpy(), share, 1)).astype(np.float32)
     # From E[y] to the signal; the data lose the same bias.
     measured = y.numpy()

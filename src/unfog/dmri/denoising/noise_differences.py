@@ -26,11 +26,13 @@ from unfog.dmri import harmonics
 from unfog.dmri.denoising.low_rank import above_noise
 from unfog.dmri.denoising.noise_level import Noise, autocorrelation_of, smooth
 from unfog.dmri.gradients import GradientTable
+from unfog.errors import InputError
 
 ORDERS = (4, 6, 8)  # of harmonics that hold a shell's signal
 FEWEST = 5  # differences that a shell must leave
 ENOUGH = 1.25  # how far an axis must stand above the edge of noise to be left out
 ROUNDS = 2
+ROUNDING = 1e-6  # of the largest value: less than it is no noise
 
 
 def can_take_differences(table: GradientTable) -> bool:
@@ -48,9 +50,15 @@ def estimate_by_differences(x: Tensor, inside: Tensor, table: GradientTable) -> 
 
     Returns:
         The noise, averaged over volumes as ``estimate_noise`` gives it, and the principal
-        components that stand above it.
+        components that stand above it; 0 where there is no more than rounding.
+
+    Raises:
+        InputError: The mask is empty.
     """
+    if not bool(inside.any()):
+        raise InputError("The mask is empty; mark the voxels to look at with values other than 0.")
     rows, level = x[inside], torch.ones(int(inside.sum()), dtype=x.dtype)
+    rounding = (ROUNDING * rows.abs().max()) ** 2
     for _ in range(ROUNDS):
         # The variance at each voxel in each shell, and over the shells as these have volumes.
         shells = [
@@ -61,7 +69,7 @@ def estimate_by_differences(x: Tensor, inside: Tensor, table: GradientTable) -> 
         total = sum(count for count, _ in shells)
         mean = torch.stack([count / total * variance for count, variance in shells]).sum(0)
         variance = torch.zeros(inside.shape, dtype=x.dtype)
-        variance[inside] = mean
+        variance[inside] = torch.where(mean > rounding, mean, 0.0)
         whole = smooth(variance, inside).clamp(min=0).sqrt()
         level = torch.where(whole[inside] > 0, whole[inside], 1.0)
     components = above_noise(rows / level[:, None], 1.0)
@@ -77,7 +85,8 @@ def _variance(differences: Tensor, level: Tensor) -> Tensor:
     values, axes = torch.linalg.eigh((even.T @ even).double() / len(even))
     # Noise alone stays below its edge (1 + sqrt(k / n))^2 over the middle one.
     edge = ENOUGH * (1 + math.sqrt(len(values) / len(even))) ** 2
-    noise = axes[:, values <= edge * values.median()].to(differences)
+    count = int((values <= edge * values.median()).sum())
+    noise = axes[:, : max(count, 1)].to(differences)
     variance: Tensor = (differences @ noise).square().mean(1)
     return variance
 

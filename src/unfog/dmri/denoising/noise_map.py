@@ -25,6 +25,7 @@ from unfog.errors import InputError
 SAMPLES = 2000  # over how many values a level is averaged: it then errs by 1 %
 LEAST_WIDTH, MOST_WIDTH = 0.6, 4.0  # voxels: deviations of the Gaussian
 REAL = 0.71  # E[m]^2 / E[m^2]: 2 / pi of real parts' magnitudes, pi / 4 and more of complex ones'
+APART, FEWEST = 0.15, 500  # correlation of volumes of noise at most, and voxels that tell it
 ALIKE = 0.5, 2.0  # the scan's noise over that of volumes of noise
 
 
@@ -60,7 +61,7 @@ def map_of_noise(
         The map.
 
     Raises:
-        InputError: The volumes hold nothing.
+        InputError: The volumes hold nothing, or more than noise.
     """
     measured = torch.from_numpy((noise > 0).any(-1))
     if not bool(measured.any()):
@@ -75,8 +76,23 @@ def map_of_noise(
     if coils is None:
         mean = smooth(values.mean(-1), measured, width)
         coils = _coils(float((mean.square() / power)[measured].median()))
+    _check_apart(values[measured] / power[measured, None].clamp(min=1e-30).sqrt(), name)
     level = (factors * power.clamp(min=0) / (2 * (coils or 1))).sqrt()
     return NoiseMap(level.numpy(), name, True, coils)
+
+
+def _check_apart(rows: Tensor, name: str) -> None:
+    """`InputError` where volumes (n, volumes), divided by their level, share more than noise does:
+    it is drawn anew in each.
+    """
+    if rows.shape[1] < 2 or len(rows) < FEWEST:
+        return
+    shared = torch.corrcoef(rows.T).triu(1).abs().max()
+    if float(shared) > APART:
+        raise InputError(
+            f"The values of {name} go together between volumes (correlation {float(shared):.2f}), "
+            "so these are not noise alone; check --norf, which counts from 0."
+        )
 
 
 def _of_slices(power: Tensor, measured: Tensor, volumes: int) -> Tensor:

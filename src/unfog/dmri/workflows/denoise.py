@@ -15,7 +15,7 @@ from unfog.dmri.checks.quality import residual_autocorrelation, signal_to_noise
 from unfog.dmri.checks.residuals import by_shell, over_noise, stability
 from unfog.dmri.checks.warnings import removed_over_noise, too_much_removed
 from unfog.dmri.denoising.blind import has_enough_directions, refine
-from unfog.dmri.denoising.classical import Denoised
+from unfog.dmri.denoising.classical import MP, Denoised
 from unfog.dmri.harmonics import count
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.shells import ORDER
@@ -41,7 +41,7 @@ def denoise_file(
     phase: Path | None = None,
     phase_unit: str | None = None,
     known: NoiseFiles = NOT_KNOWN,
-    noise_level: str = AUTO,
+    noise_level: str = MP,
     precision: str = AUTO,
 ) -> dict[str, Any]:
     """Denoise a scan into a new folder, by low rank and then by a prior.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
-from unfog.dmri.denoising.classical import AUTO, Denoised, denoise
+from unfog.dmri.denoising.classical import MP, Denoised, denoise
 from unfog.dmri.denoising.noise_distribution import NoiseDistribution
 from unfog.dmri.denoising.noise_map import NoiseMap, denoise_by_map, over_map
 from unfog.dmri.denoising.phase import REAL_PARTS
@@ -104,7 +104,7 @@ class Series:
         coils: int | None,
         unbias: bool,
         report: Report | None = None,
-        noise_level: str = AUTO,
+        noise_level: str = MP,
     ) -> Denoised:
         """The scan denoised by low rank, with its noise.
 
