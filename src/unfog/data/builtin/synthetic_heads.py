@@ -48,16 +48,16 @@ class SyntheticHeads(Dataset):
         split: str = "train",
         patch: int = 32,
         dims: int = 3,
-        count: int = 400,
-        size: int = 112,
-        kept: int = 400,
+        count: int = 300,
+        size: int = 96,
+        kept: int = 300,
         seed: int = 0,
     ) -> None:
         choose("The split of synthetic-heads", split, SPLITS)
         choose("The dims of synthetic-heads", dims, (2, 3))
-        if not 8 <= patch <= size // 3 - 1 or count < 1 or kept < 1:
+        if not 8 <= patch <= size // 3 or count < 1 or kept < 1:
             raise InputError(
-                f"A patch of synthetic-heads has 8 voxels or more and less than a third of "
+                f"A patch of synthetic-heads has 8 voxels or more and at most a third of "
                 f"data.size={size}, and data.count and data.kept are 1 or more; got "
                 f"data.patch={patch}, data.count={count}, data.kept={kept}."
             )

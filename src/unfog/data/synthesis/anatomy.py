@@ -160,7 +160,9 @@ def _face(painter: Painter, points: list[Array], axes: Array) -> None:
     for side in (-1, 1):
         place = np.array([side * 0.45 * axes[0], 0.72 * axes[1], -0.35 * axes[2]])
         painter.paint(ellipsoid(points, np.array([12.0, 12, 12]), place), "csf")
-        painter.paint(ellipsoid(points, np.array([4.5, 2, 4.5]), place + [0, 10, 0]), "other")
+        painter.paint(
+            ellipsoid(points, np.array([4.5, 2, 4.5]), place + np.array([0, 10, 0])), "other"
+        )
 
 
 def _brain(painter: Painter, points: list[Array], inside: Array, cover: Array) -> None:

@@ -33,7 +33,7 @@ def thick_slices(volume: Array, factor: float, axis: int, width: float) -> Array
     # Linear interpolation of what is smooth over a voxel by now.
     at = np.arange(0, volume.shape[axis] - 1, factor)
     low = np.floor(at).astype(int)
-    part = np.expand_dims((at - low).astype(np.float32), [k for k in range(3) if k != axis])
+    part = np.expand_dims((at - low).astype(np.float32), tuple(k for k in range(3) if k != axis))
     first, second = thick.take(low, axis), thick.take(low + 1, axis)
     return np.asarray(first + part * (second - first), dtype=np.float32)
 
@@ -54,7 +54,7 @@ def receive(random: Random, volume: Array, voxel: float) -> tuple[Array, tuple[f
     if random.uniform() < 0.5:
         image = gaussian_filter(image, random.uniform(0.2, 0.7), truncate=3)
     if random.uniform() < 0.35:
-        axis, factor = int(random.integers(3)), random.uniform(1.2, 3.0)
+        axis, factor = int(random.integers(3)), random.uniform(1.2, 2.9)
         image = thick_slices(image, factor, axis, random.uniform(0.7, 1.1))
         sides[axis] *= factor
     top = float(np.quantile(image[::2, ::2, ::2], 0.999))
