@@ -29,17 +29,17 @@ def head_prior(dataset: Dataset) -> Config:
     are known, and shown fine detail in units of the noise.
 
     Departures from the paper: ln sigma ~ N(-1.7, 1), the noise of scans rather than that of
-    drawing, batches of 4, an average over the last 18th of the steps, and sampling from sigma = 40
+    drawing, batches of 2, an average over the last 18th of the steps, and sampling from sigma = 40
     by 40 ancestral steps.
     """
     return {
         **edm(dataset),
         "prediction": {"name": "edm", "sigma_data": SIGMA_DATA},
         "network": convolutional_unet(
-            dataset, 64, multipliers=[1, 1, 1], patch=2, shortcut=True, detail=SIGMA_DATA
+            dataset, 48, multipliers=[1, 1, 1], patch=2, shortcut=True, detail=SIGMA_DATA
         ),
         "conditions": conditions(dataset, drop=HIDDEN),
         "objective": log_normal_denoising(mean=-1.7, std=1.0),
-        "training": short_training(steps=5_000, batch=4, lr=1.2e-3, warmup=100),
+        "training": short_training(steps=6_000, batch=2, lr=1.2e-3, warmup=100),
         "sampling": {"sampler": "ddpm", "steps": 40, "grid": {"name": "karras", "sigma_max": 40.0}},
     }

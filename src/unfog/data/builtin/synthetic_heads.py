@@ -48,9 +48,9 @@ class SyntheticHeads(Dataset):
         split: str = "train",
         patch: int = 32,
         dims: int = 3,
-        count: int = 300,
+        count: int = 240,
         size: int = 96,
-        kept: int = 300,
+        kept: int = 240,
         seed: int = 0,
     ) -> None:
         choose("The split of synthetic-heads", split, SPLITS)
