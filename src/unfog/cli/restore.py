@@ -73,7 +73,15 @@ def restore(
             help="For custom, lowlight and hdr: one linear operator, or a list of them.",
         ),
     ] = None,
-    factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
+    factor: Annotated[
+        int, typer.Option(min=1, help="For superres and slices: how many times finer.")
+    ] = 4,
+    slice_width: Annotated[
+        float,
+        typer.Option(
+            min=0, help="For slices: the width of their profile over their distance; 0 for a box."
+        ),
+    ] = 1.0,
     blur: Annotated[
         float,
         typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels."),
@@ -130,7 +138,9 @@ def restore(
         to=to or None,
         noise_model=None if noise_model is NoiseModel.gaussian else noise_model.value,
     )
-    options = Options(mask, operator, sensitivities, factor, blur, axes=axes)
+    options = Options(
+        mask, operator, sensitivities, factor, blur, axes=axes, slice_width=slice_width
+    )
     draws = Draws(
         noise,
         noise_model.value,

@@ -18,7 +18,9 @@ from unfog.physics.air import air_sigma
 from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask
+from unfog.physics.slices import ThickSlices
 from unfog.runs.run import Run, data_range
+from unfog.workflows.degradations import require_volumes
 from unfog.workflows.operator_file import read_operator
 from unfog.workflows.tasks import Options, Task, function
 
@@ -90,6 +92,32 @@ def measured_coarsely(
     """
     problem = measured_images(run, paths, task, options)
     return replace(problem, target=problem.target.finer(options.factor))
+
+
+def measured_in_slices(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """Volumes of thick slices, which are restored with ``factor`` planes for each slice. Slices are
+    stacked along the axis of the longest voxels, of equal ones the last.
+
+    Args:
+        run: The prior, of volumes.
+        paths: The one input file.
+        task: The task.
+        options: ``factor`` and ``slice_width``.
+
+    Returns:
+        The problem, with y on the model's scale.
+
+    Raises:
+        InputError: The file cannot be read, or the run is not of volumes.
+    """
+    require_volumes(run)
+    scan = read_scan(paths[0], 3, run.shape[0])
+    sides = scan.voxel or (1.0, 1.0, 1.0)
+    axis = max(range(3), key=lambda k: (round(sides[k], 3), k))
+    problem = _problem(run, scan, ThickSlices(options.factor, axis, options.slice_width))
+    return replace(problem, target=scan.finer(options.factor, axis))
 
 
 def measured_in_grey(
