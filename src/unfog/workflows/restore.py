@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from unfog.posterior.methods import AUTO, methods
 from unfog.progress import Report
 from unfog.runs.edit import stated_conditions
 from unfog.runs.guided import guided, prompted
-from unfog.runs.misfit import misfit_of
+from unfog.runs.misfit import misfit_by_band, misfit_map, misfit_of
 from unfog.runs.restore import GRID, Restored, data_consistency, noise_models, restore
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import Plan
@@ -73,6 +74,28 @@ def restore_file(
         return _restored_into(work, run, paths[0], task, problem, sigma, draws)
 
 
+@dataclass(frozen=True)
+class Fit:
+    """How far an image is from those of the prior.
+
+    Args:
+        whole: The misfit; None where there is too little signal.
+        bands: That of each band of detail.
+        local: Its map, shaped as the image.
+    """
+
+    whole: float | None
+    bands: dict[str, float | None]
+    local: Tensor
+
+    def widening(self, done: float) -> Tensor:
+        """What the deviation, widened by the factor ``done`` already, is multiplied by so that it
+        is widened by the local misfit wherever that is large.
+        """
+        large = torch.where(self.local > LARGEST, self.local, torch.ones_like(self.local))
+        return (large / done).clamp(min=1)
+
+
 def _images(problem: InverseProblem, restored: Restored, factor: float) -> dict[str, Tensor]:
     """Mean, deviation and samples on the file's scale, by the names of their files."""
     mean, samples = (x * problem.scale + problem.offset for x in (restored.mean, restored.samples))
@@ -104,12 +127,16 @@ def _restored_into(
     plan, folder = Plan.of(run, draws.sampler, draws.steps, GRID), work.folder
     restored = _restore_filled(run, y, problem, sigma, plan, draws, work.progress("restoring"))
     # How far the image is from those of the prior.
-    misfit = _misfit(run, y, problem, restored, sigma, draws)
+    fit = _misfit(run, y, problem, restored, sigma, draws)
+    misfit = None if fit is None else fit.whole
     wider = misfit if misfit is not None and misfit > LARGEST else None
     # On the file's scale, the deviation with the factor that was learned for the task, and with
     # that of the misfit where it is large.
     factor = interval_scale(run, task.name) * (wider or 1.0)
     results = _images(problem, restored, factor)
+    if fit is not None:
+        results["std"] = results["std"] * fit.widening(wider or 1.0)
+        results["misfit"] = fit.local
     files = [problem.target.write(folder, name, x.numpy()).name for name, x in results.items()]
     summary = {
         "task": task.name,
@@ -128,6 +155,8 @@ def _restored_into(
         "std scale": factor,
         "mean std": float(results["std"].mean()),
         "misfit": misfit,
+        "misfit by detail": None if fit is None else fit.bands,
+        "misfit above 1.25": None if fit is None else float((fit.local > LARGEST).float().mean()),
         "data consistency": data_consistency(problem.operator, y, restored.samples, sigma),
         "warnings": problem.warnings + ([UNLIKE.format(wider)] if wider else []),
         "files": files,
@@ -164,7 +193,7 @@ def _prior(run: Run, draws: Draws) -> Denoiser | None:
 
 def _misfit(
     run: Run, y: Tensor, problem: InverseProblem, restored: Restored, sigma: float, draws: Draws
-) -> float | None:
+) -> Fit | None:
     """The misfit of a denoising, whose mean is the posterior's own; None for other tasks.
 
     Args:
@@ -176,13 +205,17 @@ def _misfit(
         draws: Method and seed.
 
     Returns:
-        The root of the mean's error over the variance that the prior states (``runs.misfit``).
+        The root of the mean's error over the variance that the prior states (``runs.misfit``), of
+        all, by bands of detail and as a map.
     """
     exact = isinstance(problem.operator, Identity) and run.codec.affine
     if draws.method != AUTO or draws.to or not exact:
         return None
     filled = y.flatten(1).any(1)
-    return misfit_of(run, y[filled], restored.mean[filled], sigma, draws.seed)
+    state = (run, y[filled], restored.mean[filled], sigma, draws.seed)
+    local = torch.ones_like(y)
+    local[filled] = misfit_map(*state)
+    return Fit(misfit_of(*state), misfit_by_band(*state), local)
 
 
 def _restore_filled(
