@@ -95,7 +95,7 @@ def misfit_map(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -
     Returns:
         The map, shaped as y; 1 where there is no signal.
     """
-    left, variance = _parts(run, y, mean, sigma, seed, (None, None))
+    left, variance = parts_of(run, y, mean, sigma, seed, (None, None))
     signal = _signal(run, mean, sigma).to(y)
     if not bool(signal.any()):
         return torch.ones_like(y)
@@ -132,14 +132,14 @@ def _of_band(
     signal = _signal(run, mean, sigma)
     if int(signal.sum()) < LEAST:
         return None
-    left, variance = (part[signal].mean() for part in _parts(run, y, mean, sigma, seed, band))
+    left, variance = (part[signal].mean() for part in parts_of(run, y, mean, sigma, seed, band))
     if not float(variance) > 0:
         return None
     noise = sigma**2 * noise_gain(y.shape[2:], *band).expand(y.shape)[signal].mean()
     return math.sqrt(max(0.0, 1 + float((left - (noise - variance)) / variance)))
 
 
-def _parts(
+def parts_of(
     run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int, band: Band
 ) -> tuple[Tensor, Tensor]:
     """Of a band, the squares of what the mean leaves, and the variance that the prior states: an
