@@ -38,7 +38,7 @@ BANDS: dict[str, tuple[float | None, float | None]] = {
     "medium": (0.8, 1.8),
     "coarse": (1.8, None),
 }
-NEAR = 5.0  # pixels: deviation of the neighbourhood of a map
+NEAR, FEW = 5.0, 20  # of a map: deviation of the neighbourhood in pixels, and pixels that are few
 
 
 def misfit_of(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -> float | None:
@@ -83,7 +83,7 @@ def misfit_by_band(
 
 def misfit_map(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -> Tensor:
     """The misfit about each pixel: of both its parts a Gaussian average over the neighbourhood, to
-    which what the whole has is added as much as a hundred pixels weigh.
+    which what the whole has is added as much as twenty pixels weigh.
 
     Args:
         run: The prior.
@@ -100,7 +100,7 @@ def misfit_map(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -
     if not bool(signal.any()):
         return torch.ones_like(y)
     # The averages are over pixels with signal; few of them are drawn to the average of all.
-    pull = 100 / (2 * math.sqrt(math.pi) * NEAR) ** (y.ndim - 2)
+    pull = FEW / (2 * math.sqrt(math.pi) * NEAR) ** (y.ndim - 2)
     whole = [float((part * signal).sum() / signal.sum()) for part in (left, variance)]
     excess, stated = (
         smoothed(part * signal, NEAR) + pull * average

@@ -24,7 +24,7 @@ from unfog.runs.misfit import BANDS, Band, parts_of
 from unfog.runs.run import Run, data_range
 
 SCALES = ("fine", "medium")  # the bands that are asked
-REACH = 3.0  # of the search, as a factor
+REACH = (3.0, 1.6, 1.2)  # of the search, as factors: less where nothing is above so much noise
 HALVINGS = 3
 CLOSE = 0.004  # relative
 ABOVE = 3.0  # deviations: signal
@@ -74,7 +74,7 @@ def _fixed_point(
     run: Run, y: Tensor, start: float, seed: int, magnitude: bool, band: Band
 ) -> float | None:
     """The deviation that a pass leaves as it is, by Brent's method: passes rise below it and fall
-    above it, but slowly where noise is small. Looked for within a factor ``REACH`` of the start.
+    above it, but slowly where noise is small. Looked for within a factor of the start.
     """
 
     def rise(log_sigma: float) -> float:
@@ -91,8 +91,11 @@ def _fixed_point(
             here = rise(middle)
     if math.isnan(here):
         return None
-    end = middle + math.copysign(math.log(REACH), here)
-    there = rise(end)
+    end, there = middle, math.nan
+    for reach in REACH:
+        if math.isnan(there):
+            end = middle + math.copysign(math.log(reach), here)
+            there = rise(end)
     if math.isnan(there):
         return None
     if here * there > 0:
