@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit, one_of
+from unfog.cli.options import AsJson, In, Out, Precision, Sampler, Seed, Steps, emit, one_of
 from unfog.workflows.tasks import TASKS, Draws, Options, function, task_named
 
 TASK_HELP = "What to undo: " + "; ".join(f"{t.name}, {t.help}" for t in TASKS.values()) + "."
@@ -23,7 +23,13 @@ class NoiseModel(StrEnum):
 
 
 def restore(
-    run: Run,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|auto",
+            help="Folder of a trained run, or a shipped prior; auto chooses one for a scan.",
+        ),
+    ],
     source: Annotated[
         list[Path],
         typer.Argument(

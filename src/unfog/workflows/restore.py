@@ -26,7 +26,9 @@ from unfog.runs.restore import GRID, Restored, data_consistency, noise_models, r
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import Plan
 from unfog.runs.uncertainty import interval_scale
-from unfog.workflows.problem import LEAST_NOISE, InverseProblem
+from unfog.workflows.choose import AUTO as AUTO_PRIOR
+from unfog.workflows.choose import chosen_prior
+from unfog.workflows.problem import LEAST_NOISE, InverseProblem, told_voxel
 from unfog.workflows.restore_report import restoration_page
 from unfog.workflows.tasks import Draws, Options, Task, function, task_named
 
@@ -67,11 +69,14 @@ def restore_file(
         sigma = require_noise(draws.noise)
         if draws.method != AUTO:
             methods.get(draws.method)
+        source, reason = chosen_prior(paths[0]) if str(source) == AUTO_PRIOR else (source, None)
         run = open_run(source, draws.precision)
         require_posterior_mean(run)
         _prior(run, draws)  # refused before anything is read
         problem: InverseProblem = function(task.reader)(run, paths, task, options)
-        return _restored_into(work, run, paths[0], task, problem, sigma, draws)
+        run = told_voxel(run, problem.target)
+        why = {} if reason is None else {"prior chosen": reason}
+        return _restored_into(work, run, paths[0], task, problem, sigma, draws, why)
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,7 @@ def _restored_into(
     problem: InverseProblem,
     noise: float | None,
     draws: Draws,
+    why: dict[str, str],
 ) -> dict[str, Any]:
     """Solve the problem and write the results; ``noise`` is in the user's units, None to estimate
     it.
@@ -141,6 +147,7 @@ def _restored_into(
     summary = {
         "task": task.name,
         "run": run.name,
+        **why,
         "input": path.name,
         "noise": sigma * problem.unit,
         "noise estimated": noise is None,
