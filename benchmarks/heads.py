@@ -206,7 +206,7 @@ def misfit(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     like, unlike, noise = {}, {}, {}
     for head in heads():
         for sigma in NOISES:
-            truth, noisy = (x[..., :40, :40, :40].contiguous() for x in case(head, sigma))
+            noisy = case(head, sigma)[1][..., :40, :40, :40].contiguous()
             like[f"{head.name}, {sigma:g}"] = fit(told(run, head), noisy, sigma)
             level = noise_by_prior(told(run, head), noisy, sigma * 1.3)
             noise[f"{head.name}, {sigma:g}"] = level and round(level.sigma / sigma, 3)

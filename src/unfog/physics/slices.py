@@ -97,4 +97,5 @@ class ThickSlices(Spectral):
     def _along(self, matrix: Tensor, x: Tensor) -> Tensor:
         """A matrix times x along the axis."""
         dim = self._dim(x)
-        return torch.tensordot(x, matrix.to(x), ([dim], [1])).movedim(-1, dim)
+        product: Tensor = torch.tensordot(x, matrix.to(x), ([dim], [1]))
+        return product.movedim(-1, dim)

@@ -11,7 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from unfog.data.synthesis.appearance import Textures, contrast
-from unfog.data.synthesis.fields import Array, Random, coverage, smooth_field, zero_distance
+from unfog.data.synthesis.fields import (
+    Array,
+    Numbers,
+    Random,
+    coverage,
+    smooth_field,
+    zero_distance,
+)
 
 
 class Painter:
@@ -35,12 +42,12 @@ class Painter:
             strength = float(np.exp(self.random.normal(0, 0.5)))
         return self.textures.of(self.levels[kind], strength)
 
-    def paint(self, distance: Array, kind: str, within: Array | None = None) -> Array:
+    def paint(self, distance: Numbers, kind: str, within: Array | None = None) -> Array:
         """Paint a kind of tissue where a distance in mm is positive; gives the coverage."""
         soft = self.random.choice([1.0, 1.0, 1.5, 2.5])  # borders of tissues may be gradual
-        cover = coverage(distance, soft * self.voxel)
+        cover = coverage(distance.astype(np.float32, copy=False), soft * self.voxel)
         if within is not None:
-            cover = cover * within
+            cover *= within
         self.image += cover * (self.tissue(kind) - self.image)
         return cover
 
@@ -64,7 +71,7 @@ class Painter:
 
 
 def coordinates(
-    painter: Painter, centre: Array, moves: tuple[tuple[float, float], ...]
+    painter: Painter, centre: Numbers, moves: tuple[tuple[float, float], ...]
 ) -> list[Array]:
     """Where voxels lie from a centre in mm, (3, ...), each moved by smooth fields: pairs of a
     spacing of knots and an amplitude in mm.
@@ -81,7 +88,7 @@ def coordinates(
     return found
 
 
-def ellipsoid(points: list[Array], axes: Array, centre: Array | None = None) -> Array:
+def ellipsoid(points: list[Array], axes: Numbers, centre: Numbers | None = None) -> Array:
     """The signed distance in mm to an ellipsoid's surface, to first order, positive inside."""
     shift = np.zeros(3) if centre is None else centre
     away = [p - np.float32(c) for p, c in zip(points, shift, strict=True)]
@@ -119,7 +126,7 @@ def head(random: Random, size: int, voxel: float) -> Array:
     return painter.image
 
 
-def _above(painter: Painter, points: list[Array], axes: Array) -> Array:
+def _above(painter: Painter, points: list[Array], axes: Numbers) -> Array:
     """Where a head holds brain and not its face and neck, from 0 to 1."""
     base = points[2] + np.float32(0.45 * axes[2]) + np.float32(0.25) * np.clip(-points[1], -40, 60)
     return coverage(base, painter.voxel)
@@ -145,7 +152,7 @@ def _shell(
     painter.blobs(coverage(marrow, painter.voxel), "bone", 3, 1.2)
 
 
-def _face(painter: Painter, points: list[Array], axes: Array) -> None:
+def _face(painter: Painter, points: list[Array], axes: Numbers) -> None:
     """Below the brain: muscles, fat, bone and glands in layers, sheets between them, hollows and
     eyes.
     """

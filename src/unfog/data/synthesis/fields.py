@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Numbers = NDArray[np.floating[Any]]
 Random = np.random.Generator
 
 
@@ -27,7 +30,7 @@ def spline_basis(count: int, spacing: float, shift: float) -> Array:
     return np.where(d < 1, near, far).astype(np.float32)
 
 
-def smooth_field(random: Random, shape: tuple[int, ...], spacing: float | Array) -> Array:
+def smooth_field(random: Random, shape: tuple[int, ...], spacing: float | Numbers) -> Array:
     """A random field of mean 0 and variance about 1: cubic B-splines with random coefficients.
 
     Args:
@@ -64,4 +67,5 @@ def zero_distance(field: Array, voxel: float) -> Array:
 
 def coverage(distance: Array, voxel: float) -> Array:
     """The part of each voxel that lies where the signed distance in mm is positive, 0 to 1."""
-    return np.clip(distance * np.float32(1 / voxel) + np.float32(0.5), 0, 1)
+    cover: Array = np.clip(distance * np.float32(1 / voxel) + np.float32(0.5), 0, 1)
+    return cover

@@ -11,9 +11,10 @@ from unfog.data.synthesis.fields import Array, Random, smooth_field
 def shading(random: Random, shape: tuple[int, ...], voxel: float) -> Array:
     """A smooth positive field about 1, of receiving coils, (X, Y, Z)."""
     strength = random.uniform(0, 0.35)
-    return np.exp(
+    field: Array = np.exp(
         np.float32(strength) * smooth_field(random, shape, random.uniform(40, 90) / voxel)
     )
+    return field
 
 
 def thick_slices(volume: Array, factor: float, axis: int, width: float) -> Array:
