@@ -78,12 +78,20 @@ class Textures:
         grain = gaussian_filter(grain, random.uniform(0.3, 1.1), truncate=2.5)
         self.fields.append(grain / grain.std())
         self.scales = (0.05, 0.03, 0.025, 0.025, 0.015, 0.015, 0.008)
+        # From almost plain tissue, as an average of many scans shows it, to strong textures.
+        self.strength = float(np.exp(random.uniform(np.log(0.1), np.log(1.2))))
 
     def of(self, level: float, strength: float = 1.0) -> Array:
         """A tissue of that mean grey level, (X, Y, Z)."""
         image = np.full(self.shape, level, dtype=np.float32)
         for field, scale in zip(self.fields, self.scales, strict=True):
             if self.random.uniform() < 0.75:
-                amplitude = strength * (0.25 + level) * scale * np.exp(self.random.normal(0, 0.7))
+                amplitude = (
+                    self.strength
+                    * strength
+                    * (0.25 + level)
+                    * scale
+                    * np.exp(self.random.normal(0, 0.7))
+                )
                 image += np.float32(amplitude * self.random.choice([-1, 1])) * field
         return image
