@@ -94,8 +94,7 @@ def ellipsoid(points: list[Array], axes: Numbers, centre: Numbers | None = None)
     away = [p - np.float32(c) for p, c in zip(points, shift, strict=True)]
     scaled = np.sqrt(sum((a / np.float32(s)) ** 2 for a, s in zip(away, axes, strict=True)))
     slope = np.sqrt(sum((a / np.float32(s * s)) ** 2 for a, s in zip(away, axes, strict=True)))
-    distance: Array = (1 - scaled) * scaled / (slope + np.float32(1e-4))
-    return distance
+    return np.asarray((1 - scaled) * scaled / (slope + np.float32(1e-4)), dtype=np.float32)
 
 
 def head(random: Random, size: int, voxel: float) -> Array:
