@@ -73,6 +73,19 @@ def test_denoising_says_the_misfit_by_detail_and_maps_it(prior: Path, tmp_path: 
     assert np.mean(local > 1.25) == pytest.approx(summary["misfit above 1.25"], abs=1e-3)
 
 
+def test_the_prior_may_be_asked_for_the_noise(prior: Path, tmp_path: Path) -> None:
+    path = scan(tmp_path / "scan.nii", (16, 16, 16), (1, 1, 1))
+    line = f"restore {prior} {path} --noise prior --samples 2 --steps 1"
+    status, out, err = invoke(f"{line} --task denoise --out {tmp_path / 'out'}")
+    assert status == 0, out + err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["noise estimated"]
+    assert summary["noise"] > 0
+    status, out, err = invoke(f"{line} --task slices --out {tmp_path / 'no'}")
+    assert status == 2
+    assert "--task denoise alone" in " ".join((out + err).split())
+
+
 def test_thick_slices_are_restored_along_the_axis_of_longest_voxels(prior, tmp_path) -> None:
     path = scan(tmp_path / "thick.nii", (16, 8, 16), (1, 3, 1))
     line = f"restore {prior} {path} --task slices --factor 3 --noise 5 --samples 2 --steps 2"

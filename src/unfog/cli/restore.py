@@ -45,7 +45,9 @@ def restore(
     noise: Annotated[
         str,
         typer.Option(
-            metavar="auto|VALUE", help="Standard deviation of the noise, in the input's units."
+            metavar="auto|prior|VALUE",
+            help="Standard deviation of the noise, in the input's units; prior finds it with the "
+            "prior's help, for denoise.",
         ),
     ] = "auto",
     noise_model: Annotated[

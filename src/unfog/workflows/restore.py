@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +20,22 @@ from unfog.posterior.methods import AUTO, methods
 from unfog.progress import Report
 from unfog.runs.edit import stated_conditions
 from unfog.runs.guided import guided, prompted
-from unfog.runs.misfit import misfit_by_band, misfit_map, misfit_of
+from unfog.runs.noise_level import noise_by_prior
 from unfog.runs.restore import GRID, Restored, data_consistency, noise_models, restore
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import Plan
 from unfog.runs.uncertainty import interval_scale
 from unfog.workflows.choose import AUTO as AUTO_PRIOR
 from unfog.workflows.choose import chosen_prior
+from unfog.workflows.fit import LARGEST, UNLIKE, fit_of
 from unfog.workflows.problem import LEAST_NOISE, InverseProblem, told_voxel
 from unfog.workflows.restore_report import restoration_page
 from unfog.workflows.tasks import Draws, Options, Task, function, task_named
 
-LARGEST = 1.25  # the largest misfit without a warning
-UNLIKE = (
-    "The image is unlike those the prior learned, or its noise unlike what was taken: the mean "
-    "errs {:.2f} times as much as the prior states (misfit), and the deviation is widened by that; "
-    "check the noise, or train on images like it."
+BY_PRIOR = "prior"
+CORRELATED = (
+    "Neighbours share noise: fine detail has less of it than coarser detail, as after "
+    "interpolation or filters; what is left looks like tissue, and deviations are too small."
 )
 
 
@@ -66,7 +65,7 @@ def restore_file(
     task = task_named(task) if isinstance(task, str) else task
     options, draws = options or Options(), draws or Draws()
     with job(out) as work:
-        sigma = require_noise(draws.noise)
+        sigma = None if draws.noise == BY_PRIOR else require_noise(draws.noise)
         if draws.method != AUTO:
             methods.get(draws.method)
         source, reason = chosen_prior(paths[0]) if str(source) == AUTO_PRIOR else (source, None)
@@ -77,28 +76,6 @@ def restore_file(
         run = told_voxel(run, problem.target)
         why = {} if reason is None else {"prior chosen": reason}
         return _restored_into(work, run, paths[0], task, problem, sigma, draws, why)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How far an image is from those of the prior.
-
-    Args:
-        whole: The misfit; None where there is too little signal.
-        bands: That of each band of detail.
-        local: Its map, shaped as the image.
-    """
-
-    whole: float | None
-    bands: dict[str, float | None]
-    local: Tensor
-
-    def widening(self, done: float) -> Tensor:
-        """What the deviation, widened by the factor ``done`` already, is multiplied by so that it
-        is widened by the local misfit wherever that is large.
-        """
-        large = torch.where(self.local > LARGEST, self.local, torch.ones_like(self.local))
-        return (large / done).clamp(min=1)
 
 
 def _images(problem: InverseProblem, restored: Restored, factor: float) -> dict[str, Tensor]:
@@ -126,14 +103,14 @@ def _restored_into(
     """
     # The noise on the model's scale, made Gaussian.
     low, high = data_range(run)
-    estimate = problem.noise(problem.y) if noise is None else noise / problem.unit
+    estimate, said = _noise(run, problem, draws) if noise is None else (noise / problem.unit, [])
     sigma = max(estimate, LEAST_NOISE * (high - low))
     y = noise_models[draws.noise_model](run, problem.y, problem.operator, sigma)
     # Samples of the posterior.
     plan, folder = Plan.of(run, draws.sampler, draws.steps, GRID), work.folder
     restored = _restore_filled(run, y, problem, sigma, plan, draws, work.progress("restoring"))
     # How far the image is from those of the prior.
-    fit = _misfit(run, y, problem, restored, sigma, draws)
+    fit = fit_of(run, y, problem, restored, sigma, draws)
     misfit = None if fit is None else fit.whole
     wider = misfit if misfit is not None and misfit > LARGEST else None
     # On the file's scale, the deviation with the factor that was learned for the task, and with
@@ -165,7 +142,7 @@ def _restored_into(
         "misfit by detail": None if fit is None else fit.bands,
         "misfit above 1.25": None if fit is None else float((fit.local > LARGEST).float().mean()),
         "data consistency": data_consistency(problem.operator, y, restored.samples, sigma),
-        "warnings": problem.warnings + ([UNLIKE.format(wider)] if wider else []),
+        "warnings": problem.warnings + said + ([UNLIKE.format(wider)] if wider else []),
         "files": files,
     }
     page = restoration_page(summary, problem.operator.adjoint(y), restored, factor, (low, high))
@@ -187,6 +164,35 @@ def require_noise(text: str) -> float | None:
     return value
 
 
+def _noise(run: Run, problem: InverseProblem, draws: Draws) -> tuple[float, list[str]]:
+    """The estimate of the noise's deviation in y's units, by the file alone or by the prior too,
+    and what to know about it.
+
+    Args:
+        run: The prior.
+        problem: The measurement.
+        draws: How the noise is found, its model and the seed.
+
+    Returns:
+        The deviation, and sentences.
+
+    Raises:
+        InputError: The prior is asked about what is no denoising.
+    """
+    estimate = problem.noise(problem.y)
+    if draws.noise != BY_PRIOR:
+        return estimate, []
+    if not isinstance(problem.operator, Identity) or not run.codec.affine:
+        raise InputError("The prior finds the noise of --task denoise alone; give --noise VALUE.")
+    y = problem.y[problem.y.flatten(1).any(1)]
+    magnitude = draws.noise_model == "rician"
+    low, high = data_range(run)
+    level = noise_by_prior(run, y, max(estimate, 0.02 * (high - low)), draws.seed, magnitude)
+    if level is None:
+        return estimate, ["The prior finds too little signal to tell the noise by; see --noise."]
+    return level.sigma, [CORRELATED] if level.correlated else []
+
+
 def _prior(run: Run, draws: Draws) -> Denoiser | None:
     """The run's denoiser told what the restorations are to show, under guidance where that is asked
     for; None where nothing is told. ``InputError`` for what means nothing to the run.
@@ -196,33 +202,6 @@ def _prior(run: Run, draws: Draws) -> Denoiser | None:
     condition = stated_conditions(run, draws.to)
     towards = prompted(run) if draws.guidance is None else guided(run, draws.guidance)
     return Told(towards, condition)
-
-
-def _misfit(
-    run: Run, y: Tensor, problem: InverseProblem, restored: Restored, sigma: float, draws: Draws
-) -> Fit | None:
-    """The misfit of a denoising, whose mean is the posterior's own; None for other tasks.
-
-    Args:
-        run: The prior.
-        y: The measurement with Gaussian noise.
-        problem: The operator.
-        restored: The restoration.
-        sigma: The noise's standard deviation, in y's units.
-        draws: Method and seed.
-
-    Returns:
-        The root of the mean's error over the variance that the prior states (``runs.misfit``), of
-        all, by bands of detail and as a map.
-    """
-    exact = isinstance(problem.operator, Identity) and run.codec.affine
-    if draws.method != AUTO or draws.to or not exact:
-        return None
-    filled = y.flatten(1).any(1)
-    state = (run, y[filled], restored.mean[filled], sigma, draws.seed)
-    local = torch.ones_like(y)
-    local[filled] = misfit_map(*state)
-    return Fit(misfit_of(*state), misfit_by_band(*state), local)
 
 
 def _restore_filled(

@@ -68,7 +68,8 @@ class Draws:
     """How samples of the posterior are drawn: noise, method, sampler, number and seed.
 
     Args:
-        noise: The noise's standard deviation in the input's units, or "auto".
+        noise: The noise's standard deviation in the input's units, "auto", or
+            "prior": found with the prior's help.
         noise_model: "gaussian" or "rician".
         method: A posterior method by name, or "auto".
         samples: How many restorations are drawn.
