@@ -208,7 +208,7 @@ def misfit(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     like, unlike, noise = {}, {}, {}
     for head in heads():
         for sigma in NOISES:
-            noisy = case(head, sigma)[1][..., :40, :40, :40].contiguous()
+            noisy = case(head, sigma)[1][..., :32, :32, :32].contiguous()
             like[f"{head.name}, {sigma:g}"] = fit(told(run, head), noisy, sigma)
             level = noise_by_prior(told(run, head), noisy, sigma * 1.3)
             noise[f"{head.name}, {sigma:g}"] = level and round(level.sigma / sigma, 3)
@@ -243,17 +243,17 @@ def strangers() -> dict[str, tuple[Tensor, Tensor]]:
     """
     from unfog.data import open_dataset
 
-    ct = open_dataset("head-ct").batch(range(60, 100))["x"][:, 0]
+    ct = open_dataset("head-ct").batch(range(60, 92))["x"][:, 0]
     ct = (ct - ct.min()) / (ct.max() - ct.min())
-    middle = [slice((n - 40) // 2, (n + 40) // 2) for n in ct.shape[1:]]
+    middle = [slice((n - 32) // 2, (n + 32) // 2) for n in ct.shape[1:]]
     photograph = open_dataset("photographs").batch(range(1))["x"][0].mean(0)
     photograph = (photograph - photograph.min()) / (photograph.max() - photograph.min())
-    head = heads()[1].cube(SIDE)[:40, :40, :40]
+    head = heads()[1].cube(SIDE)[:32, :32, :32]
     smooth = torch.from_numpy(gaussian_filter(head, 1.5))
     truth = {
-        "CT": ct[(slice(0, 40), *middle)],
-        "photograph": photograph[:40, :40].expand(40, 40, 40),
-        "checkerboard": (torch.from_numpy(np.indices((40, 40, 40)).sum(0) // 3 % 2)).float(),
+        "CT": ct[(slice(0, 32), *middle)],
+        "photograph": photograph[:32, :32].expand(32, 32, 32),
+        "checkerboard": (torch.from_numpy(np.indices((32, 32, 32)).sum(0) // 3 % 2)).float(),
     }
     found = {}
     for name, x in truth.items():
