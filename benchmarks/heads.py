@@ -8,7 +8,7 @@
 ``denoise``: Gaussian noise of .04, .08 and .12 of the range in cubes of 48^3 voxels of four scans,
 by the prior, by BM4D, by BM3D plane by plane and by non-local means in three dimensions; the
 strength of non-local means is tuned on the truth, BM3D and BM4D are told the noise. PSNR and SSIM
-are inside the head. ``intervals``: the
+are inside the head. ``standing``: beside ``t1-slices``. ``intervals``: the
 share of voxels that 90 % intervals hold. ``slices``: every four planes averaged by the profile of
 thick slices. ``misfit``: of heads and of what is unlike them. ``lesions``: bright balls pasted into
 the heads, and how much of their contrast is left. A part that is named alone renews its figures.
@@ -38,6 +38,8 @@ from torch import Tensor
 import unfog
 import unfog.builtin
 from unfog.core.random import generator
+from unfog.data.builtin import mni
+from unfog.files.slices import to_slices, to_volume
 from unfog.physics.noise import add_gaussian
 from unfog.physics.slices import ThickSlices
 from unfog.runs.misfit import misfit_by_band, misfit_of
@@ -136,16 +138,63 @@ def best(method: Method, noisy: Tensor, sigma: float, truth: Tensor) -> dict[str
     return {**max(tried, key=lambda one: one["PSNR"]), "CPU seconds": round(seconds, 1)}
 
 
-def scores(x: Tensor, truth: Tensor) -> dict[str, float]:
+def scores(x: Tensor, truth: Tensor, window: int = 7) -> dict[str, float]:
     """Inside the head: PSNR in dB, and the mean of the map of SSIM."""
     estimate, inside = x.clamp(0, 1), truth > 0.1
     error = float((estimate - truth)[inside].square().mean())
     _, local = structural_similarity(
-        truth[0, 0].numpy(), estimate[0, 0].numpy(), data_range=1.0, full=True
+        truth[0, 0].numpy(), estimate[0, 0].numpy(), win_size=window, data_range=1.0, full=True
     )
     return {
         "PSNR": round(-10 * float(np.log10(error)), 2),
         "SSIM": round(float(local[inside[0, 0].numpy()].mean()), 4),
+    }
+
+
+# --- standing
+
+
+def standing(run: Run, options: argparse.Namespace) -> dict[str, Any]:
+    """What stood before, ``t1-slices`` on axial slices at its own 2 mm, beside the prior, on 32
+    planes of the scan of that size.
+    """
+    head = next(one for one in heads() if one.voxel[0] == 2)
+    truth = torch.from_numpy(head.values[5:85, 6:102, 28:60].copy())[None, None]
+    slices_prior, found = unfog.load("t1-slices"), template(run)
+    for sigma in NOISES:
+        noisy = add_gaussian(truth, sigma, [generator(0, "standing", str(sigma))])
+        planes = torch.from_numpy(np.array(to_slices(noisy[0, 0].numpy())))
+        mean = to_volume(posterior_mean(slices_prior, planes, sigma).numpy())
+        found[f"{sigma:g}"] = {
+            "noisy": scores(noisy, truth),
+            "t1-slices": scores(torch.from_numpy(np.array(mean))[None, None], truth),
+            "prior": scores(posterior_mean(told(run, head), noisy, sigma), truth),
+        }
+        say(f"standing {sigma:g}", found[f"{sigma:g}"])
+    return found
+
+
+def template(run: Run) -> dict[str, Any]:
+    """The same on the template's slab that ``t1-slices`` was not trained on, noise .08."""
+    whole, heights = mni.head(2.0)
+    middle = int(np.argmin(abs(heights - 9.5)))
+    truth = torch.from_numpy(whole[..., middle - 16 : middle + 16].copy())[None, None]
+    noisy = add_gaussian(truth, 0.08, [generator(0, "template")])
+    low, high = mni.SLABS["test"]
+    slab = (heights >= low) & (heights <= high)
+    slab = torch.from_numpy(slab[middle - 16 : middle + 16])
+    planes = torch.from_numpy(np.array(to_slices(noisy[0, 0].numpy())))
+    mean = to_volume(posterior_mean(unfog.load("t1-slices"), planes, 0.08).numpy())
+    two = run.told(voxel=torch.full((1, 3), 2.0).log())
+    estimates = {
+        "noisy": noisy,
+        "t1-slices": torch.from_numpy(np.array(mean))[None, None],
+        "prior": posterior_mean(two, noisy, 0.08),
+    }
+    return {
+        "template's held-out slab, 0.08": {
+            name: scores(x[..., slab], truth[..., slab], 5) for name, x in estimates.items()
+        }
     }
 
 
@@ -327,7 +376,7 @@ def picture(path: Path, run: Run, options: argparse.Namespace) -> None:
     figure.savefig(path, dpi=90)
 
 
-PARTS = {f.__name__: f for f in (denoise, misfit, intervals, slices, lesions)}
+PARTS = {f.__name__: f for f in (denoise, standing, misfit, intervals, slices, lesions)}
 
 
 def main() -> None:
