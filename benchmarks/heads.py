@@ -206,7 +206,7 @@ def intervals(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     found = {}
     for head in heads():
         truth, noisy = (x[..., :32, :32, :32].contiguous() for x in case(head, 0.08))
-        plan = Plan.of(run, "ddpm", options.steps, GRID)
+        plan = Plan.of(run, "heun", options.steps, GRID)
         drawn = restore(told(run, head), noisy, identity(), 0.08, samples=8, plan=plan, batch=8)
         low, high = drawn.interval(0.9)
         inside = truth > 0.1
@@ -233,7 +233,7 @@ def slices(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     for head in heads():
         truth = case(head, 0.08)[0][..., :32, :32, :32].contiguous()
         y = add_gaussian(operator(truth), 0.01, [generator(0, head.name, "slices")])
-        plan = Plan.of(run, "ddpm", options.steps, GRID)
+        plan = Plan.of(run, "heun", options.steps, GRID)
         drawn = restore(told(run, head), y, operator, 0.01, samples=4, plan=plan, batch=4)
         splines = [splined(y, order) for order in (1, 3)]
         found[head.name] = {
