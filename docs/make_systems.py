@@ -44,6 +44,7 @@ OWN: dict[str, dict[str, object]] = {
     "dmri-refiner": {"name": "dmri-low-rank", "around": 16, "scans": 4},
     "volume-prior": FIELDS,
     "t1-volume-prior": FIELDS,
+    "head-prior": {"name": "synthetic-heads", "count": 2, "size": 48, "patch": 16},
     "dynamicrafter": FIELDS,  # clips, as far as it is concerned
     "textile": {"name": "swatches", "count": 12},
     "art": {"name": "photographs", "count": 24},

@@ -17,6 +17,7 @@ from unfog.physics.linear import (
 )
 from unfog.physics.operators import BlockAverage, Channels, Grey, Identity, Mask, Points
 from unfog.physics.radon import FanBeam, ParallelBeam
+from unfog.physics.slices import ThickSlices, slice_profile
 from unfog.physics.spectral import Spectral
 
 G = torch.Generator().manual_seed(0)
@@ -41,6 +42,9 @@ OPERATORS = {
     "blocks": (BlockAverage(4), (2, 1, 8, 12)),
     "blocks-3d": (BlockAverage(2), (1, 1, 4, 6, 8)),
     "blocks-1d": (BlockAverage(3), (1, 2, 9)),
+    "slices": (ThickSlices(2), (2, 1, 4, 3, 8)),
+    "slices-first": (ThickSlices(4, 0, 0.7), (1, 2, 8, 3, 5)),
+    "slices-box": (ThickSlices(3, 1, 0.0), (1, 1, 4, 9)),
     "channels": (Channels([4, 1, 2], 6), (2, 6, 4, 3)),
     "points": (Points(torch.arange(12).view(4, 3) % 5 < 2), (2, 2, 4, 3)),
     "grey": (Grey(), (2, 3, 6, 8)),
@@ -255,3 +259,20 @@ def test_bad_geometry_is_refused():
     for message, build in cases.items():
         with pytest.raises(InputError, match=message):
             build()
+
+
+def test_the_profile_of_slices_has_its_width_and_its_mean():
+    """A constant stays one; a Gaussian's full width at half maximum is the distance of slices."""
+    profile = slice_profile(9, 16, 1.0)
+    assert torch.allclose(profile.sum(1), torch.ones(9, dtype=torch.float64))
+    middle = profile[4]
+    assert int((middle > middle.max() / 2).sum()) == pytest.approx(16, abs=1)
+    assert torch.allclose(
+        slice_profile(3, 4, 0.0), torch.eye(3).repeat_interleave(4, 1).double() / 4
+    )
+    with pytest.raises(InputError, match="factor of 1"):
+        ThickSlices(1)
+    with pytest.raises(InputError, match="no whole number of slices"):
+        ThickSlices(2)(torch.zeros(1, 1, 4, 5))
+    with pytest.raises(InputError, match="no axis 3"):
+        ThickSlices(2, 3)(torch.zeros(1, 1, 4, 4))

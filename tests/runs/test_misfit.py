@@ -18,7 +18,8 @@ from unfog.core.codec import Range
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
 from unfog.files.nifti import new_volume, write_nifti
-from unfog.runs.misfit import misfit_of
+from unfog.physics.smoothing import difference_of_gaussians
+from unfog.runs.misfit import BANDS, misfit_by_band, misfit_map, misfit_of
 from unfog.runs.restore import posterior_mean
 from unfog.runs.run import Run
 from unfog.runs.uncertainty import interval_scale
@@ -64,6 +65,38 @@ def test_it_is_the_error_over_what_a_gaussian_prior_states(factor: float, shift:
     error = error + (rest @ torch.full((SIDE**2,), shift).double()).square().sum()
     assert found == pytest.approx(math.sqrt(error / variance), rel=0.15)
     assert (found > 1.25) == (float(error / variance) > 1.25**2)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.2])
+def test_a_band_has_its_own(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of Wiener's filter in a band of detail over what the prior states of it."""
+    monkeypatch.setattr("unfog.runs.misfit.IMAGES", IMAGES)
+    g = torch.Generator().manual_seed(1)
+    truth = gaussian_denoiser(EDM(), torch.full((SIDE**2,), 0.2).double(), covariance())
+    x = truth.draw(IMAGES, g).view(-1, 1, SIDE, SIDE)
+    y = x + SIGMA * torch.randn(x.shape, generator=g, dtype=x.dtype)
+    run = prior_of(factor, 0.2)
+    found = misfit_by_band(run, y, posterior_mean(run, y, SIGMA), SIGMA)
+    gain, _ = stated(factor)
+    rest, units = torch.eye(SIDE**2) - gain, torch.eye(SIDE**2).double().view(-1, 1, SIDE, SIDE)
+    for name, band in BANDS.items():
+        b = difference_of_gaussians(units, *band).flatten(1)
+        assert torch.allclose(b, b.T)
+        error = b @ (rest @ covariance() @ rest.T + SIGMA**2 * gain @ gain.T) @ b.T
+        expected = math.sqrt(error.trace() / (SIGMA**2 * b @ gain @ b.T).trace())
+        assert found[name] == pytest.approx(expected, rel=0.2)
+
+
+def test_the_map_is_large_where_the_image_is_unlike_the_prior() -> None:
+    """Half of an image varies as the prior says, the other half five times as much."""
+    g, run = torch.Generator().manual_seed(2), prior_of(1.0, 0.2)
+    truth = gaussian_denoiser(EDM(), torch.zeros(SIDE**2).double(), covariance())
+    x = truth.draw(IMAGES, g).view(-1, 1, SIDE, SIDE)
+    x[: IMAGES // 2] *= 5
+    y = 0.2 + x + SIGMA * torch.randn(x.shape, generator=g, dtype=x.dtype)
+    local = misfit_map(run, y, posterior_mean(run, y, SIGMA), SIGMA)
+    unlike, like = local[: IMAGES // 2].mean(), local[IMAGES // 2 :].mean()
+    assert like < 1.25 < 1.5 < unlike
 
 
 def test_images_without_signal_have_none() -> None:

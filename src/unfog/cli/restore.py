@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit, one_of
+from unfog.cli.options import AsJson, In, Out, Precision, Sampler, Seed, Steps, emit, one_of
 from unfog.workflows.tasks import TASKS, Draws, Options, function, task_named
 
 TASK_HELP = "What to undo: " + "; ".join(f"{t.name}, {t.help}" for t in TASKS.values()) + "."
@@ -23,7 +23,13 @@ class NoiseModel(StrEnum):
 
 
 def restore(
-    run: Run,
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|auto",
+            help="Folder of a trained run, or a shipped prior; auto chooses one for a scan.",
+        ),
+    ],
     source: Annotated[
         list[Path],
         typer.Argument(
@@ -39,7 +45,9 @@ def restore(
     noise: Annotated[
         str,
         typer.Option(
-            metavar="auto|VALUE", help="Standard deviation of the noise, in the input's units."
+            metavar="auto|prior|VALUE",
+            help="Standard deviation of the noise, in the input's units; prior finds it with the "
+            "prior's help, for denoise.",
         ),
     ] = "auto",
     noise_model: Annotated[
@@ -73,7 +81,15 @@ def restore(
             help="For custom, lowlight and hdr: one linear operator, or a list of them.",
         ),
     ] = None,
-    factor: Annotated[int, typer.Option(min=1, help="For superres: how many times finer.")] = 4,
+    factor: Annotated[
+        int, typer.Option(min=1, help="For superres and slices: how many times finer.")
+    ] = 4,
+    slice_width: Annotated[
+        float,
+        typer.Option(
+            min=0, help="For slices: the width of their profile over their distance; 0 for a box."
+        ),
+    ] = 1.0,
     blur: Annotated[
         float,
         typer.Option(help="For deblur: the standard deviation of the Gaussian blur, in pixels."),
@@ -130,7 +146,9 @@ def restore(
         to=to or None,
         noise_model=None if noise_model is NoiseModel.gaussian else noise_model.value,
     )
-    options = Options(mask, operator, sensitivities, factor, blur, axes=axes)
+    options = Options(
+        mask, operator, sensitivities, factor, blur, axes=axes, slice_width=slice_width
+    )
     draws = Draws(
         noise,
         noise_model.value,

@@ -13,6 +13,7 @@ from unfog.data.builtin import (  # noqa: F401  (each registers its data sets)
     mni_volume,
     photographs,
     random_field,
+    synthetic_heads,
     textures,
     turbulence,
 )

@@ -54,9 +54,14 @@ class Scan(ABC):
             The file.
         """
 
+    @property
+    def voxel(self) -> tuple[float, ...] | None:
+        """The sides of a voxel in mm along the axes of space; None where the file does not say."""
+        return None
+
     @abstractmethod
-    def finer(self, factor: int) -> Scan:
-        """The scan of a grid ``factor`` times finer along the model's axes."""
+    def finer(self, factor: int, axis: int | None = None) -> Scan:
+        """The scan of a grid ``factor`` times finer along the model's axes, or one of them."""
 
     def same_place(self, other: Scan) -> bool:
         """Whether another scan, of the same size or one slice of it, lies on this one's grid; true
@@ -172,6 +177,11 @@ class NiftiScan(Scan):
         data = upright(self.volume)
         return np.array(to_slices(data) if self.dims == 2 else data[None, None])
 
+    @property
+    def voxel(self) -> tuple[float, ...]:
+        sides = np.linalg.norm(upright_affine(self.volume)[:3, :3], axis=0)
+        return tuple(map(float, sides if self.dims == 3 else sides[1::-1]))
+
     def units(self, low: float, high: float) -> tuple[float, float]:
         bottom, top = extent(self.volume.data)
         # Noise reaches a little below 0 and is no reason to move it; the air of a CT is.
@@ -185,7 +195,7 @@ class NiftiScan(Scan):
         whole = to_volume(stack) if self.dims == 2 else stack[0, 0]
         return write_nifti(folder / f"{name}.nii.gz", as_stored(whole, self.volume), self.volume)
 
-    def finer(self, factor: int) -> NiftiScan:
+    def finer(self, factor: int, axis: int | None = None) -> NiftiScan:
         # The shape along the upright axes.
         from nibabel.orientations import io_orientation
 
@@ -194,7 +204,8 @@ class NiftiScan(Scan):
             self.volume.data.shape[int(np.flatnonzero(orientation[:, 0] == axis)[0])]
             for axis in range(3)
         ]
-        factors = np.array([factor, factor, factor if self.dims == 3 else 1])
+        finer = [axis] if axis is not None else range(self.dims)
+        factors = np.array([factor if k in finer else 1 for k in range(3)])
         # The affine of the upright volume, with finer steps.
         step = np.diag([*(1 / factors), 1.0])
         step[:3, 3] = (1 / factors - 1) / 2  # the first fine voxel's centre, in coarse voxels
@@ -234,7 +245,7 @@ class PictureScan(Scan):
         data = levels.astype(np.uint16 if deep else np.uint8)
         return write_image(folder / f"{name}.png", data[..., 0] if data.shape[-1] == 1 else data)
 
-    def finer(self, factor: int) -> PictureScan:
+    def finer(self, factor: int, axis: int | None = None) -> PictureScan:
         return self
 
 
@@ -259,5 +270,5 @@ class ArrayScan(Scan):
                 stack = stack[0]
         return write_array(folder / f"{name}.npy", stack)
 
-    def finer(self, factor: int) -> ArrayScan:
+    def finer(self, factor: int, axis: int | None = None) -> ArrayScan:
         return self

@@ -28,6 +28,7 @@ from unfog.physics.fourier import Coils, ComplexOf, Fourier, NonUniformFourier
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Channels, Grey, Identity, Mask, Weights
 from unfog.physics.radon import FanBeam, ParallelBeam
+from unfog.physics.slices import ThickSlices
 
 operators: Registry[Operator] = Registry("operator")
 operators.register("identity")(Identity)
@@ -35,6 +36,7 @@ operators.register("blocks")(BlockAverage)
 operators.register("grey")(Grey)
 operators.register("channels")(Channels)
 operators.register("gain")(Gain)
+operators.register("slices")(ThickSlices)
 operators.register("complex")(ComplexOf)
 operators.register("fourier")(Fourier)
 

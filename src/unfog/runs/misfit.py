@@ -3,13 +3,15 @@ like those of the prior, more where it is wrong.
 
 For y = x_0 + s n and any denoiser m(y), the error of its mean is known without x_0 (Stein 1981),
 
-    E|m - x_0|^2 = E|y - m|^2 - s^2 + 2 s^2 div m,
+    E|B(m - x_0)|^2 = E|B(y - m)|^2 - s^2 tr B B^T + 2 tr B V B^T,
 
-and s^2 div m is the variance V that the prior states by Tweedie's second formula. So
+for any linear filter B, such as a band of detail, and V, s^2 times the Jacobian of m, is the
+covariance that the prior states by Tweedie's second formula. So
 
-    misfit^2 = E|m - x_0|^2 / V = 1 + (E|y - m|^2 - (s^2 - V)) / V,
+    misfit^2 = E|B(m - x_0)|^2 / tr B V B^T
+             = 1 + (E|B(y - m)|^2 - (s^2 tr B B^T - tr B V B^T)) / tr B V B^T,
 
-what the mean leaves over what the prior's own variance says.
+what the mean leaves of the band over what the prior's own variance says.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from unfog.core.random import generator
 from unfog.physics.operators import Identity
+from unfog.physics.smoothing import difference_of_gaussians, noise_gain, smoothed
 from unfog.runs.memory import Budget, within_memory
 from unfog.runs.model_scale import on_model_scale
 from unfog.runs.run import Run, data_range
@@ -29,6 +32,13 @@ from unfog.runs.windows import in_windows
 IMAGES = 16  # of a stack, evenly spaced, are looked at
 ABOVE = 3.0  # deviations of the noise: signal, where that of magnitudes is Gaussian
 LEAST = 1000  # values
+# Deviations in pixels of the Gaussians between which a band lies; None is the image itself.
+BANDS: dict[str, tuple[float | None, float | None]] = {
+    "fine": (None, 0.8),
+    "medium": (0.8, 1.8),
+    "coarse": (1.8, None),
+}
+NEAR, FEW = 5.0, 20  # of a map: deviation of the neighbourhood in pixels, and pixels that are few
 
 
 def misfit_of(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -> float | None:
@@ -46,35 +56,116 @@ def misfit_of(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) ->
         The misfit; None where fewer than a thousand values are three deviations above the smallest
         value of the model's data.
     """
-    some = torch.linspace(0, len(y) - 1, min(len(y), IMAGES)).round().long()
-    y, mean = y[some], mean[some]
-    signal = mean - data_range(run)[0] > ABOVE * sigma
+    some = _some(y)
+    return _of_band(run, y[some], mean[some], sigma, seed, (None, None))
+
+
+def misfit_by_band(
+    run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0
+) -> dict[str, float | None]:
+    """The misfit of each of ``BANDS``; arguments as of ``misfit_of``.
+
+    Args:
+        run: The prior.
+        y: Images with Gaussian noise in natural units, (images, channels, *space).
+        mean: The posterior mean given them.
+        sigma: The noise's standard deviation, in the same units.
+        seed: Of the probes.
+
+    Returns:
+        A number for each band, None where there is too little signal.
+    """
+    some = _some(y)
+    return {
+        name: _of_band(run, y[some], mean[some], sigma, seed, band) for name, band in BANDS.items()
+    }
+
+
+def misfit_map(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -> Tensor:
+    """The misfit about each pixel: of both its parts a Gaussian average over the neighbourhood, to
+    which what the whole has is added as much as twenty pixels weigh.
+
+    Args:
+        run: The prior.
+        y: Images with Gaussian noise in natural units, (images, channels, *space).
+        mean: The posterior mean given them.
+        sigma: The noise's standard deviation, in the same units.
+        seed: Of the probes.
+
+    Returns:
+        The map, shaped as y; 1 where there is no signal.
+    """
+    left, variance = parts_of(run, y, mean, sigma, seed, (None, None))
+    signal = _signal(run, mean, sigma).to(y)
+    if not bool(signal.any()):
+        return torch.ones_like(y)
+    # The averages are over pixels with signal; few of them are drawn to the average of all.
+    pull = FEW / (2 * math.sqrt(math.pi) * NEAR) ** (y.ndim - 2)
+    whole = [float((part * signal).sum() / signal.sum()) for part in (left, variance)]
+    excess, stated = (
+        smoothed(part * signal, NEAR) + pull * average
+        for part, average in zip((left, variance), whole, strict=True)
+    )
+    weight = smoothed(signal, NEAR) + pull
+    floor = 0.05 * max(whole[1], 1e-12)
+    ratio = 1 + (excess - sigma**2 * weight + stated) / stated.clamp(min=floor)
+    return torch.where(signal > 0, ratio.clamp(min=0).sqrt(), torch.ones_like(y))
+
+
+def _some(y: Tensor) -> Tensor:
+    """The numbers of the images that are looked at."""
+    return torch.linspace(0, len(y) - 1, min(len(y), IMAGES)).round().long()
+
+
+def _signal(run: Run, mean: Tensor, sigma: float) -> Tensor:
+    """Where there is signal."""
+    return mean - data_range(run)[0] > ABOVE * sigma
+
+
+Band = tuple[float | None, float | None]
+
+
+def _of_band(
+    run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int, band: Band
+) -> float | None:
+    """The misfit of a band, over the images together."""
+    signal = _signal(run, mean, sigma)
     if int(signal.sum()) < LEAST:
         return None
-    variance = float(_variance(run, y, sigma, seed)[signal].mean())
-    if not variance > 0:
+    left, variance = (part[signal].mean() for part in parts_of(run, y, mean, sigma, seed, band))
+    if not float(variance) > 0:
         return None
-    left = float((y - mean)[signal].square().mean())
-    return math.sqrt(max(0.0, 1 + (left - (sigma**2 - variance)) / variance))
+    noise = sigma**2 * noise_gain(y.shape[2:], *band).expand(y.shape)[signal].mean()
+    return math.sqrt(max(0.0, 1 + float((left - (noise - variance)) / variance)))
 
 
-def _variance(run: Run, y: Tensor, sigma: float, seed: int) -> Tensor:
-    """An unbiased estimate of the prior's variance of each value given y, in natural units: v times
-    Cov(x_0 | x_t) v, with a v of random signs.
+def parts_of(
+    run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int, band: Band
+) -> tuple[Tensor, Tensor]:
+    """Of a band, the squares of what the mean leaves, and the variance that the prior states: an
+    unbiased estimate v times B Cov(x_0 | x_t) B^T v, with v of random signs. Both shaped as y.
     """
+    signs = torch.randint(0, 2, y.shape, generator=generator(seed, "misfit")).to(y) * 2 - 1
+    # The filters are symmetric, so B is its own transpose.
+    spread = _covariance(run, y, difference_of_gaussians(signs, *band), sigma)
+    left = difference_of_gaussians(y - mean, *band).square()
+    return left, signs * difference_of_gaussians(spread, *band)
+
+
+def _covariance(run: Run, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:
+    """The prior's covariance given y, times vectors shaped as y, in natural units."""
     scaled = on_model_scale(run, y, Identity(), sigma)
     process = run.denoiser.process
     t = process.t_of_noise_level(torch.tensor(scaled.sigma))
-    signs = torch.randint(0, 2, y.shape, generator=generator(seed, "misfit")).to(y) * 2 - 1
 
     def of_all(budget: Budget) -> Tensor:
         prior, parts = budget.prior(in_windows(run, run.denoiser, y.shape[2:])), []
         for x, v in zip(
-            *(torch.split(each, budget.batch) for each in (scaled.y, signs)), strict=True
+            *(torch.split(each, budget.batch) for each in (scaled.y, vectors)), strict=True
         ):
             _, covariance = prior.with_covariance(x * process.alpha(t).to(x), t)
-            parts.append(v * covariance(v).detach())
+            parts.append(covariance(v).detach())
         return torch.cat(parts)
 
-    variance, _ = within_memory(of_all, Budget(4), y.shape[2:])
-    return variance * (sigma / scaled.sigma) ** 2
+    product, _ = within_memory(of_all, Budget(4), y.shape[2:])
+    return product * (sigma / scaled.sigma) ** 2

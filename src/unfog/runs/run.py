@@ -17,6 +17,7 @@ from torch import Tensor
 
 from unfog.core.codec import Codec
 from unfog.core.denoiser import NetworkDenoiser
+from unfog.core.known import Known
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
 from unfog.files.text import read_text
@@ -90,6 +91,21 @@ class Run:
         if chosen == self.precision:
             return self
         return replace(self, denoiser=network_in(self.denoiser, chosen), precision=chosen)
+
+    def told(self, **values: Tensor) -> Run:
+        """The run with values of conditions, each a batch of one, that hold wherever a caller gives
+        none: such as the sides of the voxels at hand.
+        """
+        own = self.denoiser
+        known = NetworkDenoiser(
+            own.network,
+            own.process,
+            own.prediction,
+            own.label,
+            Known(own.conditioner, values),
+            own.variance,
+        )
+        return replace(self, denoiser=known.train(own.training))
 
     @property
     def latent_shape(self) -> tuple[int, ...]:

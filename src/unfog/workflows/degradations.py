@@ -9,6 +9,7 @@ from unfog.errors import InputError
 from unfog.physics import registry
 from unfog.physics.linear import Operator
 from unfog.physics.operators import BlockAverage, Grey, Identity
+from unfog.physics.slices import ThickSlices
 from unfog.runs import simulated
 from unfog.runs.run import Run
 from unfog.workflows.tasks import Options
@@ -22,6 +23,21 @@ def identity(run: Run, options: Options) -> Identity:
 def block_average(run: Run, options: Options) -> BlockAverage:
     """Means over blocks of ``factor`` pixels a side, of super-resolution."""
     return BlockAverage(options.factor)
+
+
+def thick_slices(run: Run, options: Options) -> ThickSlices:
+    """Slices along the last axis, ``factor`` planes apart, of super-resolution through slices."""
+    require_volumes(run)
+    return ThickSlices(options.factor, -1, options.slice_width)
+
+
+def require_volumes(run: Run) -> None:
+    """``InputError`` unless the run is of volumes."""
+    if len(run.shape) != 4:
+        raise InputError(
+            f"Thick slices are restored by a prior of volumes, and {run.name} is one of "
+            f"{len(run.shape) - 1} dimensions; take one such as head."
+        )
 
 
 def gaussian_blur(run: Run, options: Options) -> Operator:

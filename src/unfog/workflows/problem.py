@@ -18,10 +18,14 @@ from unfog.physics.air import air_sigma
 from unfog.physics.linear import Operator
 from unfog.physics.noise import estimate_sigma
 from unfog.physics.operators import Mask
+from unfog.physics.slices import ThickSlices
 from unfog.runs.run import Run, data_range
+from unfog.workflows.choose import AIR
+from unfog.workflows.degradations import require_volumes
 from unfog.workflows.operator_file import read_operator
 from unfog.workflows.tasks import Options, Task, function
 
+LEAST_SIDE = 8  # voxels in the plane
 LEAST_NOISE = 0.005  # of the data's range: a measurement is never taken for exact
 
 
@@ -90,6 +94,32 @@ def measured_coarsely(
     """
     problem = measured_images(run, paths, task, options)
     return replace(problem, target=problem.target.finer(options.factor))
+
+
+def measured_in_slices(
+    run: Run, paths: Sequence[Path], task: Task, options: Options
+) -> InverseProblem:
+    """Volumes of thick slices, which are restored with ``factor`` planes for each slice. Slices are
+    stacked along the axis of the longest voxels, of equal ones the last.
+
+    Args:
+        run: The prior, of volumes.
+        paths: The one input file.
+        task: The task.
+        options: ``factor`` and ``slice_width``.
+
+    Returns:
+        The problem, with y on the model's scale.
+
+    Raises:
+        InputError: The file cannot be read, or the run is not of volumes.
+    """
+    require_volumes(run)
+    scan = read_scan(paths[0], 3, run.shape[0])
+    sides = scan.voxel or (1.0, 1.0, 1.0)
+    axis = max(range(3), key=lambda k: (round(sides[k], 3), k))
+    problem = _problem(run, scan, ThickSlices(options.factor, axis, options.slice_width))
+    return replace(problem, target=scan.finer(options.factor, axis))
 
 
 def measured_in_grey(
@@ -180,6 +210,7 @@ def _operator(run: Run, task: Task, options: Options) -> Operator:
 
 def _problem(run: Run, scan: Scan, operator: Operator) -> InverseProblem:
     """The values of a scan as a measurement, in the units of the model's data."""
+    require_kind(run, scan)
     offset, scale = scan.units(*data_range(run))
     # A (scale x + offset) + noise becomes A x + noise.
     y = torch.from_numpy(scan.values)
@@ -188,6 +219,34 @@ def _problem(run: Run, scan: Scan, operator: Operator) -> InverseProblem:
     warnings = _warnings(run, scan)
     noise = magnitude_sigma if isinstance(scan, NiftiScan) else blind_sigma
     return InverseProblem(y, operator, offset, scale, scan, noise, scale, warnings)
+
+
+def require_kind(run: Run, scan: Scan) -> None:
+    """``InputError`` for a volume that a prior of simulated magnitudes cannot be right about: a CT,
+    or one too small to tell tissue from noise.
+    """
+    if run.config.get("data", {}).get("name") != "synthetic-heads":
+        return
+    least = float(scan.values.min())
+    if isinstance(scan, NiftiScan) and least < AIR:
+        raise InputError(
+            f"The values reach down to {least:g}, as those of CT do, and {run.name} was learned "
+            "from magnitudes of magnetic resonance; take head-ct."
+        )
+    if sorted(scan.values.shape[2:])[-2] < LEAST_SIDE:
+        raise InputError(
+            f"A scan for {run.name} has {LEAST_SIDE} voxels or more in the plane, not "
+            f"{' x '.join(map(str, scan.values.shape[2:]))}; take one of a larger field of view."
+        )
+
+
+def told_voxel(run: Run, scan: Scan) -> Run:
+    """The run, told the sides of the voxels that it restores where it asks for them and the file
+    says so.
+    """
+    if "voxel" not in run.config.get("conditions", {}) or scan.voxel is None:
+        return run
+    return run.told(voxel=torch.tensor(scan.voxel).log()[None])
 
 
 def blind_sigma(y: Tensor) -> float:

@@ -20,20 +20,22 @@ from unfog.posterior.methods import AUTO, methods
 from unfog.progress import Report
 from unfog.runs.edit import stated_conditions
 from unfog.runs.guided import guided, prompted
-from unfog.runs.misfit import misfit_of
+from unfog.runs.noise_level import noise_by_prior
 from unfog.runs.restore import GRID, Restored, data_consistency, noise_models, restore
 from unfog.runs.run import Run, data_range, require_posterior_mean
 from unfog.runs.sample import Plan
 from unfog.runs.uncertainty import interval_scale
-from unfog.workflows.problem import LEAST_NOISE, InverseProblem
+from unfog.workflows.choose import AUTO as AUTO_PRIOR
+from unfog.workflows.choose import chosen_prior
+from unfog.workflows.fit import LARGEST, UNLIKE, fit_of
+from unfog.workflows.problem import LEAST_NOISE, InverseProblem, told_voxel
 from unfog.workflows.restore_report import restoration_page
 from unfog.workflows.tasks import Draws, Options, Task, function, task_named
 
-LARGEST = 1.25  # the largest misfit without a warning
-UNLIKE = (
-    "The image is unlike those the prior learned, or its noise unlike what was taken: the mean "
-    "errs {:.2f} times as much as the prior states (misfit), and the deviation is widened by that; "
-    "check the noise, or train on images like it."
+BY_PRIOR = "prior"
+CORRELATED = (
+    "Neighbours share noise: fine detail has less of it than coarser detail, as after "
+    "interpolation or filters; what is left looks like tissue, and deviations are too small."
 )
 
 
@@ -63,14 +65,17 @@ def restore_file(
     task = task_named(task) if isinstance(task, str) else task
     options, draws = options or Options(), draws or Draws()
     with job(out) as work:
-        sigma = require_noise(draws.noise)
+        sigma = None if draws.noise == BY_PRIOR else require_noise(draws.noise)
         if draws.method != AUTO:
             methods.get(draws.method)
+        source, reason = chosen_prior(paths[0]) if str(source) == AUTO_PRIOR else (source, None)
         run = open_run(source, draws.precision)
         require_posterior_mean(run)
         _prior(run, draws)  # refused before anything is read
         problem: InverseProblem = function(task.reader)(run, paths, task, options)
-        return _restored_into(work, run, paths[0], task, problem, sigma, draws)
+        run = told_voxel(run, problem.target)
+        why = {} if reason is None else {"prior chosen": reason}
+        return _restored_into(work, run, paths[0], task, problem, sigma, draws, why)
 
 
 def _images(problem: InverseProblem, restored: Restored, factor: float) -> dict[str, Tensor]:
@@ -91,29 +96,35 @@ def _restored_into(
     problem: InverseProblem,
     noise: float | None,
     draws: Draws,
+    why: dict[str, str],
 ) -> dict[str, Any]:
     """Solve the problem and write the results; ``noise`` is in the user's units, None to estimate
     it.
     """
     # The noise on the model's scale, made Gaussian.
     low, high = data_range(run)
-    estimate = problem.noise(problem.y) if noise is None else noise / problem.unit
+    estimate, said = _noise(run, problem, draws) if noise is None else (noise / problem.unit, [])
     sigma = max(estimate, LEAST_NOISE * (high - low))
     y = noise_models[draws.noise_model](run, problem.y, problem.operator, sigma)
     # Samples of the posterior.
     plan, folder = Plan.of(run, draws.sampler, draws.steps, GRID), work.folder
     restored = _restore_filled(run, y, problem, sigma, plan, draws, work.progress("restoring"))
     # How far the image is from those of the prior.
-    misfit = _misfit(run, y, problem, restored, sigma, draws)
+    fit = fit_of(run, y, problem, restored, sigma, draws)
+    misfit = None if fit is None else fit.whole
     wider = misfit if misfit is not None and misfit > LARGEST else None
     # On the file's scale, the deviation with the factor that was learned for the task, and with
     # that of the misfit where it is large.
     factor = interval_scale(run, task.name) * (wider or 1.0)
     results = _images(problem, restored, factor)
+    if fit is not None:
+        results["std"] = results["std"] * fit.widening(wider or 1.0)
+        results["misfit"] = fit.local
     files = [problem.target.write(folder, name, x.numpy()).name for name, x in results.items()]
     summary = {
         "task": task.name,
         "run": run.name,
+        **why,
         "input": path.name,
         "noise": sigma * problem.unit,
         "noise estimated": noise is None,
@@ -128,8 +139,10 @@ def _restored_into(
         "std scale": factor,
         "mean std": float(results["std"].mean()),
         "misfit": misfit,
+        "misfit by detail": None if fit is None else fit.bands,
+        "misfit above 1.25": None if fit is None else float((fit.local > LARGEST).float().mean()),
         "data consistency": data_consistency(problem.operator, y, restored.samples, sigma),
-        "warnings": problem.warnings + ([UNLIKE.format(wider)] if wider else []),
+        "warnings": problem.warnings + said + ([UNLIKE.format(wider)] if wider else []),
         "files": files,
     }
     page = restoration_page(summary, problem.operator.adjoint(y), restored, factor, (low, high))
@@ -151,6 +164,35 @@ def require_noise(text: str) -> float | None:
     return value
 
 
+def _noise(run: Run, problem: InverseProblem, draws: Draws) -> tuple[float, list[str]]:
+    """The estimate of the noise's deviation in y's units, by the file alone or by the prior too,
+    and what to know about it.
+
+    Args:
+        run: The prior.
+        problem: The measurement.
+        draws: How the noise is found, its model and the seed.
+
+    Returns:
+        The deviation, and sentences.
+
+    Raises:
+        InputError: The prior is asked about what is no denoising.
+    """
+    estimate = problem.noise(problem.y)
+    if draws.noise != BY_PRIOR:
+        return estimate, []
+    if not isinstance(problem.operator, Identity) or not run.codec.affine:
+        raise InputError("The prior finds the noise of --task denoise alone; give --noise VALUE.")
+    y = problem.y[problem.y.flatten(1).any(1)]
+    magnitude = draws.noise_model == "rician"
+    low, high = data_range(run)
+    level = noise_by_prior(run, y, max(estimate, 0.02 * (high - low)), draws.seed, magnitude)
+    if level is None:
+        return estimate, ["The prior finds too little signal to tell the noise by; see --noise."]
+    return level.sigma, [CORRELATED] if level.correlated else []
+
+
 def _prior(run: Run, draws: Draws) -> Denoiser | None:
     """The run's denoiser told what the restorations are to show, under guidance where that is asked
     for; None where nothing is told. ``InputError`` for what means nothing to the run.
@@ -160,29 +202,6 @@ def _prior(run: Run, draws: Draws) -> Denoiser | None:
     condition = stated_conditions(run, draws.to)
     towards = prompted(run) if draws.guidance is None else guided(run, draws.guidance)
     return Told(towards, condition)
-
-
-def _misfit(
-    run: Run, y: Tensor, problem: InverseProblem, restored: Restored, sigma: float, draws: Draws
-) -> float | None:
-    """The misfit of a denoising, whose mean is the posterior's own; None for other tasks.
-
-    Args:
-        run: The prior.
-        y: The measurement with Gaussian noise.
-        problem: The operator.
-        restored: The restoration.
-        sigma: The noise's standard deviation, in y's units.
-        draws: Method and seed.
-
-    Returns:
-        The root of the mean's error over the variance that the prior states (``runs.misfit``).
-    """
-    exact = isinstance(problem.operator, Identity) and run.codec.affine
-    if draws.method != AUTO or draws.to or not exact:
-        return None
-    filled = y.flatten(1).any(1)
-    return misfit_of(run, y[filled], restored.mean[filled], sigma, draws.seed)
 
 
 def _restore_filled(

@@ -42,6 +42,8 @@ class Options:
         operator: A YAML file of linear operators.
         sensitivities: A file of complex coil maps.
         factor: How many times finer super-resolution makes a grid.
+        slice_width: Of the profile of thick slices: full width at half maximum over their
+            distance; 0 for a box.
         blur: Standard deviation of a Gaussian blur, in pixels.
         acceleration: Simulated MRI measures one line of k-space in so many.
         coils: Number of coils of simulated MRI.
@@ -58,6 +60,7 @@ class Options:
     coils: int = 8
     views: int = 60
     axes: str | None = None
+    slice_width: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Draws:
     """How samples of the posterior are drawn: noise, method, sampler, number and seed.
 
     Args:
-        noise: The noise's standard deviation in the input's units, or "auto".
+        noise: The noise's standard deviation in the input's units, "auto", or
+            "prior": found with the prior's help.
         noise_model: "gaussian" or "rician".
         method: A posterior method by name, or "auto".
         samples: How many restorations are drawn.
@@ -158,6 +162,12 @@ TASKS: dict[str, Task] = {
             "coarse voxels",
             reader=f"{PROBLEM}:measured_coarsely",
             operator=f"{DEGRADE}:block_average",
+        ),
+        Task(
+            "slices",
+            "thick slices of a volume",
+            reader=f"{PROBLEM}:measured_in_slices",
+            operator=f"{DEGRADE}:thick_slices",
         ),
         Task("deblur", "a Gaussian blur", operator=f"{DEGRADE}:gaussian_blur"),
         Task(

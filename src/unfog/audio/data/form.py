@@ -37,7 +37,7 @@ class SoundScan(Scan):
     def write(self, folder: Path, name: str, stack: Array) -> Path:
         return write_sound(folder / f"{name}.wav", replace(self.sound, samples=stack[0]))
 
-    def finer(self, factor: int) -> SoundScan:
+    def finer(self, factor: int, axis: int | None = None) -> SoundScan:
         return SoundScan(replace(self.sound, rate=self.sound.rate * factor))
 
 

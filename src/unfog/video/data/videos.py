@@ -115,7 +115,7 @@ class ClipScan(Scan):
         write_clip(path, levels.astype(np.uint8), self.clip.fps)
         return path
 
-    def finer(self, factor: int) -> ClipScan:
+    def finer(self, factor: int, axis: int | None = None) -> ClipScan:
         return self
 
 
