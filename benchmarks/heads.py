@@ -292,7 +292,7 @@ def strangers() -> dict[str, tuple[Tensor, Tensor]]:
     """
     from unfog.data import open_dataset
 
-    ct = open_dataset("head-ct").batch(range(60, 92))["x"][:, 0]
+    ct = open_dataset("head-ct").batch(range(20, 52))["x"][:, 0]
     ct = (ct - ct.min()) / (ct.max() - ct.min())
     middle = [slice((n - 32) // 2, (n + 32) // 2) for n in ct.shape[1:]]
     photograph = open_dataset("photographs").batch(range(1))["x"][0].mean(0)

@@ -98,8 +98,9 @@ def _fixed_point(
             there = rise(end)
     if math.isnan(there):
         return None
-    if here * there > 0:
-        return math.exp(end)
+    if here * there > 0:  # beyond the end, which is an answer unless too much noise cut it short
+        cut = abs(end - middle) < math.log(REACH[0]) - 1e-6
+        return None if cut else math.exp(end)
     root, _ = brentq(rise, middle, end, xtol=CLOSE, full_output=True, disp=False)
     return math.exp(root)
 
