@@ -96,7 +96,7 @@ def test_a_scan_is_denoised(
     assert np.std((data[2:22, 2:22] - clean)[inside]) < 0.5 * SIGMA
     np.testing.assert_allclose(images["residual"].get_fdata() + data, raw, atol=0.1)
     page = (out / "report.html").read_text()
-    assert page.count("<img") == 30  # ten rows of three slices
+    assert page.count("<img") == 31  # ten rows of three slices, and the residual's map
     assert "://" not in page
     again = read_fsl(out / "dwi_denoised.bval", out / "dwi_denoised.bvec", AFFINE, 40)
     np.testing.assert_allclose(again.directions, real_gradients()[:40].directions, atol=1e-8)
