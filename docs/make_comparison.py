@@ -72,7 +72,6 @@ def columns(result: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
         ("coverage", ("coverage",)),
         ("modes found", ("modes", "modes")),
         ("samples within 3 deviations of one", ("modes", "high quality")),
-        ("class right", ("class accuracy",)),
     ]
     return [
         (head, keys)
@@ -140,7 +139,24 @@ samples, features: {result["features"]}. {settings(result)} {reading(systems, to
 The distance ({distance}) that each reaches with steps that take no longer than
 a sample of the system named on the left takes with its own; nothing where one step takes longer:
 
-{table(equal)}"""
+{table(equal)}{asked(systems)}"""
+
+
+def asked(systems: dict[str, Row]) -> str:
+    """How often classes that were asked for are drawn, by the scale of guidance; nothing where none
+    were.
+    """
+    told = {system: row["classes"] for system, row in systems.items() if "classes" in row}
+    if not told:
+        return ""
+    ways = [way for way in dict.fromkeys(w for row in told.values() for w in row) if way != "real"]
+    rows = [["class drawn as asked", *ways]]
+    rows += [[name, *(number(row.get(way)) for way in ways)] for name, row in told.items()]
+    real = next(iter(told.values()))["real"]["mean"]
+    return f"""
+Classes that are asked for, by a network that is right of {real:.3g} of real samples:
+
+{table(rows)}"""
 
 
 def settings(result: dict[str, Any]) -> str:

@@ -122,7 +122,7 @@ class Preconditioning:
     """What stands around a network: x_0 = a out + b x_t, out = network(c_in x_t, label).
 
     Args:
-        label: What the network is told of the time, (batch,) or (1,), float32.
+        label: What it is told of the time, (batch,) or (1,), float32.
         c_in: The factor on x_t, a float or (batch or 1, channels).
         a: The output's weight, as c_in.
         b: That of x_t.
@@ -233,9 +233,7 @@ class NetworkDenoiser(Denoiser):
         return scaled, told.label.to(x_t.device).expand(len(x_t))
 
     def preconditioning(self, t: Tensor) -> Preconditioning:
-        """What stands around the network at times (batch,), or at one, which is remembered: a
-        grid's times come again with every batch.
-        """
+        """What stands around the network at times (batch,), or at one, which is remembered."""
         if t.ndim:
             return self._preconditioning(t.to(torch.float64))
         time = float(t)
@@ -243,7 +241,7 @@ class NetworkDenoiser(Denoiser):
             if len(self._remembered) >= REMEMBERED:
                 self._remembered.clear()
             found = self._preconditioning(torch.tensor([time], dtype=torch.float64))
-            numbers = [_number(value) for value in (found.c_in, found.a, found.b)]
+            numbers = map(_number, (found.c_in, found.a, found.b))
             self._remembered[time] = Preconditioning(found.label, *numbers)
         return self._remembered[time]
 
