@@ -26,6 +26,13 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
+@pytest.mark.slow
+def test_whatever_is_an_extra_is_imported_by_what_needs_it():
+    extras = {"scipy", "skimage", "sklearn", "dipy", "kornia", "h5py", "rdkit", "av", "soundfile"}
+    extras |= {"pydicom", "diffusers", "transformers", "tifffile", "tensorboardX", "nibabel"}
+    assert not extras & loaded_by("import unfog.builtin")
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -16,9 +16,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scipy.optimize import brentq
 from torch import Tensor
 
+from unfog.errors import MissingExtra
 from unfog.physics.smoothing import noise_gain, smoothed
 from unfog.runs.misfit import BANDS, Band, parts_of
 from unfog.runs.run import Run, data_range
@@ -101,6 +101,10 @@ def _fixed_point(
     if here * there > 0:  # beyond the end, which is an answer unless too much noise cut it short
         cut = abs(end - middle) < math.log(REACH[0]) - 1e-6
         return None if cut else math.exp(end)
+    try:
+        from scipy.optimize import brentq
+    except ImportError as error:
+        raise MissingExtra("demo", "scipy") from error
     root, _ = brentq(rise, middle, end, xtol=CLOSE, full_output=True, disp=False)
     return math.exp(root)
 

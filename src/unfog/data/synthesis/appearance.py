@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from unfog.data.synthesis.fields import Array, Random, smooth_field
+from unfog.data.synthesis.filters import gaussian
 
 # Typical grey levels, 0 to 1; contrasts are these, disturbed, or drawn with no regard to them.
 CONTRASTS = {
@@ -75,7 +75,7 @@ class Textures:
             self.fields.append(smooth_field(random, shape, stretched))
         # Grain: white noise, blurred by less than a voxel or a little more.
         grain = random.standard_normal(shape, dtype=np.float32)
-        grain = gaussian_filter(grain, random.uniform(0.3, 1.1), truncate=2.5)
+        grain = gaussian(grain, random.uniform(0.3, 1.1), 2.5)
         self.fields.append(grain / grain.std())
         self.scales = (0.05, 0.03, 0.025, 0.025, 0.015, 0.015, 0.008)
         # From almost plain tissue, as an average of many scans shows it, to strong textures.

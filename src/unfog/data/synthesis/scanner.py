@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from unfog.data.synthesis.fields import Array, Random, smooth_field
+from unfog.data.synthesis.filters import gaussian
 
 
 def shading(random: Random, shape: tuple[int, ...], voxel: float) -> Array:
@@ -30,7 +30,7 @@ def thick_slices(volume: Array, factor: float, axis: int, width: float) -> Array
         The volume with fewer voxels along the axis.
     """
     sigma = width * factor / 2.3548
-    thick = gaussian_filter1d(volume, sigma, axis, truncate=2.5, mode="nearest")
+    thick = gaussian(volume, sigma, 2.5, axis, "nearest")
     # Linear interpolation of what is smooth over a voxel by now.
     at = np.arange(0, volume.shape[axis] - 1, factor)
     low = np.floor(at).astype(int)
@@ -53,7 +53,7 @@ def receive(random: Random, volume: Array, voxel: float) -> tuple[Array, tuple[f
     """
     image, sides = volume * shading(random, volume.shape, voxel), [voxel] * 3
     if random.uniform() < 0.5:
-        image = gaussian_filter(image, random.uniform(0.2, 0.7), truncate=3)
+        image = gaussian(image, random.uniform(0.2, 0.7), 3.0)
     if random.uniform() < 0.35:
         axis, factor = int(random.integers(3)), random.uniform(1.2, 2.9)
         image = thick_slices(image, factor, axis, random.uniform(0.7, 1.1))
