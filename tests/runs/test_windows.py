@@ -5,7 +5,9 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
+import unfog
 from unfog.core.tiles import Tiled
 from unfog.errors import InputError
 from unfog.runs.dry_run import Cost, Line, dry_run_system
@@ -32,12 +34,39 @@ def run(tmp_path_factory):
     return Run.open(out)
 
 
-def test_larger_volumes_are_taken_in_windows_and_smaller_ones_refused(run):
+@pytest.fixture(scope="module")
+def attending(run):
+    """The same with attention at the bottom, which sees where in a volume a voxel is."""
+    out = run.path.parent / f"{run.path.name}-attending"
+    data = str(run.path.parent / run.path.name.removesuffix("-run"))
+    settings = [*SMALL, "data.patch=8", "network.middle_attention=true"]
+    train_system("volume-prior", data, out, settings)
+    return Run.open(out)
+
+
+def test_larger_volumes_are_taken_in_windows_and_smaller_ones_refused(attending):
+    run = attending
     assert run.shape == (1, 8, 8, 8)
     assert in_windows(run, run.denoiser, (8, 8, 8)) is run.denoiser
-    assert isinstance(in_windows(run, run.denoiser, (8, 12, 8)), Tiled)
+    tiled = in_windows(run, run.denoiser, (8, 12, 8))
+    assert isinstance(tiled, Tiled)
+    assert list(tiled.size) == [8, 8, 8]
     with pytest.raises(InputError, match="is smaller than the window of 8 x 8 x 8"):
         run.sample(1, steps=1, shape=(1, 8, 6, 8))
+
+
+def test_a_local_network_takes_wide_windows_that_differ_little_from_the_whole():
+    run = unfog.load("head")
+    assert run.denoiser.network.local
+    tiled = in_windows(run, run.denoiser, (100, 12, 8))
+    assert (list(tiled.size), list(tiled.overlap)) == ([96, 12, 8], [24, 6, 4])
+    line = torch.linspace(0, 12, 100).sin()[:, None, None].expand(1, 1, 100, 12, 8) / 2
+    t = run.denoiser.process.t_of_noise_level(torch.tensor(0.2))
+    x = line + 0.2 * torch.randn(line.shape, generator=torch.manual_seed(0))
+    with torch.no_grad():
+        whole, parts = run.denoiser(x, t).mean, tiled(x, t).mean
+    assert float((whole - line).norm() / line.norm()) < 0.2
+    assert float((whole - parts).norm() / line.norm()) < 0.03
 
 
 def test_pictures_fill_a_canvas_in_windows_where_that_is_asked(tmp_path):
@@ -63,7 +92,8 @@ def test_samples_are_nifti_with_the_training_voxels_around_the_origin(run, tmp_p
         sample_run(run.path, 1, tmp_path / "no", steps=1, shape=(12, 8))
 
 
-def test_a_volume_is_restored_in_windows(run, tmp_path):
+def test_a_volume_is_restored_in_windows(attending, tmp_path):
+    run = attending
     values = np.random.default_rng(1).random((10, 8, 12)).astype(np.float32)
     nib.save(nib.Nifti1Image(values, np.diag([2.0, 2.0, 2.0, 1])), tmp_path / "v.nii.gz")
     draws = Draws(noise="0.2", samples=2, steps=2)

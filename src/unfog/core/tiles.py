@@ -157,9 +157,8 @@ class Tiled(Denoiser):
         D(x_t) = sum_i w_i D_i(x_t) / sum_i w_i,      w_i the ``window`` of tile i.
 
     Maps on the grid of x_t are cut with it; other conditions are the same for all tiles. All tiles
-    of a step are one batch, or several of ``batch``. Where a gradient is taken, each of
-    these is recomputed in the backward pass (gradient checkpointing), so that memory is that of
-    one.
+    of a step are one batch, or several of ``batch``. Where a gradient is taken, each of several
+    is recomputed in the backward pass (gradient checkpointing), so that memory is that of one.
 
     Args:
         denoiser: The denoiser of tiles.
@@ -210,8 +209,9 @@ class Tiled(Denoiser):
             for name, value in condition.items()
         }
         # Denoise them, ``batch`` at a time.
-        # With a gradient each call is recomputed in the backward pass.
-        differentiated = tiles.requires_grad and torch.is_grad_enabled()
+        # With a gradient each of several calls is recomputed in the backward pass.
+        several = len(tiles) > self.batch
+        differentiated = several and tiles.requires_grad and torch.is_grad_enabled()
         compute: Callable[..., Tensor] = (
             partial(checkpoint, self._mean, use_reentrant=False) if differentiated else self._mean
         )

@@ -30,6 +30,9 @@ class Network(nn.Module):
     kind: str  # what it is called in messages
     takes_dims: tuple[int, ...] = (1, 2, 3)  # numbers of spatial axes that it is made for
     feature_channels: list[int]  # channels of the maps that ``features`` gives
+    # Whether what it says of a point rests on what lies about it, not on where it is or how much
+    # there is, so that it takes larger samples than it was trained on.
+    local: bool = False
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class Bfloat16Network(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.local = getattr(network, "local", False)
 
     def forward(self, x: Tensor, *inputs: Any) -> Tensor:
         with torch.autocast(x.device.type, torch.bfloat16):

@@ -131,6 +131,7 @@ class UNet(Network):
         )
         self.patch, self.coordinates, self.run = patch, coordinates, Checkpointing(checkpointing)
         self.skip_scale = skip_scale
+        self.local = not (attention_levels or middle_attention or coordinates)
 
         # The embedding of the label, and the first convolution.
         self.embedding = LabelEmbedding(channels, width, embedding_shift)

@@ -219,8 +219,8 @@ def _parameters(section: Mapping[str, Any], path: str) -> dict[str, Any]:
     if path == "training":
         factory: Callable[..., Any] = TrainSettings
     elif path == "sampling":
-        # Of the estimate, on the model's scale; towards text; of molecules; of a vocoder.
-        return dict.fromkeys(("clip", "guidance", "sizes", "properties", "begin"))
+        # Of the estimate, on the model's scale; towards text; of molecules; of a vocoder; of means.
+        return dict.fromkeys(("clip", "guidance", "sizes", "properties", "begin", "mirrored"))
     elif registry is not None and "name" in section:
         factory = registry.get(section["name"])
     else:

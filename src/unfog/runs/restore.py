@@ -20,6 +20,7 @@ from torch import Tensor
 
 from unfog.core.denoiser import Denoiser
 from unfog.core.random import generator
+from unfog.core.symmetric import Symmetric
 from unfog.data.memory import as_numbers
 from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL
@@ -36,7 +37,7 @@ from unfog.runs.memory import Budget, within_memory
 from unfog.runs.model_scale import on_model_scale
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, run_plan
-from unfog.runs.windows import in_windows
+from unfog.runs.windows import in_windows, maps_of
 
 __all__ = [
     "GRID",
@@ -258,6 +259,8 @@ def posterior_mean(run: Run, noisy: Tensor, sigma: float, batch: int = 16) -> Te
 
     def mean_of_all(budget: Budget) -> Tensor:
         prior = budget.prior(in_windows(run, run.denoiser, noisy.shape[2:]))
+        if run.config.get("sampling", {}).get("mirrored"):
+            prior = Symmetric(prior, maps_of(run))
         means = []
         with torch.no_grad():
             for part in torch.split(scaled.y, budget.batch):

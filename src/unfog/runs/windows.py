@@ -1,7 +1,10 @@
-"""Samples larger than those a run was trained on: in overlapping windows of the training's size."""
+"""Samples larger than those a run was trained on: in overlapping windows of the training's size, or
+larger ones where the network's own reach is short.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from unfog.core.denoiser import Denoiser
@@ -11,6 +14,8 @@ from unfog.errors import InputError
 from unfog.runs.run import Run
 
 AT_A_TIME = 8  # windows
+# Voxels of a window and of what neighbours share, along an axis, of networks that are local.
+WIDE, SHARED = 96, 24
 
 
 def in_windows(
@@ -18,7 +23,8 @@ def in_windows(
 ) -> Denoiser:
     """A run's denoiser, or one made of it, for samples of a size that may be larger than in
     training. Volumes are denoised in half-overlapping windows of the training's size, whose mean is
-    weighted so that no window's border shows (``core.tiles.Tiled``); pictures and signals are taken
+    weighted so that no window's border shows (``core.tiles.Tiled``); where the network is local, its
+    windows are larger and share less, a sixth of the work or less; pictures and signals are taken
     whole, unless that is asked for them too: so a network that knows one size, as one with
     attention does, fills a larger canvas (Bar-Tal et al. 2023). The windows lie elsewhere at every
     time, so that no seam adds up.
@@ -33,17 +39,22 @@ def in_windows(
         The denoiser for that size.
 
     Raises:
-        InputError: A sample is smaller than a window.
+        InputError: A sample is smaller than a window, and the network is not local.
     """
     trained = run.latent_shape[1:]
     if (len(trained) < 3 and not pictures) or tuple(space) == tuple(trained):
         return denoiser
+    if len(trained) == 3 and getattr(run.denoiser.network, "local", False):
+        sides = [min(n, WIDE) for n in space]
+        shared = [min(SHARED, side // 2) for side in sides]
+        at_a_time = max(1, WIDE**3 // math.prod(sides))
+        return Tiled(denoiser, sides, shared, at_a_time, maps_of(run), shifted)
     if any(n < side for n, side in zip(space, trained, strict=True)):
         raise InputError(
             f"A sample of {_size(space)} is smaller than the window of {_size(trained)} that "
             f"{run.name} was trained on; make it larger, or train on smaller ones."
         )
-    return Tiled(denoiser, trained, batch=AT_A_TIME, maps=_maps(run), cover=shifted)
+    return Tiled(denoiser, trained, batch=AT_A_TIME, maps=maps_of(run), cover=shifted)
 
 
 def on_torus(run: Run, denoiser: Denoiser, offset: Offset = SQUARE) -> Denoiser:
@@ -61,10 +72,10 @@ def on_torus(run: Run, denoiser: Denoiser, offset: Offset = SQUARE) -> Denoiser:
     Raises:
         InputError: The run's samples are no pictures.
     """
-    return Torus(denoiser, run.latent_shape[1:], offset, batch=AT_A_TIME, maps=_maps(run))
+    return Torus(denoiser, run.latent_shape[1:], offset, batch=AT_A_TIME, maps=maps_of(run))
 
 
-def _maps(run: Run) -> list[str]:
+def maps_of(run: Run) -> list[str]:
     """The names of a run's conditions that lie on the grid of its samples."""
     return [
         key

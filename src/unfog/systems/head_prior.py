@@ -41,5 +41,10 @@ def head_prior(dataset: Dataset) -> Config:
         "conditions": conditions(dataset, drop=HIDDEN),
         "objective": log_normal_denoising(mean=-1.7, std=1.0),
         "training": short_training(steps=6_000, batch=2, lr=1.2e-3, warmup=100),
-        "sampling": {"sampler": "heun", "steps": 10, "grid": {"name": "karras", "sigma_max": 40.0}},
+        "sampling": {
+            "sampler": "heun",
+            "steps": 10,
+            "grid": {"name": "karras", "sigma_max": 40.0},
+            "mirrored": True,
+        },
     }
