@@ -11,6 +11,7 @@ import pytest
 from support.commands import invoke
 
 from unfog.runs.config import load_config
+from unfog.workflows import compare_train
 from unfog.workflows.compare_budget import settings_of
 from unfog.workflows.compare_summary import at_seconds, mean_and_spread
 
@@ -127,3 +128,16 @@ def test_seeds_share_what_was_measured_and_a_setting_of_one_system_is_its_own(pl
     assert settings_of("vae", "mine.npy", own, 9.0, place / "vae.json") == first
     exact = settings_of("gan", "mine.npy", {**own, "training.steps": 3}, 9.0, place / "gan.json")
     assert exact == {"training.batch": 4, "training.steps": 3}
+
+
+def test_data_are_encoded_as_they_are_trained_on(tmp_path, monkeypatch):
+    encoded = []
+    monkeypatch.setattr(compare_train, "train_run", lambda *_: "done")
+    monkeypatch.setattr(compare_train, "settings_of", lambda *_: {})
+    monkeypatch.setattr(compare_train, "configured", lambda system, data, pairs: (pairs,))
+    monkeypatch.setattr(compare_train, "training_data", encoded.extend)
+    run = tmp_path / "latent-diffusion-0"
+    (tmp_path / "latent-diffusion-0-first").mkdir()
+    own = {"latent-diffusion:data.count": 100, "gan:data.count": 7, "training.batch": 8}
+    compare_train.train_compared("latent-diffusion", "fashion-mnist", run, own, 1.0, 0)
+    assert encoded == ["data.count=100", f'codec.run="{tmp_path}/latent-diffusion-0-first"']

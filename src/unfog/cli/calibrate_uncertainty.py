@@ -72,7 +72,9 @@ def calibrate_uncertainty(
     opened = open_run(run, precision.value)
     require_posterior_mean(opened)
     options = Options(factor=factor, blur=blur, acceleration=acceleration, coils=coils, views=views)
-    operator = function(task_named(task).operator or "")(opened, options)
+    row = task_named(task)
+    operator = function(row.operator or "")(opened, options)
+    method, sampler, steps = row.chosen("auto", sampler, steps)
     with progress("calibrating") as report:
         result = uncertainty.calibrate_uncertainty(
             opened,
@@ -85,6 +87,7 @@ def calibrate_uncertainty(
             seed=seed,
             steps=steps,
             sampler=sampler,
+            method=method,
             overwrite=overwrite,
             report=report,
         )

@@ -99,7 +99,7 @@ def restore(
         typer.Option(
             metavar="auto|NAME",
             help="mmps, pigdm, tmpd, dps, diffpir, ddnm, ddrm, gdp or reconstruction; auto is "
-            "exact for denoise and mmps elsewhere.",
+            "exact for denoise, diffpir for slices and mmps elsewhere.",
         ),
     ] = "auto",
     to: Annotated[

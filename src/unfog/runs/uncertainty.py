@@ -25,6 +25,7 @@ from unfog.files.output import write_json
 from unfog.files.text import read_text
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
+from unfog.posterior.methods import AUTO
 from unfog.progress import Report
 from unfog.runs.data_consistency import measured_where
 from unfog.runs.restore import GRID, restore
@@ -62,6 +63,7 @@ def calibrate_uncertainty(
     seed: int = 0,
     steps: int | None = None,
     sampler: str | None = None,
+    method: str = AUTO,
     overwrite: bool = False,
     report: Report | None = None,
 ) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def calibrate_uncertainty(
         seed: The seed of noise and draws.
         steps: Sampler steps; the run's own number by default.
         sampler: A sampler by name; the run's own by default.
+        method: A posterior method by name, or "auto".
         overwrite: Whether to replace a factor of the same task.
         report: Told (steps done, steps in all).
 
@@ -104,7 +107,15 @@ def calibrate_uncertainty(
     # Their restorations.
     plan = Plan.of(run, sampler, steps, GRID)
     restored = restore(
-        run, y, operator, noise, samples=samples, plan=plan, seed=seed, report=report
+        run,
+        y,
+        operator,
+        noise,
+        samples=samples,
+        plan=plan,
+        seed=seed,
+        report=report,
+        method=method,
     )
     # The conformal factor, and the coverage with Student's factor and with it.
     scale = conformal_scale(truth - restored.mean, restored.std)

@@ -23,8 +23,8 @@ def in_windows(
 ) -> Denoiser:
     """A run's denoiser, or one made of it, for samples of a size that may be larger than in
     training. Volumes are denoised in half-overlapping windows of the training's size, whose mean is
-    weighted so that no window's border shows (``core.tiles.Tiled``); where the network is local, its
-    windows are larger and share less, a sixth of the work or less; pictures and signals are taken
+    weighted so that no window's border shows (``core.tiles.Tiled``), or, where the network is
+    local, in larger windows that share less, an eighth of the work. Pictures and signals are taken
     whole, unless that is asked for them too: so a network that knows one size, as one with
     attention does, fills a larger canvas (Bar-Tal et al. 2023). The windows lie elsewhere at every
     time, so that no seam adds up.

@@ -55,7 +55,8 @@ def train_compared(
             return f"{first}: {state}"
         # The latents of the data, which are kept, and the minutes that are left.
         told = {"codec.run": str(before.resolve())}
-        _encode(system, data, told, before)
+        of_data = {k: v for k, v in of_system(system, own).items() if k.startswith("data.")}
+        _encode(system, data, {**of_data, **told}, before)
         minutes = min((1 - SHARE) * minutes, minutes - cost_of(before)["cpu"] / 60)
     own = {**own, **{f"{system}:{key}": value for key, value in told.items()}}
     chosen = settings_of(system, data, own, max(0.0, minutes), run.parent / f"{system}.json")
@@ -106,10 +107,10 @@ def whole_cost(run: Path) -> dict[str, float]:
     return {**{name: own[name] + theirs[name] for name in own}, "first": theirs["cpu"]}
 
 
-def _encode(system: str, data: str, told: Mapping[str, Any], charged: Path) -> None:
-    """Encode the data, unless their latents are kept already."""
+def _encode(system: str, data: str, settings: Mapping[str, Any], charged: Path) -> None:
+    """Encode the data that the settings say, unless their latents are kept already."""
     cpu, wall = time.process_time(), time.perf_counter()
-    pairs = [f"{key}={json.dumps(value)}" for key, value in told.items()]
+    pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
     training_data(*configured(system, data, pairs))
     _charge(charged, time.process_time() - cpu, time.perf_counter() - wall)
 

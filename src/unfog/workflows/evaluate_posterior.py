@@ -93,15 +93,16 @@ def evaluate_posterior(source: Path, out: Path, task: str, check: Check) -> dict
         run, oracle = _opened(source, check)
         operator = operator_of(run, row, check.options)
         truth = _truths(run, oracle, check, source, work)
-        plan = Plan.of(run, check.sampler, check.steps, GRID)
-        setting = Setting(operator, check.noise, plan, check.method, check.draws, check.seed)
+        method, sampler, steps = row.chosen(check.method, check.sampler, check.steps)
+        plan = Plan.of(run, sampler, steps, GRID)
+        setting = Setting(operator, check.noise, plan, method, check.draws, check.seed)
         found, drawn = check_posterior(run, truth, setting, work.progress("drawing"))
         summary = {
             "posterior of": str(source),
             "truths from": check.against or "the prior",
             "task": task,
             "noise": check.noise,
-            "method": check.method,
+            "method": method,
             **plan.names,
             "seed": check.seed,
             "precision": run.precision,

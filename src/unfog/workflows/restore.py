@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,8 @@ def restore_file(
     """
     task = task_named(task) if isinstance(task, str) else task
     options, draws = options or Options(), draws or Draws()
+    method, sampler, steps = task.chosen(draws.method, draws.sampler, draws.steps)
+    draws = replace(draws, method=method, sampler=sampler, steps=steps)
     with job(out) as work:
         sigma = None if draws.noise == BY_PRIOR else require_noise(draws.noise)
         if draws.method != AUTO:
