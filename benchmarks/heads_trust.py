@@ -15,7 +15,7 @@ from torch import Tensor
 from unfog.core.random import generator
 from unfog.data.builtin.synthetic_heads import SyntheticHeads
 from unfog.physics.noise import add_gaussian
-from unfog.runs.misfit import misfit_by_band, misfit_of
+from unfog.runs.misfit import misfit_by_band
 from unfog.runs.noise_level import noise_by_prior
 from unfog.runs.restore import posterior_mean
 from unfog.runs.run import Run
@@ -44,12 +44,8 @@ def misfit(run: Run, options: argparse.Namespace) -> dict[str, Any]:
 
 def fit(run: Run, noisy: Tensor, sigma: float) -> dict[str, Any]:
     mean = posterior_mean(run, noisy, sigma)
-    whole = misfit_of(run, noisy, mean, sigma)
-    bands = misfit_by_band(run, noisy, mean, sigma)
-    return {
-        "whole": whole and round(whole, 3),
-        **{name: value and round(value, 3) for name, value in bands.items()},
-    }
+    found = misfit_by_band(run, noisy, mean, sigma)
+    return {name: value and round(value, 3) for name, value in found.items()}
 
 
 def strangers() -> dict[str, tuple[Tensor, Tensor]]:

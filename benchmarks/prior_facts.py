@@ -38,7 +38,11 @@ FACTS: dict[str, dict[str, Any]] = {
             "training.warmup=50 --set training.seed=1 --steps 3800 --out runs/head-second",
             "unfog train head-prior --start runs/head-second --set training.precision=bf16 --set "
             "data.seed=2 --set data.count=160 --set training.batch=4 --set training.lr=5e-4 --set "
-            "training.warmup=20 --set training.seed=2 --steps 3200 --out runs/head",
+            "training.warmup=20 --set training.seed=2 --steps 3200 --out runs/head-third",
+            "unfog train head-prior --start runs/head-third --set training.precision=bf16 --set "
+            "data.seed=3 --set data.count=300 --set data.kept=300 --set training.batch=4 --set "
+            "training.lr=7e-4 --set training.warmup=50 --set objective.times.std=1.2 --set "
+            "training.seed=3 --steps 5000 --out runs/head",
         ],
         "note": "the first two were trained with textures of one strength, and the second was "
         "ended after 2000 of its 3800 steps",

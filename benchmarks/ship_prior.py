@@ -38,7 +38,8 @@ python benchmarks/ship_prior.py runs/qm9 --name qm9 --half --results
 benchmarks/results/molecules.json
 
 python benchmarks/heads.py --prior runs/head --peers peers/bm4d --out benchmarks/results/heads.json
-python benchmarks/ship_prior.py runs/head --name head --half --results benchmarks/results/heads.json
+python benchmarks/ship_prior.py runs/head --name head --half --set sampling.mirrored=true --results
+benchmarks/results/heads.json
 
 python benchmarks/fashion_mnist.py all --work runs/fashion python benchmarks/ship_prior.py
 runs/fashion/ours/run --name fashion --results benchmarks/results/fashion_mnist.json \

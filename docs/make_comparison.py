@@ -24,7 +24,7 @@ SETS = {
     "compare_mixture": "25 Gaussians on a grid in the plane",
     "compare_fashion": "Fashion-MNIST",
 }
-CLASSES = "compare_fashion_classes"
+CLASSES = "compare_fashion"
 HEAD = """# Diffusion, GAN or VAE?
 
 Made by `python docs/make_comparison.py` of [the results](../benchmarks/results). Every system has
@@ -153,9 +153,8 @@ def asked(result: dict[str, Any]) -> str:
     return f"""
 ## Classes that are asked for, Fashion-MNIST
 
-Another run, of {result["seeds"]} seeds and as many minutes, on a busier machine
-({processor(result)}): the share of 250 samples that a network takes for the class that was asked
-for, by the scale of guidance of EDM. The network is right of {real:.3g} of real samples.
+The same runs: the share of 250 samples that a network takes for the class that was asked for, by
+the scale of classifier-free guidance. The network is right of {real:.3g} of real samples.
 
 {table(rows)}"""
 

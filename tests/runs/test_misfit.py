@@ -19,7 +19,8 @@ from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
 from unfog.files.nifti import new_volume, write_nifti
 from unfog.physics.smoothing import difference_of_gaussians
-from unfog.runs.misfit import BANDS, misfit_by_band, misfit_map, misfit_of
+from unfog.runs import misfit
+from unfog.runs.misfit import BANDS, Spread, by_band, misfit_by_band, misfit_map, misfit_of
 from unfog.runs.restore import posterior_mean
 from unfog.runs.run import Run
 from unfog.runs.uncertainty import interval_scale
@@ -94,9 +95,24 @@ def test_the_map_is_large_where_the_image_is_unlike_the_prior() -> None:
     x = truth.draw(IMAGES, g).view(-1, 1, SIDE, SIDE)
     x[: IMAGES // 2] *= 5
     y = 0.2 + x + SIGMA * torch.randn(x.shape, generator=g, dtype=x.dtype)
-    local = misfit_map(run, y, posterior_mean(run, y, SIGMA), SIGMA)
+    local = misfit_map(run, posterior_mean(run, y, SIGMA), Spread(run, y, SIGMA))
     unlike, like = local[: IMAGES // 2].mean(), local[IMAGES // 2 :].mean()
     assert like < 1.25 < 1.5 < unlike
+
+
+def test_bands_tell_the_whole_at_no_further_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three products with the covariance, one a band, are all that a scan takes."""
+    g, run, products = torch.Generator().manual_seed(3), prior_of(1.0, 0.2), []
+    y = 0.3 + 0.3 * torch.randn(16, 1, SIDE, SIDE, generator=g)
+    mean = posterior_mean(run, y, SIGMA)
+    whole, local = misfit_of(run, y, mean, SIGMA), misfit_map(run, mean, Spread(run, y, SIGMA))
+    product = misfit._covariance
+    monkeypatch.setattr(misfit, "_covariance", lambda *a: products.append(1) or product(*a))
+    spread = Spread(run, y, SIGMA)
+    found = by_band(run, mean, spread)
+    assert found["whole"] == pytest.approx(whole, rel=1e-5)
+    assert torch.allclose(misfit_map(run, mean, spread), local, atol=1e-5)
+    assert len(products) == len(BANDS)
 
 
 def test_images_without_signal_have_none() -> None:

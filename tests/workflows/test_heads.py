@@ -16,6 +16,7 @@ from unfog.files.nifti import new_volume, read_nifti, write_nifti
 from unfog.runs.run import Run
 from unfog.workflows import choose
 from unfog.workflows.choose import chosen_prior
+from unfog.workflows.tasks import TASKS
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,12 @@ def test_thick_slices_are_restored_along_the_axis_of_longest_voxels(prior, tmp_p
     mean = read_nifti(tmp_path / "out" / "mean.nii.gz")
     assert mean.data.shape == (16, 24, 16)
     assert np.allclose(mean.zooms[:3], (1, 1, 1))
+    # The task's own way, but for what is asked.
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [summary[key] for key in ("method", "sampler", "steps")] == ["diffpir", "ddpm", 2]
+    assert TASKS["slices"].chosen("mmps", None, None) == ("mmps", None, None)
+    assert TASKS["slices"].chosen("auto", None, None) == ("diffpir", "ddpm", 40)
+    assert TASKS["deblur"].chosen("auto", "heun", 3) == ("auto", "heun", 3)
 
 
 @pytest.mark.parametrize(

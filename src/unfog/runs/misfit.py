@@ -32,13 +32,42 @@ from unfog.runs.windows import in_windows
 IMAGES = 16  # of a stack, evenly spaced, are looked at
 ABOVE = 3.0  # deviations of the noise: signal, where that of magnitudes is Gaussian
 LEAST = 1000  # values
-# Deviations in pixels of the Gaussians between which a band lies; None is the image itself.
-BANDS: dict[str, tuple[float | None, float | None]] = {
+Band = tuple[float | None, float | None]
+# Deviations in pixels of the Gaussians between which a band lies; None is the image itself, or 0.
+WHOLE: Band = (None, None)
+BANDS: dict[str, Band] = {
     "fine": (None, 0.8),
     "medium": (0.8, 1.8),
     "coarse": (1.8, None),
 }
 NEAR, FEW = 5.0, 20  # of a map: deviation of the neighbourhood in pixels, and pixels that are few
+
+
+class Spread:
+    """The prior's covariance given y, times bands of a field v of random signs. Bands add up to the
+    image, so once they are known, so is the whole.
+
+    Args:
+        run: The prior.
+        y: Images with Gaussian noise in natural units, (images, channels, *space).
+        sigma: The noise's standard deviation, in the same units.
+        seed: Of the signs.
+    """
+
+    def __init__(self, run: Run, y: Tensor, sigma: float, seed: int = 0) -> None:
+        self.run, self.y, self.sigma = run, y, sigma
+        random = torch.randint(0, 2, y.shape, generator=generator(seed, "misfit"))
+        self.signs = random.to(y) * 2 - 1
+        self._known: dict[Band, Tensor] = {}
+
+    def of(self, band: Band) -> Tensor:
+        """Cov(x_0 | x_t) B^T v, shaped as y; the filters are symmetric."""
+        if band == WHOLE and all(one in self._known for one in BANDS.values()):
+            return torch.stack([self._known[one] for one in BANDS.values()]).sum(0)
+        if band not in self._known:
+            vectors = difference_of_gaussians(self.signs, *band)
+            self._known[band] = _covariance(self.run, self.y, vectors, self.sigma)
+        return self._known[band]
 
 
 def misfit_of(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -> float | None:
@@ -57,13 +86,13 @@ def misfit_of(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) ->
         value of the model's data.
     """
     some = _some(y)
-    return _of_band(run, y[some], mean[some], sigma, seed, (None, None))
+    return _of_band(run, mean[some], Spread(run, y[some], sigma, seed), WHOLE)
 
 
 def misfit_by_band(
     run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0
 ) -> dict[str, float | None]:
-    """The misfit of each of ``BANDS``; arguments as of ``misfit_of``.
+    """The misfit of each of ``BANDS``, and, as "whole", ``misfit_of``; arguments as of it.
 
     Args:
         run: The prior.
@@ -76,26 +105,29 @@ def misfit_by_band(
         A number for each band, None where there is too little signal.
     """
     some = _some(y)
-    return {
-        name: _of_band(run, y[some], mean[some], sigma, seed, band) for name, band in BANDS.items()
-    }
+    return by_band(run, mean[some], Spread(run, y[some], sigma, seed))
 
 
-def misfit_map(run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int = 0) -> Tensor:
+def by_band(run: Run, mean: Tensor, spread: Spread) -> dict[str, float | None]:
+    """``misfit_by_band`` of images whose spread is at hand."""
+    asked = {**BANDS, "whole": WHOLE}
+    return {name: _of_band(run, mean, spread, band) for name, band in asked.items()}
+
+
+def misfit_map(run: Run, mean: Tensor, spread: Spread) -> Tensor:
     """The misfit about each pixel: of both its parts a Gaussian average over the neighbourhood, to
     which what the whole has is added as much as twenty pixels weigh.
 
     Args:
         run: The prior.
-        y: Images with Gaussian noise in natural units, (images, channels, *space).
-        mean: The posterior mean given them.
-        sigma: The noise's standard deviation, in the same units.
-        seed: Of the probes.
+        mean: The posterior mean of its images.
+        spread: The prior's covariance given the noisy images.
 
     Returns:
         The map, shaped as y; 1 where there is no signal.
     """
-    left, variance = parts_of(run, y, mean, sigma, seed, (None, None))
+    left, variance = parts_of(mean, spread, WHOLE)
+    y, sigma = spread.y, spread.sigma
     signal = _signal(run, mean, sigma).to(y)
     if not bool(signal.any()):
         return torch.ones_like(y)
@@ -122,34 +154,25 @@ def _signal(run: Run, mean: Tensor, sigma: float) -> Tensor:
     return mean - data_range(run)[0] > ABOVE * sigma
 
 
-Band = tuple[float | None, float | None]
-
-
-def _of_band(
-    run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int, band: Band
-) -> float | None:
+def _of_band(run: Run, mean: Tensor, spread: Spread, band: Band) -> float | None:
     """The misfit of a band, over the images together."""
+    y, sigma = spread.y, spread.sigma
     signal = _signal(run, mean, sigma)
     if int(signal.sum()) < LEAST:
         return None
-    left, variance = (part[signal].mean() for part in parts_of(run, y, mean, sigma, seed, band))
+    left, variance = (part[signal].mean() for part in parts_of(mean, spread, band))
     if not float(variance) > 0:
         return None
     noise = sigma**2 * noise_gain(y.shape[2:], *band).expand(y.shape)[signal].mean()
     return math.sqrt(max(0.0, 1 + float((left - (noise - variance)) / variance)))
 
 
-def parts_of(
-    run: Run, y: Tensor, mean: Tensor, sigma: float, seed: int, band: Band
-) -> tuple[Tensor, Tensor]:
+def parts_of(mean: Tensor, spread: Spread, band: Band) -> tuple[Tensor, Tensor]:
     """Of a band, the squares of what the mean leaves, and the variance that the prior states: an
     unbiased estimate v times B Cov(x_0 | x_t) B^T v, with v of random signs. Both shaped as y.
     """
-    signs = torch.randint(0, 2, y.shape, generator=generator(seed, "misfit")).to(y) * 2 - 1
-    # The filters are symmetric, so B is its own transpose.
-    spread = _covariance(run, y, difference_of_gaussians(signs, *band), sigma)
-    left = difference_of_gaussians(y - mean, *band).square()
-    return left, signs * difference_of_gaussians(spread, *band)
+    left = difference_of_gaussians(spread.y - mean, *band).square()
+    return left, spread.signs * difference_of_gaussians(spread.of(band), *band)
 
 
 def _covariance(run: Run, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:

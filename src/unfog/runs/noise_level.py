@@ -20,7 +20,7 @@ from torch import Tensor
 
 from unfog.errors import MissingExtra
 from unfog.physics.smoothing import noise_gain, smoothed
-from unfog.runs.misfit import BANDS, Band, parts_of
+from unfog.runs.misfit import BANDS, Band, Spread, parts_of
 from unfog.runs.run import Run, data_range
 
 SCALES = ("fine", "medium")  # the bands that are asked
@@ -124,7 +124,7 @@ def _step(
     # part by once.
     real = low + ((y - low) ** 2 - sigma**2).clamp(min=0).sqrt() if magnitude else y
     mean = posterior_mean(run, real, sigma)
-    left, variance = parts_of(run, real, mean, sigma, seed, band)
+    left, variance = parts_of(mean, Spread(run, real, sigma, seed), band)
     gain = noise_gain(y.shape[2:], *band).expand(y.shape)
     total = (left + variance.to(left))[signal].mean() / gain[signal].mean()
     return float(total.clamp(min=1e-12).sqrt())

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from unfog.physics.operators import Identity
 from unfog.posterior.methods import AUTO
-from unfog.runs.misfit import misfit_by_band, misfit_map, misfit_of
+from unfog.runs.misfit import IMAGES, Spread, by_band, misfit_by_band, misfit_map
 from unfog.runs.restore import Restored
 from unfog.runs.run import Run
 from unfog.workflows.problem import InverseProblem
@@ -66,7 +66,14 @@ def fit_of(
     if draws.method != AUTO or draws.to or not exact:
         return None
     filled = y.flatten(1).any(1)
-    state = (run, y[filled], restored.mean[filled], sigma, draws.seed)
+    images, mean = y[filled], restored.mean[filled]
+    spread = Spread(run, images, sigma, draws.seed)
+    # Bands of all images tell their sum too; of a long stack some images are enough for them.
+    bands = (
+        by_band(run, mean, spread)
+        if len(images) <= IMAGES
+        else misfit_by_band(run, images, mean, sigma, draws.seed)
+    )
     local = torch.ones_like(y)
-    local[filled] = misfit_map(*state)
-    return Fit(misfit_of(*state), misfit_by_band(*state), local)
+    local[filled] = misfit_map(run, mean, spread)
+    return Fit(bands.pop("whole"), bands, local)
