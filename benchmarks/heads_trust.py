@@ -32,14 +32,18 @@ def misfit(run: Run, options: argparse.Namespace) -> dict[str, Any]:
     for name, (_, noisy) in strangers().items():
         unlike[name] = fit(run, noisy, 0.08)
         say(f"misfit {name}", unlike[name])
-    ok = [one["whole"] for one in like.values()]
-    bad = [one["whole"] for one in unlike.values() if one["whole"] is not None]
+    ok, bad = ([largest(one) for one in kind.values()] for kind in (like, unlike))
     area = np.mean([[b > a for a in ok] for b in bad])
     return {
         "heads": like,
         "others": unlike,
         "area": round(float(area), 3),
     }
+
+
+def largest(found: dict[str, Any]) -> float:
+    """Of the whole and of all but fine detail, as ``unfog restore`` warns by."""
+    return max(found[name] or 0.0 for name in ("whole", "medium", "coarse"))
 
 
 def fit(run: Run, noisy: Tensor, sigma: float) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from unfog.workflows.tasks import Draws
 LARGEST = 1.25  # the largest misfit without a warning
 UNLIKE = (
     "The image is unlike those the prior learned, or its noise unlike what was taken: the mean "
-    "errs {:.2f} times as much as the prior states (misfit), and the deviation is widened by that; "
-    "check the noise, or train on images like it."
+    "errs {:.2f} times as much as the prior states (misfit, of the whole or of coarse detail), and "
+    "the deviation is widened by that; check the noise, or train on images like it."
 )
 
 
@@ -36,6 +36,14 @@ class Fit:
     whole: float | None
     bands: dict[str, float | None]
     local: Tensor
+
+    @property
+    def largest(self) -> float | None:
+        """The largest misfit of the whole and of the bands that noise hides least: smooth noise and
+        scans that were denoised already show in coarse detail alone. None without signal.
+        """
+        told = [self.whole, *(self.bands.get(name) for name in ("medium", "coarse"))]
+        return max((value for value in told if value is not None), default=None)
 
     def widening(self, done: float) -> Tensor:
         """What the deviation, widened by the factor ``done`` already, is multiplied by so that it

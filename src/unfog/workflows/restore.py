@@ -114,7 +114,7 @@ def _restored_into(
     restored = _restore_filled(run, y, problem, sigma, plan, draws, work.progress("restoring"))
     # How far the image is from those of the prior.
     fit = fit_of(run, y, problem, restored, sigma, draws)
-    misfit = None if fit is None else fit.whole
+    misfit = None if fit is None else fit.largest
     wider = misfit if misfit is not None and misfit > LARGEST else None
     # On the file's scale, the deviation with the factor that was learned for the task, and with
     # that of the misfit where it is large.
@@ -141,7 +141,7 @@ def _restored_into(
         "scale": problem.scale,
         "std scale": factor,
         "mean std": float(results["std"].mean()),
-        "misfit": misfit,
+        "misfit": None if fit is None else fit.whole,
         "misfit by detail": None if fit is None else fit.bands,
         "misfit above 1.25": None if fit is None else float((fit.local > LARGEST).float().mean()),
         "data consistency": data_consistency(problem.operator, y, restored.samples, sigma),
