@@ -18,7 +18,7 @@ from unfog.core.codec import Range
 from unfog.core.oracle import gaussian_denoiser
 from unfog.core.process import EDM
 from unfog.files.nifti import new_volume, write_nifti
-from unfog.physics.smoothing import difference_of_gaussians, smoothed
+from unfog.physics.smoothing import difference_of_gaussians
 from unfog.runs import misfit
 from unfog.runs.misfit import BANDS, Spread, by_band, misfit_by_band, misfit_map, misfit_of
 from unfog.runs.restore import posterior_mean
@@ -116,18 +116,11 @@ def test_bands_tell_the_whole_at_no_further_cost(monkeypatch: pytest.MonkeyPatch
     assert len(products) == len(BANDS)
 
 
-def test_noise_that_neighbours_share_shows_in_coarse_detail_alone() -> None:
-    g, run = torch.Generator().manual_seed(4), prior_of(1.0, 0.2)
-    truth = gaussian_denoiser(EDM(), torch.full((SIDE**2,), 0.2).double(), covariance())
-    x = truth.draw(64, g).view(-1, 1, SIDE, SIDE)
-    noise = smoothed(torch.randn(x.shape, generator=g, dtype=x.dtype), 1.0)
-    for n, warned in ((noise, True), (torch.randn(x.shape, generator=g, dtype=x.dtype), False)):
-        y = x + SIGMA * n / n.std()
-        mean = posterior_mean(run, y, SIGMA)
-        found = by_band(run, mean, Spread(run, y, SIGMA))
-        fit = Fit(found.pop("whole"), found, torch.ones_like(y))
-        assert fit.whole < LARGEST
-        assert (fit.largest > LARGEST) == warned
+def test_fine_detail_alone_which_is_mostly_noise_warns_of_nothing() -> None:
+    none = torch.ones(1)
+    assert Fit(0.9, {"fine": 3.0, "medium": 1.0, "coarse": None}, none).largest == 1.0
+    assert Fit(None, {"fine": None, "medium": 0.0, "coarse": 1.6}, none).largest == 1.6 > LARGEST
+    assert Fit(None, dict.fromkeys(BANDS), none).largest is None
 
 
 def test_images_without_signal_have_none() -> None:
