@@ -89,7 +89,9 @@ class BlindGain:
         if not self.sigma > 0:
             raise InputError("A blind gain needs a measurement noise above zero; give a small one.")
         if self.rounds < 1:
-            raise InputError(f"A gain is drawn by 1 round of directions or more, not {self.rounds}.")
+            raise InputError(
+                f"A gain is drawn by 1 round of directions or more, not {self.rounds}."
+            )
 
     def step(
         self,

@@ -21,11 +21,14 @@ from unfog.posterior.blind_gain import BlindGain
 from unfog.progress import Report
 from unfog.runs.memory import Budget
 from unfog.runs.model_scale import on_model_scale
-from unfog.runs.restore import GRID, Restored, draw_posterior
+from unfog.runs.restore import Restored, draw_posterior
 from unfog.runs.run import Run, data_range, require_pixels
 from unfog.runs.sample import Plan
 from unfog.runs.windows import in_windows
 
+# From nearly all noise: what is missing in x_t where it should already show, as with less noise at
+# the start, would be taken for gain.
+GRID = {"name": "karras", "sigma_max": 80.0}
 WAVELENGTH = 0.75  # of the gain's shortest wave, over the longest side
 DEVIATION = 0.25  # of the log-gain over an image, and of its mean
 
