@@ -3,44 +3,47 @@ r"""An unknown smooth gain, drawn together with the image: y = f x + noise, f = 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from unfog.core.denoiser import Denoiser, Posterior, Product
+from unfog.core.denoiser import Denoiser, Product
 from unfog.core.random import Randomness, normal
+from unfog.core.shapes import expand
 from unfog.errors import InputError
 from unfog.physics.gain import SmoothGain
 from unfog.physics.operators import Weights
+from unfog.posterior.direct import DirectMeasurement
 from unfog.posterior.mmps import MMPS
 from unfog.sampling.loop import Condition, History, Sampler
 
 STEPS = 4  # Gauss-Newton's, for a gain from an image that is known
 
 
-class Remembered(Denoiser):
-    """A denoiser whose mean and covariance at one state are computed once, for all who ask.
+def given_gain(denoiser: Denoiser, gain: Tensor, y: Tensor, sigma: float) -> Denoiser:
+    r"""The denoiser of x_0 given x_t and y = f x_0 + N(0, sigma_y^2), f a gain that is known.
+
+    The likelihood of x_0 has two factors, with y / f in both,
+
+        exp(-f_min^2 (y / f - x_0)^2 / 2 sigma_y^2) exp(-(f^2 - f_min^2) (y / f - x_0)^2 / 2 sigma_y^2),
+
+    the first that of a direct measurement with white noise, which is exact (``posterior.direct``);
+    the second goes to MMPS, which then has little left to do, where the noise of x_t is large too.
 
     Args:
-        denoiser: The denoiser.
-        x_t: The state, (batch, channels, *space), known again by identity.
-        t: Its time.
-        condition: What the denoiser is told, by name.
+        denoiser: The prior's.
+        gain: f, above 0, (batch, 1, *space).
+        y: The measurement, (batch, channels, *space).
+        sigma: sigma_y, above 0.
+
+    Returns:
+        The denoiser.
     """
-
-    def __init__(self, denoiser: Denoiser, x_t: Tensor, t: Tensor, **condition: Any) -> None:
-        super().__init__()
-        self.denoiser, self.process, self.state = denoiser, denoiser.process, x_t
-        self.mean, self.covariance = denoiser.with_covariance(x_t, t, **condition)
-
-    def forward(self, x_t: Tensor, t: Tensor, **condition: Any) -> Posterior:
-        return Posterior(self.with_covariance(x_t, t, **condition)[0])
-
-    def with_covariance(self, x_t: Tensor, t: Tensor, **condition: Any) -> tuple[Tensor, Product]:
-        if x_t is self.state:
-            return self.mean, self.covariance
-        return self.denoiser.with_covariance(x_t, t, **condition)
+    least, image = gain.flatten(1).amin(1), y / gain
+    direct = DirectMeasurement(denoiser, image, sigma / least.double())
+    rest = (gain**2 - expand(least, gain) ** 2).clamp(min=0).sqrt()
+    if not bool(rest.any()):
+        return direct
+    return MMPS(direct, Weights(rest), rest * image, sigma)
 
 
 @dataclass(frozen=True)
@@ -104,14 +107,14 @@ class BlindGain:
         condition: Condition,
     ) -> tuple[Tensor, History]:
         last, *inner = history or (self._none(x_t),)
-        prior = Remembered(denoiser, x_t, t, **condition)
+        estimate, covariance = denoiser.with_covariance(x_t, t, **condition)
         # c given x_t and y.
-        mean, root = self._conditional(prior.mean, prior.covariance, last, self.rounds)
+        mean, root = self._conditional(estimate, covariance, last, self.rounds)
         c = mean + _times(root, normal(mean.shape, randomness, like=mean))
         # x_s given x_t, y and c: y - b + f b = f x_0 + noise.
         f = self.gain(c).to(x_t)
         y = self.measurement + (f - 1) * self.black
-        given = MMPS(prior, Weights(f), y, self.sigma)
+        given = given_gain(denoiser, f, y, self.sigma)
         x_s, new = self.sampler.step(given, x_t, t, s, tuple(inner), randomness, condition)
         return x_s, (c, *new)
 
