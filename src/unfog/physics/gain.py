@@ -64,7 +64,8 @@ class SmoothGain:
 
     def __call__(self, coefficients: Tensor) -> Tensor:
         """f of coefficients (batch, modes): (batch, 1, *space), in their type."""
-        return torch.tensordot(coefficients, self.basis.to(coefficients), 1).exp()[:, None]
+        log: Tensor = torch.tensordot(coefficients, self.basis.to(coefficients), 1)
+        return log.exp()[:, None]
 
 
 def _waves(space: Sequence[int], wavelength: float) -> list[tuple[int, ...]]:

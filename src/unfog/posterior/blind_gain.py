@@ -3,6 +3,7 @@ r"""An unknown smooth gain, drawn together with the image: y = f x + noise, f = 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -209,7 +210,8 @@ def _inverse(matrix: Tensor, least: float) -> Tensor:
     of a network's Jacobian.
     """
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors / values.clamp(min=least)[:, None]) @ vectors.mT
+    inverse: Tensor = (vectors / values.clamp(min=least)[:, None]) @ vectors.mT
+    return inverse
 
 
 def _times(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -99,8 +99,8 @@ def unshade(
     # Everything on the model's scale, black too.
     low = data_range(run)[0]
     scaled = on_model_scale(run, measurement, Identity(), sigma)
-    black = torch.full((1, *scaled.shape), low)
-    black = float(on_model_scale(run, black, Identity(), sigma).y.flatten()[0])
+    no_signal = torch.full((1, *scaled.shape), low)
+    black = float(on_model_scale(run, no_signal, Identity(), sigma).y.flatten()[0])
 
     def blind(rows: list[int]) -> BlindGain:
         return BlindGain(gain, scaled.y[rows], scaled.sigma, plan.sampler, black)
@@ -153,7 +153,7 @@ def _tied(
         The result.
     """
     common = coefficients[..., 0].mean()
-    gains = gain(coefficients.flatten(0, 1)).unflatten(0, coefficients.shape[:2]).to(draws)
+    gains = torch.stack([gain(part) for part in coefficients]).to(draws)
     left = (measurement - low)[:, None] - gains * (draws - low)
     draws, gains = low + (draws - low) * common.exp().to(draws), gains * (-common).exp().to(draws)
     residual = float(left.square().mean().sqrt() / sigma)
