@@ -23,9 +23,9 @@ STEPS = 4  # Gauss-Newton's, for a gain from an image that is known
 def given_gain(denoiser: Denoiser, gain: Tensor, y: Tensor, sigma: float) -> Denoiser:
     r"""The denoiser of x_0 given x_t and y = f x_0 + N(0, sigma_y^2), f a gain that is known.
 
-    The likelihood of x_0 has two factors, with y / f in both,
+    With d^2 = (y / f - x_0)^2 / (2 sigma_y^2), the likelihood of x_0 has two factors,
 
-        exp(-f_min^2 (y / f - x_0)^2 / 2 sigma_y^2) exp(-(f^2 - f_min^2) (y / f - x_0)^2 / 2 sigma_y^2),
+        exp(-f^2 d^2) = exp(-f_min^2 d^2) exp(-(f^2 - f_min^2) d^2),
 
     the first that of a direct measurement with white noise, which is exact (``posterior.direct``);
     the second goes to MMPS, which then has little left to do, where the noise of x_t is large too.
@@ -56,22 +56,22 @@ class BlindGain:
     b the value where there is no signal. Each step from x_t to x_s
 
         1. draws c given x_t and y,
-        2. takes the step of any sampler with E[x_0 | x_t, c, y] (``posterior.mmps``).
+        2. takes the step of any sampler with E[x_0 | x_t, c, y] (``given_gain``).
 
-    Were both exact, so would be the law of x_s given y: nothing of an earlier c is needed, and no
-    error of one is kept (``GibbsDDRM``, Murata et al. 2023, alternates so too, but draws c given an
-    estimate of x_0 that y has shaped already, by Langevin steps). With p(x_0 | x_t) taken as
-    N(D, V), the residual e = y - b - f (D - b) about the last c is linear in its change,
+    Were both exact, so would be the law of x_s given y: of the last c only a point to linearise
+    about is kept. GibbsDDRM (Murata et al. 2023, arXiv:2301.12686) alternates so too, but draws c
+    by Langevin steps, given an estimate of x_0 that y has shaped already. With p(x_0 | x_t) taken as
+    N(D, V), the residual e = y - b - f (D - b) at the last c is linear in the change of c,
 
         e = G dc + N(0, S),     G = f (D - b) B,     S = f V f + sigma_y^2,
 
-    and c given e is Gaussian. S is seen through a few directions P, a block Krylov space of S on G:
-    c is drawn given P^T e, whose covariance P^T S P is known, so that fewer directions make c
-    wider, never falsely narrow. As V is not diagonal, taking it as such would. One round of
-    directions is least squares; two are nearly all there is to know.
+    and c given e is Gaussian: ridge regression. V ties pixels together, and taken as diagonal it
+    would make c far too narrow. So S is seen through directions P, a block Krylov space of S on G,
+    and c is drawn given P^T e, whose covariance P^T S P is known: with fewer directions c is wider.
+    One round of them is least squares, two come near the dense regression.
 
-    One network call a step, and (modes x rounds) products with its Jacobian besides those of MMPS.
-    The history is c (batch, modes), and the sampler's own.
+    A step calls the network once besides the sampler's own calls, with (modes x rounds) products
+    with its Jacobian. The history is c (batch, modes), and the sampler's own.
 
     Args:
         gain: B and tau.

@@ -28,9 +28,7 @@ from unfog.workflows.restore import require_noise
 from unfog.workflows.restore_report import restoration_page
 from unfog.workflows.tasks import Draws, Options, Task, task_named
 
-BELOW = (
-    0.25  # of the data's range: noise reaches a little below 0, an image that is no magnitude more
-)
+BELOW = 0.25  # of the data's range: noise alone reaches a little below 0
 SHADED = (
     "{} was trained on images with shading, so it cannot tell shading from tissue: what the gain "
     "leaves out is taken for tissue; take a prior of images without, such as t1-slices."
@@ -81,8 +79,8 @@ def _require_magnitudes(run: Run, path: Path, problem: InverseProblem) -> None:
     if least < low - BELOW * (high - low):
         value = least * problem.scale + problem.offset
         raise InputError(
-            f"{path.name} reaches down to {value:g}, and a gain is of images that are not negative; "
-            "give magnitudes, 0 where there is no signal."
+            f"{path.name} reaches down to {value:g}, and a gain is of images that are not "
+            "negative; give magnitudes, 0 where there is no signal."
         )
 
 
