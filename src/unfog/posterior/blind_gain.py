@@ -60,8 +60,8 @@ class BlindGain:
 
     Were both exact, so would be the law of x_s given y: of the last c only a point to linearise
     about is kept. GibbsDDRM (Murata et al. 2023, arXiv:2301.12686) alternates so too, but draws c
-    by Langevin steps, given an estimate of x_0 that y has shaped already. With p(x_0 | x_t) taken as
-    N(D, V), the residual e = y - b - f (D - b) at the last c is linear in the change of c,
+    by Langevin steps, given an estimate of x_0 that y has shaped already. With p(x_0 | x_t) taken
+    as N(D, V), the residual e = y - b - f (D - b) at the last c is linear in the change of c,
 
         e = G dc + N(0, S),     G = f (D - b) B,     S = f V f + sigma_y^2,
 
