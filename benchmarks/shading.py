@@ -150,7 +150,8 @@ def picture(path: Path, cases: dict[float, Any]) -> None:
     """The middle slice, and the gains where the head is."""
     matplotlib.use("Agg")
     figure, axes = pyplot.subplots(len(cases), 7, figsize=(12, 2.3 * len(cases)))
-    for row, (strength, (images, gains)) in zip(axes, cases.items(), strict=True):
+    for number, (strength, (images, gains)) in enumerate(cases.items()):
+        row = axes[number]
         middle = len(images["truth"]) // 2
         inside, span = images["truth"][middle, 0] > 0.1, math.log1p(strength)
         for axis, (name, x) in zip(row, [*images.items(), *gains.items()], strict=True):
@@ -161,7 +162,7 @@ def picture(path: Path, cases: dict[float, Any]) -> None:
                 log = x.log() - x.log()[inside].mean()
                 log = np.where(inside, log, np.nan)
                 axis.imshow(log, cmap="coolwarm", vmin=-span, vmax=span)
-            axis.set_title(name if row is axes[0] else "", fontsize=9)
+            axis.set_title("" if number else name, fontsize=9)
             axis.set_xticks([])
             axis.set_yticks([])
         row[0].set_ylabel(f"up to {100 * strength:.0f} %", fontsize=9)
