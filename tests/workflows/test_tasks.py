@@ -57,6 +57,7 @@ def test_both_commands_offer_the_table():
         "inpaint",
         "lowlight",
         "hdr",
+        "shading",
         "custom",
         "declip",
         "dereverb",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from unfog.core.denoiser import Denoiser, Posterior, Product
-from unfog.core.shapes import expand
+from unfog.core.shapes import Number, expand
 from unfog.errors import InputError
 
 
@@ -25,12 +26,12 @@ class DirectMeasurement(Denoiser):
     Args:
         denoiser: D, the prior's.
         measurement: y, (batch, channels, *space).
-        sigma: sigma_y, above 0.
+        sigma: sigma_y, above 0; or one for each of the batch, (batch,).
     """
 
-    def __init__(self, denoiser: Denoiser, measurement: Tensor, sigma: float) -> None:
+    def __init__(self, denoiser: Denoiser, measurement: Tensor, sigma: Number) -> None:
         super().__init__()
-        if not sigma > 0:
+        if not bool((torch.as_tensor(sigma) > 0).all()):
             raise InputError("Denoising needs a noise level above zero.")
         self.denoiser, self.process = denoiser, denoiser.process
         self.measurement, self.sigma = measurement, sigma

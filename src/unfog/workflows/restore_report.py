@@ -29,6 +29,7 @@ def restoration_page(
     restored: Restored,
     trust: float,
     bounds: tuple[float, float],
+    maps: Mapping[str, Tensor] | None = None,
 ) -> Page | None:
     """The page of a restored stack of grey or RGB images, or of volumes.
 
@@ -38,6 +39,7 @@ def restoration_page(
         restored: Mean and samples.
         trust: The factor on the standard deviation of the samples.
         bounds: The smallest and largest value of the model's data.
+        maps: What else was found, by name, (n, 1, *space) each.
 
     Returns:
         The page, or None where there are neither 1 nor 3 channels.
@@ -52,7 +54,8 @@ def restoration_page(
     page = Page("unfog restore", LEAD)
     _facts(page, summary)
     _before_and_after(page, start, mean, numbers, bounds)
-    _side_by_side(page, start, mean, spread, sample, numbers, bounds)
+    more = {name: planes(x) for name, x in (maps or {}).items()}
+    _side_by_side(page, start, mean, spread, sample, numbers, bounds, more)
     page.provenance(
         {key: value for key, value in summary.items() if key not in ("warnings", "files")},
         "All of summary.json but its files.",
@@ -103,8 +106,11 @@ def _side_by_side(
     sample: Tensor,
     numbers: Sequence[int],
     bounds: tuple[float, float],
+    maps: Mapping[str, Tensor],
 ) -> None:
-    """A row for each of the numbered images, with the columns of ``COLUMNS``."""
+    """A row for each of the numbered images, with the columns of ``COLUMNS`` and those of the
+    maps.
+    """
     top = max(float(spread.max()), 1e-12)
     rows = []
     for k in numbers:
@@ -113,14 +119,18 @@ def _side_by_side(
             shown(mean[k], *bounds),
             colour(spread[k, 0], 0, top),
             shown(sample[k], *bounds),
+            *(colour(x[k, 0], float(x.min()), float(x.max())) for x in maps.values()),
         ]
         rows.append(Row(f"image {k}" if len(mean) > 1 else "", pictures))
     page.section("Restored")
+    scales = "".join(
+        f" The {name} from {x.min():.3g} to {x.max():.3g}." for name, x in maps.items()
+    )
     page.pictures(
         rows,
         f"The mean and the sample from {bounds[0]:g} to {bounds[1]:g} of the model's data, the "
-        f"deviation from 0 to {top:.3g}.",
-        COLUMNS,
+        f"deviation from 0 to {top:.3g}.{scales}",
+        (*COLUMNS, *maps),
     )
 
 

@@ -203,6 +203,12 @@ TASKS: dict[str, Task] = {
             workflow="unfog.workflows.low_light:low_light_files",
         ),
         Task(
+            "shading",
+            "a smooth gain, such as a receiver's",
+            takes=frozenset({"sampler", "noise-model"}),
+            workflow="unfog.workflows.shading:unshade_file",
+        ),
+        Task(
             "mri",
             "k-space with lines left out",
             reader=f"{RAW}:measured_kspace",
