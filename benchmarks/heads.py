@@ -183,13 +183,13 @@ def picture(path: Path, run: Run, options: argparse.Namespace) -> None:
     names = ("truth", "noisy", "prior", "BM4D", "non-local means")
     figure, axes = pyplot.subplots(4, len(names), figsize=(2 * len(names), 8.2))
     methods = rivals(options.peers)
-    for row, head in zip(axes, heads(), strict=True):
+    for number, (row, head) in enumerate(zip(axes, heads(), strict=True)):
         truth, noisy = case(head, 0.08)
         shown = [truth, noisy, posterior_mean(told(run, head), noisy, 0.08)]
         shown += [methods[name](noisy, 0.08)[-1 if name == "BM4D" else 1] for name in names[3:]]
         for axis, name, x in zip(row, names, shown, strict=True):
             axis.imshow(x[0, 0, :, :, SIDE // 2].T, cmap="gray", vmin=0, vmax=1, origin="lower")
-            axis.set_title(name if row is axes[0] else "", fontsize=9)
+            axis.set_title(name if number == 0 else "", fontsize=9)
             axis.set_xticks([])
             axis.set_yticks([])
         row[0].set_ylabel(head.name, fontsize=9)
