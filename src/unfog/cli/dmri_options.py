@@ -14,7 +14,8 @@ Dwi = Annotated[
     Path,
     typer.Argument(
         metavar="DWI",
-        help="The scan, NIfTI or .mif of four axes, before any resampling, or a BIDS data set.",
+        help="The scan, NIfTI or .mif of four axes, before any resampling, or a BIDS data set; "
+        "denoise takes complex NIfTI too.",
     ),
 ]
 Bvals = Annotated[Path | None, typer.Option(metavar="FILE", help="FSL's b-values.")]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,16 +114,47 @@ def read_nifti(path: str | Path, voxel_cap: int = VOXEL_CAP) -> Volume:
     mended (``nifti_header.mend``), and of an orientation that is missing or contradicts itself,
     where the sform is used.
     """
-    file, notes = Path(path), list[str]()
+    return _read(Path(path), voxel_cap, "iuf", np.real)
+
+
+def holds_complex(path: Path) -> bool:
+    """Whether the voxels of a NIfTI file are complex; ``InputError`` where it is none."""
+    from nibabel.spatialimages import HeaderDataError
+
+    with unpacked(path) as (stream, _):
+        header = read_header(path, stream)
+    try:
+        return header.get_data_dtype().kind == "c"
+    except (HeaderDataError, KeyError):
+        return False
+
+
+def read_magnitude(path: Path) -> Volume:
+    """The magnitudes of a NIfTI file of complex voxels, checked as ``read_nifti`` checks."""
+    return _read(path, VOXEL_CAP, "c", lambda y: np.abs(y.astype(np.complex64)))
+
+
+def read_angle(path: Path) -> Volume:
+    """The phase in radians, -pi to pi, of a NIfTI file of complex voxels, checked as
+    ``read_nifti`` checks.
+    """
+    return _read(path, VOXEL_CAP, "c", lambda y: np.angle(y.astype(np.complex64)))
+
+
+def _read(
+    file: Path, voxel_cap: int, kinds: str, of: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Volume:
+    """The volume of a file whose voxels are of NumPy's ``kinds``, and what is taken ``of`` them."""
+    notes = list[str]()
     with unpacked(file) as (stream, most):
         header = read_header(file, stream)
-        shape, start, size = checked_layout(file, header, voxel_cap, most)
+        shape, start, size = checked_layout(file, header, voxel_cap, most, kinds)
         content = content_of(file, stream, start, size)
     mend(file, header, notes)
     affine = checked_affine(file, header, shape, notes)
-    data = _voxels(file, header, shape, content, notes)
+    data = _voxels(file, header, shape, content, notes, of)
     for note in notes:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)
     return Volume(data, affine, header, file, tuple(notes))
 
 
@@ -154,9 +186,14 @@ def write_nifti(
 
 
 def _voxels(
-    file: Path, header: Any, shape: tuple[int, ...], content: bytes, notes: list[str]
+    file: Path,
+    header: Any,
+    shape: tuple[int, ...],
+    content: bytes,
+    notes: list[str],
+    of: Callable[[NDArray[Any]], NDArray[Any]],
 ) -> NDArray[np.float32]:
-    """The voxels times slope plus intercept, those that are not finite 0."""
+    """What is taken ``of`` the voxels times slope plus intercept, those that are not finite 0."""
     from nibabel.spatialimages import HeaderDataError
 
     try:
@@ -168,9 +205,9 @@ def _voxels(
     raw = np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F")
     with np.errstate(over="ignore", invalid="ignore"):
         if slope in (None, 1) and not inter:
-            data = raw.astype(np.float32)
+            data = of(raw).astype(np.float32)
         else:
-            data = (raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
+            data = of(raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
     bad = ~np.isfinite(data)
     if count := int(bad.sum()):
         data[bad] = 0

@@ -37,7 +37,7 @@ def read_header(file: Path, stream: IO[bytes]) -> Any:
 
 
 def checked_layout(
-    file: Path, header: Any, cap: int, most: int
+    file: Path, header: Any, cap: int, most: int, kinds: str = "iuf"
 ) -> tuple[tuple[int, ...], int, int]:
     """Where the voxels lie, checked against the file before anything is allocated.
 
@@ -46,6 +46,7 @@ def checked_layout(
         header: Its header.
         cap: The largest number of voxels.
         most: The most bytes that the unpacked file can have.
+        kinds: NumPy's kinds of numbers that the voxels may be.
 
     Returns:
         The shape (X, Y, Z[, T]), and the start and the size of the voxels in bytes.
@@ -78,9 +79,10 @@ def checked_layout(
             f"{file.name} has the unknown datatype {int(header['datatype'])}; convert it to "
             "float32."
         ) from error
-    if kind.fields or kind.kind not in "iuf":
+    if kind.fields or kind.kind not in kinds:
+        needed = "complex" if kinds == "c" else "real"
         raise InputError(
-            f"{file.name} holds {kind} voxels in datatype; convert it to real numbers."
+            f"{file.name} holds {kind} voxels in datatype; convert it to {needed} numbers."
         )
     # Where the voxels start and end.
     offset = float(header["vox_offset"])

@@ -8,12 +8,19 @@ from typing import Any
 from numpy.typing import NDArray
 
 from unfog.files.mif import SUFFIXES, MifVolume, read_mif, write_mif
-from unfog.files.nifti import Volume, read_nifti, write_nifti
+from unfog.files.nifti import Volume, holds_complex, read_nifti, write_nifti
 
 
 def read_volume(path: Path) -> Volume:
     """A volume, or a series of them, of a .mif, .mif.gz, .nii or .nii.gz file."""
     return read_mif(path) if path.name.endswith(SUFFIXES) else read_nifti(path)
+
+
+def is_complex(path: Path) -> bool:
+    """Whether a file is a NIfTI volume of complex numbers; MRtrix images of them are refused when
+    they are read.
+    """
+    return not path.name.endswith(SUFFIXES) and holds_complex(path)
 
 
 def write_volume(folder: Path, name: str, data: NDArray[Any], like: Volume) -> Path:

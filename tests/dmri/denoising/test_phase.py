@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from unfog.dmri.denoising.phase import REAL_PARTS, in_radians, real_parts
 from unfog.dmri.gradient_files import write_fsl
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.errors import InputError
-from unfog.files.nifti import new_volume, read_nifti, write_nifti
+from unfog.files.nifti import Volume, new_volume, read_nifti, write_nifti
 
 TABLE = real_gradients()[:40]
 AFFINE = np.diag([2.0, 2, 2, 1])
@@ -107,4 +108,58 @@ def test_the_command_takes_magnitudes_and_phase(
     assert "same volumes" in err
     status, _, err = invoke(f"{line} phase.nii.gz --coils 4 --out no")
     assert status == 2
+    assert not Path("no").exists()
+
+
+@pytest.fixture
+def complex_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Acquired:
+    """One scan as complex numbers of both precisions and as magnitudes and phase."""
+    monkeypatch.chdir(tmp_path)
+    scan = acquired(8.0)
+    for name, values in (("mag", np.abs(scan.y)), ("phase", np.angle(scan.y))):
+        write_nifti(f"{name}.nii.gz", values, new_volume(values, AFFINE))
+    for name, kind in (("single", np.complex64), ("double", np.complex128)):
+        nib.save(nib.Nifti1Image(scan.y.astype(kind), AFFINE), f"{name}.nii.gz")
+    write_fsl(TABLE, "b", "v", AFFINE)
+    return scan
+
+
+def denoised(line: str, out: str) -> Volume:
+    status, _, err = invoke(f"dmri denoise {line} --bvals b --bvecs v --prior none --out {out}")
+    assert status == 0, err
+    return read_nifti(f"{out}/dwi_denoised.nii.gz")
+
+
+@pytest.mark.parametrize(("name", "drop"), [("single", "--drop-volumes 3,39"), ("double", "")])
+def test_complex_numbers_are_their_magnitudes_and_phase(
+    complex_files: Acquired, name: str, drop: str
+) -> None:
+    """To the last bit, with the same table; and not what magnitudes alone give."""
+    parts = denoised(f"mag.nii.gz --phase phase.nii.gz {drop}", "parts")
+    whole = denoised(f"{name}.nii.gz {drop}", "whole")
+    assert np.array_equal(whole.data, parts.data)
+    assert np.array_equal(
+        np.loadtxt("whole/dwi_denoised.bvec"), np.loadtxt("parts/dwi_denoised.bvec")
+    )
+    assert whole.header.get_data_dtype() == np.float32
+    assert f"{name}.nii.gz, complex" in Path("whole/summary.json").read_text()
+    alone = denoised(f"mag.nii.gz {drop}", "alone")
+    assert np.abs(alone.data - whole.data).max() > 0.05
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("denoise single.nii.gz --phase phase.nii.gz", "leave --phase"),
+        ("denoise single.nii.gz --phase-unit degrees", "leave --phase"),
+        ("denoise single.nii.gz --coils 4", "leave --coils"),
+        ("denoise single.nii.gz --method ddm2", "real numbers"),
+        ("fod single.nii.gz", "real numbers"),
+        ("denoise mag.nii.gz --phase single.nii.gz", "real numbers"),
+    ],
+)
+def test_complex_numbers_in_the_wrong_place(complex_files: Acquired, line: str, words: str) -> None:
+    status, _, err = invoke(f"dmri {line} --bvals b --bvecs v --out no")
+    assert (status, err.count("\n")) == (2, 1), err
+    assert words in err
     assert not Path("no").exists()

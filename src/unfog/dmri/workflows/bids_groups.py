@@ -23,6 +23,7 @@ from unfog.errors import InputError
 from unfog.files.bids import Scan
 from unfog.files.grids import same_grid
 from unfog.files.nifti import Volume, write_nifti
+from unfog.files.volumes import is_complex
 
 ENCODING = "PhaseEncodingDirection"
 # What must be alike, beside the phase encoding, for signals to be of one kind.
@@ -154,6 +155,8 @@ def _fit(one: Scan, other: Scan) -> bool:
     if not any(encoding) or encoding != (other.sidecar.get(ENCODING), other.entities.get("dir")):
         return False
     if any(one.sidecar.get(key) != other.sidecar.get(key) for key in CONTRAST):
+        return False
+    if is_complex(one.path) or is_complex(other.path):
         return False
     (affine, shape), (affine2, shape2) = _grid(one.path), _grid(other.path)
     return shape == shape2 and same_grid(affine, affine2, shape)

@@ -50,7 +50,7 @@ def denoise_file(
     and summary.json.
 
     Args:
-        dwi: The scan.
+        dwi: The scan, of magnitudes or of complex numbers.
         tables: Its gradients.
         out: The new folder.
         mask: A file above 0 where to work; the head is denoised without one.
@@ -69,17 +69,17 @@ def denoise_file(
     Raises:
         InputError: A file cannot be read, or the files do not belong together.
     """
-    if phase_unit is not None and phase is None:
-        raise InputError("--phase-unit is of a phase; give --phase too.")
-    if phase is not None and coils is not None and coils > 1:
+    taken = Phase.of(dwi, phase, phase_unit)
+    if taken is not None and coils is not None and coils > 1:
         raise InputError("Coils combined by sum of squares have no phase; leave --coils out.")
     with job(out) as work:
         run = None if prior == "none" else Run.open(prior)
-        taken = None if phase is None else Phase(phase, phase_unit, work.progress("phase"))
+        if taken is not None:
+            taken = replace(taken, report=work.progress("phase"))
         series = Series.open(dwi, tables, mask, taken, replace(known, coils=coils))
         summary = _denoised(work, run, series, coils, unbias, noise_level, precision)
-        if phase is not None:
-            summary["phase"] = phase.name
+        if taken is not None:
+            summary["phase"] = taken.name
         return work.end(summary)
 
 

@@ -44,12 +44,15 @@ class NoiseFiles:
         path = self.norf or self.level
         return "" if path is None else path.name
 
-    def split(self, dwi: Path, tables: Tables) -> tuple[Volume, GradientTable, NDArray[Any] | None]:
+    def split(
+        self, dwi: Path, tables: Tables, of_complex: bool = False
+    ) -> tuple[Volume, GradientTable, NDArray[Any] | None]:
         """A scan without its volumes of noise, its table, and these volumes.
 
         Args:
             dwi: The scan.
             tables: Its gradients, which may lack the volumes of noise.
+            of_complex: Whether the scan holds complex numbers, of which the magnitudes are read.
 
         Returns:
             The scan and its table without the volumes to drop, and (X, Y, Z, n) or None.
@@ -57,7 +60,7 @@ class NoiseFiles:
         Raises:
             InputError: A file cannot be read, or a volume is not there.
         """
-        whole = checked_series(dwi, tables if not self.volumes else None)
+        whole = checked_series(dwi, tables if not self.volumes else None, of_complex)
         count = whole.data.shape[3]
         if not self.volumes:
             left = kept_volumes(count, tables.drop)

@@ -85,7 +85,7 @@ class Series:
         Raises:
             InputError: A file cannot be read, or the files do not belong together.
         """
-        stored, gradients, norf = known.split(dwi, tables)
+        stored, gradients, norf = known.split(dwi, tables, phase is not None and phase.of_complex)
         volume = standing(stored)
         if mask is None:
             inside = brain_mask(volume, gradients)

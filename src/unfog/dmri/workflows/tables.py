@@ -14,8 +14,8 @@ from unfog.dmri.gradient_files import from_mrtrix, kept_volumes, read_fsl, read_
 from unfog.dmri.gradients import GradientTable
 from unfog.errors import InputError
 from unfog.files.mif import SUFFIXES, MifVolume
-from unfog.files.nifti import Volume
-from unfog.files.volumes import read_volume
+from unfog.files.nifti import Volume, read_angle, read_magnitude
+from unfog.files.volumes import is_complex, read_volume
 from unfog.progress import Report
 
 
@@ -89,13 +89,13 @@ def read_series(dwi: Path, tables: Tables) -> tuple[Volume, GradientTable]:
     return volume, gradients
 
 
-def checked_series(dwi: Path, tables: Tables | None) -> Volume:
-    """A series of volumes; `InputError` where it is none, or beforehand where ``tables`` of a file
-    of their own are bad.
+def checked_series(dwi: Path, tables: Tables | None, of_complex: bool = False) -> Volume:
+    """A series of volumes, of the magnitudes ``of_complex`` ones if it is that; `InputError` where
+    it is none, or beforehand where ``tables`` of a file of their own are bad.
     """
     if tables is not None and not (dwi.name.endswith(SUFFIXES) and not tables.given):
         tables.read(np.eye(4))
-    volume = read_volume(dwi)
+    volume = read_magnitude(dwi) if of_complex else read_volume(dwi)
     if volume.data.ndim != 4:
         raise InputError(
             f"{dwi.name} has one volume; a diffusion scan is a series of them, so give the whole."
@@ -122,17 +122,50 @@ def _own_table(dwi: Path, volume: MifVolume, tables: Tables) -> GradientTable:
 
 @dataclass(frozen=True)
 class Phase:
-    """The phase of a scan's magnitudes, in a file on their grid.
+    """The phase of a scan's magnitudes, in a file on their grid, or that of complex numbers.
 
     Args:
         path: The file.
         unit: Of its values: radians, degrees or 4096; told from their range by default.
         report: Called as ``report(done, total)``, counting planes.
+        of_complex: Whether the file is the scan itself, of complex numbers.
     """
 
     path: Path
     unit: str | None = None
     report: Report | None = None
+    of_complex: bool = False
+
+    @classmethod
+    def of(cls, dwi: Path, phase: Path | None, unit: str | None) -> Phase | None:
+        """The phase of a scan.
+
+        Args:
+            dwi: The scan; one of complex numbers has its own.
+            phase: The file of the phase, if there is one.
+            unit: Of the values in it.
+
+        Returns:
+            The phase; None where there is none.
+
+        Raises:
+            InputError: Complex numbers come with another phase, or a unit without a phase.
+        """
+        if is_complex(dwi):
+            if phase is not None or unit is not None:
+                raise InputError(
+                    f"{dwi.name} holds complex numbers, which have their own phase; leave --phase "
+                    "and --phase-unit out."
+                )
+            return cls(dwi, "radians", of_complex=True)
+        if phase is None and unit is not None:
+            raise InputError("--phase-unit is of a phase; give --phase too.")
+        return None if phase is None else cls(phase, unit)
+
+    @property
+    def name(self) -> str:
+        """What it is called in a summary."""
+        return f"{self.path.name}, complex" if self.of_complex else self.path.name
 
     def taken_from(
         self,
@@ -172,7 +205,7 @@ class Phase:
         Raises:
             InputError: The phase is of another scan, or its unit is not told.
         """
-        phase = read_volume(self.path).data
+        phase = (read_angle(self.path) if self.of_complex else read_volume(self.path)).data
         if drop and phase.ndim == 4:
             phase = phase[..., kept_volumes(phase.shape[3], drop)]
         if phase.shape != shape:
