@@ -10,12 +10,14 @@ import typer
 
 from unfog.cli.dmri_options import (
     B0,
+    Acqp,
     Bvals,
     Bvecs,
     Coils,
     Drop,
     Dwi,
     Grad,
+    Index,
     Layout,
     Mask,
     Method,
@@ -58,6 +60,8 @@ def denoise(
     phase_unit: PhaseUnit = None,
     norf: Norf = None,
     noise_map: NoiseMapFile = None,
+    acqp: Acqp = None,
+    index: Index = None,
     noise_level: NoiseBy = NoiseLevel.mp,
     precision: In = Precision.auto,
     method: Annotated[
@@ -82,13 +86,15 @@ def denoise(
     from unfog.dmri.workflows.bids_groups import alone, fitting_together
     from unfog.dmri.workflows.ddm2 import ddm2_file
     from unfog.dmri.workflows.denoise import denoise_file
+    from unfog.dmri.workflows.encodings import Encodings
     from unfog.dmri.workflows.tables import Tables
 
     if method is Method.ddm2:
-        if prior != "dmri-refiner" or phase or norf or noise_map or noise_level != "mp":
+        of_prior = (phase, norf, noise_map, acqp, index)
+        if prior != "dmri-refiner" or any(of_prior) or noise_level != "mp":
             raise InputError(
-                "The method ddm2 takes no --prior, --phase, --norf, --noise-map or --noise-level; "
-                "leave it out."
+                "The method ddm2 takes no --prior, --phase, --norf, --noise-map, --acqp, --index "
+                "or --noise-level; leave it out."
             )
         work = partial(ddm2_file, mask=mask, coils=coils, unbias=unbias, steps=steps, seed=seed)
     else:
@@ -101,6 +107,7 @@ def denoise(
             phase=phase,
             phase_unit=phase_unit,
             known=_known(norf, noise_map),
+            encodings=Encodings(acqp, index),
             noise_level=noise_level.value,
             precision=precision.value,
         )
@@ -112,7 +119,7 @@ def denoise(
         out,
         work,
         command="unfog dmri denoise",
-        of_one=mask or phase or norf or noise_map,
+        of_one=mask or phase or norf or noise_map or acqp or index,
         subjects=subject,
         sessions=session,
         grouping=alone if method is Method.ddm2 else fitting_together,

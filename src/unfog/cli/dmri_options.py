@@ -74,6 +74,15 @@ NoiseMapFile = Annotated[
 ]
 
 
+Acqp = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The phase encodings that eddy is told, a row each."),
+]
+Index = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The row of --acqp of each volume, from 1.")
+]
+
+
 class NoiseLevel(StrEnum):
     """How noise is estimated."""
 

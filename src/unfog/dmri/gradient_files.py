@@ -44,7 +44,7 @@ def read_fsl(
     Raises:
         InputError: A file cannot be read, or the two do not describe one scan of so many volumes.
     """
-    values, vectors = _numbers(Path(bvals)), _numbers(Path(bvecs))
+    values, vectors = read_numbers(Path(bvals)), read_numbers(Path(bvecs))
     if 1 not in values.shape:
         raise InputError(
             f"{Path(bvals).name} holds {values.shape[0]} x {values.shape[1]} numbers; b-values "
@@ -78,7 +78,7 @@ def read_mrtrix(
     Returns:
         The table.
     """
-    table = _numbers(Path(path))
+    table = read_numbers(Path(path))
     if table.shape[1] != 4:
         raise InputError(
             f"{Path(path).name} has {table.shape[1]} columns; an MRtrix table has four: x y z b."
@@ -137,8 +137,10 @@ def _text(rows: Array) -> bytes:
     return "".join(" ".join(f"{value + 0.0:.10g}" for value in row) + "\n" for row in rows).encode()
 
 
-def _numbers(path: Path) -> Array:
-    """The numbers of a text file, (rows, columns)."""
+def read_numbers(path: Path, what: str = "the scan's gradient table") -> Array:
+    """The numbers of a text file, (rows, columns); `InputError`, which asks for ``what`` it has to
+    be, where it holds something else.
+    """
     try:
         lines = [
             line.split("#")[0].replace(",", " ").split() for line in read_text(path).splitlines()
@@ -150,9 +152,7 @@ def _numbers(path: Path) -> Array:
             "permissions."
         ) from error
     except ValueError as error:  # UnicodeDecodeError among them
-        raise InputError(
-            f"{path.name} is not a text file of numbers; give the scan's gradient table."
-        ) from error
+        raise InputError(f"{path.name} is not a text file of numbers; give {what}.") from error
     if not rows or len({len(row) for row in rows}) > 1:
         raise InputError(f"{path.name} is empty or its lines differ in length; export it again.")
     return np.array(rows, dtype=np.float64)

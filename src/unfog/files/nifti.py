@@ -124,7 +124,7 @@ def holds_complex(path: Path) -> bool:
     with unpacked(path) as (stream, _):
         header = read_header(path, stream)
     try:
-        return header.get_data_dtype().kind == "c"
+        return bool(header.get_data_dtype().kind == "c")
     except (HeaderDataError, KeyError):
         return False
 

@@ -13,6 +13,7 @@ is for the noise level it was given, and too small here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -105,6 +106,61 @@ def refine(
     signal += own * (first.signal - signal)
     signal[~inside] = first.signal[~inside]
     return replace(first, signal=signal)
+
+
+def refine_by_group(
+    denoiser: Denoiser,
+    first: Denoised,
+    table: GradientTable,
+    group: NDArray[np.int64],
+    mask: NDArray[Any] | None = None,
+    *,
+    report: Report | None = None,
+) -> Denoised:
+    """Denoise further, each group of volumes by itself, what low rank gave for all together.
+
+    Volumes of two phase encodings share little more than their noise and most of their contrast:
+    low rank, which takes what is alike wherever it is, errs less on all together, but harmonics
+    hold in one geometry alone.
+
+    Args:
+        denoiser: The prior.
+        first: The whole scan denoised by low rank.
+        table: The scan's table.
+        group: (volumes,), the number of each volume's group.
+        mask: (X, Y, Z); outside it the signal stays as it was.
+        report: Called as ``report(done, total)``, for each group anew.
+
+    Returns:
+        ``first`` with the new signal. A group without b = 0, or without a shell of 15 directions,
+        stays as low rank left it.
+    """
+    signal = first.signal.copy()
+    for number in np.unique(group):
+        volumes = np.flatnonzero(group == number)
+        if has_enough_directions(table[volumes]):
+            part = _of_volumes(first, volumes)
+            signal[..., volumes] = refine(
+                denoiser, part, table[volumes], mask, report=report
+            ).signal
+    return replace(first, signal=signal)
+
+
+def _of_volumes(first: Denoised, volumes: NDArray[np.int64]) -> Denoised:
+    """Some of the volumes of a denoised scan, with their rows of the principal axes, each as long
+    as if the axes' noise lay in these volumes alone.
+    """
+    components, at = first.noise.components, torch.from_numpy(volumes)
+    share = len(volumes) / first.signal.shape[3]
+    some = components._replace(
+        mean=components.mean[at], axes=components.axes[at] / math.sqrt(share)
+    )
+    return replace(
+        first,
+        signal=first.signal[..., volumes],
+        measured=first.measured[..., volumes],
+        noise=first.noise._replace(components=some),
+    )
 
 
 def in_harmonics(directions: int) -> float:

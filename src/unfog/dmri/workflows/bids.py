@@ -69,7 +69,7 @@ def each_scan(
     if any((tables.bvals, tables.bvecs, tables.grad, of_one)):
         raise InputError(
             "A BIDS data set brings its own tables and phases; leave --bvals, --bvecs, --grad, "
-            "--mask, --phase, --norf and --noise-map out."
+            "--mask, --phase, --norf, --noise-map, --acqp and --index out."
         )
     with job(out) as whole:
         data_set = read_bids(source, subjects or (), sessions or ())

@@ -14,11 +14,13 @@ from unfog.dmri.checks.dropout import dropped_slices
 from unfog.dmri.checks.quality import residual_autocorrelation, signal_to_noise
 from unfog.dmri.checks.residuals import by_shell, over_noise, stability
 from unfog.dmri.checks.warnings import removed_over_noise, too_much_removed
-from unfog.dmri.denoising.blind import has_enough_directions, refine
+from unfog.dmri.denoising.blind import has_enough_directions, refine, refine_by_group
 from unfog.dmri.denoising.classical import MP, Denoised
 from unfog.dmri.harmonics import count
 from unfog.dmri.rician import magnitude_error, variance_share
 from unfog.dmri.shells import ORDER
+from unfog.dmri.workflows.encodings import Encodings
+from unfog.dmri.workflows.groups import Groups, groups_of
 from unfog.dmri.workflows.noise_files import NoiseFiles
 from unfog.dmri.workflows.report import report_page
 from unfog.dmri.workflows.scan import NOT_KNOWN, REFINER, Series, left_out_warning
@@ -27,6 +29,8 @@ from unfog.errors import InputError
 from unfog.files.folder import Job, job
 from unfog.runs.machine import AUTO, in_precision, resolve
 from unfog.runs.run import Run
+
+NOT_TOLD = Encodings()
 
 
 def denoise_file(
@@ -41,6 +45,7 @@ def denoise_file(
     phase: Path | None = None,
     phase_unit: str | None = None,
     known: NoiseFiles = NOT_KNOWN,
+    encodings: Encodings = NOT_TOLD,
     noise_level: str = MP,
     precision: str = AUTO,
 ) -> dict[str, Any]:
@@ -60,6 +65,7 @@ def denoise_file(
         phase: The phase of a scan of magnitudes, which is taken away: noise has no floor then.
         phase_unit: Of its values; told from their range by default.
         known: What is known of the noise over space: volumes without excitation, or a map.
+        encodings: Which volumes have one phase encoding; told from the data by default.
         noise_level: How noise is estimated, one of ``NOISE_LEVELS``.
         precision: "bf16", "fp32", or "auto" for the faster one here.
 
@@ -77,7 +83,10 @@ def denoise_file(
         if taken is not None:
             taken = replace(taken, report=work.progress("phase"))
         series = Series.open(dwi, tables, mask, taken, replace(known, coils=coils))
-        summary = _denoised(work, run, series, coils, unbias, noise_level, precision)
+        left_out = {*tables.drop, *known.volumes}
+        count = len(series.gradients) + len(left_out)
+        group = encodings.groups(count, sorted(left_out))
+        summary = _denoised(work, run, series, group, coils, unbias, noise_level, precision)
         if taken is not None:
             summary["phase"] = taken.name
         return work.end(summary)
@@ -87,23 +96,20 @@ def _denoised(
     work: Job,
     run: Run | None,
     series: Series,
+    group: NDArray[np.int64] | None,
     coils: int | None,
     unbias: bool,
     noise_level: str,
     precision: str,
 ) -> dict[str, Any]:
-    """The work of ``denoise_file`` on an open scan."""
+    """The work of ``denoise_file`` on an open scan, whose volumes may be known to be of groups."""
     data, gradients, inside = series.volume.data, series.gradients, series.inside
     # Low rank.
     denoised = series.low_rank(coils, unbias, work.progress("denoising"), noise_level)
-    options: dict[str, Any] = {"noise by": denoised.noise.method}
-    # The prior, on the harmonics of each shell.
+    groups = groups_of(series, denoised, group)
+    options: dict[str, Any] = {"noise by": denoised.noise.method} | groups.summary
     if run is not None and has_enough_directions(gradients):
-        table = gradients.along(series.volume.affine)
-        report = work.progress("refining")
-        denoised = refine(
-            in_precision(run.denoiser, precision), denoised, table, inside, report=report
-        )
+        denoised = _refined(work, run, series, denoised, groups, precision)
         options |= {"prior": run.name, "prior sha256": run.weights_sha256}
         options |= {"precision": resolve(precision)}
     maps = {
@@ -125,8 +131,20 @@ def _denoised(
     )
     if run is not None and alone:
         summary["warnings"].append(alone)
+    summary["warnings"] += groups.warnings(run is not None)
     work.write_report(report_page(volumes, gradients, summary).html())
     return summary
+
+
+def _refined(
+    work: Job, run: Run, series: Series, denoised: Denoised, groups: Groups, precision: str
+) -> Denoised:
+    """The scan denoised by the prior too, on the harmonics of each shell of each group."""
+    table, inside = series.gradients.along(series.volume.affine), series.inside
+    denoiser, report = in_precision(run.denoiser, precision), work.progress("refining")
+    if groups.numbers is None or not groups.apart:
+        return refine(denoiser, denoised, table, inside, report=report)
+    return refine_by_group(denoiser, denoised, table, groups.numbers, inside, report=report)
 
 
 def _summary(

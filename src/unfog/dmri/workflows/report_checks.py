@@ -55,7 +55,7 @@ def checks(
     page.table(["shell", "mean", "deviation"], rows, "What was removed over the noise, by shell.")
     _by_slice(page, removed, inside)
     _histogram(page, removed)
-    _steady(page, before, after, inside, gradients)
+    _steady(page, before, after, inside, gradients, summary)
     _corrected(page, summary)
 
 
@@ -99,8 +99,9 @@ def _steady(
     after: Array,
     inside: NDArray[np.bool_],
     gradients: GradientTable,
+    summary: Mapping[str, Any],
 ) -> None:
-    """Drift and steadiness of b = 0, and the slices that dropped out."""
+    """Drift and steadiness of b = 0, the slices that dropped out, and groups of volumes."""
     found = stability(before, after, inside, gradients)
     dropped = dropped_slices(before, gradients, inside)
     named = [f"{'xyz'[axis]} {k} of volume {volume}" for axis, k, volume in dropped[:MOST_NAMED]]
@@ -117,8 +118,18 @@ def _steady(
             "slices that dropped out",
             ", ".join(named) + ", ..." * (len(dropped) > MOST_NAMED) or "none",
         ],
+        ["groups of volumes, of one phase encoding each", _groups(summary)],
     ]
     page.table(["", ""], rows, "Slices and volumes are counted from 0, along the axes of the page.")
+
+
+def _groups(summary: Mapping[str, Any]) -> str:
+    """The sizes of the groups of volumes, and who told them."""
+    if "volume groups" not in summary:
+        return "one, as far as the data tell"
+    groups = summary["volume groups"]
+    sizes = ", ".join(str(len(volumes)) for volumes in groups["volumes"])
+    return f"{sizes} volumes, told by {groups['told by']}"
 
 
 def _corrected(page: Page, summary: Mapping[str, Any]) -> None:

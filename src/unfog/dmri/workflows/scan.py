@@ -202,14 +202,17 @@ def left_out_warning(gradients: GradientTable, least: int, consequence: str) -> 
     volumes = left_out(gradients, least)
     if not len(volumes):
         return None
-    # Runs of numbers, as 3 or 5-9.
+    return (
+        f"{len(volumes)} volumes ({named_volumes(volumes)}, counted from 0) are in no shell of "
+        f"{least} directions or more: {consequence}."
+    )
+
+
+def named_volumes(volumes: NDArray[np.int64]) -> str:
+    """Ascending numbers of volumes as text, runs of them as 3 or 5-9, the first ``NAMED`` runs."""
     runs = np.split(volumes, np.flatnonzero(np.diff(volumes) != 1) + 1)
     texts = [f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-    named = ", ".join(texts[:NAMED]) + (" and others" if len(texts) > NAMED else "")
-    return (
-        f"{len(volumes)} volumes ({named}, counted from 0) are in no shell of {least} directions "
-        f"or more: {consequence}."
-    )
+    return ", ".join(texts[:NAMED]) + (" and others" if len(texts) > NAMED else "")
 
 
 def sizes(gradients: GradientTable) -> dict[str, int]:
