@@ -30,7 +30,7 @@ import unfog
 from unfog.core.denoiser import InBfloat16
 from unfog.dmri.checks.errors_to_truth import axis_angle
 from unfog.dmri.denoising import classical
-from unfog.dmri.fibres.fod import chosen_shell, drawn, fod_scales
+from unfog.dmri.fibres.fod import chosen_shell, drawn, fod_scales, scale_at
 from unfog.dmri.fibres.orientation import cone
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.simulation.phantom import Phantom
@@ -101,20 +101,17 @@ def _s0(y: Array, gradients: GradientTable, fitted: Any) -> Array:
     return (y * shape).sum(1) / (shape**2).sum(1)
 
 
-def covered(found: dict[str, Array], truth: Any, scales: dict[str, float]) -> dict[str, float]:
+def covered(found: dict[str, Array], truth: Any, scales: dict[str, Any]) -> dict[str, float]:
     """Shares of the truth inside the cones and intervals, and their mean sizes."""
+    by = {name: scale_at(scale, found["fa_mean"]) for name, scale in scales.items()}
     angle = axis_angle(found["direction"], truth.direction)
     figures = {
-        "cone95": (angle <= scales["cone"] * found["cone95"]).mean(),
-        "cone50": (angle <= scales["cone"] * found["cone50"]).mean(),
-        "fa95": (
-            np.abs(found["fa_mean"] - truth.fa) <= NORMAL * scales["fa"] * found["fa_std"]
-        ).mean(),
-        "md95": (
-            np.abs(found["md_mean"] - truth.md) <= NORMAL * scales["md"] * found["md_std"]
-        ).mean(),
-        "mean_cone95": scales["cone"] * found["cone95"].mean(),
-        "mean_fa_std": scales["fa"] * found["fa_std"].mean(),
+        "cone95": (angle <= by["cone"] * found["cone95"]).mean(),
+        "cone50": (angle <= by["cone"] * found["cone50"]).mean(),
+        "fa95": (np.abs(found["fa_mean"] - truth.fa) <= NORMAL * by["fa"] * found["fa_std"]).mean(),
+        "md95": (np.abs(found["md_mean"] - truth.md) <= NORMAL * by["md"] * found["md_std"]).mean(),
+        "mean_cone95": (by["cone"] * found["cone95"]).mean(),
+        "mean_fa_std": (by["fa"] * found["fa_std"]).mean(),
         "fa_bias": (found["fa_mean"] - truth.fa).mean(),
         "angle": angle.mean(),
     }

@@ -6,10 +6,14 @@ each quantity apart.
 
 Each simulated scan (``unfog.dmri.simulation.simulate``, seeds that training never draws) has a b of
 its own from 700 to 3000 s/mm^2, 20 to 90 directions, and Rician noise of SNR 10 to 30 that nothing
-is told of. In fibrous voxels (FA above .2) each error is divided by its claim: the angle to the
-true axis by the 95 % cone, errors of FA and MD by 1.96 deviations. The factor is the 95 % quantile
-of that ratio in the median scan, so that a typical scan is covered; the one in fourteen whose
-fibres differ from voxel to voxel at random does not decide.
+is told of. Each error is divided by its claim: the angle to the true axis by the 95 % cone, errors
+of FA and MD by 1.96 deviations; a factor is the 95 % quantile of that ratio. Scans of which the
+command warns (misfit at order 2) do not count.
+
+Cones and intervals of FA have factors by the FA that is found: in fibrous voxels (above .2) that of
+the median scan, so that a typical scan is covered; below, where the prior sees more anisotropy than
+there is in every scan alike, that of all voxels together. MD has one factor, of fibrous voxels of
+the median scan.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +44,12 @@ from unfog.dmri.tensor import fit_tensors
 from unfog.files.output import write_bytes
 from unfog.runs.run import Run
 
-SIDE, SEED, FIBROUS, FEWEST = 16, 2**32, 0.2, 200
+SIDE, SEED, FIBROUS, FEWEST = 16, 2**32, 0.2, 60
+VOXELS = 800  # of a head, at least
 LEVEL, NORMAL = 0.95, 1.96
+EDGES = (0.0, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 1.0)  # of classes of FA
+MIDDLES = (0.03, 0.08, 0.125, 0.175, 0.25, 0.375, 0.6)  # where their factors hold
+LARGEST = 1.25  # misfit at order 2, above which the command warns
 
 
 def scan(number: int) -> tuple[Any, Any, GradientTable, float]:
@@ -65,34 +74,63 @@ def scan(number: int) -> tuple[Any, Any, GradientTable, float]:
 
 
 def ratios(denoiser: Any, number: int, draws: int) -> dict[str, Any] | None:
-    """Error over claim of each quantity in the fibrous voxels of a scan, or None where there are
-    few.
+    """Error over claim of each quantity in the head of a scan, and the FA that was found, (voxels,)
+    each; None for a small head, or a scan of which the command warns.
     """
     truth, y, table, snr = scan(number)
     head = truth[..., 0] > 0.3
-    inside = head.copy()
-    true = fit_tensors(truth[head].astype(np.float64), table) if head.sum() > FEWEST else None
-    if true is None or (true.fa > FIBROUS).sum() < FEWEST:
+    if head.sum() < VOXELS:
         return None
-    inside[head] = true.fa > FIBROUS
+    true = fit_tensors(truth[head].astype(np.float64), table)
     first = classical.denoise(y, table, head)
     found = drawn(
-        denoiser, first, table, np.arange(len(table)), inside, draws=draws, kept=1, seed=number
+        denoiser, first, table, np.arange(len(table)), head, draws=draws, kept=1, seed=number
     ).maps
-    kept = true.fa > FIBROUS
-    angle = axis_angle(found.direction[inside], true.direction[kept])
+    if found.misfit[1] > LARGEST:
+        return None
+    angle = axis_angle(found.direction[head], true.direction)
+    fa, md = found.fa_mean[head], found.md_mean[head]
     return {
-        "cone": angle / found.cone95[inside],
-        "cone50": angle / found.cone50[inside],
-        "fa": np.abs(found.fa_mean[inside] - true.fa[kept]) / (NORMAL * found.fa_std[inside]),
-        "md": np.abs(found.md_mean[inside] - true.md[kept]) / (NORMAL * found.md_std[inside]),
+        "found": fa,
+        "cone": angle / np.maximum(found.cone95[head], 1e-6),
+        "fa": np.abs(fa - true.fa) / (NORMAL * np.maximum(found.fa_std[head], 1e-9)),
+        "md": np.abs(md - true.md) / (NORMAL * np.maximum(found.md_std[head], 1e-15)),
         "snr": snr,
     }
 
 
-def _covered(found: list[dict[str, Any]], name: str, scale: float) -> float:
-    """The share of errors within ``scale`` times their claim, the mean over scans."""
-    return float(np.mean([(one[name] <= scale).mean() for one in found]))
+def factor(found: list[dict[str, Any]], name: str, low: float, high: float) -> dict[str, float]:
+    """The factor of a quantity where FA is found to be from ``low`` to ``high``; how often claims
+    hold the truth there before and after, and the quartiles over scans of what each needs.
+    """
+    classes = [one[name][(one["found"] >= low) & (one["found"] < high)] for one in found]
+    classes = [ratio for ratio in classes if len(ratio) >= FEWEST]
+    needed = [float(np.quantile(ratio, LEVEL)) for ratio in classes]
+    whole = np.concatenate(classes)
+    scale = float(np.median(needed) if low >= FIBROUS else np.quantile(whole, LEVEL))
+    figures = {
+        "scale": scale,
+        "voxels": len(whole),
+        "covered before": float((whole <= 1).mean()),
+        "covered after": float((whole <= scale).mean()),
+        "lower quartile": float(np.quantile(needed, 0.25)),
+        "upper quartile": float(np.quantile(needed, 0.75)),
+    }
+    return {key: round(value, 4) for key, value in figures.items()}
+
+
+def factors(found: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The factors of a quantity: one of fibrous voxels, and of FA and cones those by the FA that is
+    found, with what each class needed.
+    """
+    one = factor(found, name, FIBROUS, 1.0)
+    if name == "md":
+        return one
+    classes = {
+        f"{low:g} to {high:g}": factor(found, name, low, high) for low, high in pairwise(EDGES)
+    }
+    scales = [row["scale"] for row in classes.values()]
+    return one | {"by": [list(pair) for pair in zip(MIDDLES, scales, strict=True)], "FA": classes}
 
 
 def main() -> None:
@@ -111,44 +149,11 @@ def main() -> None:
         number += 1
         if one is not None:
             found.append(one)
-            told = {
-                key: round(float(np.quantile(one[key], 0.5 if key == "cone50" else LEVEL)), 3)
-                for key in one
-                if key != "snr"
-            }
-            sys.stderr.write(f"scan {number - 1}, SNR {one['snr']:.0f}: {told}\n")
-    results = {}
-    for name in ("cone", "fa", "md"):
-        needed = [float(np.quantile(one[name], LEVEL)) for one in found]
-        scale = float(np.median(needed))
-        covered = {
-            f"covered {when}": float(np.mean([(one[name] <= by).mean() for one in found]))
-            for when, by in (("before", 1), ("after", scale))
-        }
-        spread = {
-            "lower quartile": float(np.quantile(needed, 0.25)),
-            "upper quartile": float(np.quantile(needed, 0.75)),
-        }
-        results[name] = {
-            "scale": round(scale, 4),
-            **{key: round(value, 4) for key, value in (covered | spread).items()},
-        }
-        if options.keep:
-            facts = {
-                "task": f"fod-{name}",
-                "level": LEVEL,
-                "scans": options.scans,
-                "draws": options.draws,
-                "data": "dmri-simulation",
-            }
-            record = {**facts, **results[name], "weights_sha256": run.weights_sha256}
-            folder = run.path / "uncertainty"
-            folder.mkdir(exist_ok=True)
-            write_bytes(
-                folder / f"fod-{name}.json",
-                (json.dumps(record, indent=1) + "\n").encode(),
-                overwrite=True,
-            )
+            sys.stderr.write(f"scan {number - 1}, SNR {one['snr']:.0f}\n")
+    results = {name: factors(found, name) for name in ("cone", "fa", "md")}
+    if options.keep:
+        for name, row in results.items():
+            keep(run, f"fod-{name}", {"scans": options.scans, "draws": options.draws, **row})
     facts = {
         "data": f"dmri-simulation, {options.scans} scans of {SIDE}^3 voxels",
         "prior": run.name,
@@ -157,6 +162,15 @@ def main() -> None:
     write_record(
         {**facts, "draws": options.draws, "results": results}, (unfog, torch, np), options.out
     )
+
+
+def keep(run: Run, task: str, facts: dict[str, Any]) -> None:
+    """Write what was learned beside the run's weights."""
+    record = {"task": task, "level": LEVEL, "data": "dmri-simulation", **facts}
+    folder = run.path / "uncertainty"
+    folder.mkdir(exist_ok=True)
+    text = json.dumps({**record, "weights_sha256": run.weights_sha256}, indent=1) + "\n"
+    write_bytes(folder / f"{task}.json", text.encode(), overwrite=True)
 
 
 if __name__ == "__main__":

@@ -39,16 +39,33 @@ def interval_scale(run: Run, task: str) -> float:
     """The factor on the standard deviation for a task: the one learned, else the one on the run's
     card, else 1; ``InputError`` where it was learned on other weights.
     """
+    record = _learned(run, task)
+    if record is None:
+        return float(run.card.get("interval_scale", {}).get(task, 1.0))
+    return float(record["scale"])
+
+
+def interval_scales(run: Run, task: str) -> list[tuple[float, float]] | None:
+    """Factors on the standard deviation for a task by a value that is found, as pairs (value,
+    factor) with values ascending; None where none were learned. Raises as ``interval_scale``.
+    """
+    record = _learned(run, task) or {}
+    pairs = record.get("by")
+    return None if pairs is None else [(float(value), float(scale)) for value, scale in pairs]
+
+
+def _learned(run: Run, task: str) -> dict[str, Any] | None:
+    """What was learned for a task; None where nothing was."""
     path = run.path / FOLDER / f"{task}.json"
     if not path.is_file():
-        return float(run.card.get("interval_scale", {}).get(task, 1.0))
-    record = json.loads(read_text(path))
+        return None
+    record: dict[str, Any] = json.loads(read_text(path))
     if record["weights_sha256"] != run.weights_sha256:
         raise InputError(
             f"{FOLDER}/{path.name} was learned on other weights than those of {run.name}; "
             "calibrate again with --overwrite."
         )
-    return float(record["scale"])
+    return record
 
 
 def calibrate_uncertainty(

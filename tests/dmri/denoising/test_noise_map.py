@@ -11,7 +11,12 @@ from support.commands import invoke
 from support.rings import make_ring
 
 from unfog.dmri.denoising.classical import denoise
-from unfog.dmri.denoising.noise_map import NoiseMap, denoise_by_map, map_of_noise
+from unfog.dmri.denoising.noise_map import (
+    NoiseMap,
+    denoise_by_map,
+    denoise_by_slices,
+    map_of_noise,
+)
 from unfog.dmri.gradient_files import write_fsl
 from unfog.dmri.simulation.phantom import real_gradients
 from unfog.files.nifti import new_volume, read_nifti, write_nifti
@@ -140,3 +145,49 @@ def test_refused_in_one_sentence(folder: Path, line: str, words: str) -> None:
     assert (status, err.count("\n")) == (2, 1), err
     assert words in err
     assert not (folder / "out").exists()
+
+
+BY_SLICE = np.broadcast_to(np.where(np.arange(8) % 2, 1, 2) / 25, (20, 20, 8)).astype(np.float32)
+DEEP = make_ring(TABLE, BY_SLICE.shape)
+
+
+def test_every_other_slice_twice_as_noisy_is_told_and_used() -> None:
+    """The error falls to that by the true map, along whichever axis the slices lie."""
+    data, head = magnitudes(DEEP.signal, BY_SLICE), np.ones(BY_SLICE.shape, bool)
+    blind = denoise(data, TABLE, head)
+    found = denoise_by_slices(data, TABLE, head)
+    true = denoise_by_map(data, TABLE, NoiseMap(BY_SLICE), head)
+    assert found.slices is not None
+    assert found.slices.axis == 2
+    assert found.slices.clear
+    ratio = found.slices.levels[::2] / found.slices.levels[1::2]
+    np.testing.assert_allclose(ratio, 2, rtol=0.08)
+    assert any("slice to slice along z" in note for note in found.notes)
+
+    def over_level(signal: NDArray[np.float32]) -> float:
+        return float(np.sqrt(np.mean(((signal - DEEP.signal) / BY_SLICE[..., None]) ** 2)))
+
+    assert over_level(found.signal) < 0.96 * over_level(blind.signal)
+    assert over_level(found.signal) < 1.02 * over_level(true.signal)
+    off = [float(np.abs(one.sigma / BY_SLICE - 1).mean()) for one in (blind, found)]
+    assert off[0] > 0.3
+    assert off[1] < 0.04
+    turned = denoise_by_slices(data.swapaxes(0, 2), TABLE, head.swapaxes(0, 2))
+    assert turned.slices is not None
+    assert turned.slices.axis == 0
+
+
+@pytest.mark.parametrize("fault", ["none", "ridges", "a slice dropped out"])
+def test_levels_of_slices_are_not_used_without_need(fault: str) -> None:
+    """Even noise, noise that varies within slices, and a slice that dropped out of two volumes."""
+    level = np.full(BY_SLICE.shape, 0.04, np.float32)
+    if fault == "ridges":
+        level *= np.linspace(0.5, 1.5, 20, dtype=np.float32)[:, None, None]
+    signal = DEEP.signal.copy()
+    if fault == "a slice dropped out":
+        signal[:, :, 3, [9, 20]] *= 0.2
+    data, head = magnitudes(signal, level), np.ones(level.shape, bool)
+    found = denoise_by_slices(data, TABLE, head)
+    assert found.slices is not None
+    assert not found.slices.clear, found.slices
+    assert np.array_equal(found.signal, denoise(data, TABLE, head).signal)

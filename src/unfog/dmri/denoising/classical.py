@@ -13,6 +13,7 @@ from unfog.dmri.denoising.low_rank import Rule, hard_threshold, local_svd
 from unfog.dmri.denoising.noise_differences import can_take_differences, estimate_by_differences
 from unfog.dmri.denoising.noise_distribution import NoiseDistribution, read_distribution
 from unfog.dmri.denoising.noise_level import Noise, estimate_noise, gaussian_level
+from unfog.dmri.denoising.slice_levels import SliceLevels
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.masks import measured_inside, measured_somewhere, voxels_inside
 from unfog.dmri.rician import koay_inversion, without_bias
@@ -34,7 +35,8 @@ class Denoised:
     square over volumes, sigma outside the mask. ``noise`` is that of the magnitudes. ``measured``
     (X, Y, Z, volumes) are the magnitudes, less the bias of noise if it was taken from the signal
     too. ``distribution`` is what the values say of their noise, ``coils`` the number that was used,
-    ``unbiased`` whether the bias was taken away, ``notes`` what a reader should know of them.
+    ``unbiased`` whether the bias was taken away, ``notes`` what a reader should know of them,
+    ``slices`` how the level differs between slices, if that was asked.
     """
 
     signal: Array
@@ -46,6 +48,7 @@ class Denoised:
     coils: int = 1
     unbiased: bool = True
     notes: tuple[str, ...] = ()
+    slices: SliceLevels | None = None
 
 
 def denoise(

@@ -20,6 +20,7 @@ from torch import Tensor
 from unfog.dmri.denoising.classical import Denoised, denoise
 from unfog.dmri.denoising.noise_distribution import MOST_COILS, mean_over_deviation
 from unfog.dmri.denoising.noise_level import smooth
+from unfog.dmri.denoising.slice_levels import AXES, slice_levels
 from unfog.errors import InputError
 
 SAMPLES = 2000  # over how many values a level is averaged: it then errs by 1 %
@@ -192,6 +193,34 @@ def denoise_by_map(
             "noise of this scan alone; check --norf, which counts from 0."
         )
     return found
+
+
+def denoise_by_slices(
+    data: NDArray[Any], gradients: Any, mask: NDArray[np.bool_], **options: Any
+) -> Denoised:
+    """Denoise by low rank, and where the noise clearly differs from slice to slice anew with its
+    level by slice as a map.
+
+    Args:
+        data: (X, Y, Z, volumes).
+        gradients: The scan's table.
+        mask: (X, Y, Z), where to denoise.
+        **options: Of ``classical.denoise``.
+
+    Returns:
+        As ``classical.denoise`` gives it, with the levels of ``slices``.
+    """
+    first = denoise(data, gradients, mask, **options)
+    levels = slice_levels(data, first.noise, mask)
+    if levels is None or not levels.clear:
+        return replace(first, slices=levels)
+    found = NoiseMap(levels.map(mask.shape), "the level by slice")
+    note = (
+        f"The noise differs from slice to slice along {AXES[levels.axis]} (by "
+        f"{100 * levels.spread:.0f} %), so the scan was denoised over its level by slice."
+    )
+    again = denoise_by_map(data, gradients, found, mask, **options)
+    return replace(again, slices=levels, notes=(*again.notes, note))
 
 
 def over_map(sigma: NDArray[Any], noise_map: NoiseMap, mask: NDArray[np.bool_]) -> float:

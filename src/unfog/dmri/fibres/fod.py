@@ -4,7 +4,7 @@ posterior draws of the fibre orientation density.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,10 +22,13 @@ from unfog.dmri.shells import ORDER, basis
 from unfog.errors import InputError
 from unfog.progress import Report
 from unfog.runs.run import Run
-from unfog.runs.uncertainty import interval_scale
+from unfog.runs.uncertainty import interval_scale, interval_scales
 
 B_RANGE = 700.0, 3000.0  # s/mm^2 where a shell shows directions
 SINGLE = 300  # voxels of highest FA, taken to hold one fibre
+# A factor, or factors by the FA that is found, as pairs (FA, factor) with FA ascending.
+Scale = float | Sequence[tuple[float, float]]
+FLUID = 2e-3  # mm^2/s: voxels of a larger MD are mostly fluid
 FLAT = 0.003  # the least response of an order, over that of order 0, to divide by
 
 
@@ -53,7 +56,7 @@ def fod(
     unbias: bool = True,
     draws: int = 200,
     kept: int = 20,
-    scales: Mapping[str, float] | None = None,
+    scales: Mapping[str, Scale] | None = None,
     seed: int = 0,
     report: Report | None = None,
 ) -> Fod:
@@ -78,8 +81,8 @@ def fod(
         unbias: Whether to take away what noise adds to magnitudes.
         draws: Posterior draws that cones and deviations are taken from.
         kept: How many of them are returned as densities.
-        scales: Factors named cone, fa and md that widen the cones and the deviations; 1 unless
-            given.
+        scales: Factors named cone, fa and md that widen the cones and the deviations, each one
+            number or by the FA that is found; 1 unless given.
         seed: Of the draws.
         report: Called as ``report(done, total)``, counting draws.
 
@@ -130,7 +133,7 @@ def drawn(
     *,
     draws: int = 200,
     kept: int = 20,
-    scales: Mapping[str, float] | None = None,
+    scales: Mapping[str, Scale] | None = None,
     seed: int = 0,
     report: Report | None = None,
 ) -> Fod:
@@ -171,11 +174,32 @@ def drawn(
     )
 
 
-def _widened(maps: Orientation, scales: Mapping[str, float]) -> Orientation:
+def _widened(maps: Orientation, scales: Mapping[str, Scale]) -> Orientation:
     """The maps with cones and deviations scaled, cones to 90 degrees at most."""
-    cone, fa, md = (scales.get(name, 1.0) for name in ("cone", "fa", "md"))
-    cones = {name: np.minimum(cone * getattr(maps, name), 90) for name in ("cone95", "cone50")}
-    return replace(maps, **cones, fa_std=fa * maps.fa_std, md_std=md * maps.md_std)
+    cone, fa, md = (scale_at(scales.get(name, 1.0), maps.fa_mean) for name in ("cone", "fa", "md"))
+    cones = {
+        name: np.minimum(cone * getattr(maps, name), 90).astype(np.float32)
+        for name in ("cone95", "cone50")
+    }
+    deviations = {"fa_std": fa * maps.fa_std, "md_std": md * maps.md_std}
+    return replace(
+        maps, **cones, **{name: one.astype(np.float32) for name, one in deviations.items()}
+    )
+
+
+def scale_at(scale: Scale, fa: NDArray[Any]) -> NDArray[np.float64]:
+    """The factor at each value of the FA (...) that is found, by a straight line between pairs."""
+    if isinstance(scale, int | float):
+        return np.full(fa.shape, float(scale))
+    at, factors = zip(*scale, strict=True)
+    return np.asarray(np.interp(fa, at, factors))
+
+
+def trusted(maps: Orientation) -> NDArray[np.float32]:
+    """Where cones and intervals are to be believed, 1 or 0 (X, Y, Z): not in fluid, whose FA near 0
+    the prior takes for more.
+    """
+    return ((maps.md_mean > 0) & (maps.md_mean < FLUID)).astype(np.float32)
 
 
 def _response(posterior: Orientation, inside: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -203,8 +227,12 @@ def deconvolved(coefficients: NDArray[np.floating], response: NDArray[np.float64
     return np.asarray(coefficients * gain[degrees(ORDER).numpy() // 2][:, None], dtype=np.float32)
 
 
-def fod_scales(run: Run) -> dict[str, float]:
-    """The factors that a run learned for cones and for the deviations of FA and MD, or 1
-    (``benchmarks/dmri_intervals.py`` learns them).
+def fod_scales(run: Run) -> dict[str, Scale]:
+    """The factors that a run learned for cones and for the deviations of FA and MD, by the FA that
+    is found if it learned that, or 1 (``benchmarks/dmri_intervals.py`` learns them).
     """
-    return {name: interval_scale(run, f"fod-{name}") for name in ("cone", "fa", "md")}
+    tasks = {name: f"fod-{name}" for name in ("cone", "fa", "md")}
+    return {
+        name: interval_scales(run, task) or interval_scale(run, task)
+        for name, task in tasks.items()
+    }

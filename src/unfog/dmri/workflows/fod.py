@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales
+from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales, trusted
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER
@@ -156,6 +156,7 @@ def _volumes(series: Series, fibres: Fod) -> dict[str, Volume]:
     names = ("direction", "cone95", "cone50", "fa_mean", "fa_std", "md_mean", "md_std")
     densities = np.moveaxis(fibres.samples, -1, -2).reshape(*fibres.samples.shape[:3], -1)
     volumes = {name: series.like(getattr(fibres.maps, name)) for name in names}
+    volumes["trust"] = series.like(trusted(fibres.maps))
     return volumes | {"fod_sh_samples": series.like(densities)}
 
 

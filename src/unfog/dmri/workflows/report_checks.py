@@ -132,6 +132,15 @@ def _groups(summary: Mapping[str, Any]) -> str:
     return f"{sizes} volumes, told by {groups['told by']}"
 
 
+def _by_slice_level(summary: Mapping[str, Any]) -> str:
+    """Whether the level by slice was divided out, and how much it differs."""
+    if "noise by slice" not in summary:
+        return "not asked, or too few slices to tell"
+    found = summary["noise by slice"]
+    size = f"by {100 * found['spread']:.1f} % along {found['axis']}"
+    return f"yes: it differs {size}" if found["divided out"] else f"no: it differs {size} only"
+
+
 def _corrected(page: Page, summary: Mapping[str, Any]) -> None:
     """What was corrected, and what was not."""
     bias = "yes" if summary.get("bias removed") else "no"
@@ -140,6 +149,7 @@ def _corrected(page: Page, summary: Mapping[str, Any]) -> None:
         ["bias of magnitudes (Rician or chi)", bias],
         ["phase", f"yes, by {summary['phase']}" if "phase" in summary else "no phase was given"],
         ["noise that varies in space", f"by {summary.get('noise map', 'its level in the scan')}"],
+        ["noise that differs from slice to slice", _by_slice_level(summary)],
         *([what, LEFT_ALONE] for what in ("Gibbs ringing", "motion", "eddy currents")),
         *([what, LEFT_ALONE] for what in ("distortion by susceptibility", "drift", "bias field")),
         ["slices that dropped out", "no: they are left as they are"],

@@ -11,9 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.dmri.checks.warnings import warnings_of
-from unfog.dmri.denoising.classical import MP, Denoised, denoise
+from unfog.dmri.denoising.classical import MP, Denoised
 from unfog.dmri.denoising.noise_distribution import NoiseDistribution
-from unfog.dmri.denoising.noise_map import NoiseMap, denoise_by_map, over_map
+from unfog.dmri.denoising.noise_map import (
+    NoiseMap,
+    denoise_by_map,
+    denoise_by_slices,
+    over_map,
+)
 from unfog.dmri.denoising.phase import REAL_PARTS
 from unfog.dmri.gradient_files import (
     mrtrix_rows,
@@ -121,7 +126,7 @@ class Series:
         options |= {"noise_level": noise_level, "report": report}
         data, gradients, inside = self.volume.data, self.gradients, self.inside
         if self.noise_map is None:
-            return denoise(data, gradients, inside, coils=coils, **options)
+            return denoise_by_slices(data, gradients, inside, coils=coils, **options)
         return denoise_by_map(data, gradients, self.noise_map, inside, coils=coils, **options)
 
     def like(self, data: NDArray[Any]) -> Volume:
@@ -169,6 +174,8 @@ class Series:
         if self.noise_map is not None:
             ratio = over_map(denoised.sigma, self.noise_map, inside)
             options |= {"noise map": self.noise_map.name, "noise over the map": round(ratio, 4)}
+        if denoised.slices is not None:
+            options |= {"noise by slice": denoised.slices.summary}
         return {
             "input": volume.path.name if volume.path else "",
             "unfog": __version__,
