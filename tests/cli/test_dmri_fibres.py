@@ -125,7 +125,7 @@ def test_fibres_of_a_scan(scan: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert summary["noise"] == pytest.approx(SIGMA, rel=0.1)
     read = {path.name[:-7]: nib.load(path).get_fdata() for path in out.glob("*.nii.gz")}
     shapes = {"direction": (3,), "fod_sh_samples": (120,)} | dict.fromkeys(
-        ("cone95", "cone50", "fa_mean", "fa_std", "md_mean", "md_std"), ()
+        ("cone95", "cone50", "fa_mean", "fa_std", "md_mean", "md_std", "trust"), ()
     )
     assert {name: data.shape for name, data in read.items()} == {
         name: (*SHAPE, *last) for name, last in shapes.items()

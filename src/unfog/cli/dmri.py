@@ -135,9 +135,9 @@ def fod(
     denoised is not white.
 
     Writes direction (world axes), cone95 and cone50 in degrees, fa_mean, fa_std, md_mean, md_std,
-    fod_sh_samples (densities of fibres, one draw after the other, 15 coefficients each as MRtrix
-    has them), report.html and summary.json. Of several shells it takes the one with most directions
-    between b = 700 and 3000.
+    trust (1 where these are to be believed, or 0), fod_sh_samples (densities of fibres, one draw
+    after the other, 15 coefficients each as MRtrix has them), report.html and summary.json. Of
+    several shells it takes the one with most directions between b = 700 and 3000.
     """
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.fod import fod_file

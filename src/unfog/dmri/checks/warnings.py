@@ -59,7 +59,7 @@ def warnings_of(
     warnings = (
         noise_warning,
         dropout_warning(data, gradients, inside),
-        _flipped(data, gradients, inside, affine),
+        flipped(data, gradients, inside, affine),
     )
     return [text for text in warnings if text]
 
@@ -124,13 +124,22 @@ def _shared(correlation: Tensor) -> str | None:
     return None
 
 
-def _flipped(
+def flipped(
     data: NDArray[Any], gradients: GradientTable, inside: NDArray[np.bool_], affine: NDArray[Any]
 ) -> str | None:
     """A sentence where b-vectors seem to have an axis reversed or two exchanged.
 
     Fibres go on in the direction in which they point, so ``coherence`` is best where the signs and
     the order of the axes are right (after Schilling et al. 2019; Jeurissen et al. 2014).
+
+    Args:
+        data: (X, Y, Z, volumes), magnitudes.
+        gradients: The scan's table.
+        inside: (X, Y, Z), the mask.
+        affine: (4, 4), of the scan.
+
+    Returns:
+        The sentence; None where nothing seems wrong, or fewer than 5000 voxels are fibrous.
     """
     if not determines_tensor(gradients) or not gradients.b0.any():
         return None

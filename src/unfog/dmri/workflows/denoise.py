@@ -122,10 +122,7 @@ def _denoised(
     volumes = {name: series.like(values) for name, values in maps.items()}
     files = series.write(work.folder, volumes)
     series.write_table(work.folder / "dwi_denoised", gradients)
-    # What was removed, over the noise that was expected.
-    noise_power = _noise_power(denoised, inside)
-    removed = removed_over_noise(volumes["residual"].data[inside], noise_power)
-    summary = _summary(series, denoised, options, removed) | {"files": files}
+    summary = summary_of(series, denoised, options) | {"files": files}
     alone = left_out_warning(
         gradients, count(ORDER), "too few for the prior, so low rank alone denoised them"
     )
@@ -147,13 +144,23 @@ def _refined(
     return refine_by_group(denoiser, denoised, table, groups.numbers, inside, report=report)
 
 
-def _summary(
-    series: Series, denoised: Denoised, options: dict[str, Any], removed: NDArray[Any]
-) -> dict[str, Any]:
-    """The contents of summary.json but for the files: the scan, the options and the checks."""
+def summary_of(series: Series, denoised: Denoised, options: dict[str, Any]) -> dict[str, Any]:
+    """The contents of summary.json but for the files: the scan, the options and the checks.
+
+    Args:
+        series: The scan.
+        denoised: The result.
+        options: What it was denoised with.
+
+    Returns:
+        The summary, with its warnings.
+    """
     data, gradients, inside = series.volume.data, series.gradients, series.inside
     common = series.summary(denoised, **options)
     noisy = common["noise"] > 0
+    # What was removed, over the noise that was expected.
+    noise_power = _noise_power(denoised, inside)
+    removed = removed_over_noise((data - denoised.signal)[inside], noise_power)
     warnings = common.pop("warnings")
     shells = {}
     if noisy:

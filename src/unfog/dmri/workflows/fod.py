@@ -59,8 +59,9 @@ def fod_file(
 ) -> dict[str, Any]:
     """Draw from the posterior of fibre orientations, and write summaries of it into a new folder.
 
-    The folder holds direction (world axes), cone95, cone50, fa_mean, fa_std, md_mean, md_std,
-    fod_sh_samples (X, Y, Z, 15 x draws, as many as go into 256 MB), report.html and summary.json.
+    The folder holds direction (world axes), cone95, cone50, fa_mean, fa_std, md_mean, md_std, trust
+    (1 or 0), fod_sh_samples (X, Y, Z, 15 x draws, as many as go into 256 MB), report.html and
+    summary.json.
 
     Args:
         dwi: The scan.

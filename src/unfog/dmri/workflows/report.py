@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unfog.dmri.checks.false_alarms import with_rate
 from unfog.dmri.gradient_files import read_fsl
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
@@ -102,7 +103,8 @@ def report_page(
     ]
     page.facts(facts)
     if summary["warnings"]:
-        page.warning("What to know about this scan", *summary["warnings"])
+        told = [with_rate(text) for text in summary["warnings"]]
+        page.warning("What to know about this scan", *told)
     after, residual = volumes["dwi_denoised"], volumes["residual"].data
     before, inside = after.data + residual, volumes["mask"].data > 0
     planes = planes_of(inside)
