@@ -117,13 +117,14 @@ def test_factors_widen_and_seeds_repeat(noisy, first, gradients):
 
 def test_factors_by_the_fa_that_is_found(noisy, first, gradients):
     """Straight lines between pairs, and beyond them the nearest."""
-    pairs = [(0.1, 3.0), (0.3, 2.0), (0.5, 1.0)]
     one = sampled(noisy, first, gradients).maps
+    low, high = np.quantile(one.fa_mean[one.fa_std > 0], [0.1, 0.9])
+    pairs = [(low, 3.0), ((low + high) / 2, 2.0), (high, 1.0)]
     other = sampled(noisy, first, gradients, scales={"fa": pairs}).maps
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = (other.fa_std / one.fa_std)[one.fa_std > 0]
     fa = one.fa_mean[one.fa_std > 0]
-    np.testing.assert_allclose(factor, np.clip(3.5 - 5 * fa, 1, 3), rtol=1e-5)
+    np.testing.assert_allclose(factor, np.clip(3 - 2 * (fa - low) / (high - low), 1, 3), rtol=1e-5)
     assert len(np.unique(np.round(factor, 3))) > 10
     np.testing.assert_array_equal(other.cone95, one.cone95)
 
