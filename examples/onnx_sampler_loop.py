@@ -4,7 +4,9 @@ python examples/onnx_sampler_loop.py
 """
 
 import importlib.util
+import itertools
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,7 +23,7 @@ def draw(folder: Path) -> np.ndarray:
     table = json.loads((folder / "denoiser.json").read_text())
     knots = np.linspace(len(table["times"]) - 1, -1, STEPS + 1).round().astype(int)
     x = np.random.default_rng(0).standard_normal((COUNT, *table["shape"])).astype(np.float32)
-    for now, then in zip(knots[:-1], knots[1:], strict=True):
+    for now, then in itertools.pairwise(knots):
         at = {name: np.float32(table[name][now]) for name in ("label", "c_in", "a", "b")}
         label = np.full(COUNT, at["label"], np.float32)
         (out,) = session.run(None, {"x": at["c_in"] * x, "label": label})
@@ -36,7 +38,7 @@ def draw(folder: Path) -> np.ndarray:
 def main() -> None:
     missing = [n for n in ("onnx", "onnxscript", "onnxruntime") if not importlib.util.find_spec(n)]
     if missing:
-        print(f"{', '.join(missing)} not installed: pip install 'unfog[onnx]'")
+        sys.stdout.write(f"{', '.join(missing)} not installed: pip install 'unfog[onnx]'\n")
         return
     from unfog.workflows.export import export_run
 
@@ -44,7 +46,9 @@ def main() -> None:
         out = Path(scratch) / "fashion"
         export_run("fashion", "onnx", out)
         x = draw(out)
-    print(f"{len(x)} samples from {x.min():.2f} to {x.max():.2f}, deviation {x.std():.2f}")
+    sys.stdout.write(
+        f"{len(x)} samples from {x.min():.2f} to {x.max():.2f}, deviation {x.std():.2f}\n"
+    )
 
 
 if __name__ == "__main__":

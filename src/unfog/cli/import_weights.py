@@ -43,8 +43,8 @@ def import_weights(
     Tensors are checked by name and shape, settings that are not honoured are named. A legacy pickle
     is read as tensors alone, in a process limited in memory and time.
     """
-    from unfog.workflows.import_weights import import_weights as made
     from unfog.workflows.drawing import sizes
+    from unfog.workflows.import_weights import import_weights as made
 
     sides = None if size is None else sizes("--size", size)
     emit(made(source, out, form, sides, settings or ()), as_json)

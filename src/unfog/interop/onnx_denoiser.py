@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +18,23 @@ OPSET = 18
 
 
 class _Called(nn.Module):
-    """A network as ONNX calls it: (x, label), or (x, label, classes) with whole numbers."""
+    """A network as ONNX calls it: (x, label)."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x: Tensor, label: Tensor, classes: Tensor | None = None) -> Tensor:
-        context = Context()
-        if classes is not None:
-            vector = one_hot(classes, self.network.vector_width or 1).float()
-            context = Context(vector=vector)
-        out: Tensor = self.network(x, label, context)
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        out: Tensor = self.network(x, label, Context())
+        return out
+
+
+class _CalledOfClass(_Called):
+    """A network of classes as ONNX calls it: (x, label, classes), these whole numbers."""
+
+    def forward(self, x: Tensor, label: Tensor, classes: Tensor) -> Tensor:  # type: ignore[override]
+        vector = one_hot(classes, self.network.vector_width or 1).float()
+        out: Tensor = self.network(x, label, Context(vector=vector))
         return out
 
 
@@ -52,30 +58,25 @@ def write_onnx(network: Network, path: Path, shape: tuple[int, ...]) -> list[str
             __import__(package)
         except ImportError as error:
             raise MissingExtra("onnx", package) from error
-    example: list[Tensor] = [torch.randn(2, *shape), torch.tensor([1.0, 500.0])]
-    names = ["x", "label"]
+    called: nn.Module = _Called(network)
+    example = {"x": torch.randn(2, *shape), "label": torch.tensor([1.0, 500.0])}
     if network.vector_width is not None:
-        example.append(torch.tensor([0, network.vector_width - 1]))
-        names.append("classes")
-    batch = torch.export.Dim("batch", min=1)
-    shapes: Any = {name: {0: batch} for name in names}
-    called = _Called(network).eval()
-    if "classes" not in names:
-        shapes["classes"] = None
-        example_args: tuple[Any, ...] = (*example, None)
-    else:
-        example_args = tuple(example)
-    with torch.no_grad():
+        called = _CalledOfClass(network)
+        example["classes"] = torch.tensor([0, network.vector_width - 1])
+    batch = torch.export.Dim("batch")
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses torchvision
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         torch.onnx.export(
-            called,
-            example_args,
+            called.eval(),
+            tuple(example.values()),
             str(path),
-            input_names=names,
+            input_names=list(example),
             output_names=["out"],
-            dynamic_shapes=shapes,
+            dynamic_shapes={name: {0: batch} for name in example},
             opset_version=OPSET,
             external_data=False,
             dynamo=True,
             verbose=False,
         )
-    return names
+    return list(example)

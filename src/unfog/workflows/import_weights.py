@@ -1,4 +1,4 @@
-"""``unfog import-weights``: foreign weights become a run, the one place that reads legacy pickles."""
+"""``unfog import-weights``: foreign weights become a run; legacy pickles are read here alone."""
 
 from __future__ import annotations
 
