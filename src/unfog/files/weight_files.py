@@ -113,7 +113,10 @@ def _check_places(path: Path, entries: Mapping[str, Any], size: int) -> None:
 
 def _place(path: Path, name: str, entry: Any) -> tuple[int, int]:
     """First and last byte of a tensor, which its shape and type agree with."""
-    fields = entry if isinstance(entry, dict) else {}
+    fields: dict[str, Any] = entry if isinstance(entry, dict) else {}
+    kind: Any
+    shape: Any
+    ends: Any
     kind, shape, ends = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
     if kind not in BITS:
         raise _broken(path, f"the tensor {name!r} has the unknown type {kind!r}")

@@ -42,9 +42,11 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "lookup_from_codebook": (False,),
 }
 # Settings that are read, here or by whoever takes the latents, and that say what the widths do.
-_READ = ("block_out_channels", "layers_per_block", "norm_num_groups", "latent_channels")
-_READ += ("in_channels", "out_channels", "num_vq_embeddings", "vq_embed_dim", "scaling_factor")
-_READ += ("shift_factor", "down_block_types", "up_block_types", "force_upcast")
+_READ = [
+    *("block_out_channels", "layers_per_block", "norm_num_groups", "latent_channels"),
+    *("in_channels", "out_channels", "num_vq_embeddings", "vq_embed_dim", "scaling_factor"),
+    *("shift_factor", "down_block_types", "up_block_types", "force_upcast"),
+]
 _OURS = {"unused"}  # counts of our training
 
 

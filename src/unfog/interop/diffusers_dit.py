@@ -55,13 +55,10 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "norm_elementwise_affine": (False,),
 }
 # Settings of diffusers' that a DiT of this kind does not use.
-_UNUSED = ("attention_type", "cross_attention_dim", "double_self_attention", "norm_num_groups")
-_UNUSED += (
-    "num_vector_embeds",
-    "only_cross_attention",
-    "upcast_attention",
-    "use_linear_projection",
-)
+_UNUSED = [
+    *("attention_type", "cross_attention_dim", "double_self_attention", "norm_num_groups"),
+    *("num_vector_embeds", "only_cross_attention", "upcast_attention", "use_linear_projection"),
+]
 # Our names to theirs, applied in order.
 _NAMES = [
     (r"^embedding\.hidden\.", "emb.timestep_embedder.linear_1."),

@@ -160,13 +160,13 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
     """
     more = unet.patch != 1 or unet.coordinates or unet.shortcut is not None
     more = more or unet.picture_shortcut is not None
-    more = more or len(unet.shrink) > 0 or unet.skip_scale != 1
+    more = more or len(unet.shrink) > 0 or unet.skip_scale != 1 or unet.input.detail is not None
     more = more or any(isinstance(m, DownsampleBlock) for m in unet.modules())
     more = more or len({len(level.stages) for level in unet.down}) > 1
     if unet.dims != 2 or more or unet.token_width is not None:
         raise InputError(
             "diffusers' UNet2DModel has two dimensions, as many blocks at every level, and neither "
-            "patches, coordinates, tokens, halvings, resampling blocks, scaled skips nor a "
+            "patches, coordinates, detail, tokens, halvings, resampling blocks, scaled skips nor a "
             "shortcut; this U-Net cannot be written so."
         )
     net: Any = unet

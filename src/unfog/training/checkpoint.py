@@ -209,7 +209,10 @@ def load(folder: Path) -> Checkpoint:
     tensors = {
         name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS
     }
-    return Checkpoint(**tensors, state=json.loads((folder / "state.json").read_bytes()))
+    weights, ema, optimizer = (tensors[name] for name in TENSORS)
+    return Checkpoint(
+        weights, ema, optimizer, state=json.loads((folder / "state.json").read_bytes())
+    )
 
 
 def newest_metadata(run: Path) -> dict[str, str]:
