@@ -115,7 +115,7 @@ def test_what_monai_has_not_is_not_written() -> None:
         with pytest.raises(InputError, match="cannot be written"):
             unet_to_monai(UNet(1, 1, **{**fitting, **change}))
     with pytest.raises(InputError, match="heads of one width"):
-        unet_to_monai(UNet(1, 1, **{**fitting, "head_dim": None}))
+        unet_to_monai(UNet(1, 1, **{**fitting, "head_dim": None, "attention_levels": (0, 1)}))
 
 
 def test_the_published_256_model_has_its_size() -> None:
