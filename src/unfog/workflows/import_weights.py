@@ -110,8 +110,30 @@ def _denoiser(
     source: Path,
 ) -> dict[str, Any]:
     """The run of a denoiser."""
+    sides = _sides(foreign, size, foreign.section.get("dims", 2))
+    config, left = _denoiser_config(foreign, read.scheduler or {}, sides, source)
+    config = apply_overrides(config, settings)
+    parts = build(config)
+    parts.denoiser.network.load_state_dict(foreign.network.state_dict())
+    if foreign.classes is not None:
+        label = parts.denoiser.conditioner.parts["label"]
+        label.load_state_dict(foreign.classes.state_dict())
+    with new_folder(out) as folder:
+        write_run(folder, parts.denoiser.state_dict(), config, _metadata(source))
+    names = {key: config[key]["name"] for key in ("process", "prediction")}
+    return {
+        "shape": config["shape"],
+        **names,
+        **({} if read.scheduler else {"assumed": [", ".join(names.values())]}),
+        **({"not taken of the scheduler": left} if left else {}),
+    }
+
+
+def _denoiser_config(
+    foreign: Foreign, scheduler: Config, sides: Sequence[int], source: Path
+) -> tuple[Config, list[str]]:
+    """The config of a denoiser's run, and the settings of its scheduler that are not taken."""
     inside, outside = foreign.channels
-    scheduler = read.scheduler or {}
     process, prediction, left = process_of(scheduler)
     learned = outside == 2 * inside or scheduler.get("variance_type") in LEARNED
     if outside != inside * (1 + learned):
@@ -120,10 +142,9 @@ def _denoiser(
             "condition as channels, which is not read."
         )
     steps = process["steps"]
-    shape = [inside, *_sides(foreign, size, foreign.section.get("dims", 2))]
     config: Config = {
         "system": SYSTEM,
-        "shape": shape,
+        "shape": [inside, *sides],
         "codec": _codec(inside),
         "process": process,
         "prediction": prediction,
@@ -138,22 +159,7 @@ def _denoiser(
         null = "zero" if "absent" in dict(foreign.classes.named_buffers()) else "learned"
         count = foreign.classes.count
         config["conditions"] = {"label": {"name": "class", "count": count, "null": null}}
-    config = apply_overrides(config, settings)
-    parts = build(config)
-    parts.denoiser.network.load_state_dict(foreign.network.state_dict())
-    if foreign.classes is not None:
-        label = parts.denoiser.conditioner.parts["label"]
-        label.load_state_dict(foreign.classes.state_dict())
-    with new_folder(out) as folder:
-        write_run(folder, parts.denoiser.state_dict(), config, _metadata(source))
-    assumed = [] if read.scheduler else [f"{config['process']['name']}, {prediction['name']}"]
-    return {
-        "shape": shape,
-        "process": config["process"]["name"],
-        "prediction": config["prediction"]["name"],
-        **({"assumed": assumed} if assumed else {}),
-        **({"not taken of the scheduler": left} if left else {}),
-    }
+    return config, left
 
 
 def _autoencoder(
