@@ -32,6 +32,8 @@ COMMANDS = [
         "reproduce",
         "sweep",
         "ema",
+        "import-weights",
+        "export",
         "inspect",
         "doctor",
     )

@@ -57,3 +57,10 @@ def test_the_table_of_systems_is_what_running_says():
 
     made = runpy.run_path(str(ROOT / "docs" / "make_systems.py"))
     assert made["page"]() == (ROOT / "docs" / "systems.md").read_text("utf-8")
+
+
+def test_the_page_on_checkpoints_is_what_was_measured():
+    import runpy
+
+    made = runpy.run_path(str(ROOT / "docs" / "make_checkpoints.py"))
+    assert made["page"]() == (ROOT / "docs" / "checkpoints.md").read_text("utf-8")

@@ -196,7 +196,7 @@ def test_what_cannot_be_read_is_refused(
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    for options in ({"dims": 3}, {"patch": 2}, {"coordinates": True}, {"token_width": 4}):
+    for options in ({"dims": 3}, {"patch": 2}, {"coordinates": True}, {"detail": 0.1}):
         with pytest.raises(InputError, match="cannot be written"):
             unet_to_diffusers(UNet(1, 1, **{**OURS, **options}))
     with pytest.raises(InputError, match="does not exist"):

@@ -17,7 +17,8 @@ def inspect(
     """Say what a run or a file is.
 
     A run: configuration, parameters, step and verified hashes. A file: shape, affine, units and
-    warnings.
+    warnings. Weights (.safetensors), ours or others': a guess of the architecture by the tensors'
+    names, parameters, types and metadata; the header alone is read.
     """
     from unfog.workflows.inspect import inspect_path
 

@@ -25,6 +25,8 @@ from unfog.cli.doctor import doctor
 from unfog.cli.edit import edit
 from unfog.cli.ema import ema
 from unfog.cli.evaluate import evaluate
+from unfog.cli.export import export
+from unfog.cli.import_weights import import_weights
 from unfog.cli.inspect import inspect
 from unfog.cli.reproduce import reproduce
 from unfog.cli.restore import restore
@@ -139,6 +141,13 @@ app.command(epilog=_example("reproduce runs/fashion --out again"))(reproduce)
 app.command(epilog=_example("sweep rates.yaml --processes 2"))(sweep)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)
+app.command(
+    name="import-weights",
+    epilog=_example("import-weights ddpm-cat-256/ --out runs/cats"),
+)(import_weights)
+app.command(epilog=_example("export runs/fashion --format diffusers --out fashion-diffusers"))(
+    export
+)
 app.command(epilog=_example("doctor --json"))(doctor)
 
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from unfog.errors import InputError
-from unfog.networks.autoencoder import Autoencoder, AutoencoderKL, AutoencoderVQ
+from unfog.interop.diffusers_common import check_fixed, check_known
+from unfog.networks.autoencoder import Autoencoder, autoencoders
 from unfog.networks.layers.blocks import Downsample, Upsample
 
 # Our names to theirs, within an encoder or a decoder.
@@ -30,6 +31,21 @@ _NAMES = [
     (r"^quant\.", "quant_conv."),
     (r"^post_quant\.", "post_quant_conv."),
     (r"^codebook\.", "quantize.embedding."),
+]
+# Settings that the autoencoders have in one form only.
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "act_fn": ("silu",),
+    "norm_type": ("group",),
+    "mid_block_add_attention": (True,),
+    "use_quant_conv": (True,),
+    "use_post_quant_conv": (True,),
+    "lookup_from_codebook": (False,),
+}
+# Settings that are read, here or by whoever takes the latents, and that say what the widths do.
+_READ = [
+    *("block_out_channels", "layers_per_block", "norm_num_groups", "latent_channels"),
+    *("in_channels", "out_channels", "num_vq_embeddings", "vq_embed_dim", "scaling_factor"),
+    *("shift_factor", "down_block_types", "up_block_types", "force_upcast"),
 ]
 _OURS = {"unused"}  # counts of our training
 
@@ -94,21 +110,29 @@ def autoencoder_to_diffusers(autoencoder: Autoencoder) -> dict[str, Tensor]:
     return state
 
 
-def _like(config: Mapping[str, Any]) -> Autoencoder:
-    """The untrained autoencoder of a configuration."""
+def autoencoder_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The registry config of the autoencoder that a configuration asks for; ``InputError`` where
+    widths are not multiples of the first.
+    """
+    check_fixed("autoencoder", _FIXED, config)
+    check_known("autoencoder", {*_READ, *_FIXED}, config)
     widths = list(config["block_out_channels"])
     if any(width % widths[0] for width in widths):
         raise InputError(f"block_out_channels are multiples of the first here, not {widths}.")
-    options: dict[str, Any] = {
+    vq = {"name": "vq", "codes": config.get("num_vq_embeddings")}
+    return {
+        **(vq if "num_vq_embeddings" in config else {"name": "kl"}),
+        "latent_channels": config["latent_channels"],
         "channels": widths[0],
         "multipliers": [width // widths[0] for width in widths],
         "blocks": config["layers_per_block"],
         "groups": config["norm_num_groups"],
-        "latent_channels": config["latent_channels"],
     }
-    if "num_vq_embeddings" in config:
-        return AutoencoderVQ(config["in_channels"], codes=config["num_vq_embeddings"], **options)
-    return AutoencoderKL(config["in_channels"], **options)
+
+
+def _like(config: Mapping[str, Any]) -> Autoencoder:
+    """The untrained autoencoder of a configuration."""
+    return autoencoders.build(autoencoder_options(config), in_channels=config["in_channels"])
 
 
 def _their_names(autoencoder: Autoencoder, key: str) -> list[str]:

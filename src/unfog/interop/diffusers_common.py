@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,24 @@ def check_fixed(kind: str, fixed: Mapping[str, tuple[Any, ...]], config: Config)
                 f"A diffusers {kind} with {key} = {config[key]!r} cannot be read; it must be "
                 f"{allowed[0]!r}."
             )
+
+
+def check_known(kind: str, known: Collection[str], config: Config) -> None:
+    """`InputError` that names the settings which are none of those that are read.
+
+    Args:
+        kind: what the network is called.
+        known: the settings that are read; those that only say where a model comes from, or for what
+            size, are let pass.
+        config: diffusers' configuration.
+    """
+    unknown = [key for key in config if key not in known and not key.startswith("_")]
+    unknown = [key for key in unknown if key != "sample_size" and config[key] is not None]
+    if unknown:
+        raise InputError(
+            f"A diffusers {kind} with {', '.join(sorted(unknown))} cannot be read: nothing here "
+            "does what that asks for; leave it out of config.json if it changes nothing."
+        )
 
 
 DIFFUSERS = "diffusers weights"  # what tensors are called in messages

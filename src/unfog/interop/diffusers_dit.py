@@ -23,6 +23,7 @@ from unfog.interop.diffusers_common import (
     Config,
     check_all_taken,
     check_fixed,
+    check_known,
     given,
     model_folder,
     read_folder,
@@ -53,6 +54,11 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "norm_type": ("ada_norm_zero",),
     "norm_elementwise_affine": (False,),
 }
+# Settings of diffusers' that a DiT of this kind does not use.
+_UNUSED = [
+    *("attention_type", "cross_attention_dim", "double_self_attention", "norm_num_groups"),
+    *("num_vector_embeds", "only_cross_attention", "upcast_attention", "use_linear_projection"),
+]
 # Our names to theirs, applied in order.
 _NAMES = [
     (r"^embedding\.hidden\.", "emb.timestep_embedder.linear_1."),
@@ -86,21 +92,9 @@ def dit_from_diffusers(
             superfluous or misshapen, or the blocks' embeddings differ.
     """
     state, config = given(weights, config)
-    check_fixed("DiT", _FIXED, config)
-    c = {**DEFAULTS, **config}
-    width, patch = c["num_attention_heads"] * c["attention_head_dim"], c["patch_size"]
-    dit = DiT(
-        c["in_channels"],
-        c["out_channels"] or c["in_channels"],
-        depth=c["num_layers"],
-        width=width,
-        heads=c["num_attention_heads"],
-        patch=patch,
-        positions={"name": "sinusoidal", "extent": c["sample_size"] // patch},
-        vector_width=width,
-        embedding_shift=1.0,
-        mlp_norm_eps=c["norm_eps"],
-    )
+    options = dit_options(config)
+    dit = DiT(**options)
+    width, patch = options["width"], options["patch"]
     source = _without_copies(state)
     ours = {}
     for key, like in dit.state_dict().items():
@@ -108,11 +102,33 @@ def dit_from_diffusers(
         ours[key] = shaped(_from_theirs(key, take(source, names), patch), like.shape, names[0])
     dit.load_state_dict(ours)
     # The table of classes, whose last row is the null.
-    classes = ClassCondition(c["num_embeds_ada_norm"], width)
+    classes = ClassCondition({**DEFAULTS, **config}["num_embeds_ada_norm"], width)
     table = shaped(take(source, [_CLASSES]), (classes.count + 1, width), _CLASSES)
     classes.load_state_dict({"embedding.weight": table[:-1], "absent": table[-1]})
     check_all_taken(source)
     return dit, classes
+
+
+def dit_options(config: Config) -> dict[str, Any]:
+    """The arguments of ``DiT`` that a configuration of ``DiTTransformer2DModel`` asks for;
+    ``InputError`` where it asks for what the DiT has not.
+    """
+    check_fixed("DiT", _FIXED, config)
+    check_known("DiT", {*DEFAULTS, *_FIXED, *_UNUSED}, config)
+    c = {**DEFAULTS, **config}
+    width, patch = c["num_attention_heads"] * c["attention_head_dim"], c["patch_size"]
+    return {
+        "in_channels": c["in_channels"],
+        "out_channels": c["out_channels"] or c["in_channels"],
+        "depth": c["num_layers"],
+        "width": width,
+        "heads": c["num_attention_heads"],
+        "patch": patch,
+        "positions": {"name": "sinusoidal", "extent": c["sample_size"] // patch},
+        "vector_width": width,
+        "embedding_shift": 1.0,
+        "mlp_norm_eps": c["norm_eps"],
+    }
 
 
 def dit_to_diffusers(

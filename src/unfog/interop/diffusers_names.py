@@ -8,9 +8,9 @@ import re
 from typing import Any
 
 from unfog.errors import InputError
-from unfog.interop.diffusers_common import Config, check_fixed
+from unfog.interop.diffusers_common import Config, check_fixed, check_known
 from unfog.networks.layers.attention import SelfAttention
-from unfog.networks.layers.blocks import AddBlock, ScaleShiftBlock
+from unfog.networks.layers.blocks import AddBlock, DownsampleBlock, ScaleShiftBlock
 from unfog.networks.unet import UNet
 
 _MODULATIONS = {"default": "add", "scale_shift": "scale-shift"}
@@ -47,6 +47,7 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "upsample_type": ("conv",),
     "act_fn": ("silu", "swish"),
     "class_embed_type": (None,),
+    "num_train_timesteps": (None,),
 }
 
 # Our names to theirs, applied in order.
@@ -93,6 +94,7 @@ def unet_options(config: Config) -> dict[str, Any]:
     where it asks for what ``UNet`` has not.
     """
     check_fixed("U-Net", _FIXED, config)
+    check_known("U-Net", {*DEFAULTS, *_FIXED}, config)
     c = {**DEFAULTS, **config}
     widths, attentive = (
         list(c["block_out_channels"]),
@@ -158,13 +160,14 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
     """
     more = unet.patch != 1 or unet.coordinates or unet.shortcut is not None
     more = more or unet.picture_shortcut is not None
-    more = more or len(unet.shrink) > 0 or unet.skip_scale != 1
+    more = more or len(unet.shrink) > 0 or unet.skip_scale != 1 or unet.input.detail is not None
+    more = more or any(isinstance(m, DownsampleBlock) for m in unet.modules())
     more = more or len({len(level.stages) for level in unet.down}) > 1
     if unet.dims != 2 or more or unet.token_width is not None:
         raise InputError(
             "diffusers' UNet2DModel has two dimensions, as many blocks at every level, and neither "
-            "patches, coordinates, tokens, halvings, scaled skips nor a shortcut; this U-Net "
-            "cannot be written so."
+            "patches, coordinates, detail, tokens, halvings, resampling blocks, scaled skips nor a "
+            "shortcut; this U-Net cannot be written so."
         )
     net: Any = unet
     # The first block of each level tells its width, kind and attention.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -46,6 +47,13 @@ def autoencoder_from_ldm(weights: Mapping[str, Tensor]) -> Autoencoder:
     Raises:
         InputError: A tensor is missing, superfluous or misshapen.
     """
+    return autoencoder_from_diffusers(*ldm_as_diffusers(weights))
+
+
+def ldm_as_diffusers(weights: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a checkpoint under diffusers' names, and their configuration; arguments and
+    errors as of `autoencoder_from_ldm`.
+    """
     if "encoder.conv_in.weight" not in weights or "post_quant_conv.weight" not in weights:
         raise InputError("These are no weights of an autoencoder of latent diffusion.")
     levels = sum(
@@ -62,9 +70,7 @@ def autoencoder_from_ldm(weights: Mapping[str, Tensor]) -> Autoencoder:
         "latent_channels": weights["post_quant_conv.weight"].shape[0],
         "in_channels": weights["encoder.conv_in.weight"].shape[1],
     }
-    return autoencoder_from_diffusers(
-        {_diffusers_name(name, levels): value for name, value in weights.items()}, config
-    )
+    return {_diffusers_name(name, levels): value for name, value in weights.items()}, config
 
 
 def _diffusers_name(name: str, levels: int) -> str:

@@ -18,8 +18,10 @@ from unfog.networks.layers.blocks import (
     Ascent,
     Descent,
     Downsample,
+    DownsampleBlock,
     ResidualBlock,
     Upsample,
+    UpsampleBlock,
     convolution,
     modulations,
 )
@@ -33,6 +35,8 @@ from unfog.networks.layers.patches import crop, shuffle
 from unfog.networks.layers.shortcut import shortcut_factors, with_share
 from unfog.networks.network import NOTHING, Network
 from unfog.networks.registry import networks
+
+MakeStep = Callable[[int], nn.Module]  # channels to a step between levels
 
 
 @networks.register("unet")
@@ -78,6 +82,8 @@ class UNet(Network):
         halvings: strided convolutions ahead of the first block, so that none works on the grid of
             x; each is undone at the end, where the map that it took is added.
         skip_scale: factor of the maps of the way down where the way up takes them.
+        resampling_blocks: whether the steps between levels are residual blocks, as in ADM (Dhariwal
+            & Nichol 2021), and not convolutions.
         downsample_padding: see `unfog.networks.layers.blocks.Downsample`; 0 pads as DDPM's authors
             do.
         norm_eps: added to the variance by the normalisation.
@@ -113,6 +119,7 @@ class UNet(Network):
         picture_shortcut: bool = False,
         halvings: int = 0,
         skip_scale: float = 1.0,
+        resampling_blocks: bool = False,
         downsample_padding: int = 1,
         norm_eps: float = 1e-6,
         embedding_shift: float = 1.0,
@@ -162,7 +169,13 @@ class UNet(Network):
             Level(channels * multiplier, number in attention_levels, count)
             for number, (multiplier, count) in enumerate(zip(multipliers, counts, strict=True))
         ]
-        self._build_levels(stage, downsample, channels, levels, middle_attention)
+        steps: tuple[MakeStep, MakeStep] = (downsample, partial(Upsample, dims=dims))
+        if resampling_blocks:
+            steps = (
+                lambda size: DownsampleBlock(block(size, size), dims),
+                lambda size: UpsampleBlock(block(size, size)),
+            )
+        self._build_levels(stage, steps, channels, levels, middle_attention)
         self.shrink = nn.ModuleList(downsample(channels) for _ in range(halvings))
         self.grow = nn.ModuleList(Upsample(channels, dims) for _ in range(halvings))
 
@@ -180,7 +193,7 @@ class UNet(Network):
     def _build_levels(
         self,
         stage: StageFactory,
-        downsample: Callable[[int], Downsample],
+        steps: tuple[MakeStep, MakeStep],
         channels: int,
         levels: Sequence[Level],
         middle_attention: bool,
@@ -189,14 +202,14 @@ class UNet(Network):
         bottom = levels[-1].width
         self.feature_channels = [*(level.width for level in levels), bottom]
         # Down, with the widths of the maps that the way up concatenates.
-        down, skips = levels_down(stage, downsample, channels, levels)
+        down, skips = levels_down(stage, steps[0], channels, levels)
         self.down = cast(Sequence[Descent], nn.ModuleList(down))
         # The bottom: two blocks.
         self.middle = nn.ModuleList(
             [stage(bottom, bottom, middle_attention), stage(bottom, bottom, False)]
         )
         # Up.
-        up = levels_up(stage, partial(Upsample, dims=self.dims), skips, levels)
+        up = levels_up(stage, steps[1], skips, levels)
         self.up = cast(Sequence[Ascent], nn.ModuleList(up))
 
     def forward(self, x: Tensor, label: Tensor, context: Context = NOTHING) -> Tensor:
@@ -209,7 +222,7 @@ class UNet(Network):
                 h = self.run(stage, h, e, context)
                 skips.append(h)
             if descent.down is not None:
-                h = descent.down(h)
+                h = descent.down(h, e)
                 skips.append(h)
         # The bottom.
         for stage in self.middle:
@@ -219,7 +232,7 @@ class UNet(Network):
             for stage in ascent.stages:
                 h = self.run(stage, torch.cat([h, self.skip_scale * skips.pop()], 1), e, context)
             if ascent.up is not None:
-                h = ascent.up(h, skips[-1].shape[2:])
+                h = ascent.up(h, skips[-1].shape[2:], e)
         # The halvings ahead of the first block, undone.
         for grow, before in zip(self.grow, reversed(first[:-1]), strict=True):
             h = grow(h, before.shape[2:]) + self.skip_scale * before
@@ -242,7 +255,7 @@ class UNet(Network):
                 h = self.run(stage, h, e, context)
             maps.append(h)
             if descent.down is not None:
-                h = descent.down(h)
+                h = descent.down(h, e)
         for stage in self.middle:
             h = self.run(stage, h, e, context)
         return [*maps, h]

@@ -22,7 +22,7 @@ from unfog.files.output import write_bytes, write_json
 from unfog.files.text import read_text
 from unfog.runs.config import load_config, save_config
 from unfog.systems.registry import Config
-from unfog.training.checkpoint import load_ema
+from unfog.training.checkpoint import load_ema, newest_metadata, to_safetensors
 
 WEIGHTS = "weights.safetensors"
 CONFIG = "config.yaml"
@@ -61,23 +61,28 @@ def export(source: str | Path, out: Path) -> Path:
     path = locate(source)
     if out.exists():
         raise InputError(f"{out} exists; choose another folder.")
-    return write_run(out, load_weights(path), load_config(path / CONFIG))
+    return write_run(out, load_weights(path), load_config(path / CONFIG), newest_metadata(path))
 
 
-def write_run(out: Path, weights: Mapping[str, Tensor], config: Config) -> Path:
+def write_run(
+    out: Path,
+    weights: Mapping[str, Tensor],
+    config: Config,
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
     """Write an exported run: weights, config and the manifest of both.
 
     Args:
         out: Its folder, which may be there already.
         weights: Averaged weights by name.
         config: What they are the weights of.
+        metadata: What the file of the weights says of itself.
 
     Returns:
         The folder.
     """
     out.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.contiguous() for name, value in weights.items()}
-    write_bytes(out / WEIGHTS, safetensors.torch.save(tensors), overwrite=True)
+    write_bytes(out / WEIGHTS, to_safetensors(weights, metadata), overwrite=True)
     save_config(config, out / CONFIG)
     manifest = {name: _sha256(out / name) for name in (WEIGHTS, CONFIG)}
     write_json(out / MANIFEST, manifest, overwrite=True)

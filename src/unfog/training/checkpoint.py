@@ -23,7 +23,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from torch import Tensor
 
 from unfog.errors import InputError
 from unfog.files.output import sync_folder, write_durably
+from unfog.files.weight_files import read_header, with_metadata
 
 log = logging.getLogger(__name__)
 TENSORS = ("weights", "ema", "optimizer")
@@ -48,12 +49,14 @@ class Checkpoint:
         ema: Their average by name.
         optimizer: What ``Learner.training_state`` gives.
         state: Plain data for JSON; holds at least ``step``.
+        metadata: What the weights are, for whoever finds the file alone.
     """
 
     weights: dict[str, Tensor]
     ema: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     state: dict[str, Any]
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -72,19 +75,23 @@ def to_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
-def to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """The content of a safetensors file."""
+def to_safetensors(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """The content of a safetensors file of tensors by name, with metadata where there are any."""
     # Cloned, because safetensors refuses tensors that share memory (tied weights).
-    return safetensors.torch.save(
+    content = safetensors.torch.save(
         {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     )
+    return with_metadata(content, metadata or {})
 
 
 def _serialised(checkpoint: Checkpoint) -> dict[str, bytes]:
     """The files of a checkpoint by name."""
     files = {}
     for name in TENSORS:
-        files[f"{name}.safetensors"] = to_safetensors(getattr(checkpoint, name))
+        content = to_safetensors(getattr(checkpoint, name), checkpoint.metadata)
+        files[f"{name}.safetensors"] = content
     return {**files, "state.json": to_json(checkpoint.state)}
 
 
@@ -202,7 +209,18 @@ def load(folder: Path) -> Checkpoint:
     tensors = {
         name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS
     }
-    return Checkpoint(**tensors, state=json.loads((folder / "state.json").read_bytes()))
+    weights, ema, optimizer = (tensors[name] for name in TENSORS)
+    return Checkpoint(
+        weights, ema, optimizer, state=json.loads((folder / "state.json").read_bytes())
+    )
+
+
+def newest_metadata(run: Path) -> dict[str, str]:
+    """The metadata of the averaged weights in a run's newest checkpoint that verifies; none where
+    there is no checkpoint.
+    """
+    folder, _ = newest_verified(run)
+    return {} if folder is None else dict(read_header(folder / "ema.safetensors").metadata)
 
 
 def load_newest(run: Path) -> Checkpoint | None:

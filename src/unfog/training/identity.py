@@ -5,6 +5,7 @@ where these lie.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import platform
@@ -31,11 +32,13 @@ class Identity:
 
     Args:
         hashes: Of ``config``, without the path of its data, and of ``data``.
+        metadata: What its files of weights say of themselves, likewise without paths.
         with_path: Those of the config with the path, absolute or relative, of older checkpoints.
         source: The path or the name of the data, for errors.
     """
 
     hashes: dict[str, str]
+    metadata: dict[str, str]
     with_path: frozenset[str]
     source: str
 
@@ -50,11 +53,12 @@ class Identity:
             if part.get("sha256"):  # which says what it is, wherever it lies
                 without_path[name] = {k: v for k, v in part.items() if k not in ("run", "path")}
         hashes = {"config": hash_of(without_path, settings), "data": dataset.fingerprint}
+        metadata = _metadata(without_path, dataset)
         if path is None:
-            return cls(hashes, frozenset(), str(data["name"]))
+            return cls(hashes, metadata, frozenset(), str(data["name"]))
         paths = ({"path": place} for place in (path, os.path.relpath(path)))
         older = ({**config, "data": {**data, **one}} for one in paths)
-        return cls(hashes, frozenset(hash_of(one, settings) for one in older), str(path))
+        return cls(hashes, metadata, frozenset(hash_of(one, settings) for one in older), str(path))
 
     def check(
         self, saved: disk.Checkpoint | None, settings: TrainSettings, device: torch.device
@@ -91,6 +95,36 @@ class Identity:
             message = "The %s decay is laid out anew over %d steps instead of %d."
             log.warning(message, settings.decay, settings.steps, state["steps"])
         _warn_of_changes(state["environment"], environment(device))
+
+
+def _metadata(config: Mapping[str, Any], dataset: Dataset) -> dict[str, str]:
+    """What a file of weights says of itself: recipe, data, the command with its settings, licence.
+
+    Args:
+        config: The run's config, without paths.
+        dataset: Its data.
+
+    Returns:
+        Texts by name, for the file's metadata.
+    """
+    system, data = config.get("system"), config.get("data") or {"name": dataset.name}
+    # The steps may change when a run goes on, and are in the checkpoint's state.
+    fixed = {**config, "training": _fixed(config.get("training") or {})}
+    command = f"unfog train {system} --data {data['name']}" if system else "unfog.training.train"
+    return {
+        "format": "pt",
+        "made by": f"unfog {__version__}",
+        "recipe": str(system or "a loop in Python"),
+        "data": f"{data['name']}, SHA-256 {dataset.fingerprint}",
+        "command": f"{command}, with the settings of 'config'",
+        "config": json.dumps(fixed, sort_keys=True, default=str),
+        "licence": str(getattr(dataset, "licence", "that of whoever trained it; not stated")),
+    }
+
+
+def _fixed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Training settings without those that a resumed run may change."""
+    return {key: value for key, value in settings.items() if key not in FREE}
 
 
 def hash_of(config: Mapping[str, Any], settings: TrainSettings) -> str:

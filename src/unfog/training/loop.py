@@ -122,7 +122,7 @@ def train(
         signals = stack.enter_context(Signals())
         # Dropout must not move the caller's random stream.
         stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))
-        run = _Run(learner, objective, feed, metrics, out, identity.hashes)
+        run = _Run(learner, objective, feed, metrics, out, identity)
         if saved is not None:
             run.restore(saved)
         return run.go(signals, callback)
@@ -137,7 +137,7 @@ class _Run:
         feed: Makes the batches.
         metrics: The log.
         out: The run folder.
-        identity: Hashes of the config and the data, which a resumed run must share.
+        identity: Of the config and the data, which a resumed run must share.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class _Run:
         feed: Feed,
         metrics: Metrics,
         out: Path,
-        identity: dict[str, str],
+        identity: Identity,
     ) -> None:
         self.learner, self.objective, self.feed, self.metrics = learner, objective, feed, metrics
         self.out, self.identity, self.settings = out, identity, learner.settings
@@ -223,7 +223,7 @@ class _Run:
         """Save a checkpoint."""
         learner = self.learner
         state = {
-            **self.identity,
+            **self.identity.hashes,
             "step": self.step,
             "updates": learner.ema.updates,
             "failures": self.failures,
@@ -233,7 +233,8 @@ class _Run:
             "environment": environment(learner.device),
         }
         weights, ema = learner.model.state_dict(), learner.ema.state_dict()
-        disk.save(self.out, disk.Checkpoint(weights, ema, learner.training_state(), state))
+        told = self.identity.metadata
+        disk.save(self.out, disk.Checkpoint(weights, ema, learner.training_state(), state, told))
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.formats import format_of
+from unfog.files.weight_files import read_header
+from unfog.interop.recognise import describe
 from unfog.runs.build import is_autoencoder, is_generator, is_joint_encoder
 from unfog.runs.config import load_config
 from unfog.runs.folder import CONFIG, locate, priors
@@ -24,6 +26,8 @@ def inspect_path(path: Path) -> dict[str, Any]:
         return _run(path)
     if not path.is_file():
         raise InputError(f"There is no file or run {path}.")
+    if path.suffix == ".safetensors":
+        return describe(read_header(path))
     return format_of(path).describe(path)
 
 

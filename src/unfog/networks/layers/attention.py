@@ -30,7 +30,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
         (batch, channels, n); zero where no key counts.
     """
     # Heads into the batch.
-    q, k, v = (p.reshape(len(p) * heads, -1, p.shape[-1]) for p in (q, k, v))
+    q, k, v = (p.reshape(p.shape[0] * heads, -1, p.shape[-1]) for p in (q, k, v))
     scores = torch.bmm(q.transpose(1, 2) * q.shape[1] ** -0.5, k)
     if mask is None:
         weights = scores.softmax(-1)
@@ -39,7 +39,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = No
         counts = (mask if mask.ndim == 3 else mask[:, None]).bool().repeat_interleave(heads, 0)
         weights = scores.masked_fill(~counts, torch.finfo(scores.dtype).min).softmax(-1) * counts
     out = torch.bmm(v, weights.to(v.dtype).transpose(1, 2))
-    return out.reshape(len(q) // heads, -1, q.shape[-1])
+    return out.reshape(q.shape[0] // heads, -1, q.shape[-1])
 
 
 class Attention(nn.Module):

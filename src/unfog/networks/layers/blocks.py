@@ -3,12 +3,12 @@ r"""The residual blocks of a U-Net, and the steps between its levels, in 1, 2 or
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad, silu
+from torch.nn.functional import avg_pool1d, avg_pool2d, avg_pool3d, interpolate, pad, silu
 
 from unfog.core.conditioning import Context
 from unfog.core.registry import Registry
@@ -112,8 +112,16 @@ class ResidualBlock(nn.Module):
         signals * channels) projected from it.
         """
 
-    def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        h = self.conv1(silu(self.norm1(x)))
+    def forward(
+        self, x: Tensor, e: Tensor, resample: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """The block; ``resample`` changes the map's size, ahead of the first convolution and in the
+        skip.
+        """
+        h = silu(self.norm1(x))
+        if resample is not None:
+            h, x = resample(h), resample(x)
+        h = self.conv1(h)
         h = self.conv2(self.dropout(silu(self.modulate(h, self.project(e)))))
         out: Tensor = self.skip(x) + h
         return out
@@ -174,7 +182,8 @@ class Downsample(nn.Module):
         self.extra = (0, 1 - padding) * dims
         self.conv = convolution(dims, channels, channels, stride=2, padding=padding)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, e: Tensor | None = None) -> Tensor:
+        """The smaller map; the embedding has no part in it."""
         out: Tensor = self.conv(pad(x, self.extra) if any(self.extra) else x)
         return out
 
@@ -186,8 +195,37 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = convolution(dims, channels, channels)
 
-    def forward(self, x: Tensor, size: Sequence[int]) -> Tensor:
+    def forward(self, x: Tensor, size: Sequence[int], e: Tensor | None = None) -> Tensor:
+        """The larger map; the embedding has no part in it."""
         out: Tensor = self.conv(interpolate(x, size=list(size), mode="nearest"))
+        return out
+
+
+class DownsampleBlock(nn.Module):
+    """Half the size, by the mean of 2 x 2 points within a residual block (Dhariwal & Nichol
+    2021).
+    """
+
+    def __init__(self, block: nn.Module, dims: int) -> None:
+        super().__init__()
+        self.block, self.pool = block, (avg_pool1d, avg_pool2d, avg_pool3d)[dims - 1]
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        out: Tensor = self.block(x, e, lambda h: self.pool(h, 2))
+        return out
+
+
+class UpsampleBlock(nn.Module):
+    """Nearest-neighbour interpolation to a given size within a residual block (Dhariwal & Nichol
+    2021).
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: Tensor, size: Sequence[int], e: Tensor) -> Tensor:
+        out: Tensor = self.block(x, e, lambda h: interpolate(h, size=list(size), mode="nearest"))
         return out
 
 
@@ -198,7 +236,7 @@ class Descent(nn.Module):
     level has no downsampling.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], down: Downsample | None) -> None:
+    def __init__(self, stages: Sequence[nn.Module], down: nn.Module | None) -> None:
         super().__init__()
         self.stages, self.down = nn.ModuleList(stages), down
 
@@ -210,6 +248,6 @@ class Ascent(nn.Module):
     concatenated. The top level has no upsampling.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], up: Upsample | None) -> None:
+    def __init__(self, stages: Sequence[nn.Module], up: nn.Module | None) -> None:
         super().__init__()
         self.stages, self.up = nn.ModuleList(stages), up

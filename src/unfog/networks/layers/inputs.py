@@ -74,5 +74,5 @@ class InputFeatures(nn.Module):
         # Positions on the grid of the patches.
         if self.coordinates:
             place = positions(x.shape[2:], x, self.octaves)
-            x = torch.cat([x, place.expand(len(x), -1, *x.shape[2:])], 1)
+            x = torch.cat([x, place.expand(x.shape[0], -1, *x.shape[2:])], 1)
         return x

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from unfog.networks.layers.attention import Attention, CrossAttention, SelfAttention
-from unfog.networks.layers.blocks import Ascent, Descent, Downsample, Stage, Upsample
+from unfog.networks.layers.blocks import Ascent, Descent, Stage
 
 # (channels in, channels out, whether attention follows) to a step of a level
 MakeStage = Callable[[int, int, bool], nn.Module]
@@ -61,7 +61,7 @@ class Level:
 
 def levels_down(
     stage: MakeStage,
-    downsample: Callable[[int], Downsample],
+    downsample: Callable[[int], nn.Module],
     channels: int,
     levels: Sequence[Level],
 ) -> tuple[list[Descent], list[int]]:
@@ -93,7 +93,7 @@ def levels_down(
 
 def levels_up(
     stage: MakeStage,
-    upsample: Callable[[int], Upsample],
+    upsample: Callable[[int], nn.Module],
     skips: Sequence[int],
     levels: Sequence[Level],
 ) -> list[Ascent]:

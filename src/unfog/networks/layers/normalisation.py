@@ -40,6 +40,10 @@ class GroupNorm(nn.GroupNorm):
         Returns:
             (batch, channels, *space).
         """
+        if torch.compiler.is_exporting():  # groups are then a fixed number, and batches of any size
+            space = (...,) + (None,) * (x.ndim - 2)
+            out: Tensor = self(x) * (1 + scale[space]) + shift[space]
+            return out
         weight, bias = self.weight * (1 + scale), self.bias * (1 + scale) + shift
         # The batch goes into the channels, so that each sample has an affine map of its own.
         joined = x.reshape(1, -1, *x.shape[2:])

@@ -1,0 +1,140 @@
+"""Makes docs/checkpoints.md of what benchmarks/checkpoints.py measured: no figure in it is typed.
+
+python docs/make_checkpoints.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unfog.interop.recognise import TABLE
+
+DEVIATION = "output's deviation"
+PAGE = Path(__file__).with_name("checkpoints.md")
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "checkpoints.json"
+# Format, what is read, what is written, and the rows of results that show it.
+FORMATS = (
+    (
+        "diffusers",
+        "folders of UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, and pipelines with "
+        "their scheduler",
+        "UNet2DModel or DiTTransformer2DModel with a DDPMScheduler; DDPMPipeline where there is no "
+        "condition",
+        ("diffusers-unet", "diffusers-dit", "diffusers-autoencoder"),
+    ),
+    (
+        "monai",
+        "DiffusionModelUNet in 2-D and 3-D, its names in MONAI Generative Models too; config.json "
+        "beside the file where there is one",
+        "its state dictionary, and the arguments in config.json",
+        ("monai-2d-classes", "monai-3d-blocks"),
+    ),
+    (
+        "openai",
+        "U-Nets of improved-diffusion and guided-diffusion, with classes and a learned variance",
+        "",
+        ("guided-diffusion", "improved-diffusion"),
+    ),
+    (
+        "ldm",
+        "autoencoders of latent diffusion's code, alone, or in a single file by `--format ldm`",
+        "",
+        (),
+    ),
+    (
+        "taesd",
+        "TAESD and TAEF2 in their two files; diffusers' AutoencoderTiny",
+        "the two files",
+        ("taef2",),
+    ),
+    ("onnx", "", "the network, and the coefficients of a sampler's loop", ("onnx",)),
+)
+HEAD = """# The checkpoints people already have
+
+    unfog inspect FILE.safetensors                       # what is it? reads the header alone
+    unfog import-weights FILE|FOLDER --out runs/theirs   # a run: sample, restore and edit with it
+    unfog export RUN --format diffusers|monai|onnx --out FOLDER
+
+Made by `python docs/make_checkpoints.py` of what `python benchmarks/checkpoints.py` measured: every
+tensor of a narrow network is drawn anew, and the largest difference of the outputs is stated beside
+their deviation.
+
+| format | read | written | largest difference (deviation of the output), against |
+|---|---|---|---|
+"""
+TAIL = """
+"Written back bit for bit": writing what was read gives the same tensors in {back} of {pairs}
+networks that go both ways. The stored outputs of MONAI, guided-diffusion and improved-diffusion are
+tests that run without them.
+
+## What a file does not say
+- The channels of an attention head and the groups of a normalisation: `--set network.head_dim=64
+  --set network.groups=32`. The defaults are those of the library: 64 and 32 for `openai`, 8 and 32
+  for `monai`. improved-diffusion counts heads: give the channels over `num_heads`.
+- The process and the prediction, where there is no scheduler: DDPM's linear table of 1000 steps and
+  noise, which is printed as assumed; `--set process.name=ddpm-cosine` for improved-diffusion.
+- The size of the samples: `--size 64`.
+- The order of queries, keys and values within `openai` files is that of both repositories' default;
+  `use_new_attention_order` is not read.
+
+Settings that nothing here honours are named in the error. Settings of a scheduler's sampler are
+printed as not taken: a sampler is chosen when samples are drawn.
+
+## Classes
+A class is looked up in a table there. A run has the same table as its condition `label`; its null,
+which no such model was trained with, is zero, so guidance is of use only where the model's own last
+class is the null (DiT).
+
+## Safety
+A safetensors file is read after its header: every tensor must lie within the file, be as long as
+its shape and type say, and overlap none, before anything is allocated. Legacy files (.pt, .pth,
+.ckpt, .bin, .th) are read by `import-weights` alone, as tensors alone (torch's `weights_only`), in
+a process limited in memory and time, and the output says so. What else they hold is not run.
+
+## Our own files
+A run's weights carry recipe, data with their SHA-256, command, settings and licence in the
+safetensors metadata; `unfog inspect` prints them. Paths are left out, so the same training gives
+the same bytes anywhere.
+
+## What is recognised
+`unfog inspect` tells these by their tensors' names; those that become a run are marked:
+{recognised}.
+"""
+
+
+def figures(rows: dict[str, Any], names: tuple[str, ...]) -> str:
+    """The figures of rows, in one cell."""
+    cells = []
+    for name in names:
+        row = rows[name]
+        if "PSNR dB" in row:
+            values = ", ".join(f"{k} {v:.2f} dB" for k, v in row["PSNR dB"].items())
+            cells.append(f"{values}: {row['against']}")
+            continue
+        cells.append(
+            f"{name}: {row['largest difference']:.1e} ({row[DEVIATION]:.2f}), {row['against']}"
+        )
+    return "<br>".join(cells) or "the names of the published files, one by one in a test"
+
+
+def page() -> str:
+    """The page."""
+    rows = json.loads(RESULTS.read_text("utf-8"))
+    lines = [
+        f"| `{form}` | {read or '-'} | {written or '-'} | {figures(rows, names)} |"
+        for form, read, written, names in FORMATS
+    ]
+    both = [
+        row["written back bit for bit"]
+        for row in rows.values()
+        if "written back bit for bit" in row
+    ]
+    names = [f"**{telling.name}**" if telling.format else telling.name for telling in TABLE]
+    tail = TAIL.format(back=sum(both), pairs=len(both), recognised="; ".join(names))
+    return HEAD + "\n".join(lines) + "\n" + tail
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
