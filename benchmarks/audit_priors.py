@@ -26,6 +26,7 @@ AUDITED = ("fashion", "garments", "textures", "cloth", "t1-slices", "t1-from-tis
 OTHERS = {
     "dmri": "its data are drawn anew by a simulation: there is no training item to come near to",
     "dmri-refiner": "its data are drawn anew by a simulation",
+    "head": "its data are heads simulated from random numbers: no scan of anybody is among them",
     "qm9": "a molecule is found again by its SMILES, not by pixels: novelty in docs/molecules.md",
     "emoji": "its samples are of a text, and the encoder is fetched apart",
     "emoji-autoencoder": "it draws nothing by itself",
