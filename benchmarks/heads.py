@@ -33,7 +33,7 @@ import torch
 from heads_common import NOISES, SIDE, case, say, scores, told
 from heads_data import heads
 from heads_tasks import intervals, kspace, slices, volume
-from heads_trust import lesions, misfit, noise
+from heads_trust import lesions, misfit, noise, roc
 from matplotlib import pyplot
 from record import write_record
 from skimage.restoration import denoise_nl_means
@@ -214,6 +214,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2, help="of the noise about a lesion")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
+    parser.add_argument("--roc", type=Path, help="a figure of what the misfit tells apart")
     options = parser.parse_args()
     torch.set_num_threads(1)
     run = Run.open(options.prior).in_precision("bf16")
@@ -233,6 +234,8 @@ def main() -> None:
             (unfog, torch),
             options.out,
         )
+    if options.roc is not None:
+        roc(results["misfit"], options.roc)
     if options.figure is not None:
         picture(options.figure, run, options)
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from heads_common import case, say, scores, splined, told
 from heads_data import heads
+from scipy.ndimage import convolve
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
@@ -35,8 +36,11 @@ from unfog.workflows.tasks import task_named
 
 
 def intervals(run: Run, options: argparse.Namespace) -> dict[str, Any]:
-    """The share of voxels inside that 90 % intervals hold, by head, at a noise of .08."""
-    found = {}
+    """By head, at a noise of .08: the share of voxels inside that 90 % intervals hold, and what
+    draws make up: the largest difference of the means of two times four draws, averaged over balls
+    of 2 mm, in shares of the range.
+    """
+    found: dict[str, Any] = {}
     for head in heads():
         truth, noisy = (x[..., :32, :32, :32].contiguous() for x in case(head, 0.08))
         plan = Plan.of(run, "heun", options.steps, GRID)
@@ -44,9 +48,22 @@ def intervals(run: Run, options: argparse.Namespace) -> dict[str, Any]:
         low, high = drawn.interval(0.9)
         inside = truth > 0.1
         held = ((truth >= low) & (truth <= high))[inside].float().mean()
-        found[head.name] = round(float(held), 3)
+        first, last = (drawn.samples[0, part].mean(0)[0] for part in (slice(4), slice(4, None)))
+        blob = convolve((first - last).numpy(), ball(2 / head.voxel[0]), mode="nearest")
+        found[head.name] = {
+            "hold": round(float(held), 3),
+            "largest blob": round(float(np.abs(blob).max()), 4),
+        }
         say(f"intervals {head.name}", found[head.name])
     return found
+
+
+def ball(radius: float) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Weights of a ball that sum to 1, its radius in voxels."""
+    n = int(np.ceil(radius))
+    away = np.sqrt(sum(axis**2 for axis in np.indices((2 * n + 1,) * 3) - n))
+    weights = np.clip(radius - away + 0.5, 0, 1)
+    return np.asarray(weights / weights.sum())
 
 
 def slices(run: Run, options: argparse.Namespace) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from heads_common import NOISES, SIDE, case, say, told
 from heads_data import heads
+from matplotlib import pyplot
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -44,6 +46,23 @@ def misfit(run: Run, options: argparse.Namespace) -> dict[str, Any]:
 def largest(found: dict[str, Any]) -> float:
     """Of the whole and of all but fine detail, as ``unfog restore`` warns by."""
     return max(found[name] or 0.0 for name in ("whole", "medium", "coarse"))
+
+
+def roc(results: dict[str, Any], path: Path) -> None:
+    """Draw what each threshold of the misfit finds of strangers, and warns of among heads."""
+    ok, bad = (
+        sorted(largest(one) for one in results[kind].values()) for kind in ("heads", "others")
+    )
+    thresholds = [np.inf, *sorted({*ok, *bad}, reverse=True)]
+    false, true = ([np.mean([v >= t for v in kind]) for t in thresholds] for kind in (ok, bad))
+    figure, axis = pyplot.subplots(figsize=(3.6, 3.4))
+    axis.plot(false, true, "o-", label=f"area {results['area']:.2f}")
+    axis.plot([0, 1], [0, 1], ":", color="grey")
+    axis.set_xlabel(f"of {len(ok)} cases of heads, warned of")
+    axis.set_ylabel(f"of {len(bad)} strangers, found")
+    axis.legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
 
 
 def fit(run: Run, noisy: Tensor, sigma: float) -> dict[str, Any]:
