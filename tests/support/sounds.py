@@ -20,6 +20,7 @@ class Prior:
 
     shape = latent_shape = (1, WINDOW)
     codec = Range(-1.0, 1.0)
+    config: dict[str, object] = {}  # noqa: RUF012
 
     def __init__(self, coefficients=RESONANT):
         process = processes.build({"name": "edm", "sigma_max": 4.0})
