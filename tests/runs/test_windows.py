@@ -59,7 +59,7 @@ def test_a_local_network_takes_wide_windows_that_differ_little_from_the_whole():
     run = unfog.load("head")
     assert run.denoiser.network.local
     tiled = in_windows(run, run.denoiser, (100, 12, 8))
-    assert (list(tiled.size), list(tiled.overlap)) == ([96, 12, 8], [24, 6, 4])
+    assert (list(tiled.size), list(tiled.overlap)) == ([96, 12, 8], [16, 6, 4])
     line = torch.linspace(0, 12, 100).sin()[:, None, None].expand(1, 1, 100, 12, 8) / 2
     t = run.denoiser.process.t_of_noise_level(torch.tensor(0.2))
     x = line + 0.2 * torch.randn(line.shape, generator=torch.manual_seed(0))

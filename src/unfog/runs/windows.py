@@ -15,7 +15,7 @@ from unfog.runs.run import Run
 
 AT_A_TIME = 8  # windows
 # Voxels of a window and of what neighbours share, along an axis, of networks that are local.
-WIDE, SHARED = 96, 24
+WIDE, SHARED = 96, 16
 
 
 def in_windows(
@@ -23,11 +23,11 @@ def in_windows(
 ) -> Denoiser:
     """A run's denoiser, or one made of it, for samples of a size that may be larger than in
     training. Volumes are denoised in half-overlapping windows of the training's size, whose mean is
-    weighted so that no window's border shows (``core.tiles.Tiled``), or, where the network is
-    local, in larger windows that share less, an eighth of the work. Pictures and signals are taken
-    whole, unless that is asked for them too: so a network that knows one size, as one with
-    attention does, fills a larger canvas (Bar-Tal et al. 2023). The windows lie elsewhere at every
-    time, so that no seam adds up.
+    weighted so that no window's border shows (``core.tiles.Tiled``); they lie elsewhere at every
+    time, so that no seam adds up. Where the network is local, whose windows hardly differ from the
+    whole, they are larger, share less and stay where they are, a tenth of the work. Pictures and
+    signals are taken whole, unless that is asked for them too: so a network that knows one size, as
+    one with attention does, fills a larger canvas (Bar-Tal et al. 2023).
 
     Args:
         run: The model.
@@ -48,7 +48,7 @@ def in_windows(
         sides = [min(n, WIDE) for n in space]
         shared = [min(SHARED, side // 2) for side in sides]
         at_a_time = max(1, WIDE**3 // math.prod(sides))
-        return Tiled(denoiser, sides, shared, at_a_time, maps_of(run), shifted)
+        return Tiled(denoiser, sides, shared, at_a_time, maps_of(run))
     if any(n < side for n, side in zip(space, trained, strict=True)):
         raise InputError(
             f"A sample of {_size(space)} is smaller than the window of {_size(trained)} that "
