@@ -159,7 +159,7 @@ def test_from_files_to_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     status, _, stderr = invoke(f"{line} --prior none --out three")
     assert (status, stderr) == (
         2,
-        "unfog: The method ddm2 takes no --prior, --phase, --norf, --noise-map or --noise-level; "
-        "leave it out.\n",
+        "unfog: The method ddm2 takes no --prior, --phase, --norf, --noise-map, --acqp, --index or "
+        "--noise-level; leave it out.\n",
     )
     assert not Path("three").exists()
