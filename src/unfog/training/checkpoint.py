@@ -20,6 +20,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 TENSORS = ("weights", "ema", "optimizer")
 FILES = (*(f"{name}.safetensors" for name in TENSORS), "state.json")
 KEEP = 2  # checkpoints of a run
+NAME = re.compile(r"step-\d{8,}")  # of a checkpoint's folder
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,11 @@ def fault(folder: Path, names: Sequence[str] = FILES) -> str | None:
     return None
 
 
-def _steps(run: Path) -> list[Path]:
-    """Checkpoint folders, newest first."""
-    return sorted((run / "checkpoints").glob("step-*"), reverse=True)
+def checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders, newest first; whatever else lies beside them is none of ours."""
+    found = (run / "checkpoints").glob("step-*")
+    own = [path for path in found if NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(own, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
 
 
 def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
@@ -191,7 +195,7 @@ def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
         InputError: There are checkpoints and none verifies.
     """
     skipped: list[str] = []
-    for folder in _steps(run):
+    for folder in checkpoints(run):
         problem = fault(folder)
         if problem is None:
             return folder, skipped
@@ -206,6 +210,8 @@ def newest_verified(run: Path) -> tuple[Path | None, list[str]]:
 
 def load(folder: Path) -> Checkpoint:
     """Read the checkpoint in a folder that ``fault`` has verified."""
+    for name in TENSORS:  # a hash says nothing of a header
+        read_header(folder / f"{name}.safetensors")
     tensors = {
         name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS
     }
@@ -247,20 +253,28 @@ def _discard(run: Path, folder: Path) -> None:
     """Remove a folder; renamed first, so that a half-removed one is not taken for a checkpoint."""
     discarded = run / f".old-{folder.name}"
     os.rename(folder, discarded)
-    shutil.rmtree(discarded)
+    _remove(discarded)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder with what it holds, or a file."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _sweep(run: Path) -> None:
     """Remove what a crash during a save left behind."""
     for pattern in (".tmp-step-*", ".old-step-*"):
         for leftover in run.glob(pattern):
-            shutil.rmtree(leftover)
+            _remove(leftover)
 
 
 def _prune(run: Path, newest: Path) -> None:
     """Remove all checkpoints but the ``KEEP`` newest that verify."""
     kept = [newest]  # verified just now
-    for folder in _steps(run):
+    for folder in checkpoints(run):
         if len(kept) < KEEP and folder != newest and fault(folder) is None:
             kept.append(folder)
         elif folder not in kept:

@@ -27,6 +27,7 @@ from unfog.errors import InputError
 from unfog.files.output import replace_durably
 from unfog.training import checkpoint as disk
 from unfog.training import snapshots
+from unfog.training.config_record import CONFIG, RECORD, write_config
 from unfog.training.feed import Augment, Feed
 from unfog.training.guard import Interrupted, Signals, locked
 from unfog.training.identity import Identity, environment, machine
@@ -113,7 +114,7 @@ def train(
         saved = disk.load_newest(out)
         identity.check(saved, settings, place)
         with disk.writing("config.yaml"):
-            replace_durably(out / "config.yaml", text)
+            write_config(out, text)
             if saved is None:
                 replace_durably(out / "machine.json", disk.to_json(machine(place)))
         stack.enter_context(tracking)
@@ -249,5 +250,13 @@ def _refuse(out: Path, resume: bool) -> None:
     """``InputError`` where there is no run to resume, or the folder of a new run is not empty."""
     if resume and not (out / "lock").is_file():
         raise InputError("There is no run in this folder to resume; start one without resume.")
-    if not resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not resume and out.exists() and (not out.is_dir() or not _unbegun(out)):
         raise InputError("The run folder exists and is not empty; resume it or choose another.")
+
+
+def _unbegun(out: Path) -> bool:
+    """Whether a folder is empty, or holds only what a run leaves that was killed before its config
+    was written.
+    """
+    left = {"lock", RECORD, f".tmp-{RECORD}", f".tmp-{CONFIG}"}
+    return {path.name for path in out.iterdir()} <= left

@@ -1,11 +1,12 @@
 """The training log: ``metrics.jsonl`` and ``metrics.csv``, deterministic figures only.
 
-A checkpoint records how long both files were; a resumed run cuts them there and goes on, so they
+A checkpoint records how long both files were and their SHA-256; a resumed run cuts them there and goes on, so they
 end as the unbroken run's would.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from contextlib import ExitStack
@@ -42,23 +43,39 @@ class Metrics:
         self.every, self.tracking = every, tracking
         self.window: list[list[float]] = [] if state is None else state["window"]
         lengths = None if state is None else state["bytes"]
+        self._hashes = [hashlib.sha256() for _ in FILES]
         with writing("The metrics"):
             self.files = [open(run / name, "wb" if lengths is None else "r+b") for name in FILES]  # noqa: SIM115  (closed by __exit__)
             if lengths is None:
-                self.files[1].write(f"{','.join(COLUMNS)}\n".encode())
+                self._append(1, f"{','.join(COLUMNS)}\n")
             else:
-                self._cut(lengths)
+                self._cut(lengths, (state or {}).get("sha256", {}))
         if tracking is not None and tracking.trackers and lengths is not None:
             for line in (run / FILES[0]).read_text("utf-8").splitlines():
                 tracking.row(json.loads(line))
 
-    def _cut(self, lengths: dict[str, int]) -> None:
-        """Truncate the files to what they were at the checkpoint."""
-        for name, file in zip(FILES, self.files, strict=True):
+    def _append(self, index: int, text: str) -> None:
+        """Write to a file, and into its hash."""
+        content = text.encode()
+        self.files[index].write(content)
+        self._hashes[index].update(content)
+
+    def _cut(self, lengths: dict[str, int], hashes: dict[str, str]) -> None:
+        """Truncate the files to what they were at the checkpoint; ``InputError`` where what is left
+        differs from it.
+        """
+        for name, file, digest in zip(FILES, self.files, self._hashes, strict=True):
             if file.seek(0, os.SEEK_END) < lengths[name]:
                 raise InputError(
                     f"{name} is shorter than when the checkpoint was saved; restore it from a "
                     "copy or train anew."
+                )
+            file.seek(0)
+            digest.update(file.read(lengths[name]))
+            if digest.hexdigest() != hashes.get(name, digest.hexdigest()):
+                raise InputError(
+                    f"{name} is not as it was when the checkpoint was saved (its SHA-256 differs); "
+                    "restore it from a copy or train anew."
                 )
             file.truncate(lengths[name])
             file.seek(0, os.SEEK_END)
@@ -98,16 +115,16 @@ class Metrics:
     def _write(self, row: dict[str, Any], line: str | None = None) -> None:
         texts = (json.dumps(row), line)
         with writing("The metrics"):
-            for text, file in zip(texts, self.files, strict=True):
+            for index, (text, file) in enumerate(zip(texts, self.files, strict=True)):
                 if text is not None:
-                    file.write(f"{text}\n".encode())
+                    self._append(index, f"{text}\n")
                 file.flush()  # so that a run can be watched; fsync waits for the checkpoint
         if self.tracking is not None:
             self.tracking.row(row)
 
     def state(self) -> dict[str, Any]:
         """Flush the files to disk; returns what a checkpoint stores of them: their lengths in
-        bytes, and the steps of the row that is not complete yet.
+        bytes, their SHA-256, and the steps of the row that is not complete yet.
         """
         with writing("The metrics"):
             for file in self.files:
@@ -115,6 +132,10 @@ class Metrics:
                 os.fsync(file.fileno())
         return {
             "bytes": {name: file.tell() for name, file in zip(FILES, self.files, strict=True)},
+            "sha256": {
+                name: digest.hexdigest()
+                for name, digest in zip(FILES, self._hashes, strict=True)
+            },
             "window": self.window,
         }
 
