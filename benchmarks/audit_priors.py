@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import unfog
-from unfog.runs.folder import CARD
+from unfog.runs.folder import CARD, relist
 from unfog.workflows.audit_card import SECTION
 
 PRIORS = Path(unfog.__file__).parent / "priors"
@@ -70,6 +70,7 @@ def write(name: str, section: dict[str, Any]) -> None:
     """Put a section on audits into a prior's card."""
     text = json.dumps({**read(name), SECTION: section}, indent=1) + "\n"
     (PRIORS / name / CARD).write_text(text, "utf-8")
+    relist(PRIORS / name)
 
 
 if __name__ == "__main__":

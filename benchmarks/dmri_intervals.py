@@ -19,7 +19,6 @@ the median scan.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -41,7 +40,7 @@ from unfog.dmri.shells import basis
 from unfog.dmri.simulation.noise import add_magnitude_noise
 from unfog.dmri.simulation.simulate import simulate
 from unfog.dmri.tensor import fit_tensors
-from unfog.files.output import write_bytes
+from unfog.files.sealed import write_sealed
 from unfog.runs.run import Run
 
 SIDE, SEED, FIBROUS, FEWEST = 16, 2**32, 0.2, 60
@@ -169,8 +168,8 @@ def keep(run: Run, task: str, facts: dict[str, Any]) -> None:
     record = {"task": task, "level": LEVEL, "data": "dmri-simulation", **facts}
     folder = run.path / "uncertainty"
     folder.mkdir(exist_ok=True)
-    text = json.dumps({**record, "weights_sha256": run.weights_sha256}, indent=1) + "\n"
-    write_bytes(folder / f"{task}.json", text.encode(), overwrite=True)
+    record = {**record, "weights_sha256": run.weights_sha256}
+    write_sealed(folder / f"{task}.json", record, overwrite=True)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ import unfog.builtin
 from unfog.runs.build import is_autoencoder
 from unfog.runs.config import apply_overrides, load_config
 from unfog.runs.encoder_figures import LATENTS
-from unfog.runs.folder import CARD, CONFIG, export, load_weights, write_run
+from unfog.runs.folder import CARD, CONFIG, export, load_weights, relist, write_run
 from unfog.runs.kept_prompts import keep_prompts
 from unfog.runs.run import Run
 
@@ -166,6 +166,7 @@ def write_card(
         "figures": measured,
     }
     (target / CARD).write_text(json.dumps(card, indent=1) + "\n")
+    relist(target)
 
 
 def _interval_scales(results: Any) -> dict[str, Any]:

@@ -35,6 +35,7 @@ COMMANDS = [
         "import-weights",
         "export",
         "inspect",
+        "verify",
         "doctor",
     )
 ]

@@ -195,6 +195,8 @@ def test_a_modality(tmp_path: Path) -> None:
     # Without the space that the data set asks for, the centre goes astray.
     config = folder / "config.yaml"
     config.write_text(config.read_text().replace("zero-centre", "plain"))
+    status, out, err = invoke(f"verify {folder} --accept")
+    assert (status, "zero-centre" in out) == (0, True), err
     status, _, err = invoke(f"sample {folder} -n 3 --steps 4 --out {tmp_path / 'plain'}")
     assert status == 0, err
     astray = np.load(tmp_path / "plain" / "samples.npy")

@@ -119,6 +119,8 @@ def test_other_bytes_are_told(root, tmp_path):
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     config["training"]["lr"] *= 1.01
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    assert invoke(f"verify {tmp_path / 'run'}")[0] == 1
+    assert invoke(f"verify {tmp_path / 'run'} --accept")[0] == 0
     status, out, _ = invoke(f"reproduce {tmp_path / 'run'} --out {tmp_path / 'again'} --json")
     found = json.loads(out)
     assert status == 1
@@ -147,6 +149,8 @@ def test_a_run_that_cannot_be_trained_again_says_why(root, tmp_path):
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     config["training"]["steps"] = 9
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(config))
+    assert invoke(f"verify {tmp_path / 'run'}")[0] == 1
+    assert invoke(f"verify {tmp_path / 'run'} --accept")[0] == 0
     told = invoke(f"reproduce {tmp_path / 'run'} --out {tmp_path / 'again'}")[2]
     assert "step 6 of 9" in told
     told = invoke(f"reproduce {root / 'one'} --start run --out {tmp_path / 'again'}")[2]

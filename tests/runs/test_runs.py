@@ -23,6 +23,7 @@ from unfog.runs.restore import restore
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.runs.train import configure, rate, train_config
+from unfog.runs.verify import verify
 
 SMALL = [
     "training.steps=4",
@@ -124,10 +125,10 @@ def test_shipped_priors_are_whole_and_light(name):
     assert sum(f.stat().st_size for f in path.iterdir()) < 10e6
     card = json.loads((path / "card.json").read_text())
     assert {"data", "commands", "seed", "licence", "figures"} <= card.keys()
-    assert set(json.loads((path / "manifest.json").read_text())) == {
-        "weights.safetensors",
-        "config.yaml",
-    }
+    listed = set(json.loads((path / "manifest.json").read_text()))
+    assert listed == {p.name for p in path.iterdir() if p.is_file()} - {"manifest.json"}
+    assert verify(path)["sound"]
+    assert "not recorded" not in verify(path)["files"].values()
 
 
 class Exact(Denoiser):

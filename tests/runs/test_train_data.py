@@ -127,6 +127,7 @@ def test_runs_whose_checkpoints_hash_the_path_go_on(tmp_path, monkeypatch, relat
     if relative:
         config["data"]["path"] = "a"
         (out / "config.yaml").write_text(yaml.dump(config))
+        (out / "recorded.json").unlink()  # nor were there records
     newest, _ = newest_verified(out)
     state = json.loads((newest / "state.json").read_bytes())
     state["config"] = hash_of(config, TrainSettings.of(config["training"]))

@@ -35,6 +35,7 @@ from unfog.cli.sample import sample
 from unfog.cli.sweep import sweep
 from unfog.cli.systems import systems
 from unfog.cli.train import train
+from unfog.cli.verify import verify
 from unfog.errors import InputError
 from unfog.openmp import wait_passively
 from unfog.version import __version__
@@ -141,6 +142,7 @@ app.command(epilog=_example("reproduce runs/fashion --out again"))(reproduce)
 app.command(epilog=_example("sweep rates.yaml --processes 2"))(sweep)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)
+app.command(epilog=_example("verify runs/t1"))(verify)
 app.command(
     name="import-weights",
     epilog=_example("import-weights ddpm-cat-256/ --out runs/cats"),

@@ -9,7 +9,7 @@ mean lies beside it as ``solvers/calls-0008.safetensors``.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import time
 from collections.abc import Mapping
@@ -23,8 +23,9 @@ from torch import Tensor
 from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.random import generators, normal
 from unfog.errors import InputError
-from unfog.files.output import write_bytes, write_json
-from unfog.files.text import read_text
+from unfog.files.output import write_bytes
+from unfog.files.sealed import read_sealed, write_sealed
+from unfog.files.weight_files import read_header
 from unfog.progress import Report
 from unfog.runs.clip import clipped
 from unfog.runs.run import Run
@@ -33,6 +34,7 @@ from unfog.sampling.calibration.solver import LinearSolver
 from unfog.sampling.grids import grids
 
 FOLDER = "solvers"
+AGAIN = "calibrate again with --overwrite"
 COEFFICIENTS = ("times", "weights", "shares")  # of a ``LinearSolver``
 SETS = 4  # sets of trajectories, each of one class where the run has classes
 LONG = 20  # calls from which on a sampler of third order is better than one of second
@@ -155,19 +157,20 @@ def save_solver(
     path = solver_path(run, solver.calls)
     path.parent.mkdir(exist_ok=True)
     # The mean first, so that a record never lacks it.
+    content = None
     if solver.mean is not None:
         tensors = {"mean": solver.mean.float().contiguous()}
-        write_bytes(
-            path.with_suffix(".safetensors"), safetensors.torch.save(tensors), overwrite=True
-        )
+        content = safetensors.torch.save(tensors)
+        write_bytes(path.with_suffix(".safetensors"), content, overwrite=True)
     coefficients = {name: getattr(solver, name).tolist() for name in COEFFICIENTS}
     record = {
         **summary,
         "weights_sha256": run.weights_sha256,
         "mean": solver.mean is not None,
+        "mean_sha256": content and hashlib.sha256(content).hexdigest(),
         **coefficients,
     }
-    write_json(path, record, overwrite=overwrite)
+    write_sealed(path, record, overwrite=overwrite)
 
 
 def _conditioned(run: Run, index: int) -> Denoiser:
@@ -191,8 +194,8 @@ def load_solver(run: Run, calls: int) -> LinearSolver:
             f"{run.name} has no calibrated solver of {calls} calls (it has: {others}); make one "
             "with unfog calibrate."
         )
-    record = json.loads(read_text(path))
-    if record["weights_sha256"] != run.weights_sha256:
+    record = read_sealed(path, AGAIN)
+    if record.get("weights_sha256") != run.weights_sha256:
         raise InputError(
             f"{path.name} was calibrated on other weights than those of {run.name}; calibrate "
             "again with --overwrite."
@@ -202,20 +205,40 @@ def load_solver(run: Run, calls: int) -> LinearSolver:
             f"{path.name} was made by an earlier version of unfog; calibrate again with "
             "--overwrite."
         )
-    times, weights, shares = (
-        torch.tensor(record[name], dtype=torch.float64) for name in COEFFICIENTS
-    )
-    mean = _mean(path.with_suffix(".safetensors")) if record["mean"] else None
-    return LinearSolver(times, weights, shares, mean)
+    times, weights, shares = (_numbers(record[name], path) for name in COEFFICIENTS)
+    said = record.get("mean_sha256")
+    mean = _mean(path.with_suffix(".safetensors"), said) if record["mean"] else None
+    try:
+        return LinearSolver(times, weights, shares, mean)
+    except (ValueError, IndexError, RuntimeError) as error:
+        raise InputError(f"{path.name} is damaged: its shapes differ; {AGAIN}.") from error
 
 
-def _mean(path: Path) -> Tensor:
-    """The data's mean that a solver takes for its first call."""
+def _numbers(values: Any, path: Path) -> Tensor:
+    """Coefficients as a tensor; ``InputError`` where they are no finite numbers."""
+    try:
+        numbers = torch.tensor(values, dtype=torch.float64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise InputError(f"{path.name} is damaged: it holds no numbers; {AGAIN}.") from error
+    if not bool(numbers.isfinite().all()):
+        raise InputError(f"{path.name} holds numbers that are not finite; {AGAIN}.")
+    return numbers
+
+
+def _mean(path: Path, said: str | None) -> Tensor:
+    """The data's mean that a solver takes for its first call, held to the SHA-256 that the solver's
+    record gives, where it gives one.
+    """
     if not path.is_file():
         raise InputError(
             f"{path.name}, which the solver needs, is missing; calibrate again with --overwrite."
         )
-    return safetensors.torch.load(path.read_bytes())["mean"]
+    content = path.read_bytes()
+    if said is not None and hashlib.sha256(content).hexdigest() != said:
+        raise InputError(f"{path.name} is not as it was written (its SHA-256 differs); {AGAIN}.")
+    if "mean" not in read_header(path).shapes:
+        raise InputError(f"{path.name} holds no mean; {AGAIN}.")
+    return safetensors.torch.load(content)["mean"]
 
 
 def solver_calls(run: Run) -> list[int]:

@@ -24,8 +24,8 @@ from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.budget import fit_distillation, warn_if_short
-from unfog.runs.config import apply_overrides, load_config
-from unfog.runs.folder import CONFIG
+from unfog.runs.config import apply_overrides
+from unfog.runs.folder import run_config
 from unfog.runs.machine import resolve
 from unfog.runs.run import Run
 from unfog.runs.train_from_config import train_config
@@ -244,7 +244,7 @@ def _resumed(out: Path, teacher: Run, steps: int, overrides: Sequence[str]) -> C
     """The config of the distilled run in ``out``, with overrides applied; ``InputError`` where it
     has another teacher or other steps.
     """
-    config = load_config(out / CONFIG)
+    config = run_config(out)
     if config.get("system") != SYSTEM:
         raise InputError(
             f"{out} is a run of {config.get('system')!r}, not a distilled one; resume it with "

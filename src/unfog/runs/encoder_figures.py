@@ -18,7 +18,7 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.files.output import write_json
 from unfog.files.text import read_text
-from unfog.runs.folder import load_weights, weights_sha256
+from unfog.runs.folder import fit_weights, load_weights, relist, verify_file, weights_sha256
 
 LATENTS = "latents.json"  # in the folder of an autoencoder's run: mean and deviation by channel
 MEASURED = 1024  # samples by which they are measured
@@ -57,7 +57,7 @@ def trained(network: nn.Module, path: Path, sha256: str | None, encoder: str, ma
         InputError: Its training did not end, or it has changed.
     """
     weights = load_weights(path)
-    network.load_state_dict(weights)
+    fit_weights(network, weights, path.name)
     network.eval().requires_grad_(False)
     mean, std, text = kept_figures(path)
     found = hashlib.sha256((weights_sha256(weights) + text).encode()).hexdigest()
@@ -75,6 +75,7 @@ def kept_figures(path: Path) -> tuple[Tensor, Tensor, str]:
         raise InputError(
             f"The encoder {path.name} has no {LATENTS}, so its training did not end; resume it."
         )
+    verify_file(path, LATENTS)
     text = read_text(path / LATENTS)
     figures: dict[str, Any] = json.loads(text)
     mean, std = (torch.tensor([figures[name]]) for name in ("mean", "std"))
@@ -106,4 +107,5 @@ def keep_figures(
         "samples": count,
     }
     write_json(path / LATENTS, figures, overwrite=True)
+    relist(path)
     return figures

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,17 @@ from torch import Tensor
 from unfog.core.codec import Codec, codecs
 from unfog.core.random import generators
 from unfog.errors import InputError
-from unfog.files.text import read_text
 from unfog.networks.generator import Generator
 from unfog.progress import Report
 from unfog.runs.build import build_generator, is_generator
-from unfog.runs.config import load_config
-from unfog.runs.folder import CARD, CONFIG, load_weights, locate, weights_sha256
+from unfog.runs.folder import (
+    fit_weights,
+    load_weights,
+    locate,
+    run_card,
+    run_config,
+    weights_sha256,
+)
 from unfog.systems.registry import Config
 
 BATCH = 64
@@ -51,19 +55,13 @@ class GeneratorRun:
         as they were written.
         """
         path = locate(source)
-        config = load_config(path / CONFIG)
+        config = run_config(path)
         if not is_generator(config):
             raise InputError(f"{path.name} is a run of {config.get('system')!r}, no generator.")
+        weights, card = load_weights(path), run_card(path)
         model = build_generator(config)
-        try:
-            model.load_state_dict(load_weights(path))
-        except RuntimeError as error:
-            raise InputError(
-                f"The weights in {path.name} do not fit their {CONFIG}; restore both from one "
-                "source."
-            ) from error
+        fit_weights(model, weights, path.name)
         model.eval().requires_grad_(False)
-        card = json.loads(read_text(path / CARD)) if (path / CARD).is_file() else {}
         codec = codecs.build(config["codec"])
         return cls(path, config, model, codec, tuple(config["shape"]), card)
 

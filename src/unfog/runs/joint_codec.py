@@ -17,9 +17,8 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.joint_encoder import JointEncoder
 from unfog.runs.build import build_joint_encoder, is_joint_encoder
-from unfog.runs.config import load_config
 from unfog.runs.encoder_figures import keep_figures, trained
-from unfog.runs.folder import CONFIG, load_weights, locate
+from unfog.runs.folder import fit_weights, load_weights, locate, run_config
 
 
 @codecs.register("joint-encoder")
@@ -42,7 +41,7 @@ class JointEncoderCodec(LatentCodec):
 
     def __init__(self, run: str, sha256: str | None = None) -> None:
         path = locate(run)
-        config = load_config(path / CONFIG)
+        config = run_config(path)
         if not is_joint_encoder(config):
             raise InputError(
                 f"{path.name} is a run of {config.get('system')!r}, no joint encoder; train one: "
@@ -91,8 +90,8 @@ def measure_embeddings(path: Path, dataset: Dataset) -> None:
     """Measure the embeddings of a joint encoder over up to 1024 pictures, and keep mean and
     deviation of each coordinate with the run.
     """
-    config = load_config(path / CONFIG)
+    config = run_config(path)
     network, scale = build_joint_encoder(config), codecs.build(config["codec"])
-    network.load_state_dict(load_weights(path))
+    fit_weights(network, load_weights(path), path.name)
     network.eval()
     keep_figures(path, dataset, lambda x: network.image(scale.encode(x)))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from unfog.errors import InputError
 from unfog.files.output import write_bytes
+from unfog.runs.folder import relist, verify_file
 from unfog.runs.prompts import Prompt, text_condition
 from unfog.runs.run import Run
 from unfog.runs.text_states import NAME
@@ -30,6 +31,7 @@ def keep_prompts(run: Run, prompts: Sequence[str]) -> Path:
     path = run.path / PROMPTS
     said = {"prompts": json.dumps(list(prompts), ensure_ascii=False)}
     write_bytes(path, safetensors.torch.save(tensors, said), overwrite=True)
+    relist(run.path)
     return path
 
 
@@ -48,6 +50,7 @@ def kept_prompts(run: Run) -> tuple[list[str], dict[str, Tensor]]:
     path = run.path / PROMPTS
     if not path.is_file():
         raise InputError(f"{run.name} holds no {PROMPTS}; give the prompt by --text.")
+    verify_file(run.path, PROMPTS)
     try:
         with safetensors.safe_open(path, "pt") as file:
             prompts = [str(prompt) for prompt in json.loads(file.metadata()["prompts"])]

@@ -15,9 +15,8 @@ from unfog.data.dataset import Dataset
 from unfog.errors import InputError
 from unfog.networks.autoencoder import Autoencoder
 from unfog.runs.build import build_autoencoder, is_autoencoder
-from unfog.runs.config import load_config
 from unfog.runs.encoder_figures import keep_figures, trained
-from unfog.runs.folder import CONFIG, load_weights, locate
+from unfog.runs.folder import fit_weights, load_weights, locate, run_config
 
 
 @codecs.register("autoencoder")
@@ -40,7 +39,7 @@ class AutoencoderCodec(LatentCodec):
 
     def __init__(self, run: str, sha256: str | None = None) -> None:
         path = _folder(run)
-        config = load_config(path / CONFIG)
+        config = run_config(path)
         if not is_autoencoder(config):
             raise InputError(
                 f"{path.name} is a run of {config.get('system')!r}, no autoencoder; train one: "
@@ -106,8 +105,8 @@ def measure_latents(path: Path, dataset: Dataset) -> dict[str, Any]:
     Returns:
         ``mean`` and ``std`` by channel, and the number of samples.
     """
-    config = load_config(path / CONFIG)
+    config = run_config(path)
     network, scale = build_autoencoder(config), codecs.build(config["codec"])
-    network.load_state_dict(load_weights(path))
+    fit_weights(network, load_weights(path), path.name)
     network.eval()
     return keep_figures(path, dataset, lambda x: network.encode(scale.encode(x)))

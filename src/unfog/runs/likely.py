@@ -15,8 +15,7 @@ from unfog.data.dataset import Dataset
 from unfog.evaluation.likelihood import log_likelihood
 from unfog.networks.generator import Variational
 from unfog.progress import Report
-from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, load_weights, locate
+from unfog.runs.folder import fit_weights, load_weights, locate, run_config
 from unfog.runs.train_from_config import model_of, training_data
 from unfog.sampling.flow import hutchinson
 from unfog.training.order import streams
@@ -52,12 +51,12 @@ def unlikelihood_of(
         InputError: The solver of the ODE is not installed.
     """
     path = locate(source)
-    config = load_config(path / CONFIG)
+    config = run_config(path)
     if config["objective"].get("name", "denoising") not in ("denoising", "evidence"):
         return None
     config = {**config, "augment": {"name": "none"}}
     model = model_of(config)
-    model.load_state_dict(load_weights(path))
+    fit_weights(model, load_weights(path), path.name)
     model.eval().requires_grad_(False)
     data, codec = training_data(config, dataset)
     space, found = spaces.build(config.get("space") or "plain"), []

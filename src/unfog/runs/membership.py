@@ -10,8 +10,7 @@ from torch import Tensor
 
 from unfog.data.dataset import Dataset
 from unfog.progress import Report
-from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, load_weights, locate
+from unfog.runs.folder import fit_weights, load_weights, locate, run_config
 from unfog.runs.train_from_config import model_of, objective_of, training_data
 
 BATCH, DRAWS = 64, 8
@@ -44,13 +43,13 @@ def losses_of(
         (n,); None where the run's loss is none of single samples: that of a game, or of a student.
     """
     path = locate(source)
-    config = load_config(path / CONFIG)
+    config = run_config(path)
     if config["objective"].get("name", "denoising") not in ("denoising", "evidence"):
         return None
     # Without augmentation, and without hiding conditions.
     config = {**config, "augment": {"name": "none"}, "conditions": _told(config)}
     model, objective = model_of(config), objective_of(config)
-    model.load_state_dict(load_weights(path))
+    fit_weights(model, load_weights(path), path.name)
     model.eval().requires_grad_(False)
     data, codec = training_data(config, dataset)
     total, parts = draws * -(-len(ids) // BATCH), list(_parts(len(ids)))

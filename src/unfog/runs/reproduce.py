@@ -14,8 +14,7 @@ import torch
 from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.progress import training_progress
-from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, locate
+from unfog.runs.folder import locate, run_config
 from unfog.runs.run import Run
 from unfog.runs.train_data import absolute, data_section
 from unfog.runs.train_from_config import train_config
@@ -48,7 +47,7 @@ def reproduce(
     """
     path = locate(source)
     saved = load_newest(path)
-    config = _again(load_config(path / CONFIG), path, saved, data)
+    config = _again(run_config(path), path, saved, data)
     assert saved is not None
     dataset = open_dataset(config["data"])
     if dataset.fingerprint != saved.state["data"]:

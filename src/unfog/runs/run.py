@@ -4,7 +4,6 @@ name.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,10 +19,15 @@ from unfog.core.denoiser import NetworkDenoiser
 from unfog.core.known import Known
 from unfog.core.space import PLAIN, Space
 from unfog.errors import InputError
-from unfog.files.text import read_text
 from unfog.runs.build import build
-from unfog.runs.config import load_config
-from unfog.runs.folder import CARD, CONFIG, load_weights, locate, weights_sha256
+from unfog.runs.folder import (
+    fit_weights,
+    load_weights,
+    locate,
+    run_card,
+    run_config,
+    weights_sha256,
+)
 from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.machine import network_in, resolve
@@ -70,17 +74,11 @@ class Run:
         their SHA-256, and ``InputError`` says what is wrong with them.
         """
         path = locate(source)
-        config = load_config(path / CONFIG)
+        # Verified, parsed, and only then built.
+        config, weights, card = run_config(path), load_weights(path), run_card(path)
         parts = build(config)
-        try:
-            parts.denoiser.load_state_dict(load_weights(path))
-        except RuntimeError as error:
-            raise InputError(
-                f"The weights in {path.name} do not fit their {CONFIG}; restore both from one "
-                "source."
-            ) from error
+        fit_weights(parts.denoiser, weights, path.name)
         parts.denoiser.eval().requires_grad_(False)
-        card = json.loads(read_text(path / CARD)) if (path / CARD).is_file() else {}
         return cls(path, config, parts.denoiser, parts.codec, parts.shape, card, parts.space)
 
     def in_precision(self, precision: str) -> Run:

@@ -15,9 +15,9 @@ from unfog.errors import InputError
 from unfog.progress import training_progress
 from unfog.runs.budget import fit, warn_if_short
 from unfog.runs.build import is_autoencoder, is_joint_encoder
-from unfog.runs.config import apply_overrides, load_config
+from unfog.runs.config import apply_overrides
 from unfog.runs.embeddings import embedded
-from unfog.runs.folder import CONFIG
+from unfog.runs.folder import run_config
 from unfog.runs.joint_codec import measure_embeddings
 from unfog.runs.latent_codecs import measure_latents
 from unfog.runs.machine import Clock
@@ -187,7 +187,7 @@ def _resumed(system: str, data: str | None, out: Path, overrides: Sequence[str])
 
 def stored(system: str, out: Path) -> Config:
     """The config of the run in ``out``; ``InputError`` where that is a run of another system."""
-    config = load_config(out / CONFIG)
+    config = run_config(out)
     if config["system"] != system:
         raise InputError(
             f"{out} is a run of {config['system']!r}, not of {system!r}; resume it as what it is."

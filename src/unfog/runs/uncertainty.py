@@ -8,8 +8,9 @@ that on the run's card.
 
 from __future__ import annotations
 
-import json
+import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage
-from unfog.files.output import write_json
-from unfog.files.text import read_text
+from unfog.files.sealed import read_sealed, write_sealed
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
 from unfog.posterior.methods import AUTO
@@ -33,6 +33,7 @@ from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
 FOLDER = "uncertainty"
+AGAIN = "calibrate again with --overwrite"
 
 
 def interval_scale(run: Run, task: str) -> float:
@@ -41,8 +42,10 @@ def interval_scale(run: Run, task: str) -> float:
     """
     record = _learned(run, task)
     if record is None:
-        return float(run.card.get("interval_scale", {}).get(task, 1.0))
-    return float(record["scale"])
+        scales = run.card.get("interval_scale", {})
+        value = scales.get(task, 1.0) if isinstance(scales, Mapping) else None
+        return _factor(value, f"The card of {run.name}")
+    return _factor(record.get("scale"), f"{FOLDER}/{task}.json")
 
 
 def interval_scales(run: Run, task: str) -> list[tuple[float, float]] | None:
@@ -51,7 +54,19 @@ def interval_scales(run: Run, task: str) -> list[tuple[float, float]] | None:
     """
     record = _learned(run, task) or {}
     pairs = record.get("by")
-    return None if pairs is None else [(float(value), float(scale)) for value, scale in pairs]
+    if pairs is None:
+        return None
+    file = f"{FOLDER}/{task}.json"
+    if not isinstance(pairs, list) or not all(isinstance(p, list) and len(p) == 2 for p in pairs):
+        raise InputError(f"{file} holds no pairs of numbers under 'by'; {AGAIN}.")
+    return [(_factor(value, file), _factor(scale, file)) for value, scale in pairs]
+
+
+def _factor(value: Any, file: str) -> float:
+    """A factor as a number; ``InputError`` where it is none, not finite, or below 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise InputError(f"{file} holds the factor {value!r}, which must be 0 or more; {AGAIN}.")
+    return float(value)
 
 
 def _learned(run: Run, task: str) -> dict[str, Any] | None:
@@ -59,8 +74,8 @@ def _learned(run: Run, task: str) -> dict[str, Any] | None:
     path = run.path / FOLDER / f"{task}.json"
     if not path.is_file():
         return None
-    record: dict[str, Any] = json.loads(read_text(path))
-    if record["weights_sha256"] != run.weights_sha256:
+    record = read_sealed(path, AGAIN)
+    if record.get("weights_sha256") != run.weights_sha256:
         raise InputError(
             f"{FOLDER}/{path.name} was learned on other weights than those of {run.name}; "
             "calibrate again with --overwrite."
@@ -155,7 +170,7 @@ def calibrate_uncertainty(
     }
     path.parent.mkdir(exist_ok=True)
     record = {**summary, "weights_sha256": run.weights_sha256}
-    write_json(path, record, overwrite=overwrite)
+    write_sealed(path, record, overwrite=overwrite)
     return {"factor": str(path), **summary, "seconds": round(time.perf_counter() - begun, 1)}
 
 

@@ -1,7 +1,7 @@
 """The training log: ``metrics.jsonl`` and ``metrics.csv``, deterministic figures only.
 
-A checkpoint records how long both files were and their SHA-256; a resumed run cuts them there and goes on, so they
-end as the unbroken run's would.
+A checkpoint records how long both files were and their SHA-256; a resumed run cuts them there and
+goes on, so they end as the unbroken run's would.
 """
 
 from __future__ import annotations
@@ -133,8 +133,7 @@ class Metrics:
         return {
             "bytes": {name: file.tell() for name, file in zip(FILES, self.files, strict=True)},
             "sha256": {
-                name: digest.hexdigest()
-                for name, digest in zip(FILES, self._hashes, strict=True)
+                name: digest.hexdigest() for name, digest in zip(FILES, self._hashes, strict=True)
             },
             "window": self.window,
         }

@@ -22,8 +22,7 @@ from unfog.evaluation.memorisation import (
 )
 from unfog.evaluation.sscd import SSCD
 from unfog.files.folder import Job, job
-from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, locate
+from unfog.runs.folder import locate, run_config
 from unfog.runs.machine import AUTO
 from unfog.systems.registry import Config
 from unfog.workflows.audit_card import write_into_card
@@ -168,7 +167,7 @@ def held_out_split(source: Path, option: str, made: Mapping[str, Config] | None 
     Raises:
         InputError: It was trained on other data, or on that split.
     """
-    section = load_config(locate(source) / CONFIG)["data"] if is_run(source) else {}
+    section = run_config(locate(source))["data"] if is_run(source) else {}
     name = section.get("name", "")
     splits = name in datasets.names() and "split" in _parameters(name)
     if not splits or section.get("split", "train") != "train":

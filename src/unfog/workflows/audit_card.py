@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from unfog.files.output import write_json
-from unfog.files.text import read_text
-from unfog.runs.folder import CARD
+from unfog.runs.folder import CARD, relist, run_card
 from unfog.workflows.judged import is_run
 
 SECTION = "audit"
@@ -41,8 +39,9 @@ def write_into_card(source: Path, summary: Mapping[str, Any]) -> None:
     if not source.is_dir() or not is_run(source):
         return
     file = source / CARD
-    card = json.loads(read_text(file)) if file.is_file() else {}
+    card = run_card(source)
     write_json(file, {**card, SECTION: section(summary)}, overwrite=True)
+    relist(source)
 
 
 def _short(value: Any) -> Any:

@@ -13,8 +13,7 @@ from unfog.data.dataset import Dataset
 from unfog.evaluation.extraction import extracted
 from unfog.evaluation.memorisation import LEAST, nearest_in_pixels
 from unfog.files.folder import Job
-from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, locate
+from unfog.runs.folder import locate, run_config
 from unfog.workflows.audit_report import Searched
 from unfog.workflows.judged import draw_beside, is_run, real_samples, some_of, to_unit
 from unfog.workflows.kinds import is_generator
@@ -87,7 +86,7 @@ class Draws:
 
     def _told(self) -> bool:
         """Whether the run knows conditions."""
-        config = load_config(locate(self.source) / CONFIG)
+        config = run_config(locate(self.source))
         if is_generator(self.source):
             return config["objective"].get("label") is not None
         return bool(config.get("conditions"))

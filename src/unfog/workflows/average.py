@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unfog.files.folder import check_new, new_folder
-from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, locate, write_run
+from unfog.runs.folder import locate, run_config, write_run
 from unfog.training.checkpoint import newest_metadata
 from unfog.training.posthoc import reconstruct
 from unfog.training.snapshots import stored
@@ -28,5 +27,5 @@ def average_run(source: str | Path, length: float, out: Path) -> dict[str, Any]:
     path = locate(source)
     weights, facts = reconstruct(stored(path), length)
     with new_folder(out) as folder:
-        write_run(folder, weights, load_config(path / CONFIG), newest_metadata(path))
+        write_run(folder, weights, run_config(path), newest_metadata(path))
     return {"out": str(out), "run": path.name, **facts}

@@ -12,11 +12,11 @@ from unfog.files.formats import format_of
 from unfog.files.weight_files import read_header
 from unfog.interop.recognise import describe
 from unfog.runs.build import is_autoencoder, is_generator, is_joint_encoder
-from unfog.runs.config import load_config
-from unfog.runs.folder import CONFIG, locate, priors
+from unfog.runs.folder import locate, priors, run_config
 from unfog.runs.generated import GeneratorRun
 from unfog.runs.joint_codec import JointEncoderCodec
 from unfog.runs.latent_codecs import AutoencoderCodec
+from unfog.training.checkpoint import checkpoints as disk_checkpoints
 from unfog.training.checkpoint import fault, newest_verified
 
 
@@ -34,7 +34,7 @@ def inspect_path(path: Path) -> dict[str, Any]:
 def _run(path: Path) -> dict[str, Any]:
     """A description of a run: its system, size, verified checkpoints, card and config."""
     place = locate(path)
-    config = load_config(place / CONFIG)
+    config = run_config(place)
     if is_autoencoder(config):
         return {**_autoencoder(place), **_weights(place), "config": config}
     if is_joint_encoder(config):
@@ -89,7 +89,7 @@ def _joint_encoder(path: Path) -> dict[str, Any]:
 def _weights(path: Path) -> dict[str, Any]:
     """The verified checkpoints of a training run, or that its exported weights are as written."""
     facts: dict[str, Any] = {}
-    checkpoints = sorted((path / "checkpoints").glob("step-*"))
+    checkpoints = sorted(disk_checkpoints(path))
     if checkpoints:
         newest, _ = newest_verified(path)
         assert newest is not None  # or the run would not have opened

@@ -16,9 +16,8 @@ from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
 from unfog.files.numpy_files import read_array
 from unfog.progress import Report
-from unfog.runs.config import load_config
 from unfog.runs.embeddings import embedded
-from unfog.runs.folder import CONFIG, locate, priors
+from unfog.runs.folder import CONFIG, locate, priors, run_config
 from unfog.runs.generated import GeneratorRun
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
@@ -77,7 +76,7 @@ def data_against(source: Path, against: str | None) -> Dataset:
         raise InputError(
             f"{source} is no run and knows no data; give --against a data set, file or folder."
         )
-    section: Config = load_config(locate(source) / CONFIG)["data"]
+    section: Config = run_config(locate(source))["data"]
     if "path" in section and not Path(section["path"]).exists():
         raise InputError(
             f"The data that {source} was trained on are not at hand ({section['path']}); give "
