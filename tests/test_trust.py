@@ -12,7 +12,9 @@ def test_every_line_has_its_test() -> None:
     rows = [
         line.split("|")[1:-1]
         for line in (ROOT / "docs/trust.md").read_text().splitlines()
-        if line.startswith("| ") and "What was reported" not in line
+        if line.startswith("| ")
+        and "What was reported" not in line
+        and "What was tried" not in line
     ]
     assert len(rows) > 25
     for row in rows:

@@ -23,6 +23,7 @@ from unfog.runs.low_light import low_light
 from unfog.runs.reconstruct import Reconstructions
 from unfog.runs.run import data_range
 from unfog.runs.train import train, train_autoencoder
+from unfog.runs.verify import verify
 from unfog.workflows.edit import edit_file
 from unfog.workflows.inspect import inspect_path
 from unfog.workflows.restore import restore_file
@@ -114,6 +115,7 @@ def test_an_autoencoder_that_changed_or_went_away_is_refused(autoencoder, run, t
     config = read(copy / "config.yaml")
     config["codec"]["run"] = str(moved)
     (copy / "config.yaml").write_text(dump(config))
+    assert verify(copy, accept=True)["adopted"][0].startswith("codec.run: ")
     assert torch.equal(open_run(copy).sample(1, steps=2), run.sample(1, steps=2))
     figures = json.loads((moved / LATENTS).read_text())
     (moved / LATENTS).write_text(json.dumps({**figures, "std": [2.0] * 4}))

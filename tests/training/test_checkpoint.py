@@ -184,3 +184,24 @@ def test_a_run_on_a_failing_disk_resumes_to_the_same_end(tiny, tmp_path):
                 tiny.train(run, **settings)
         tiny.train(run, resume=(run / "lock").exists(), **settings)
         assert tiny.content(run) == tiny.content(tmp_path / "unbroken"), n
+
+
+def test_what_is_no_checkpoint_is_left_alone(tmp_path):
+    save(tmp_path, example(1))
+    place = tmp_path / "checkpoints"
+    (place / "step-00000009").write_text("a file")
+    (place / "step-00000001-copy").mkdir()
+    (place / "notes.txt").write_text("mine")
+    (tmp_path / ".tmp-step-00000002").write_text("a file")
+    for step in (2, 3):
+        save(tmp_path, example(step))
+    assert load_ema(tmp_path)["count"] == 3
+    assert sorted(p.name for p in place.iterdir()) == [
+        "notes.txt",
+        "step-00000001-copy",
+        "step-00000002",
+        "step-00000003",
+        "step-00000009",
+    ]
+    save(tmp_path, example(9))  # a file stands where the checkpoint is to be
+    assert load_ema(tmp_path)["count"] == 9

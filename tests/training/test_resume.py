@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,8 @@ import pytest
 import torch
 
 from unfog.errors import InputError
-from unfog.training import checkpoint
+from unfog.training import checkpoint, config_record
+from unfog.training.config_record import changes
 from unfog.training.guard import Interrupted, locked
 from unfog.training.identity import FREE, hash_of
 
@@ -154,3 +156,51 @@ def test_metrics_that_were_cut_are_refused(tiny, tmp_path):
     (tmp_path / "run/metrics.csv").write_text("step\n")
     with pytest.raises(InputError, match=r"metrics\.csv is shorter"):
         tiny.train(tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "metrics.jsonl"])
+def test_metrics_that_were_damaged_are_refused(tiny, tmp_path, name):
+    tiny.train(tmp_path / "run", steps=3)
+    path = tmp_path / "run" / name
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} is not as it was when"):
+        tiny.train(tmp_path / "run", resume=True)
+    assert path.read_bytes() == content
+
+
+def test_a_run_killed_before_its_config_can_be_begun_again(tiny, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("lock", "recorded.json", ".tmp-config.yaml"):
+        (run / name).touch()
+    tiny.train(run, steps=3)
+    assert checkpoint.load_newest(run).state["step"] == 3
+    assert changes(run) == []
+
+
+def test_either_config_is_right_while_one_replaces_the_other(tmp_path, monkeypatch):
+    """Killed at each write of a change of config, a run holds a config that verifies."""
+    old, new = b"training: {lr: 0.1}\n", b"training: {lr: 0.2}\n"
+    real = config_record.replace_durably
+    for stop in range(4):
+        run = tmp_path / str(stop)
+        run.mkdir()
+        config_record.write_config(run, old)
+        left = iter(range(stop))
+
+        def replace(path, content, left=left):
+            if next(left, None) is None:
+                raise OSError
+            real(path, content)
+
+        monkeypatch.setattr(config_record, "replace_durably", replace)
+        with contextlib.suppress(OSError):
+            config_record.write_config(run, new)
+        monkeypatch.setattr(config_record, "replace_durably", real)
+        assert (run / "config.yaml").read_bytes() == (new if stop >= 2 else old)
+        assert changes(run) == []
+        config_record.write_config(run, new)
+        (run / "config.yaml").write_bytes(old)
+        assert changes(run) == ["training.lr: 0.2 -> 0.1"]

@@ -25,7 +25,8 @@ from unfog.files.weight_files import read_header
 from unfog.runs.config import load_config, save_config
 from unfog.systems.registry import Config
 from unfog.training.checkpoint import load_ema, newest_metadata, to_safetensors
-from unfog.training.config_record import CONFIG, check_config
+from unfog.training.config_record import CONFIG as CONFIG  # one of a run's files
+from unfog.training.config_record import check_config
 
 WEIGHTS = "weights.safetensors"
 MANIFEST = "manifest.json"

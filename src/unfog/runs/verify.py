@@ -5,6 +5,7 @@ edit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def verify(source: str | Path, accept: bool = False) -> dict[str, Any]:
     files = _exported(path) if exported else _trained(path)
     for folder in SEALED:
         for file in sorted((path / folder).glob("*.json")):
-            files[f"{folder}/{file.name}"] = _said(lambda file=file: _sealed(file))
+            files[f"{folder}/{file.name}"] = _said(partial(_sealed, file))
     sound = all(said in (VERIFIED, UNRECORDED) for said in files.values())
     return {"run": str(source), "sound": sound, "files": files, "adopted": adopted}
 
@@ -75,7 +76,7 @@ def _listed(path: Path, name: str) -> str:
 def _exported(path: Path) -> dict[str, str]:
     """What is found of the files of an exported run."""
     names = [*REQUIRED, *(name for name in OPTIONAL if (path / name).is_file())]
-    return {name: _said(lambda name=name: _listed(path, name)) for name in names}
+    return {name: _said(partial(_listed, path, name)) for name in names}
 
 
 def _trained(path: Path) -> dict[str, str]:
