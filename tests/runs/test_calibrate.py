@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from unfog.cli.main import app
 from unfog.errors import InputError
+from unfog.files.sealed import write_sealed
 from unfog.runs.calibrate import load_solver, save_solver
 from unfog.runs.run import Run
 from unfog.runs.train import train_system
@@ -167,7 +168,11 @@ def test_a_solver_comes_back_as_it_was_saved(run: Path) -> None:
     path = run / "solvers/calls-0002.json"
     path.write_text(
         json.dumps(
-            {key: value for key, value in json.loads(path.read_text()).items() if key != "shares"}
+            {
+                key: value
+                for key, value in json.loads(path.read_text()).items()
+                if key not in ("shares", "sha256")
+            }
         )
     )
     with pytest.raises(InputError, match="earlier version"):
@@ -187,6 +192,7 @@ def test_bad_input(run: Path, tmp_path: Path) -> None:
     assert "no calibrated solver of 7 calls" in call(*wanted, "--steps", 7, status=2)
     assert "times of its own" in call(*wanted, "--steps", 3, "--grid", "trailing", status=2)
     path = run / "solvers/calls-0003.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "weights_sha256": "other"}))
+    record = {**json.loads(path.read_text()), "weights_sha256": "other"}
+    write_sealed(path, record, overwrite=True)
     assert "other weights" in call(*wanted, "--steps", 3, status=2)
     assert not (tmp_path / "new").exists()
