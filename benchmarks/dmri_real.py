@@ -1,26 +1,32 @@
-"""Real scans: volumes held out are predicted from the others, denoised by unfog, by DIPY's MPPCA or
-not at all.
+"""Real scans: volumes held out are predicted from the others, denoised by unfog, by DIPY's MPPCA
+and Patch2Self, by MRtrix's dwidenoise (where it is), or not at all.
 
     python benchmarks/dmri_real.py --out benchmarks/results/dmri_real.json
+    python benchmarks/dmri_real.py nlsam --sets FOLDER     # that nlsam-1.0.tar.gz was unpacked in
 
-The scans are DIPY's small_64D (one shell) and small_101D (a grid in q-space, whose b-values are too
-many for the prior, so low rank alone). In each of five folds a fifth of the weighted volumes is set
-aside before anything else is done. What is left is denoised, and one predictor for all reads the
-others from it: ridge regression on spherical harmonics to order 4, times powers of b where b
-varies, with the Laplace-Beltrami penalty lambda (Descoteaux et al. 2007, whose .006 is the one to
-look at; 0 and .002 stand beside it).
+The scans are DIPY's small_64D and small_25 (one shell; the latter two slices thin), small_101D (a
+grid in q-space, whose b-values are too many for the prior, so low rank alone), and the crop of a
+brain that the tests of nlsam 1.0 carry, judged where its mask holds tissue. In each of five folds a
+fifth of the weighted volumes is set aside before anything else is done. What is left is denoised,
+and one predictor for all reads the others from it: ridge regression on spherical harmonics to order
+4, times powers of b where b varies, with the Laplace-Beltrami penalty lambda (Descoteaux et al.
+2007, whose .006 is the one to look at; 0 and .002 stand beside it), and on one shell a tensor.
 
 The error is that against the magnitudes held out, so most of it is their own noise. unfog runs from
 files to files, as its command does. With ``--keep-bias`` it estimates the mean magnitude, as MPPCA
-does: those two are alike. Without, it estimates the signal beneath, whose prediction is then given
-the bias of magnitudes again, at the noise that unfog found.
+does: those two are alike. Without, as by default, it estimates the signal beneath, whose prediction
+is then given the bias of magnitudes again, at the noise that unfog found, where it took any away.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +34,8 @@ import dipy
 import nibabel as nib
 import numpy as np
 import torch
+from dmri_complete import tensor
+from dmri_denoise import OPTIONAL, dwidenoise, patch2self
 from record import write_record
 
 import unfog
@@ -41,7 +49,15 @@ from unfog.files.nifti import Volume, read_nifti, write_nifti
 
 Array = Any
 ORDER, FOLDS, LAMBDAS = 4, 5, (0.0, 0.002, 0.006)
-SCANS = {"small_64D": 0, "small_101D": 3}  # and the highest power of b
+SCANS = {"small_64D": 0, "small_101D": 3, "small_25": 0}  # and the highest power of b
+NLSAM = "nlsam-1.0/nlsam/tests/datasets"
+TENSOR = "tensor"
+LEAST = 0.01  # of b = 0: a tensor takes no logarithm of less
+TISSUE = 50  # a mean of all volumes above nlsam's air, whose mean is 20
+TOLD = (
+    *("noise", "noise correlation", "components", "removed over noise", "bias removed"),
+    *("prior", "warnings"),
+)
 
 
 def design(gradients: GradientTable, powers: int) -> tuple[Array, Array]:
@@ -90,87 +106,110 @@ def through_files(
         )
 
 
-def fold(volume: Volume, gradients: GradientTable, held: Array, powers: int) -> dict[str, Any]:
-    """Errors of one fold by method and lambda, and what unfog said of the scan."""
+def peers(y: Array, known: GradientTable) -> dict[str, Array]:
+    """The scan denoised by others; those that look through a window of five voxels get no thinner
+    scan.
+    """
     from dipy.denoise.localpca import mppca
 
+    others = {"raw": y, "patch2self": patch2self(y, known)}
+    if min(y.shape[:3]) < 5:
+        return others
+    others["mppca"] = mppca(y)
+    return others | ({OPTIONAL: dwidenoise(y)} if shutil.which(OPTIONAL) else {})
+
+
+def fold(
+    volume: Volume, gradients: GradientTable, brain: Array, held: Array, powers: int
+) -> dict[str, Any]:
+    """Errors in the brain of one fold by method and predictor, and what unfog said of the scan."""
     rest = np.setdiff1d(np.arange(len(gradients)), held)
-    y, known, wanted, truth = (
-        volume.data[..., rest].copy(),
-        gradients[rest],
-        gradients[held],
-        volume.data[..., held],
-    )
+    y, truth = volume.data[..., rest].copy(), volume.data[..., held]
+    known, wanted = gradients[rest], gradients[held]
     biased, _, _ = through_files(volume, y, known, False)
     signal, sigma, summary = through_files(volume, y, known, True)
-
-    def error(data: Array, ridge: float, then: Callable[[Array], Array] = lambda x: x) -> float:
-        return round(
-            float(
-                np.sqrt(np.mean((then(predict(data, known, wanted, powers, ridge)) - truth) ** 2))
-            ),
-            4,
-        )
-
-    methods: dict[str, tuple[Any, ...]] = {
-        "raw": (y,),
-        "mppca": (mppca(y),),
-        "unfog, bias kept": (biased,),
-        "unfog": (signal, lambda nu: magnitude_mean(np.maximum(nu, 0), sigma[..., None])),
+    predictors: dict[str, Callable[[Array], Array]] = {
+        f"{ridge:g}": partial(predict, known=known, wanted=wanted, powers=powers, ridge=ridge)
+        for ridge in LAMBDAS
     }
-    errors = {
-        name: {f"{ridge:g}": error(data, ridge, *then) for ridge in LAMBDAS}
-        for name, (data, *then) in methods.items()
-    }
-    told = {
-        key: summary.get(key)
-        for key in (
-            "noise",
-            "noise correlation",
-            "components",
-            "removed over noise",
-            "prior",
-            "warnings",
-        )
-    }
-    return {"errors": errors, "unfog": told}
+    if not powers:
+        least = LEAST * float(y[..., known.b0].mean())
+        predictors[TENSOR] = lambda x: tensor(np.maximum(x, least), known, wanted)
+
+    def errors(data: Array, then: Callable[[Array], Array] = lambda x: x) -> dict[str, float]:
+        return {
+            name: round(float(np.sqrt(np.mean(((then(predict(data)) - truth)[brain]) ** 2))), 4)
+            for name, predict in predictors.items()
+        }
+
+    def magnitudes(nu: Array) -> Array:
+        return magnitude_mean(np.maximum(nu, 0), sigma[..., None])
+
+    found = {name: errors(data) for name, data in peers(y, known).items()}
+    found["unfog, bias kept"] = errors(biased)
+    found["unfog"] = errors(signal, *([magnitudes] if summary["bias removed"] else []))
+    return {"errors": found, "unfog": {key: summary.get(key) for key in TOLD}}
 
 
-def scan(name: str, powers: int) -> dict[str, Any]:
-    """All folds of one scan, and in how many unfog's error is below MPPCA's."""
+def read(name: str, sets: Path | None) -> tuple[Volume, GradientTable, Array]:
+    """A scan with its table, and where it is judged: where the mask that comes with it holds
+    tissue, or all of it. No method is given the mask.
+    """
     from dipy.data import get_fnames
 
-    path, bvals, bvecs = get_fnames(name=name)
-    volume = read_nifti(Path(path))
-    gradients = read_fsl(bvals, bvecs, volume.affine, volume.data.shape[3])
+    if name == "nlsam":
+        if sets is None:
+            raise SystemExit("nlsam needs --sets, the folder that nlsam-1.0.tar.gz was unpacked in")
+        paths = [sets / NLSAM / file for file in ("dwi_crop.nii.gz", "bvals", "bvecs")]
+    else:
+        paths = [Path(path) for path in get_fnames(name=name)]
+    volume = read_nifti(paths[0])
+    table = read_fsl(*paths[1:], volume.affine, volume.data.shape[3])
+    mask = paths[0].with_name("mask_crop.nii.gz")
+    if not mask.exists():
+        return volume, table, np.ones(volume.data.shape[:3], bool)
+    return volume, table, (read_nifti(mask).data > 0) & (volume.data.mean(-1) > TISSUE)
+
+
+def scan(name: str, powers: int, sets: Path | None) -> dict[str, Any]:
+    """All folds of one scan, and in how many unfog's error is the least."""
+    volume, gradients, brain = read(name, sets)
     mixed = np.random.default_rng(0).permutation(np.flatnonzero(~gradients.b0))
-    folds = [fold(volume, gradients, held, powers) for held in np.array_split(mixed, FOLDS)]
-    won = {
+    folds = [fold(volume, gradients, brain, held, powers) for held in np.array_split(mixed, FOLDS)]
+    one = folds[0]["errors"]
+    others = [method for method in one if not method.startswith("unfog")]
+    first = {
         ours: {
-            f"{ridge:g}": sum(
-                one["errors"][ours][f"{ridge:g}"] < one["errors"]["mppca"][f"{ridge:g}"]
-                for one in folds
+            by: sum(
+                f["errors"][ours][by] < min(f["errors"][other][by] for other in others)
+                for f in folds
             )
-            for ridge in LAMBDAS
+            for by in one[ours]
         }
         for ours in ("unfog", "unfog, bias kept")
     }
-    return {"shape": list(volume.data.shape), "folds below mppca": won, "folds": folds}
+    sys.stderr.write(f"{name}: {first}\n")
+    return {"shape": list(volume.data.shape), "folds in which first": first, "folds": folds}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("scans", nargs="*", help=f"of {', '.join(SCANS)}, nlsam; DIPY's by default")
+    parser.add_argument("--sets", type=Path, help="the folder of nlsam-1.0")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    results = {name: scan(name, powers) for name, powers in SCANS.items()}
+    known = options.out is not None and options.out.exists()
+    results = json.loads(options.out.read_text())["results"] if known else {}
     units = "root mean square against the magnitudes held out, in the scan's units"
-    write_record(
-        {"units": units, "folds": FOLDS, "results": results},
-        (unfog, torch, np, nib, dipy),
-        options.out,
-    )
+    for name in options.scans or SCANS:
+        results[name] = scan(name, SCANS.get(name, 0), options.sets)
+        write_record(
+            {"units": units, "folds": FOLDS, "results": results},
+            (unfog, torch, np, nib, dipy),
+            options.out,
+        )
 
 
 if __name__ == "__main__":

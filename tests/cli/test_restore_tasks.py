@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from unfog.cli.main import app
+from unfog.files.sealed import write_sealed
 
 SMALL = ["--set", "training.batch=4", "--set", "network.channels=8", "--set", "network.groups=4"]
 SHORT = ["--samples", "2", "--steps", "3"]
@@ -229,9 +230,8 @@ def test_a_learned_factor_is_kept_and_applied(place: Path) -> None:
     again = CliRunner().invoke(app, line.split())
     assert (again.exit_code, "--overwrite" in again.stderr) == (2, True)
     assert call(line + " --overwrite")["scale"] == made["scale"]
-    Path("grey/uncertainty/denoise.json").write_text(
-        json.dumps({**record, "weights_sha256": "other"})
-    )
+    other = {**record, "weights_sha256": "other"}
+    write_sealed(Path("grey/uncertainty/denoise.json"), other, overwrite=True)
     refused = CliRunner().invoke(
         app, ["restore", "grey", "grey.npy", "--task", "denoise", "--out", "new", *SHORT]
     )

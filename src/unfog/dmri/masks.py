@@ -16,6 +16,7 @@ AIR = 0.3  # the largest signal of air, as a share of the head's
 # the largest ratio in air of the signal at b = 0 to that with diffusion weighting: tissue, where
 # water diffuses faster than 0.2e-3 mm^2/s, has a larger one
 STILL = 1.25
+CLEARLY = 6.0  # deviations of air's mean over all volumes above it: no air
 
 
 def voxels_inside(mask: NDArray[Any] | None, space: Sequence[int]) -> NDArray[np.bool_]:
@@ -41,7 +42,8 @@ def measured_inside(mask: NDArray[Any] | None, data: NDArray[Any]) -> NDArray[np
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     """The head, (X, Y, Z) bool: DIPY's median Otsu on the mean of the volumes at b = 0, or of all
-    volumes where there are none.
+    volumes where there are none, and whatever else is brighter than air in the mean of all volumes:
+    where fluid is bright, Otsu's threshold may lie above tissue.
 
     Everything, where what Otsu leaves out is not air: not dark, or darker with diffusion weighting,
     which air is not. A crop inside a head has no air, and Otsu would part its fluid from its
@@ -66,4 +68,15 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
         outside < AIR * np.median(mean[inside]),
         outside <= STILL * np.median(weighted[rest]),
     )
-    return inside if dark and still else everything
+    if not (dark and still):
+        return everything
+    return inside | everything & _brighter_than_air(volume.data.mean(-1), rest)
+
+
+def _brighter_than_air(mean: NDArray[Any], rest: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where the ``mean`` of all volumes stands out of air's, most of ``rest``: its median, and its
+    deviation by the median of what is below.
+    """
+    level = np.median(mean[rest])
+    below = level - mean[rest & (mean <= level)]
+    return np.asarray(mean > level + CLEARLY * 1.4826 * np.median(below))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from support.rings import Ring, with_noise
 
+from unfog.dmri.denoising import classical
 from unfog.dmri.denoising.classical import denoise
 from unfog.dmri.denoising.low_rank import optimal_shrinkage
 from unfog.dmri.gradients import GradientTable
@@ -46,6 +47,23 @@ def test_several_coils(small: np.ndarray, gradients: GradientTable) -> None:
         abs(float((denoise(y, gradients, coils=coils).signal - small).mean())) for coils in (1, 8)
     )
     assert right < 0.003 < wrong
+
+
+def test_volumes_near_the_floor_are_weighted_by_their_own_noise(
+    small: np.ndarray, gradients: GradientTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the volumes in the noise: with one noise for all volumes most components are taken
+    for signal, the level is too low, and three times the error stays.
+    """
+    signal = small.copy()
+    signal[..., np.flatnonzero(~gradients.b0)[::2]] *= 0.1
+    y = with_noise(signal, 0.15)
+    weighted = denoise(y, gradients)
+    monkeypatch.setattr(classical, "ROUNDS", 0)
+    even = denoise(y, gradients)
+    assert float(np.median(weighted.sigma)) == pytest.approx(0.15, rel=0.02)
+    assert float(np.median(even.sigma)) < 0.12
+    assert rms(weighted.signal - signal) < 0.4 * rms(even.signal - signal)
 
 
 def test_what_is_changed_in_the_scan_is_changed_in_the_answer(

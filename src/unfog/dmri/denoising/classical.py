@@ -16,7 +16,7 @@ from unfog.dmri.denoising.noise_level import Noise, estimate_noise, gaussian_lev
 from unfog.dmri.denoising.slice_levels import SliceLevels
 from unfog.dmri.gradients import GradientTable, as_table
 from unfog.dmri.masks import measured_inside, measured_somewhere, voxels_inside
-from unfog.dmri.rician import koay_inversion, without_bias
+from unfog.dmri.rician import koay_inversion, variance_share, without_bias
 from unfog.errors import InputError
 from unfog.progress import Report
 
@@ -24,6 +24,7 @@ Array = NDArray[np.float32]
 # How noise is estimated: from differences within shells where a table has enough directions, and
 # else by the Marchenko-Pastur law; or always in the one way.
 AUTO, DIFFERENCES, MP = NOISE_LEVELS = "auto", "differences", "mp"
+ROUNDS, ALIKE = 6, 0.02  # volumes are divided by their noise at most so often, while it changes
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,13 @@ def denoise(
 ) -> Denoised:
     """Denoise magnitudes by local singular values of the scan's principal components.
 
-        level, components <- the noise of y;   z = scores of y / level;
-        E[y] ~ level x local SVD of z;   S = Koay's inverse of E[y]
+        level, components <- the noise of y / c;   z = scores of y / (level c);
+        E[y] ~ level x c x local SVD of z;   S = Koay's inverse of E[y]
 
-    Dividing by the level makes the noise alike everywhere, so that one Marchenko-Pastur law holds
-    for all patches.
+    Dividing by the level makes the noise alike everywhere, and by c (volumes,) alike in all
+    volumes, so that one Marchenko-Pastur law holds for all patches. c is 1 at first. Magnitudes of
+    weak signals vary less than the noise, so where volumes lie near its floor c is then the
+    deviation that E[y] / sigma says.
 
     Args:
         data: (X, Y, Z, volumes), magnitudes.
@@ -92,25 +95,30 @@ def denoise(
             finite.
     """
     y, inside = _checked(data, gradients, mask)
-    # The noise level, and the principal components of y / level.
-    noise = _noise_of(y, inside, as_table(gradients), noise_level)
-    level, components = torch.where(noise.level > 0, noise.level, 1.0)[..., None], noise.components
-    # Low rank patch by patch, in the scores of the components.
-    scores, error = local_svd(components.scores(y / level), inside, rule, report)
-    mean = torch.where(inside[..., None], components.whole(scores) * level, y).numpy()
+    table = as_table(gradients)
+    even = torch.ones(y.shape[3])
+    first = _low_rank(y, inside, _noise_of(y, inside, table, noise_level), even, rule, report)
     # The distribution of the noise, and by it the deviation of real and imaginary parts.
-    one_coil = gaussian_level(noise.level.numpy(), mean, inside, 1)
     note = None
     if distribution is None:
-        distribution = _distribution_of(y, gradients, inside, noise, one_coil)
+        one_coil = gaussian_level(first.noise.level.numpy(), first.mean, inside, 1)
+        distribution = _distribution_of(y, table, inside, first.noise, one_coil)
         note = distribution.sentence(coils, unbias)
     coils, unbias = coils or distribution.coils or 1, unbias and distribution.magnitudes
-    sigma = one_coil if distribution.magnitudes else noise.level.numpy()
-    if distribution.magnitudes and coils > 1:
-        sigma = gaussian_level(noise.level.numpy(), mean, inside, coils)
+    if distribution.magnitudes and bool((first.noise.level[inside] > 0).all()):
+        # Weak volumes have less noise than others: once more with each over its own.
+        for _ in range(ROUNDS):
+            found = first.by_volume(inside, coils)
+            if float((found / first.factors - 1).abs().max()) < ALIKE:
+                break
+            noise = _noise_of(y / found, inside, table, noise_level)
+            first = _low_rank(y, inside, noise, found, rule, report)
+    noise, mean = first.noise, first.mean
+    sigma = first.sigma(inside, coils) if distribution.magnitudes else noise.level.numpy()
     sigma = np.where(measured_somewhere(data), sigma, 0).astype(np.float32)
     # The error of r scores, spread over all volumes.
-    share = (error.clamp(min=0) * scores.shape[3] / y.shape[3]).sqrt().numpy()
+    rank = noise.components.axes.shape[1]
+    share = (first.error.clamp(min=0) * rank / y.shape[3]).sqrt().numpy()
     expected = (sigma * np.where(inside.numpy(), share, 1)).astype(np.float32)
     # From E[y] to the signal; the data lose the same bias.
     measured = y.numpy()
@@ -120,7 +128,51 @@ def denoise(
         )
         measured = without_bias(measured, mean, sigma[..., None], coils)
     notes = () if note is None else (note,)
+    noise = noise._replace(components=noise.components.times(first.factors))
     return Denoised(mean, sigma, expected, noise, measured, distribution, coils, unbias, notes)
+
+
+@dataclass(frozen=True)
+class _LowRank:
+    """The ``mean`` E[y] (X, Y, Z, volumes) that low rank gives, with the ``noise`` of y over the
+    ``factors`` (volumes,) that volumes were divided by, and the square ``error`` of a score.
+    """
+
+    noise: Noise
+    mean: Array
+    error: torch.Tensor
+    factors: torch.Tensor
+
+    def sigma(self, inside: torch.Tensor, coils: int) -> NDArray[Any]:
+        """The deviation of the noise in real and imaginary parts, (X, Y, Z)."""
+        level, factors = self.noise.level.numpy(), self.factors.numpy()
+        return gaussian_level(level, self.mean, inside, coils, factors)
+
+    def by_volume(self, inside: torch.Tensor, coils: int) -> torch.Tensor:
+        """The deviation of the noise in each volume over that in all, whose mean square is 1, (
+        volumes,): magnitudes vary the less, the nearer a signal is to nothing.
+        """
+        sigma = self.sigma(inside, coils)[inside.numpy()]
+        share = variance_share(self.mean[inside.numpy()], sigma[:, None], coils)
+        weight = np.square(sigma)[:, None] / max(float(np.square(sigma).sum()), 1e-30)
+        square = torch.from_numpy((weight * share).sum(0))
+        return (square / square.mean()).sqrt().to(self.factors.dtype)
+
+
+def _low_rank(
+    y: torch.Tensor,
+    inside: torch.Tensor,
+    noise: Noise,
+    factors: torch.Tensor,
+    rule: Rule,
+    report: Report | None,
+) -> _LowRank:
+    """Low rank patch by patch, in the scores of the components of y / (level x factors)."""
+    scale = torch.where(noise.level > 0, noise.level, 1.0)[..., None] * factors
+    components = noise.components
+    scores, error = local_svd(components.scores(y / scale), inside, rule, report)
+    mean = torch.where(inside[..., None], components.whole(scores) * scale, y)
+    return _LowRank(noise, mean.numpy(), error, factors)
 
 
 def _noise_of(

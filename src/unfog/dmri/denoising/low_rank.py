@@ -103,6 +103,12 @@ class Components(NamedTuple):
     eigenvalues: Tensor
     residual: Tensor
 
+    def times(self, factors: Tensor) -> Components:
+        """The same with each volume multiplied by its factor (volumes,): axes of what has noise of
+        these deviations in them.
+        """
+        return self._replace(mean=self.mean * factors, axes=self.axes * factors[:, None])
+
     def scores(self, x: Tensor) -> Tensor:
         """Signals (..., volumes) to scores (..., r) along the axes."""
         return (x - self.mean) @ self.axes

@@ -197,7 +197,11 @@ def autocorrelation(x: Tensor, inside: Tensor, lags: int) -> Tensor:
 
 
 def gaussian_level(
-    level: NDArray[Any], mean: NDArray[Any], inside: Tensor, coils: int = 1
+    level: NDArray[Any],
+    mean: NDArray[Any],
+    inside: Tensor,
+    coils: int = 1,
+    by_volume: NDArray[Any] | float = 1.0,
 ) -> NDArray[Any]:
     """The noise level sigma of the real and imaginary parts, from that of magnitudes (Koay & Basser
     2006).
@@ -206,19 +210,20 @@ def gaussian_level(
     - (E y / sigma)^2.
 
     Args:
-        level: (X, Y, Z), the standard deviation of magnitudes.
+        level: (X, Y, Z), the standard deviation of magnitudes, divided by ``by_volume``.
         mean: (X, Y, Z, volumes), the mean magnitudes E[y].
         inside: (X, Y, Z), the voxels over which that ratio is averaged in space.
         coils: How many were combined by sum of squares.
+        by_volume: (volumes,), what the magnitudes were divided by.
 
     Returns:
         sigma, (X, Y, Z).
     """
-    safe = np.where(level > 0, level, 1)[..., None]
+    safe, squares = np.where(level > 0, level, 1)[..., None], np.square(by_volume)
     # var y / sigma^2 as if it were the same in all volumes, to begin with.
-    share = variance_share_at(mean / safe, coils).mean(-1)
+    share = (variance_share_at(mean / safe, coils) / squares).mean(-1)
     for _ in range(ROUNDS):
         # Fixed-point iteration: sigma from the ratio, the ratio from sigma.
         sigma = level / np.sqrt(smooth(torch.from_numpy(share), inside).numpy())
-        share = variance_share(mean, sigma[..., None], coils).mean(-1)
+        share = (variance_share(mean, sigma[..., None], coils) / squares).mean(-1)
     return np.asarray(sigma, dtype=level.dtype)
