@@ -42,8 +42,8 @@ def measured_inside(mask: NDArray[Any] | None, data: NDArray[Any]) -> NDArray[np
 
 def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     """The head, (X, Y, Z) bool: DIPY's median Otsu on the mean of the volumes at b = 0, or of all
-    volumes where there are none, and whatever else is brighter than air in the mean of all volumes:
-    where fluid is bright, Otsu's threshold may lie above tissue.
+    volumes where there are none, whatever else is brighter than air in the mean of all volumes
+    (where fluid is bright, Otsu's threshold may lie above tissue), and a rim of a voxel.
 
     Everything, where what Otsu leaves out is not air: not dark, or darker with diffusion weighting,
     which air is not. A crop inside a head has no air, and Otsu would part its fluid from its
@@ -51,6 +51,7 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     """
     try:
         from dipy.segment.mask import median_otsu
+        from scipy.ndimage import binary_dilation
     except ImportError as error:
         raise MissingExtra("dmri", "DIPY") from error
     shown = gradients.b0 if gradients.b0.any() else ~gradients.b0
@@ -70,7 +71,10 @@ def brain_mask(volume: Volume, gradients: GradientTable) -> NDArray[np.bool_]:
     )
     if not (dark and still):
         return everything
-    return inside | everything & _brighter_than_air(volume.data.mean(-1), rest)
+    # And a rim of a voxel, where tissue fades.
+    found = inside | _brighter_than_air(volume.data.mean(-1), rest)
+    wider = binary_dilation(found, np.ones((3, 3, 3)))
+    return np.asarray(everything & wider)
 
 
 def _brighter_than_air(mean: NDArray[Any], rest: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -22,7 +22,6 @@ from unfog.dmri.shells import usable_shells
 Predict = Callable[[Denoised, GradientTable, GradientTable, NDArray[np.bool_]], tuple[Array, Array]]
 FEWEST, SHARE, MOST = 9, 6, 8  # directions of a shell to hold out of; one in 6; at most 8
 VOXELS = 3000  # that are predicted
-WORSE = 1.02  # times ridge regression's error, from which a prior is not to be used
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,8 @@ class HeldOut:
 
     @property
     def prior_is_worse(self) -> bool:
-        """Whether ridge regression predicts clearly better."""
-        return self.prior > WORSE * self.ridge
+        """Whether ridge regression predicts better."""
+        return self.prior > self.ridge
 
     @property
     def missed_by_ridge(self) -> float:
