@@ -22,11 +22,12 @@ import torch
 from record import write_record
 
 import unfog
-from unfog.core.denoiser import Denoiser, Product
+from unfog.core.denoiser import Product
 from unfog.demo.tasks import Inpaint, Slab, Superres, Task
 from unfog.evaluation.images import coverage, psnr
+from unfog.posterior.methods import methods
 from unfog.posterior.mmps import MMPS
-from unfog.runs.restore import restore
+from unfog.runs.restore import GRID, restore
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan
 
@@ -47,15 +48,13 @@ class Counted(MMPS):
 
 
 def restored(
-    run: Run, task: Task, slab: Slab, rule: tuple[int, float], samples: int, steps: int
+    run: Run, task: Task, slab: Slab, method: str, samples: int, steps: int
 ) -> dict[str, float]:
     """The figures of one rule."""
-    most, share = rule
+    y = task.prepare(run, task.measure(slab.x))
+    plan = Plan.of(run, steps=steps, grid=GRID)
     Counted.products, begun = 0, sum(os.times()[:4])
-    method = partial(Counted, iterations=most, tolerance=share)
-    found = restore(
-        run.denoiser, task.operator, task.measure(slab.x), 0.005, method, samples, Plan.of(steps)
-    )
+    found = restore(run, y, task.operator, task.sigma, samples=samples, plan=plan, method=method)
     seconds = sum(os.times()[:4]) - begun
     region = task.region(slab.brain).expand_as(slab.x)
     return {
@@ -64,3 +63,32 @@ def restored(
         "products": Counted.products,
         "CPU seconds": round(seconds, 1),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--prior", default="t1-slices")
+    parser.add_argument("--slices", type=int, default=4)
+    parser.add_argument("--samples", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    run = Run.open(options.prior).in_precision("bf16")
+    slab = Slab.of("test", options.slices)
+    results: dict[str, Any] = {}
+    for most, share in RULES:
+        methods.register(f"{most}, {share:g}")(partial(Counted, iterations=most, tolerance=share))
+    for task in (Inpaint(*slab.x.shape[2:]), Superres()):
+        for most, share in RULES:
+            name = f"{most}, {share:g}"
+            found = restored(run, task, slab, name, options.samples, options.steps)
+            results[f"{task.name}, at most {most}, {share:g} left"] = found
+            sys.stderr.write(f"{task.name} {name}: {found}\n")
+    write_record({"results": results}, (unfog, torch), options.out)
+
+
+if __name__ == "__main__":
+    main()
