@@ -38,13 +38,14 @@ class TokenSelfAttention(nn.Module):
 
 class TokenCrossAttention(nn.Module):
     """Cross-attention of tokens to those of the context, (batch, length, ``token_width``), which
-    ``context.token_mask`` may hide.
+    ``context.token_mask`` may hide. ``bias`` says whether queries, keys and values have one.
     """
 
-    def __init__(self, width: int, heads: int, token_width: int) -> None:
+    def __init__(self, width: int, heads: int, token_width: int, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.q, self.kv = nn.Linear(width, width), nn.Linear(token_width, 2 * width)
+        self.q = nn.Linear(width, width, bias)
+        self.kv = nn.Linear(token_width, 2 * width, bias)
         self.out = nn.Linear(width, width)
 
     def forward(self, h: Tensor, context: Context) -> Tensor:
