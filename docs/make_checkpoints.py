@@ -18,11 +18,14 @@ RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "checkpoints.js
 FORMATS = (
     (
         "diffusers",
-        "folders of UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, and pipelines with "
-        "their scheduler",
+        "folders of UNet2DModel, UNet2DConditionModel (Stable Diffusion 1.x, 2.x, XL), "
+        "DiTTransformer2DModel, AutoencoderKL, VQModel, and pipelines with their scheduler",
         "UNet2DModel or DiTTransformer2DModel with a DDPMScheduler; DDPMPipeline where there is no "
         "condition",
-        ("diffusers-unet", "diffusers-dit", "diffusers-autoencoder"),
+        (
+            *("diffusers-unet", "sd-1.x", "sd-2.x", "sd-xl"),
+            *("diffusers-dit", "diffusers-autoencoder"),
+        ),
     ),
     (
         "monai",
@@ -42,6 +45,12 @@ FORMATS = (
         "autoencoders of latent diffusion's code, alone, or in a single file by `--format ldm`",
         "",
         (),
+    ),
+    (
+        "ldm-unet",
+        "the U-Net of a single file: Stable Diffusion 1.x, 2.x, XL and its refiner",
+        "",
+        ("sd-1.x-single-file", "sd-2.x-single-file", "sd-xl-single-file"),
     ),
     (
         "taesd",
@@ -66,8 +75,10 @@ their deviation.
 """
 TAIL = """
 "Written back bit for bit": writing what was read gives the same tensors in {back} of {pairs}
-networks that go both ways. The stored outputs of MONAI, guided-diffusion and improved-diffusion are
-tests that run without them.
+networks that go both ways. The stored outputs of MONAI, guided-diffusion, improved-diffusion
+and the conditional U-Nets are tests that run without them. A row of a single file holds the weights
+of the row of diffusers under the names of latent diffusion's code, which diffusers' own conversion
+reads back as the same model bit for bit.
 
 ## What a file does not say
 - The channels of an attention head and the groups of a normalisation: `--set network.head_dim=64
@@ -81,6 +92,20 @@ tests that run without them.
 
 Settings that nothing here honours are named in the error. Settings of a scheduler's sampler are
 printed as not taken: a sampler is chosen when samples are drawn.
+
+## Stable Diffusion's U-Nets
+- The network is `transformer-unet`: 859.521 M parameters for 1.x. It works on latents; the text
+  encoder and the autoencoder are not imported, which the output says. `--format ldm` reads the
+  autoencoder out of a single file.
+- The condition `tokens` takes the text encoder's states, (batch, length, 768) for 1.x, 1024 for
+  2.x, 2048 for XL, as they are: `run.sample(1, condition={{"tokens": states}})`. XL's condition
+  `vector` takes `text_and_sizes(pooled, sizes)` of `unfog.interop.vector_map`. Their nulls are
+  zeros; these models were trained with the states of an empty text instead, so guidance by the
+  null is not theirs.
+- A single file names no table of noise: the scaled-linear one of all of them is taken, and noise as
+  the prediction; give `--set prediction.name=v` for 2.x at 768 pixels.
+- Heads are those published: 8 where transformers begin with a convolution (1.x), of 64 channels
+  elsewhere; `--set network.head_dim=` says others.
 
 ## Classes
 A class is looked up in a table there. A run has the same table as its condition `label`; its null,

@@ -16,7 +16,7 @@ from unfog.interop.diffusers_common import DIFFUSERS, Config, check_fixed, check
 from unfog.interop.diffusers_names import their_names
 from unfog.interop.key_map import fill, taken
 from unfog.interop.transformer_names import cosines_first, with_transformers
-from unfog.interop.vector_map import SIZES_WIDTH, take_vector, vector_tensors
+from unfog.interop.vector_map import SIZES_WIDTH, add_as_it_is, take_vector, vector_tensors
 from unfog.networks.transformer_unet import TransformerUNet
 
 CLASS = "UNet2DConditionModel"
@@ -98,11 +98,12 @@ def conditional_from_diffusers(
     options = conditional_options(config)
     with torch.device("meta"):
         unet = TransformerUNet(**options)
-    vector = take_vector(unet, source, VECTOR, DIFFUSERS) if _has_vector(config) else None
-    own = unet.vector
-    unet.vector = None
+    size, vector = _vector_size(config), None
+    if size is not None:
+        vector = take_vector(source, VECTOR, size, unet.embedding_width, DIFFUSERS)
     fill(unet, source, _theirs, cosines_first(True), DIFFUSERS)
-    unet.vector = own
+    if vector is not None:
+        add_as_it_is(unet)
     return unet, vector, {**options, "vector_width": unet.vector_width}
 
 
@@ -185,18 +186,21 @@ def _number(c: Config, name: str) -> int:
     return int(values.pop())
 
 
-def _has_vector(config: Config) -> bool:
-    """Whether a vector of text and sizes is added, as in XL; ``InputError`` for another kind."""
-    kind = config.get("addition_embed_type")
-    if kind not in (None, "text_time") or (
-        kind and config.get("addition_time_embed_dim") != SIZES_WIDTH
-    ):
+def _vector_size(config: Config) -> int | None:
+    """The numbers of the vector of text and sizes that XL adds; None without one, and
+    ``InputError`` for another kind.
+    """
+    kind, wave = config.get("addition_embed_type"), config.get("addition_time_embed_dim")
+    size = config.get("projection_class_embeddings_input_dim")
+    if kind is None:
+        return None
+    if kind != "text_time" or wave != SIZES_WIDTH or not isinstance(size, int):
         raise InputError(
-            f"A diffusers conditional U-Net with addition_embed_type = {kind!r} and "
-            f"addition_time_embed_dim = {config.get('addition_time_embed_dim')!r} cannot be read; "
-            f"they must be None, or 'text_time' and {SIZES_WIDTH}."
+            f"A diffusers conditional U-Net with addition_embed_type = {kind!r}, "
+            f"addition_time_embed_dim = {wave!r} and projection_class_embeddings_input_dim = "
+            f"{size!r} cannot be read; they must be 'text_time', {SIZES_WIDTH} and a number."
         )
-    return kind is not None
+    return size
 
 
 def _config(unet: TransformerUNet, vector: VectorCondition | None, linear: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from unfog.errors import InputError
 from unfog.interop.key_map import fill, taken
 from unfog.interop.openai_unet import openai_names, openai_options
 from unfog.interop.transformer_names import cosines_first, with_transformers
-from unfog.interop.vector_map import take_vector, vector_tensors
+from unfog.interop.vector_map import add_as_it_is, take_vector, vector_tensors
 from unfog.networks.transformer_unet import TransformerUNet
 
 PREFIX, WHAT = "model.diffusion_model.", "weights of a U-Net of latent diffusion"
@@ -48,11 +48,13 @@ def unet_from_ldm(
     options = {**_options(source, head_dim), "groups": groups}
     with torch.device("meta"):
         unet = TransformerUNet(**options)
-    vector = take_vector(unet, source, VECTOR, WHAT)
-    adds = unet.vector
-    unet.vector = None
+    first, vector = source.get(f"{VECTOR[0]}.weight"), None
+    if first is not None:
+        size = first.shape[-1] if first.ndim == 2 else 1
+        vector = take_vector(source, VECTOR, size, unet.embedding_width, WHAT)
     fill(unet, source, _names(unet), cosines_first(True), WHAT)
-    unet.vector = adds
+    if vector is not None:
+        add_as_it_is(unet)
     return unet, vector, {**options, "vector_width": unet.vector_width}
 
 
@@ -95,11 +97,16 @@ def _options(weights: Mapping[str, Tensor], head_dim: int | None) -> dict[str, A
             "without."
         )
     size = head_dim or (HEAD_DIM if inner.ndim == 2 else None)
+    if size is not None and (size < 1 or any(width % size for width in widths)):
+        raise InputError(
+            f"Levels of {widths} channels do not divide into heads of {size}; give another "
+            "network.head_dim."
+        )
     return {
         **options,
         "depths": [_depth(weights, f"input_blocks.{start}.1.") for start in starts],
         "middle_depth": _depth(weights, "middle_block.1."),
-        "heads": HEADS if size is None else [max(1, width // size) for width in widths],
+        "heads": HEADS if size is None else [width // size for width in widths],
         "token_width": token.shape[1],
     }
 

@@ -21,8 +21,8 @@ _INNER = [
     (r"\.cross\.kv\.", ".attn2.to_{}."),
     (r"\.cross\.q\.", ".attn2.to_q."),
     (r"\.cross\.out\.", ".attn2.to_out.0."),
-    (r"\.mlp\.hidden\.", ".ff.net.0.proj."),
-    (r"\.mlp\.out\.", ".ff.net.2."),
+    (r"\.mlp\.enter\.", ".ff.net.0.proj."),
+    (r"\.mlp\.leave\.", ".ff.net.2."),
 ]
 
 

@@ -19,28 +19,24 @@ SIZES_WIDTH = 256  # numbers that each size is embedded as
 
 
 def take_vector(
-    unet: UNet, weights: dict[str, Tensor], names: Sequence[str], what: str
-) -> VectorCondition | None:
-    """The condition of the perceptron in foreign weights, which are taken out of these; the
-    network then adds its vector as it is.
+    weights: dict[str, Tensor], names: Sequence[str], size: int, width: int, what: str
+) -> VectorCondition:
+    """The condition of the perceptron in foreign weights, which are taken out of these.
 
     Args:
-        unet: The network without a vector.
         weights: Theirs by name.
         names: Their names of the perceptron's two layers.
+        size: Numbers of the vector.
+        width: Of the label's embedding.
         what: What the weights are called in messages.
 
     Returns:
-        The condition; None where the weights have no such perceptron.
+        The condition.
 
     Raises:
         InputError: A tensor of it is missing or misshapen.
     """
     held = {k: weights.pop(k) for k in list(weights) if k.rpartition(".")[0] in names}
-    if not held:
-        return None
-    first = held.get(f"{names[0]}.weight")
-    size, width = 1 if first is None else first.shape[-1], unet.embedding_width
     condition = VectorCondition(size, width, null="zero")
     layers = dict(zip(("0", "2"), names, strict=True))
 
@@ -49,10 +45,15 @@ def take_vector(
         return [f"{layers[layer]}.{end}"]
 
     fill(condition.project, held, theirs, lambda _, value: value, what)
+    return condition
+
+
+def add_as_it_is(unet: UNet) -> None:
+    """Let a network without a vector add one, which is as wide as the label's embedding."""
+    width = unet.embedding_width
     unet.vector = nn.Linear(width, width, bias=False)
     unet.vector.load_state_dict({"weight": torch.eye(width)})
     unet.vector_width = width
-    return condition
 
 
 def vector_tensors(

@@ -5,31 +5,18 @@ cross-attention to the context's tokens, and a gated perceptron.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn.functional import gelu
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
 from unfog.networks.layers.normalisation import GroupNorm
 from unfog.networks.layers.positions import unchanged
-from unfog.networks.layers.transformer import TokenCrossAttention, TokenSelfAttention
+from unfog.networks.layers.transformer import (
+    GatedPerceptron,
+    TokenCrossAttention,
+    TokenSelfAttention,
+)
 
 NORM_EPS = 1e-6  # of the normalisation ahead of all layers
-EXPANSION = 4  # width of the perceptron's hidden layer over that of a position
-
-
-class GatedPerceptron(nn.Module):
-    """A perceptron whose hidden layer is gated (GEGLU; Shazeer 2020): h (batch, n, width) to the
-    same,  W_2 (a gelu(g)),  [a, g] = W_1 h,  with a and g of ``hidden`` numbers.
-    """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.hidden, self.out = nn.Linear(width, 2 * hidden), nn.Linear(hidden, width)
-
-    def forward(self, h: Tensor) -> Tensor:
-        value, gate = self.hidden(h).chunk(2, -1)
-        out: Tensor = self.out(value * gelu(gate))
-        return out
 
 
 class CrossTransformerBlock(nn.Module):
@@ -52,7 +39,7 @@ class CrossTransformerBlock(nn.Module):
         if token_width is not None:
             self.norm2 = nn.LayerNorm(width)
             self.cross = TokenCrossAttention(width, heads, token_width, bias=False)
-        self.mlp = GatedPerceptron(width, EXPANSION * width)
+        self.mlp = GatedPerceptron(width)
 
     def forward(self, h: Tensor, context: Context) -> Tensor:
         # Positions look at each other, and at the context's tokens.
