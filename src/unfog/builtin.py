@@ -14,9 +14,11 @@ from unfog.art import recipe as art
 from unfog.audio import recipe as audio
 from unfog.dmri.prior import recipe as dmri_prior
 from unfog.fashion import recipe as fashion
+from unfog.interop.pipeline_folder import is_pipeline
 from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
 from unfog.runs.machine import AUTO
+from unfog.runs.pipeline import open_pipeline
 from unfog.runs.run import Run
 from unfog.textile import recipe as textile
 from unfog.training import objectives
@@ -42,7 +44,9 @@ __all__ = [
 
 
 def open_run(source: str | Path, precision: str = AUTO) -> Run:
-    """The run at a path, or the shipped prior of that name, whatever parts it is made of; its
-    network in the precision asked for, the faster one here by default.
+    """The run at a path, the shipped prior of that name, or a folder of a pipeline of diffusers,
+    whatever parts it is made of; its network in the precision asked for, the faster one here by
+    default.
     """
-    return Run.open(source).in_precision(precision)
+    run = open_pipeline(source) if is_pipeline(source) else Run.open(source)
+    return run.in_precision(precision)

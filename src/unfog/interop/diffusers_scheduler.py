@@ -21,6 +21,21 @@ PREDICTIONS = {"epsilon": "noise", "v_prediction": "v", "sample": "x0"}
 LEARNED = ("learned", "learned_range")
 _TABLE = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
 _NULL = (None, False)  # of settings that change nothing
+# Our sampler of a scheduler's class, and its spacing of times where its file says none.
+SAMPLERS = {
+    "DDIMScheduler": ("ddim", "leading"),
+    "PNDMScheduler": ("ddim", "leading"),
+    "DDPMScheduler": ("ddpm", "leading"),
+    "EulerDiscreteScheduler": ("euler", "linspace"),
+    "EulerAncestralDiscreteScheduler": ("euler-ancestral", "linspace"),
+    "HeunDiscreteScheduler": ("heun", "linspace"),
+    "LMSDiscreteScheduler": ("ddim", "linspace"),
+    "DPMSolverMultistepScheduler": ("dpmpp-2m", "linspace"),
+    "DEISMultistepScheduler": ("deis", "linspace"),
+    "UniPCMultistepScheduler": ("unipc", "linspace"),
+}
+_SPACING = ("timestep_spacing", "steps_offset", "set_alpha_to_one", "clip_sample")
+_ONE = {"PNDMScheduler": False}  # set_alpha_to_one where a file is silent
 
 
 def process_of(scheduler: Mapping[str, Any]) -> tuple[Section, Section, list[str]]:
@@ -57,6 +72,37 @@ def process_of(scheduler: Mapping[str, Any]) -> tuple[Section, Section, list[str
         if key not in _TABLE and not key.startswith("_") and value not in _NULL
     ]
     return process, {"name": PREDICTIONS[prediction]}, sorted(left)
+
+
+def sampling_of(scheduler: Mapping[str, Any], offset: int | None = None) -> Section:
+    """The sampler and grid of a pipeline's scheduler.
+
+    Args:
+        scheduler: The contents of scheduler_config.json.
+        offset: The offset of leading times, whatever the file says: pipelines of Stable Diffusion
+            1 and 2 take 1.
+
+    Returns:
+        ``sampler`` and ``grid``, registry configs.
+
+    Raises:
+        InputError: The scheduler's class or spacing is none of those here.
+    """
+    kind = scheduler.get("_class_name", "DDIMScheduler")
+    if kind not in SAMPLERS:
+        raise InputError(
+            f"A pipeline with diffusers' {kind} cannot be read; one of {', '.join(SAMPLERS)} can."
+        )
+    sampler, spacing = SAMPLERS[kind]
+    spacing = scheduler.get("timestep_spacing", spacing)
+    if spacing not in ("leading", "linspace", "trailing"):
+        raise InputError(f"The timestep_spacing of a scheduler cannot be {spacing!r}.")
+    grid: Section = {"name": spacing, "knots": int(scheduler.get("num_train_timesteps", 1000))}
+    if spacing == "leading":
+        grid["offset"] = int(scheduler.get("steps_offset", 0)) if offset is None else offset
+    # Without alpha 1 at the end, the last time is that of the table's first step.
+    grid["end"] = 0 if scheduler.get("set_alpha_to_one", _ONE.get(kind, True)) else 1
+    return {"sampler": sampler, "grid": grid}
 
 
 def scheduler_of(config: Mapping[str, Any]) -> Section:
