@@ -76,7 +76,25 @@ def either(run: Path | None, source: Path | None) -> Path:
     found = [path for path in (run, source) if path is not None]
     if len(found) != 1:
         raise InputError("Give a run's folder, or with --from that of a pipeline, and not both.")
-    return found[0]
+    return found[0] if source is None else _pipeline(source)
+
+
+def _pipeline(folder: Path) -> Path:
+    """The folder, or ``InputError`` where it is none of a pipeline."""
+    from unfog.interop.pipeline_folder import require_pipeline
+
+    require_pipeline(folder)
+    return folder
+
+
+def run_and_inputs(
+    first: Path, pipeline: Path | None, others: list[Path]
+) -> tuple[Path, list[Path]]:
+    """The run and the inputs behind it; with a pipeline in the run's place all are inputs."""
+    run, inputs = (first, others) if pipeline is None else (_pipeline(pipeline), [first, *others])
+    if not inputs:
+        raise InputError(f"Give an input file behind {run}.")
+    return run, inputs
 
 
 def given(context: typer.Context, *besides: str) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from unfog.core.process import processes
 from unfog.errors import InputError
 
 Section = dict[str, Any]
@@ -34,8 +37,8 @@ SAMPLERS = {
     "DEISMultistepScheduler": ("deis", "linspace"),
     "UniPCMultistepScheduler": ("unipc", "linspace"),
 }
-_SPACING = ("timestep_spacing", "steps_offset", "set_alpha_to_one", "clip_sample")
-_ONE = {"PNDMScheduler": False}  # set_alpha_to_one where a file is silent
+# set_alpha_to_one where a file is silent; other schedulers may hold it and do not read it.
+_ALPHA_ONE = {"DDIMScheduler": True, "PNDMScheduler": False}
 
 
 def process_of(scheduler: Mapping[str, Any]) -> tuple[Section, Section, list[str]]:
@@ -97,11 +100,17 @@ def sampling_of(scheduler: Mapping[str, Any], offset: int | None = None) -> Sect
     spacing = scheduler.get("timestep_spacing", spacing)
     if spacing not in ("leading", "linspace", "trailing"):
         raise InputError(f"The timestep_spacing of a scheduler cannot be {spacing!r}.")
+    if scheduler.get("use_karras_sigmas"):
+        process = processes.build(process_of(scheduler)[0])
+        first = torch.tensor(1 / scheduler.get("num_train_timesteps", 1000), dtype=torch.float64)
+        lowest = float(process.noise_level(first))
+        return {"sampler": sampler, "grid": {"name": "karras", "sigma_min": lowest}}
     grid: Section = {"name": spacing, "knots": int(scheduler.get("num_train_timesteps", 1000))}
     if spacing == "leading":
         grid["offset"] = int(scheduler.get("steps_offset", 0)) if offset is None else offset
-    # Without alpha 1 at the end, the last time is that of the table's first step.
-    grid["end"] = 0 if scheduler.get("set_alpha_to_one", _ONE.get(kind, True)) else 1
+    # The last time is 0, or that of the table's first step.
+    clean = kind not in _ALPHA_ONE or scheduler.get("set_alpha_to_one", _ALPHA_ONE[kind])
+    grid["end"] = 0 if clean and scheduler.get("final_sigmas_type") != "sigma_min" else 1
     return {"sampler": sampler, "grid": grid}
 
 

@@ -56,7 +56,7 @@ class Pipeline:
     @property
     def xl(self) -> bool:
         """Whether it is of Stable Diffusion XL."""
-        return self.index["_class_name"] == XL
+        return bool(self.index["_class_name"] == XL)
 
 
 def is_pipeline(folder: str | Path) -> bool:
@@ -78,7 +78,7 @@ def read_pipeline(folder: Path, state: Mapping[str, Tensor] | None = None) -> Pi
         InputError: It is of another class, lacks a part, holds a part as a pickle, or a part does
             not fit its configuration.
     """
-    index = _index(folder)
+    index = require_pipeline(folder)
     doubled = index["_class_name"] == XL
     for tokeniser, encoder, _ in ENCODERS if doubled else ENCODERS[:1]:
         _require(folder, tokeniser, "tokenizer_config.json")
@@ -121,12 +121,12 @@ def model_part(folder: Path, part: str, kind: str) -> tuple[dict[str, Tensor], d
     return safetensors.torch.load_file(path), config
 
 
-def _index(folder: Path) -> dict[str, Any]:
-    """The contents of model_index.json, of a class that is read."""
+def require_pipeline(folder: Path) -> dict[str, Any]:
+    """The contents of model_index.json; ``InputError`` where it is of no class that is read."""
     if not (folder / INDEX).is_file():
         raise InputError(
-            f"{folder} is no folder of a pipeline: there is no {INDEX} in it; give one as diffusers "
-            "saves it."
+            f"{folder} is no folder of a pipeline: there is no {INDEX} in it; give one as "
+            "diffusers saves it."
         )
     index = read_json(folder / INDEX)
     if index.get("_class_name") not in CLASSES:

@@ -101,7 +101,8 @@ def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
         return kind.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise InputError(
-            f"{folder} cannot be read as a {kind.__name__} ({type(error).__name__}); fetch it again."
+            f"{folder} cannot be read as a {kind.__name__} ({type(error).__name__}); fetch it "
+            "again."
         ) from error
 
 

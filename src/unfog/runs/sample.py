@@ -28,7 +28,6 @@ from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, solve
 from unfog.sampling.samplers import samplers
 
-
 BATCH = 16  # samples at a time
 
 

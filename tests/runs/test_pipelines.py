@@ -1,0 +1,202 @@
+"""Pipelines of Stable Diffusion as runs: the pictures that diffusers draws of the same folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from support.commands import invoke
+from support.pipelines import KINDS, LENGTH, build_pipeline
+from torch import Tensor
+
+import unfog
+from unfog.core.random import generators, normal
+from unfog.interop.pipeline_text import PipelineText
+from unfog.runs.guided import Guidance
+from unfog.runs.pipeline import open_pipeline
+from unfog.runs.prompts import Prompt, text_condition
+from unfog.runs.run import Run
+from unfog.runs.sample import Plan, draw
+from unfog.runs.text_states import reader_of
+
+pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
+TEXT, OTHER, STEPS = "a red heart on the sea", "a blue cat", 4
+
+
+@pytest.fixture(scope="module")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
+    """A pipeline of diffusers and the folder that it was saved in, of each kind."""
+    made = {}
+    for kind in KINDS:
+        home = tmp_path_factory.mktemp(kind)
+        made[kind] = build_pipeline(kind, home), home / kind
+    return made
+
+
+def start(run: Run, plan: Plan, shape: tuple[int, ...] | None = None) -> Tensor:
+    """x at the first time of sample 0 of seed 0."""
+    latent = run.codec.latent_shape(shape or run.shape)
+    return normal((1, *latent), generators(0, [0])) * run.denoiser.process.sigma(plan.grid[0])
+
+
+def drawn(run: Run, plan: Plan, text: str, **options: Any) -> Tensor:
+    """Sample 0 of seed 0 of a text, from 0 to 1."""
+    condition = text_condition(run, [Prompt.plain(text)])
+    x = draw(run, plan, [0], 0, condition=condition, **options)
+    return (x / 255).clamp(0, 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pipeline_draws_what_diffusers_draws(kind: str, pipelines: Any) -> None:
+    theirs, folder = pipelines[kind]
+    run = open_pipeline(folder)
+    plan = Plan.of(run, None, STEPS)
+    assert plan.names["sampler"] == "ddim"
+    told = {"num_inference_steps": STEPS, "guidance_scale": 7.5, "output_type": "pt"}
+    picture = theirs(TEXT, latents=start(run, plan).float(), **told).images
+    ours = drawn(run, plan, TEXT, guidance=7.5)
+    assert ours.shape == (1, 3, 16, 16)
+    assert float(picture.std()) > 0.05
+    assert float((ours - picture).abs().max()) < 1e-5
+    # Text and guidance count for a thousand times as much.
+    assert float((drawn(run, plan, OTHER, guidance=7.5) - picture).abs().max()) > 5e-3
+    assert float((drawn(run, plan, TEXT) - picture).abs().max()) > 5e-3
+
+
+@pytest.mark.parametrize("kind", ["sd-1.x", "sd-xl"])
+def test_a_negative_text_another_size_and_euler_are_diffusers_too(
+    kind: str, pipelines: Any, tmp_path: Path
+) -> None:
+    from diffusers import EulerDiscreteScheduler
+
+    theirs, saved = pipelines[kind]
+    folder = shutil.copytree(saved, tmp_path / kind)
+    former, config = theirs.scheduler, dict(theirs.scheduler.config)
+    theirs.scheduler = EulerDiscreteScheduler.from_config(config, timestep_spacing="leading")
+    theirs.scheduler.save_pretrained(folder / "scheduler")
+    run = unfog.load(folder)
+    plan = Plan.of(run, None, STEPS)
+    assert plan.names["sampler"] == "euler"
+    told = {"num_inference_steps": STEPS, "guidance_scale": 3.0, "output_type": "pt"}
+    x = start(run, plan, (3, 24, 16)).float()
+    theirs_of = theirs(TEXT, negative_prompt=OTHER, latents=x, height=24, width=16, **told)
+    theirs.scheduler = former
+    negative = text_condition(run, [Prompt.plain(OTHER)])
+    guidance = Guidance(3.0, negative=negative)
+    ours = drawn(run, plan, TEXT, guidance=guidance, shape=(3, 24, 16))
+    assert float((ours - theirs_of.images).abs().max()) < 1e-4
+
+
+def test_the_null_is_the_empty_text_or_zeros_as_the_pipeline_says(
+    pipelines: Any, tmp_path: Path
+) -> None:
+    part = open_pipeline(pipelines["sd-xl"][1]).denoiser.conditioner.parts["text"]
+    assert not part.absent.any()
+    folder = shutil.copytree(pipelines["sd-xl"][1], tmp_path / "told")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(
+        json.dumps({**index, "force_zeros_for_empty_prompt": False})
+    )
+    run = open_pipeline(folder)
+    reader = reader_of(run.config, run.name)
+    assert isinstance(reader, PipelineText)
+    null = run.denoiser.conditioner.parts["text"].null(torch.zeros(2, 4, 8, 8))
+    assert null.tokens.shape == (2, LENGTH, 48)
+    assert torch.equal(null.tokens[1], reader.empty()[1:, :48])
+    assert null.vector.abs().max() > 0
+
+
+def test_the_command_draws_and_restores(pipelines: Any, tmp_path: Path) -> None:
+    folder = pipelines["sd-1.x"][1]
+    (tmp_path / "texts").write_text("a heart\na cat\n")
+    line = f"sample --from {folder} --text @{tmp_path}/texts --steps 2 --out {tmp_path}/out"
+    status, _, told = invoke(line)
+    assert status == 0, told
+    names = sorted(path.name for path in (tmp_path / "out").glob("sample-*.png"))
+    assert names == ["sample-0000-a-heart.png", "sample-0001-a-cat.png"]
+    run = open_pipeline(folder)
+    condition = text_condition(run, [Prompt.plain("a heart"), Prompt.plain("a cat")])
+    x = run.sample(2, steps=2, condition=condition, guidance=7.5)
+    assert np.allclose(np.load(tmp_path / "out" / "samples.npy"), x.numpy(), atol=1e-3)
+    picture = tmp_path / "out" / names[0]
+    line = (
+        f"restore --from {folder} {picture} --task superres --factor 2 --noise 5 --samples 2 "
+        f"--steps 2 --to text=heart --guidance 2 --out {tmp_path}/restored"
+    )
+    # A picture of 8 x 8 pixels becomes one of 16 x 16.
+    from PIL import Image
+
+    Image.open(picture).resize((8, 8)).save(picture)
+    status, _, told = invoke(line)
+    assert status == 0, told
+    assert Image.open(tmp_path / "restored" / "mean.png").size == (16, 16)
+
+
+def _without(part: str, name: str) -> Any:
+    return lambda folder: (folder / part / name).unlink()
+
+
+def _told(file: str, **settings: Any) -> Any:
+    def change(folder: Path) -> None:
+        held = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps({**held, **settings}))
+
+    return change
+
+
+def _pickled(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    path.rename(path.with_suffix(".bin"))
+
+
+def _lacking(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    held = safetensors.torch.load_file(path)
+    held.pop("conv_in.weight")
+    safetensors.torch.save_file(held, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (_without("vae", "config.json"), "vae/config.json is missing"),
+        (_without("text_encoder", "model.safetensors"), "text_encoder/model.safetensors is miss"),
+        (_without("tokenizer", "tokenizer_config.json"), "tokenizer_config.json is missing"),
+        (_pickled, "is a pickle, which may run code"),
+        (_lacking, "lack conv_in.weight"),
+        (_told("model_index.json", _class_name="FluxPipeline"), "is a FluxPipeline"),
+        (_told("unet/config.json", _class_name="UNet2DModel"), "holds a UNet2DModel"),
+        (_told("unet/config.json", wings=2), "wings cannot be read"),
+        (_told("scheduler/scheduler_config.json", _class_name="TCDScheduler"), "TCDScheduler"),
+        (_told("scheduler/scheduler_config.json", timestep_spacing="odd"), "cannot be 'odd'"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_sentence(
+    damage: Any, says: str, pipelines: Any, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(pipelines["sd-1.x"][1], tmp_path / "theirs")
+    damage(folder)
+    status, _, told = invoke(f"sample --from {folder} --text a --steps 1 --out {tmp_path}/out")
+    assert (status, says in told) == (2, True), told
+    assert len(told.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_says_what_it_needs(tmp_path: Path, pipelines: Any) -> None:
+    folder = pipelines["sd-1.x"][1]
+    for line, says in (
+        (f"sample --from {folder}", "give --text"),
+        (f"sample --from {folder} --text a --class 3", "does not know --class"),
+        (f"sample {folder} --from {folder} --text a", "not both"),
+        (f"sample --from {tmp_path} --text a", "is no folder of a pipeline"),
+        (f"restore --from {tmp_path} a.png --task denoise", "is no folder of a pipeline"),
+    ):
+        status, _, told = invoke(f"{line} --out {tmp_path}/out")
+        assert (status, says in told) == (2, True), told
