@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unfog.interop.diffusers_scheduler import SAMPLERS
 from unfog.interop.recognise import TABLE
 
 DEVIATION = "output's deviation"
@@ -26,6 +27,13 @@ FORMATS = (
             *("diffusers-unet", "sd-1.x", "sd-2.x", "sd-xl"),
             *("diffusers-dit", "diffusers-autoencoder"),
         ),
+    ),
+    (
+        "pipeline",
+        "`sample --from`, `restore --from`: whole folders of StableDiffusionPipeline and "
+        "StableDiffusionXLPipeline, a picture of ten steps of DDIM with guidance 7.5",
+        "",
+        ("pipeline-sd-1.x", "pipeline-sd-2.x", "pipeline-sd-xl"),
     ),
     (
         "monai",
@@ -65,6 +73,8 @@ HEAD = """# The checkpoints people already have
     unfog inspect FILE.safetensors                       # what is it? reads the header alone
     unfog import-weights FILE|FOLDER --out runs/theirs   # a run: sample, restore and edit with it
     unfog export RUN --format diffusers|monai|onnx --out FOLDER
+    unfog sample --from FOLDER --text "a red heart" --out pictures      # Stable Diffusion, as it is
+    unfog restore --from FOLDER blurred.png --task deblur --to text="a red heart" --out sharp
 
 Made by `python docs/make_checkpoints.py` of what `python benchmarks/checkpoints.py` measured: every
 tensor of a narrow network is drawn anew, and the largest difference of the outputs is stated beside
@@ -93,9 +103,31 @@ reads back as the same model bit for bit.
 Settings that nothing here honours are named in the error. Settings of a scheduler's sampler are
 printed as not taken: a sampler is chosen when samples are drawn.
 
+## Pipelines of Stable Diffusion
+`--from` takes the folder that diffusers' `save_pretrained` writes: model_index.json, unet/, vae/,
+text_encoder/, tokenizer/, scheduler/, in XL text_encoder_2/ and tokenizer_2/ too. In Python
+`unfog.load(FOLDER)` is its run, with `sample` and `restore`. The text encoders are those of
+`transformers` (extra `text`), of files on this machine alone, safetensors alone.
+
+- Process and prediction, noise or v, are those of scheduler_config.json. So are the times: their
+  spacing, the offset (1 in 1.x and 2.x whatever the file says, as in diffusers), and the end, which
+  without `set_alpha_to_one` is the table's first step and not 0. `--sampler`, `--steps` and
+  `--grid` say others; 50 steps is the default.
+- A scheduler's class gives the sampler: {samplers}. PNDM's and LMS' own multistep rules are not
+  here. Times of leading and trailing spacing are diffusers' own; those of linspace are rounded to
+  whole steps, and `use_karras_sigmas` goes from the table's last noise level to its first.
+- Guidance, 7.5 by default and 5 in XL, is away from the empty text, from zeros where
+  model_index.json says `force_zeros_for_empty_prompt`, or from `--negative`. Prompts have weights,
+  files of prompts and all else that [text to image](text-to-image.md) says.
+- A picture begins at sigma(t) n, n being white noise; diffusers begins at n, with leading times
+  half a percent more. The figures above are of one start for both.
+- XL is told that its picture was as large as it is drawn, and not cropped. `--shape` is another
+  size; one of model_index.json's other parts, such as a safety checker, is not run.
+
 ## Stable Diffusion's U-Nets
 - The network is `transformer-unet`: 859.521 M parameters for 1.x. It works on latents; the text
-  encoder and the autoencoder are not imported, which the output says. `--format ldm` reads the
+  encoder and the autoencoder are not imported, which the output says; `--from` above takes all of
+  a pipeline. `--format ldm` reads the
   autoencoder out of a single file.
 - The condition `tokens` takes the text encoder's states, (batch, length, 768) for 1.x, 1024 for
   2.x, 2048 for XL, as they are: `run.sample(1, condition={{"tokens": states}})`. XL's condition
@@ -157,7 +189,12 @@ def page() -> str:
         if "written back bit for bit" in row
     ]
     names = [f"**{telling.name}**" if telling.format else telling.name for telling in TABLE]
-    tail = TAIL.format(back=sum(both), pairs=len(both), recognised="; ".join(names))
+    samplers = ", ".join(
+        f"{kind.removesuffix('Scheduler')} `{ours}`" for kind, (ours, _) in SAMPLERS.items()
+    )
+    tail = TAIL.format(
+        back=sum(both), pairs=len(both), recognised="; ".join(names), samplers=samplers
+    )
     return HEAD + "\n".join(lines) + "\n" + tail
 
 
