@@ -24,6 +24,7 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from checkpoints_conditional import CONDITIONAL, conditional  # noqa: E402
+from checkpoints_lora import LORAS, lora  # noqa: E402
 from checkpoints_pipelines import PIPELINES, pipeline  # noqa: E402
 from parity import Row, redrawn, row, same, store  # noqa: E402
 from support.stored import inputs  # noqa: E402
@@ -256,6 +257,7 @@ def main() -> None:
         "diffusers-unet": diffusers_unet,
         **dict.fromkeys(CONDITIONAL, conditional),
         **dict.fromkeys(PIPELINES, pipeline),
+        **dict.fromkeys(LORAS, lora),
         "diffusers-autoencoder": diffusers_autoencoder,
         "diffusers-dit": diffusers_dit,
         **dict.fromkeys(MONAI, monai),

@@ -15,6 +15,8 @@ from unfog.errors import InputError
 from unfog.interop.diffusers_common import DIFFUSERS, Config, check_fixed, check_known, given
 from unfog.interop.diffusers_names import their_names
 from unfog.interop.key_map import fill, taken
+from unfog.interop.ldm_unet import VECTOR as LDM_VECTOR
+from unfog.interop.ldm_unet import ldm_names
 from unfog.interop.transformer_names import cosines_first, with_transformers
 from unfog.interop.vector_map import SIZES_WIDTH, add_as_it_is, take_vector, vector_tensors
 from unfog.networks.transformer_unet import TransformerUNet
@@ -166,6 +168,19 @@ def conditional_options(config: Config) -> dict[str, Any]:
         "norm_eps": c["norm_eps"],
         "embedding_shift": float(c["freq_shift"]),
     }
+
+
+def single_file_names(config: Config) -> dict[str, str]:
+    """The names of a configuration's tensors in latent diffusion's code, which single files and
+    some LoRAs have, to those in diffusers.
+    """
+    with torch.device("meta"):
+        unet = TransformerUNet(**conditional_options(config))
+    former = ldm_names(unet)
+    pairs = [zip(former(key), _theirs(key), strict=True) for key in unet.state_dict()]
+    named = {ldm: theirs for both in pairs for ldm, theirs in both}
+    ends = [(f"{ldm}.weight", f"{own}.weight") for ldm, own in zip(LDM_VECTOR, VECTOR, strict=True)]
+    return {**named, **dict(ends)}
 
 
 def _each(c: Config, name: str, count: int) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unfog.core.conditions import VectorCondition
 from unfog.errors import InputError
-from unfog.interop.key_map import fill, taken
+from unfog.interop.key_map import Names, fill, taken
 from unfog.interop.openai_unet import openai_names, openai_options
 from unfog.interop.transformer_names import cosines_first, with_transformers
 from unfog.interop.vector_map import add_as_it_is, take_vector, vector_tensors
@@ -52,7 +52,7 @@ def unet_from_ldm(
     if first is not None:
         size = first.shape[-1] if first.ndim == 2 else 1
         vector = take_vector(source, VECTOR, size, unet.embedding_width, WHAT)
-    fill(unet, source, _names(unet), cosines_first(True), WHAT)
+    fill(unet, source, ldm_names(unet), cosines_first(True), WHAT)
     if vector is not None:
         add_as_it_is(unet)
     return unet, vector, {**options, "vector_width": unet.vector_width}
@@ -71,14 +71,14 @@ def unet_to_ldm(
     Returns:
         Tensors by name.
     """
-    state = taken(unet, _names(unet), cosines_first(False, linear))
+    state = taken(unet, ldm_names(unet), cosines_first(False, linear))
     state.pop("label_emb.weight", None)
     state |= vector_tensors(unet, vector, VECTOR)
     return {PREFIX + name: value for name, value in state.items()}
 
 
-def _names(unet: TransformerUNet) -> Any:
-    """Our names to theirs."""
+def ldm_names(unet: TransformerUNet) -> Names:
+    """Our names of a U-Net's tensors to theirs."""
     return with_transformers(openai_names(unet), "proj_out")
 
 

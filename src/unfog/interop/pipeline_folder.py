@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,12 @@ from unfog.files.text import read_text
 from unfog.files.weight_files import read_header
 from unfog.interop.diffusers_autoencoder import autoencoder_from_diffusers
 from unfog.interop.diffusers_common import WEIGHTS, Config
-from unfog.interop.diffusers_conditional import CLASS, conditional_from_diffusers
+from unfog.interop.diffusers_conditional import (
+    CLASS,
+    conditional_from_diffusers,
+    single_file_names,
+)
+from unfog.interop.lora import UNET, Lora, flat_names, with_loras
 from unfog.interop.pipeline_text import ENCODERS
 from unfog.interop.pipeline_text import WEIGHTS as TEXT_WEIGHTS
 from unfog.networks.autoencoder import Autoencoder
@@ -64,12 +69,12 @@ def is_pipeline(folder: str | Path) -> bool:
     return (Path(folder) / INDEX).is_file()
 
 
-def read_pipeline(folder: Path, state: Mapping[str, Tensor] | None = None) -> Pipeline:
+def read_pipeline(folder: Path, loras: Sequence[tuple[Lora, float]] = ()) -> Pipeline:
     """The parts of a pipeline's folder; its text encoders' files are checked to be there.
 
     Args:
         folder: The folder.
-        state: The U-Net's tensors under diffusers' names; those of the folder by default.
+        loras: Changes of its U-Net's weights, each with its share.
 
     Returns:
         The parts, their weights in float32.
@@ -87,7 +92,12 @@ def read_pipeline(folder: Path, state: Mapping[str, Tensor] | None = None) -> Pi
     scheduler = read_json(_require(folder, "scheduler", SCHEDULER))
     weights, config = model_part(folder, "unet", CLASS)
     try:
-        unet, vector, options = conditional_from_diffusers(state or weights, config)
+        if loras:
+            names = flat_names(weights)
+            for former, name in single_file_names(config).items():
+                names.setdefault(former.removesuffix(".weight").replace(".", "_"), name)
+            weights = with_loras(UNET, weights, loras, names)
+        unet, vector, options = conditional_from_diffusers(weights, config)
         held, own = model_part(folder, "vae", "AutoencoderKL")
         autoencoder = autoencoder_from_diffusers({k: v.float() for k, v in held.items()}, own)
     except InputError as error:

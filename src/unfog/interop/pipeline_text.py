@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unfog.errors import InputError
 from unfog.files.weight_files import read_header
+from unfog.interop.lora import flat_names, read_lora, with_loras
 from unfog.text.encoder import TextEncoder, TextStates, readers, require_prompts, say_cut
 from unfog.text.pretrained import transformers_package
 
@@ -30,22 +31,26 @@ class PipelineText(TextEncoder):
 
     Args:
         path: The pipeline's folder.
-        changes: Files that its encoders' weights are changed by, with their weights, which
-            whoever opens the pipeline applies; here they tell one reader from another.
+        loras: Files of changes of its encoders' weights, each with its share, and its SHA-256,
+            which tells one reader from another.
 
     Raises:
         InputError: ``transformers`` is missing, or a part of the folder cannot be read.
     """
 
-    def __init__(self, path: str, changes: Sequence[Sequence[Any]] = ()) -> None:
+    def __init__(self, path: str, loras: Sequence[Sequence[Any]] = ()) -> None:
         package, folder = transformers_package(), Path(path)
         self.double = (folder / ENCODERS[1][1]).is_dir()
         self.tokenisers, self.models = [], dict[str, Any]()
         for tokeniser, encoder, kind in ENCODERS if self.double else ENCODERS[:1]:
             self.tokenisers.append(_loaded(package.CLIPTokenizer, folder / tokeniser))
             read_header(folder / encoder / WEIGHTS)
-            model = _loaded(getattr(package, kind), folder / encoder, use_safetensors=True)
+            model = _model(getattr(package, kind), folder / encoder)
             self.models[encoder] = model.float().eval().requires_grad_(False)
+        changes = [(read_lora(Path(file)), float(share)) for file, share, *_ in loras]
+        for part, model in self.models.items():
+            state = model.state_dict()
+            model.load_state_dict(with_loras(part, state, changes, flat_names(state)))
         configs = [model.config for model in self.models.values()]
         lengths = [tokeniser.model_max_length for tokeniser in self.tokenisers]
         positions = [config.max_position_embeddings for config in configs]
@@ -95,6 +100,18 @@ class PipelineText(TextEncoder):
         return TextStates(states, torch.ones(states.shape[:2], dtype=torch.bool), pooled)
 
 
+def _model(kind: Any, folder: Path) -> Any:
+    """A text encoder; ``InputError`` where its file lacks a weight, which would be drawn anew."""
+    told = {"use_safetensors": True, "output_loading_info": True}
+    model, info = _loaded(kind, folder, **told)
+    if info["missing_keys"]:
+        raise InputError(
+            f"{folder / WEIGHTS} has no {min(info['missing_keys'])!r}, which its configuration "
+            "asks for; fetch it again."
+        )
+    return model
+
+
 def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
     """A part of a pipeline by ``transformers``, of files on this machine alone."""
     try:
@@ -104,9 +121,3 @@ def _loaded(kind: Any, folder: Path, **options: Any) -> Any:
             f"{folder} cannot be read as a {kind.__name__} ({type(error).__name__}); fetch it "
             "again."
         ) from error
-
-
-def state_of(model: Any) -> Mapping[str, Tensor]:
-    """An encoder's weights by name."""
-    state: Mapping[str, Tensor] = model.state_dict()
-    return state

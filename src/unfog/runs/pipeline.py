@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from unfog.core.process import processes
 from unfog.errors import InputError
 from unfog.interop.diffusers_scheduler import process_of, sampling_of
 from unfog.interop.encoded_text import EncodedText
+from unfog.interop.lora import TEXT, TEXT_2, UNET, Lora, read_lora
 from unfog.interop.pipeline_folder import Pipeline, read_pipeline
 from unfog.interop.pipeline_text import PipelineText
 from unfog.runs.encoder_figures import Figures
-from unfog.runs.folder import weights_sha256
+from unfog.runs.folder import file_sha256, weights_sha256
 from unfog.runs.latent_codecs import NetworkCodec
 from unfog.runs.run import Run
 from unfog.runs.text_states import NAME, reader_of
@@ -31,7 +33,7 @@ GUIDANCE, GUIDANCE_XL = 7.5, 5.0  # as diffusers' pipelines have it
 DROP = 0.1  # of the text in training, by the model cards of Stable Diffusion
 
 
-def open_pipeline(folder: str | Path) -> Run:
+def open_pipeline(folder: str | Path, loras: Sequence[tuple[Path, float]] = ()) -> Run:
     """A folder of a pipeline as a run, for ``sample``, ``restore`` and all that takes one; nothing
     is fetched, and no code in it is run.
 
@@ -41,6 +43,8 @@ def open_pipeline(folder: str | Path) -> Run:
 
     Args:
         folder: Of a StableDiffusionPipeline or StableDiffusionXLPipeline, as diffusers saves it.
+        loras: Files of low-rank changes, each with its share, which are merged into the weights of
+            the U-Net and the text encoders.
 
     Returns:
         The run.
@@ -50,8 +54,12 @@ def open_pipeline(folder: str | Path) -> Run:
         MissingExtra: ``transformers`` is missing.
     """
     path = Path(folder)
-    parts = read_pipeline(path)
+    changes = [(read_lora(file), share) for file, share in loras]
+    parts = read_pipeline(path, changes)
     text: Config = {"name": "stable-diffusion", "path": str(path.resolve())}
+    if changes:
+        _check_parts(changes, parts)
+        text["loras"] = [[str(f.resolve()), share, file_sha256(f)] for f, share in loras]
     reader = reader_of({NAME: text}, path.name)
     assert isinstance(reader, PipelineText)
     codec = _codec(parts, path)
@@ -66,6 +74,17 @@ def open_pipeline(folder: str | Path) -> Run:
     )
     denoiser.eval().requires_grad_(False)
     return Run(path, config, denoiser, codec, tuple(config["shape"]), {})
+
+
+def _check_parts(changes: Sequence[tuple[Lora, float]], parts: Pipeline) -> None:
+    """``InputError`` for changes of parts that the pipeline has not."""
+    known = {UNET, TEXT, *([TEXT_2] if parts.xl else [])}
+    for lora, _ in changes:
+        if not set(lora.changes) <= known:
+            raise InputError(
+                f"{lora.name} changes a second text encoder, which is Stable Diffusion XL's; this "
+                "pipeline is not."
+            )
 
 
 def _codec(parts: Pipeline, path: Path) -> NetworkCodec:

@@ -88,7 +88,7 @@ PICTURES = {
     "--palette": "palette",
 }
 WAYS = (
-    Way("a pipeline of diffusers", is_pipeline, _pipeline, PICTURES),
+    Way("a pipeline of diffusers", is_pipeline, _pipeline, {**PICTURES, "--lora": "loras"}),
     Way(
         "a cascade",
         is_cascade,
