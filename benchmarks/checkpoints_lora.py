@@ -143,4 +143,3 @@ def compared(
         raise SystemExit(f"{part}: other weights changed than theirs")
     keys = sorted(changed)
     return tuple(torch.cat([s[key].flatten() for key in keys]) for s in (theirs, ours))  # type: ignore[return-value]
-

@@ -36,6 +36,16 @@ FORMATS = (
         ("pipeline-sd-1.x", "pipeline-sd-2.x", "pipeline-sd-xl"),
     ),
     (
+        "LoRA",
+        "`sample --from FOLDER --lora FILE`: layouts of peft, diffusers (older ones too) and "
+        "kohya; two files merged",
+        "",
+        (
+            *("lora-peft-sd-1.x", "lora-kohya-sd-1.x", "lora-peft-sd-2.x", "lora-kohya-sd-2.x"),
+            *("lora-peft-sd-xl", "lora-kohya-sd-xl", "lora-text"),
+        ),
+    ),
+    (
         "monai",
         "DiffusionModelUNet in 2-D and 3-D, its names in MONAI Generative Models too; config.json "
         "beside the file where there is one",
@@ -123,6 +133,18 @@ text_encoder/, tokenizer/, scheduler/, in XL text_encoder_2/ and tokenizer_2/ to
   half a percent more. The figures above are of one start for both.
 - XL is told that its picture was as large as it is drawn, and not cropped. `--shape` is another
   size; one of model_index.json's other parts, such as a safety checker, is not run.
+
+## LoRA
+`--lora FILE` or `--lora FILE:WEIGHT`, several times for several, merges low-rank changes into the
+weights of the U-Net and the text encoders as they are read: W + WEIGHT alpha / rank up down, in
+float32. Layers of attention, perceptrons and convolutions, in the layouts of peft and diffusers, of
+older diffusers and of kohya's scripts, which call XL's layers as single files do. alpha is that of
+the file, of diffusers' metadata or of peft's adapter_config.json beside it, and the rank where none
+says. In Python: `open_pipeline(FOLDER, [(Path(FILE), WEIGHT)])` of `unfog.runs.pipeline`. A change of
+a weight that the model has not, DoRA, LoKr, LoHa and biases are named in an error.
+
+The figures above are of all changed weights after diffusers' `fuse_lora`, and of a text encoder
+with the changes that peft states.
 
 ## Stable Diffusion's U-Nets
 - The network is `transformer-unet`: 859.521 M parameters for 1.x. It works on latents; the text

@@ -113,6 +113,43 @@ def test_the_null_is_the_empty_text_or_zeros_as_the_pipeline_says(
     assert null.vector.abs().max() > 0
 
 
+def test_a_text_encoder_as_published_is_read_whole(pipelines: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(pipelines["sd-1.x"][1], tmp_path / "published")
+    file = folder / "text_encoder" / "model.safetensors"
+    bare = {k.removeprefix("text_model."): v for k, v in safetensors.torch.load_file(file).items()}
+    held = {f"text_model.{key}": value for key, value in bare.items()}
+    positions = torch.arange(LENGTH)[None]  # which older files hold
+    held["text_model.embeddings.position_ids"] = positions
+    safetensors.torch.save_file(held, file, {"format": "pt"})
+    states = [
+        text_condition(open_pipeline(path), [Prompt.plain(TEXT)])["text"]
+        for path in (folder, pipelines["sd-1.x"][1])
+    ]
+    assert torch.equal(*states)
+    held.pop("text_model.encoder.layers.1.mlp.fc1.weight")
+    lacking = shutil.copytree(folder, tmp_path / "lacking")
+    safetensors.torch.save_file(held, lacking / "text_encoder" / file.name, {"format": "pt"})
+    with pytest.raises(unfog.InputError, match=r"has no .*fc1\.weight"):
+        open_pipeline(lacking)
+
+
+def test_an_autoencoder_of_older_names_is_read(pipelines: Any, tmp_path: Path) -> None:
+    saved = pipelines["sd-1.x"][1]
+    folder = shutil.copytree(saved, tmp_path / "older")
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    former = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    held = {}
+    for key, value in safetensors.torch.load_file(file).items():
+        for now, then in former.items():
+            key = key.replace(f".attentions.0.{now}.", f".attentions.0.{then}.")
+        held[key] = value
+    assert "encoder.mid_block.attentions.0.proj_attn.bias" in held
+    safetensors.torch.save_file(held, file)
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    older, newer = (open_pipeline(path).codec.decode(x) for path in (folder, saved))
+    assert torch.equal(older, newer)
+
+
 def test_the_command_draws_and_restores(pipelines: Any, tmp_path: Path) -> None:
     folder = pipelines["sd-1.x"][1]
     (tmp_path / "texts").write_text("a heart\na cat\n")
@@ -137,6 +174,56 @@ def test_the_command_draws_and_restores(pipelines: Any, tmp_path: Path) -> None:
     status, _, told = invoke(line)
     assert status == 0, told
     assert Image.open(tmp_path / "restored" / "mean.png").size == (16, 16)
+
+
+def test_a_lora_is_merged_with_its_weight(pipelines: Any, tmp_path: Path) -> None:
+    theirs, folder = pipelines["sd-1.x"]
+    name = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_v"
+    weight = theirs.unet.get_submodule(name).weight
+    inner = "encoder.layers.1.self_attn.v_proj"
+    own = theirs.text_encoder.get_submodule(inner).weight
+    file = tmp_path / "ink.safetensors"
+    pairs = {
+        "lora_unet_" + name.replace(".", "_"): weight,
+        "lora_te_text_model_" + inner.replace(".", "_"): own,
+    }
+    held, changes = {}, []
+    for k, (flat, value) in enumerate(pairs.items()):
+        down = torch.randn(2, value.shape[1], generator=torch.Generator().manual_seed(k))
+        up = torch.randn(len(value), 2, generator=torch.Generator().manual_seed(5 + k))
+        held |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
+        held[f"{flat}.alpha"] = torch.tensor(1.0)
+        changes.append((value, 0.3 * 0.5 * up @ down))
+    safetensors.torch.save_file(held, file)
+    plain = open_pipeline(folder)
+    plan = Plan.of(plain, None, 2)
+    for value, change in changes:
+        value.data += change
+    told = {"num_inference_steps": 2, "guidance_scale": 7.5, "output_type": "pt"}
+    picture = theirs(TEXT, latents=start(plain, plan).float(), **told).images
+    for value, change in changes:
+        value.data -= change
+    ours = {
+        share: drawn(open_pipeline(folder, [(file, share)]), plan, TEXT, guidance=7.5)
+        for share in (0.0, 0.3)
+    }
+    assert float((ours[0.3] - picture).abs().max()) < 1e-5
+    assert float((ours[0.0] - picture).abs().max()) > 1e-3
+    assert torch.equal(ours[0.0], drawn(plain, plan, TEXT, guidance=7.5))
+    line = f"sample --from {folder} --text heart --steps 2 --out {tmp_path}/out --lora {file}"
+    status, _, told_of_it = invoke(f"{line}:0.3")
+    assert status == 0, told_of_it
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["lora"] == [f"{file}:0.3"]
+
+
+def test_a_lora_of_another_model_is_refused(pipelines: Any, tmp_path: Path) -> None:
+    flat, folder = "lora_te2_text_model_encoder_layers_0_mlp_fc1", pipelines["sd-1.x"][1]
+    held = {f"{flat}.lora_{end}.weight": torch.ones(2, 2) for end in ("down", "up")}
+    safetensors.torch.save_file(held, tmp_path / "ink.safetensors")
+    line = f"sample --from {folder} --text a --out {tmp_path}/out --lora {tmp_path}/ink.safetensors"
+    status, _, told = invoke(line)
+    assert (status, "second text encoder" in told) == (2, True), told
 
 
 def _without(part: str, name: str) -> Any:
