@@ -140,8 +140,8 @@ weights of the U-Net and the text encoders as they are read: W + WEIGHT alpha / 
 float32. Layers of attention, perceptrons and convolutions, in the layouts of peft and diffusers, of
 older diffusers and of kohya's scripts, which call XL's layers as single files do. alpha is that of
 the file, of diffusers' metadata or of peft's adapter_config.json beside it, and the rank where none
-says. In Python: `open_pipeline(FOLDER, [(Path(FILE), WEIGHT)])` of `unfog.runs.pipeline`. A change of
-a weight that the model has not, DoRA, LoKr, LoHa and biases are named in an error.
+says. In Python: `open_pipeline(FOLDER, [(Path(FILE), WEIGHT)])` of `unfog.runs.pipeline`. A change
+of a weight that the model has not, DoRA, LoKr, LoHa and biases are named in an error.
 
 The figures above are of all changed weights after diffusers' `fuse_lora`, and of a text encoder
 with the changes that peft states.
