@@ -4,6 +4,7 @@ configure it (Rombach et al. 2022; Podell et al. 2023).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -181,6 +182,17 @@ def single_file_names(config: Config) -> dict[str, str]:
     named = {ldm: theirs for both in pairs for ldm, theirs in both}
     ends = [(f"{ldm}.weight", f"{own}.weight") for ldm, own in zip(LDM_VECTOR, VECTOR, strict=True)]
     return {**named, **dict(ends)}
+
+
+def attention_pieces(unet: TransformerUNet) -> dict[str, list[str]]:
+    """The matrices of a U-Net's attention by our names, and the names in diffusers, without
+    ``.weight``, of what each is made of.
+    """
+    return {
+        key: [name.removesuffix(".weight") for name in _theirs(key)]
+        for key in unet.state_dict()
+        if re.search(r"\.attn[12]\.to_(q|k|v|out\.0)\.weight$", _theirs(key)[0])
+    }
 
 
 def _each(c: Config, name: str, count: int) -> list[int]:

@@ -43,7 +43,8 @@ _OLDER = (  # attention of text encoders in older files
     (r"_self_attn_to_([qkv])$", r"_self_attn_\1_proj"),
     (r"_self_attn_to_out$", "_self_attn_out_proj"),
 )
-_METADATA = "lora_adapter_metadata"  # where diffusers keeps what it trained with
+METADATA = "lora_adapter_metadata"  # where diffusers keeps what it trained with
+TRAINED = "pytorch_lora_weights.safetensors"  # as diffusers calls it
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def read_lora(path: Path) -> Lora:
     """The changes in a file.
 
     Args:
-        path: A .safetensors file; where peft wrote it, its adapter_config.json is read too.
+        path: A .safetensors file, or the folder of one that is called as diffusers calls it; where
+            peft wrote it, its adapter_config.json is read too.
 
     Returns:
         The changes by part.
@@ -141,6 +143,7 @@ def read_lora(path: Path) -> Lora:
     Raises:
         InputError: The file is no LoRA, or is of a kind that is not read, such as DoRA or LoKr.
     """
+    path = path / TRAINED if path.is_dir() else path
     if path.suffix != ".safetensors":
         raise InputError(f"{path} is no .safetensors file, and only those of a LoRA are read.")
     header = read_header(path)
@@ -200,7 +203,7 @@ def _alpha(flat: str, rank: int, told: Mapping[str, Any]) -> float:
 def _told(path: Path, header: Header) -> dict[str, dict[str, Any]]:
     """What a file says of how it was trained, by part."""
     beside = path.with_name("adapter_config.json")
-    own = header.metadata.get(_METADATA)
+    own = header.metadata.get(METADATA)
     try:
         if own is None:
             told = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
@@ -216,6 +219,28 @@ def _told(path: Path, header: Header) -> dict[str, dict[str, Any]]:
     if any(part.get("use_dora") for part in parts.values()):
         raise InputError(f"{path} is a DoRA, which is not read.")
     return parts
+
+
+def lora_tensors(
+    changes: Mapping[str, tuple[Tensor, Tensor]], alpha: float
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A LoRA of a U-Net in peft's layout, as diffusers writes and reads it.
+
+    Args:
+        changes: down (rank, in) and up (out, rank) by the weight's name, without ``.weight``.
+        alpha: Over the rank, the factor on the change.
+
+    Returns:
+        Tensors by name, and the file's metadata.
+    """
+    tensors = {}
+    for name, (down, up) in changes.items():
+        tensors[f"{UNET}.{name}.lora_A.weight"] = down.contiguous()
+        tensors[f"{UNET}.{name}.lora_B.weight"] = up.contiguous()
+    ranks = {len(down) for down, _ in changes.values()}
+    told = {"lora_alpha": alpha, "r": max(ranks), "target_modules": sorted(changes)}
+    text = json.dumps({f"{UNET}.{key}": value for key, value in told.items()}, sort_keys=True)
+    return tensors, {"format": "pt", METADATA: text}
 
 
 def parse_lora(text: str) -> tuple[Path, float]:
