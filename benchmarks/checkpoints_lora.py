@@ -1,27 +1,31 @@
 """Rows of benchmarks/checkpoints.py: LoRAs merged into Stable Diffusion's U-Nets and text encoders,
 by diffusers and peft and by unfog: two files at once, with weights .7 and -.4, ranks 4 and 2 and
-alphas 8 and 1. Needs peft.
+alphas 8 and 1; and one LoRA that was trained here, read by diffusers. Needs peft.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from parity import Row, row
+from PIL import Image
 from support.pipelines import KINDS, build_pipeline
 from torch import Tensor, nn
 
 from unfog.interop.diffusers_conditional import single_file_names
 from unfog.interop.lora import UNET, flat_names, read_lora, with_loras
+from unfog.runs.lora import train_lora
 
 BEGIN = "lora-"
 LAYOUTS = ("peft", "kohya")
-LORAS = [f"{BEGIN}{layout}-{kind}" for kind in KINDS for layout in LAYOUTS] + [f"{BEGIN}text"]
+LORAS = [f"{BEGIN}{layout}-{kind}" for kind in KINDS for layout in LAYOUTS]
+LORAS += [f"{BEGIN}{rest}" for rest in ("text", "trained")]
 FILES = ((4, 8.0, 0.7), (2, 1.0, -0.4))  # rank, alpha and weight of each
 UNET_TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "ff.net.2", "conv1", "conv_out"]
 TEXT_TARGETS = ["q_proj", "out_proj", "fc1"]
@@ -38,7 +42,7 @@ def lora(name: str) -> Row:
         home = Path(scratch)
         build_pipeline(kind or KINDS[0], home)
         folder = home / (kind or KINDS[0])
-        made = text(folder, home) if layout == "text" else unet(folder, home, layout)
+        made = WHOLE[layout](folder, home) if layout in WHOLE else unet(folder, home, layout)
     theirs, ours = made
     result = row(name, version, theirs, ours, False)
     result.pop("written back bit for bit")
@@ -105,6 +109,29 @@ def text(folder: Path, home: Path) -> tuple[Tensor, Tensor]:
     return compared(before, theirs, files, "text_encoder", flat_names(before))
 
 
+def trained(folder: Path, home: Path) -> tuple[Tensor, Tensor]:
+    """The weights of a U-Net after diffusers has fused a LoRA that ``unfog train lora`` made, and
+    ours.
+    """
+    import diffusers
+
+    pictures = home / "pictures"
+    pictures.mkdir()
+    for number, caption in enumerate(("a red heart", "a blue cat", "the sea")):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{caption}.png")
+    settings = ("training.lr=0.01", "training.steps=20", "lora.alpha=8")
+    with torch.enable_grad():
+        train_lora(folder, str(pictures), home / "run", settings, rank=4)
+    pipe: Any = diffusers.DiffusionPipeline.from_pretrained(folder)
+    before = {key: value.clone() for key, value in pipe.unet.state_dict().items()}
+    pipe.load_lora_weights(home / "run")
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
+    file = home / "run" / "pytorch_lora_weights.safetensors"
+    return compared(before, pipe.unet.state_dict(), [file], UNET, flat_names(before), [1.0])
+
+
 def fill(model: nn.Module, seed: int) -> None:
     """Draw all matrices of an adapter anew."""
     generator = torch.Generator().manual_seed(seed)
@@ -134,12 +161,16 @@ def compared(
     files: list[Path],
     part: str,
     names: Mapping[str, str],
+    shares: Sequence[float] = tuple(share for *_, share in FILES),
 ) -> tuple[Tensor, Tensor]:
     """The weights that changed, theirs and ours; it fails where ours changed others."""
-    loras = [(read_lora(file), share) for file, (*_, share) in zip(files, FILES, strict=True)]
+    loras = [(read_lora(file), share) for file, share in zip(files, shares, strict=True)]
     ours = with_loras(part, before, loras, names)
     changed = {key for key, value in ours.items() if not torch.equal(value, before[key])}
     if changed != {key for key, value in theirs.items() if not torch.equal(value, before[key])}:
         raise SystemExit(f"{part}: other weights changed than theirs")
     keys = sorted(changed)
     return tuple(torch.cat([s[key].flatten() for key in keys]) for s in (theirs, ours))  # type: ignore[return-value]
+
+
+WHOLE = {"text": text, "trained": trained}

@@ -108,8 +108,10 @@ def train(
         *(settings or []),
         *(f"{key}={value}" for key, value in short.items() if value is not None),
     ]
-    if (system == LORA) != (pipeline is not None) or (rank is not None and system != LORA):
-        raise InputError("A LoRA is trained by unfog train lora --from FOLDER; no other system.")
+    if system == LORA and pipeline is None:
+        raise InputError("A LoRA is of a pipeline; give --from FOLDER.")
+    if system != LORA and (pipeline is not None or rank is not None):
+        raise InputError("--from and --rank are for unfog train lora; leave them out.")
     if system == LORA and (dry_run or start is not None or minutes is not None):
         raise InputError("A LoRA knows no --start, --minutes and --dry-run; leave them out.")
     if stage is not None and system not in cascades:
@@ -132,8 +134,9 @@ def train(
     }
     try:
         if pipeline is not None:
-            own = {"rank": rank, "resume": resume, "track": track or ()}
-            result = train_lora(pipeline, data, folder, overrides, **own)
+            result = train_lora(
+                pipeline, data, folder, overrides, rank=rank, resume=resume, track=track or ()
+            )
         elif system in cascades:
             result = train_stage(system, stage, data, folder, overrides, **how)
         else:

@@ -130,12 +130,16 @@ def flat_names(weights: Iterable[str]) -> dict[str, str]:
     return names
 
 
+def lora_file(path: Path) -> Path:
+    """The file of a LoRA: the path, or in a folder the one that is called as diffusers calls it."""
+    return path / TRAINED if path.is_dir() else path
+
+
 def read_lora(path: Path) -> Lora:
     """The changes in a file.
 
     Args:
-        path: A .safetensors file, or the folder of one that is called as diffusers calls it; where
-            peft wrote it, its adapter_config.json is read too.
+        path: A .safetensors file; where peft wrote it, its adapter_config.json is read too.
 
     Returns:
         The changes by part.
@@ -143,7 +147,6 @@ def read_lora(path: Path) -> Lora:
     Raises:
         InputError: The file is no LoRA, or is of a kind that is not read, such as DoRA or LoKr.
     """
-    path = path / TRAINED if path.is_dir() else path
     if path.suffix != ".safetensors":
         raise InputError(f"{path} is no .safetensors file, and only those of a LoRA are read.")
     header = read_header(path)

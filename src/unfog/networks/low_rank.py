@@ -32,6 +32,8 @@ class LowRankNetwork(nn.Module):
         InputError: The rank is below 1, or there is nothing to change.
     """
 
+    frozen: nn.Module
+
     def __init__(
         self,
         network: nn.Module,
@@ -61,12 +63,11 @@ class LowRankNetwork(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """The changed matrices, by name."""
-        frozen: nn.Module = self.frozen
         changed = {}
         for key, names in self.pieces.items():
             flat = [_flat(name) for name in names]
             change = torch.cat([self.up[name] @ self.down[name] for name in flat])
-            changed[key] = frozen.get_parameter(key) + self.scale * change
+            changed[key] = self.frozen.get_parameter(key) + self.scale * change
         return changed
 
     def named(self, state: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -79,8 +80,9 @@ class LowRankNetwork(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> LowRankNetwork:
         # The network goes where its change goes.
-        self.frozen._apply(fn)
-        return super()._apply(fn, recurse)
+        self.frozen._apply(fn)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
 
 def _flat(name: str) -> str:

@@ -38,6 +38,7 @@ from unfog.training.settings import TrainSettings
 
 SYSTEM = "lora"
 RANK = 8
+ELSEWHERE = ("codec", "text", "network", "sampling")  # sections of a pipeline's config
 
 
 def train_lora(
@@ -74,7 +75,7 @@ def train_lora(
     else:
         config = lora_config(run, data, rank or RANK, overrides)
     dataset = open_dataset(config["data"])
-    model, latents = lora_model(run, config), _latents(run, config, dataset)
+    model, latents = lora_model(run, config), _latents(run, dataset)
     begun = time.perf_counter()
     with training_progress(config["training"]["steps"]) as callback:
         result = loop.train(
@@ -116,8 +117,10 @@ def lora_config(run: Run, data: str | None, rank: int, overrides: Sequence[str] 
         section = {"captions": True, "size": run.shape[1], **section}
     section = absolute(apply_overrides({"data": section}, ours)["data"])
     steps = int(run.config["process"]["steps"])
+    # What lies with the pipeline is read there, so that no path stands in the config.
+    own = {key: part for key, part in run.config.items() if key not in ELSEWHERE}
     config: Config = {
-        **run.config,
+        **own,
         "system": SYSTEM,
         "data": section,
         "from": {"pipeline": run.name, "sha256": run.weights_sha256},
@@ -158,7 +161,7 @@ def write_lora(out: Path, network: LowRankNetwork, alpha: float) -> None:
     write_bytes(out / TRAINED, content, overwrite=True)
 
 
-def _latents(run: Run, config: Config, dataset: Dataset) -> Latents:
+def _latents(run: Run, dataset: Dataset) -> Latents:
     """The data as latents of the pipeline's autoencoder, with their captions' states."""
     own = run.codec
     assert isinstance(own, NetworkCodec)
@@ -170,7 +173,7 @@ def _latents(run: Run, config: Config, dataset: Dataset) -> Latents:
     figures = Figures(own.mean, own.std, own.sha256)
     inner = codecs.build(dataset.codec)
     codec = NetworkCodec(own.network, inner, own.channels, figures, own.name)
-    return Latents(captioned(dataset, config), codec)
+    return Latents(captioned(dataset, run.config), codec)
 
 
 def _resumed(

@@ -17,7 +17,7 @@ from unfog.core.process import processes
 from unfog.errors import InputError
 from unfog.interop.diffusers_scheduler import process_of, sampling_of
 from unfog.interop.encoded_text import EncodedText
-from unfog.interop.lora import TEXT, TEXT_2, UNET, Lora, read_lora
+from unfog.interop.lora import TEXT, TEXT_2, UNET, Lora, lora_file, read_lora
 from unfog.interop.pipeline_folder import Pipeline, read_pipeline
 from unfog.interop.pipeline_text import PipelineText
 from unfog.runs.encoder_figures import Figures
@@ -43,8 +43,8 @@ def open_pipeline(folder: str | Path, loras: Sequence[tuple[Path, float]] = ()) 
 
     Args:
         folder: Of a StableDiffusionPipeline or StableDiffusionXLPipeline, as diffusers saves it.
-        loras: Files of low-rank changes, each with its share, which are merged into the weights of
-            the U-Net and the text encoders.
+        loras: Files or folders of low-rank changes, each with its share, which are merged into the
+            weights of the U-Net and the text encoders.
 
     Returns:
         The run.
@@ -54,12 +54,13 @@ def open_pipeline(folder: str | Path, loras: Sequence[tuple[Path, float]] = ()) 
         MissingExtra: ``transformers`` is missing.
     """
     path = Path(folder)
-    changes = [(read_lora(file), share) for file, share in loras]
+    files = [(lora_file(place), share) for place, share in loras]
+    changes = [(read_lora(file), share) for file, share in files]
     parts = read_pipeline(path, changes)
     text: Config = {"name": "stable-diffusion", "path": str(path.resolve())}
     if changes:
         _check_parts(changes, parts)
-        text["loras"] = [[str(f.resolve()), share, file_sha256(f)] for f, share in loras]
+        text["loras"] = [[str(f.resolve()), share, file_sha256(f)] for f, share in files]
     reader = reader_of({NAME: text}, path.name)
     assert isinstance(reader, PipelineText)
     codec = _codec(parts, path)
