@@ -9,8 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from unfog.interop.diffusers_conditional import attention_pieces
 from unfog.interop.diffusers_scheduler import SAMPLERS
 from unfog.interop.recognise import TABLE
+from unfog.networks.transformer_unet import TransformerUNet
 
 DEVIATION = "output's deviation"
 PAGE = Path(__file__).with_name("checkpoints.md")
@@ -39,10 +43,11 @@ FORMATS = (
         "LoRA",
         "`sample --from FOLDER --lora FILE`: layouts of peft, diffusers (older ones too) and "
         "kohya; two files merged",
-        "",
+        "`train lora`: of a U-Net's attention, in diffusers' format",
         (
             *("lora-peft-sd-1.x", "lora-kohya-sd-1.x", "lora-peft-sd-2.x", "lora-kohya-sd-2.x"),
             *("lora-peft-sd-xl", "lora-kohya-sd-xl", "lora-text"),
+            "lora-trained",
         ),
     ),
     (
@@ -143,8 +148,21 @@ the file, of diffusers' metadata or of peft's adapter_config.json beside it, and
 says. In Python: `open_pipeline(FOLDER, [(Path(FILE), WEIGHT)])` of `unfog.runs.pipeline`. A change
 of a weight that the model has not, DoRA, LoKr, LoHa and biases are named in an error.
 
-The figures above are of all changed weights after diffusers' `fuse_lora`, and of a text encoder
-with the changes that peft states.
+The figures above are of all changed weights after diffusers' `fuse_lora`, of a text encoder with
+the changes that peft states, and of a LoRA that was trained here and fused there.
+
+    unfog train lora --from FOLDER --data PICTURES --rank 8 --out runs/ink
+    unfog sample --from FOLDER --text "a red heart" --lora runs/ink --out pictures
+
+trains one of queries, keys, values and outputs of all attention of the U-Net, on pictures with
+captions, as [text to image](text-to-image.md) reads them, at the size the pipeline is made for. The
+pictures are encoded once. The loss is that of the pipeline's own prediction at uniform times; a
+tenth of the captions is hidden, as in Stable Diffusion's training. Of SD 1.x {lora_count:.3f} M
+parameters learn at rank 8, {lora_share:.2%} of the U-Net. The run's folder is like any other: its
+checkpoints hold the change alone, `--resume` goes on bit for bit with the same pipeline, which its
+config tells by SHA-256, and `--set training.lr=`, `training.steps=` and `lora.alpha=` say others
+than 1e-4, 1000 and the rank. pytorch_lora_weights.safetensors in it is what diffusers'
+`load_lora_weights` takes. Text encoders stay as they are.
 
 ## Stable Diffusion's U-Nets
 - The network is `transformer-unet`: 859.521 M parameters for 1.x. It works on latents; the text
@@ -183,6 +201,17 @@ the same bytes anywhere.
 """
 
 
+def lora_size(rank: int = 8) -> tuple[int, float]:
+    """The parameters of a LoRA of Stable Diffusion 1's U-Net, and their share of it."""
+    with torch.device("meta"):
+        unet = TransformerUNet(4, 4, token_width=768)
+    count = 0
+    for key, names in attention_pieces(unet).items():
+        out, width = unet.get_parameter(key).shape
+        count += len(names) * rank * (width + out // len(names))
+    return count, count / sum(p.numel() for p in unet.parameters())
+
+
 def figures(rows: dict[str, Any], names: tuple[str, ...]) -> str:
     """The figures of rows, in one cell."""
     cells = []
@@ -215,7 +244,12 @@ def page() -> str:
         f"{kind.removesuffix('Scheduler')} `{ours}`" for kind, (ours, _) in SAMPLERS.items()
     )
     tail = TAIL.format(
-        back=sum(both), pairs=len(both), recognised="; ".join(names), samplers=samplers
+        back=sum(both),
+        pairs=len(both),
+        recognised="; ".join(names),
+        samplers=samplers,
+        lora_count=lora_size()[0] / 1e6,
+        lora_share=lora_size()[1],
     )
     return HEAD + "\n".join(lines) + "\n" + tail
 
