@@ -126,6 +126,11 @@ def test_a_text_encoder_as_published_is_read_whole(pipelines: Any, tmp_path: Pat
         for path in (folder, pipelines["sd-1.x"][1])
     ]
     assert torch.equal(*states)
+    # Other weights in the same place are read anew.
+    doubled = {k: 2 * v if k.endswith("fc1.weight") else v for k, v in held.items()}
+    safetensors.torch.save_file(doubled, file, {"format": "pt"})
+    other = text_condition(open_pipeline(folder), [Prompt.plain(TEXT)])["text"]
+    assert float((other - states[0]).abs().max()) > 0.1
     held.pop("text_model.encoder.layers.1.mlp.fc1.weight")
     lacking = shutil.copytree(folder, tmp_path / "lacking")
     safetensors.torch.save_file(held, lacking / "text_encoder" / file.name, {"format": "pt"})

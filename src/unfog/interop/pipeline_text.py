@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from unfog.errors import InputError
 from unfog.files.weight_files import read_header
 from unfog.interop.lora import flat_names, read_lora, with_loras
 from unfog.text.encoder import TextEncoder, TextStates, readers, require_prompts, say_cut
-from unfog.text.pretrained import transformers_package
+from unfog.text.pretrained import folder_sha256, transformers_package
 
 WEIGHTS = "model.safetensors"
 # Of a pipeline's folders: the tokeniser, the encoder, and its class.
@@ -31,15 +32,21 @@ class PipelineText(TextEncoder):
 
     Args:
         path: The pipeline's folder.
-        loras: Files of changes of its encoders' weights, each with its share, and its SHA-256,
-            which tells one reader from another.
+        loras: Files of changes of its encoders' weights, each with its share and its SHA-256.
+        sha256: Of all of them, as of ``text_sha256``; None is not checked.
 
     Raises:
-        InputError: ``transformers`` is missing, or a part of the folder cannot be read.
+        InputError: ``transformers`` is missing, a part of the folder cannot be read, or has
+            changed.
     """
 
-    def __init__(self, path: str, loras: Sequence[Sequence[Any]] = ()) -> None:
+    def __init__(
+        self, path: str, loras: Sequence[Sequence[Any]] = (), sha256: str | None = None
+    ) -> None:
         package, folder = transformers_package(), Path(path)
+        self.sha256 = text_sha256(folder, loras)
+        if sha256 not in (None, self.sha256):
+            raise InputError(f"The text encoders in {path} or a LoRA of them have changed.")
         self.double = (folder / ENCODERS[1][1]).is_dir()
         self.tokenisers, self.models = [], dict[str, Any]()
         for tokeniser, encoder, kind in ENCODERS if self.double else ENCODERS[:1]:
@@ -98,6 +105,17 @@ class PipelineText(TextEncoder):
                 tokens.append(output.last_hidden_state)
         states = torch.cat(tokens, 2)
         return TextStates(states, torch.ones(states.shape[:2], dtype=torch.bool), pooled)
+
+
+def text_sha256(folder: Path, loras: Sequence[Sequence[Any]] = ()) -> str:
+    """The SHA-256 of a pipeline's tokenisers, text encoders and their changes."""
+    digest = hashlib.sha256()
+    for part in (name for row in ENCODERS for name in row[:2]):
+        if (folder / part).is_dir():
+            digest.update(f"{part} {folder_sha256(folder / part)}\n".encode())
+    for _, share, sha256 in loras:
+        digest.update(f"{sha256} {share}\n".encode())
+    return digest.hexdigest()
 
 
 def _model(kind: Any, folder: Path) -> Any:

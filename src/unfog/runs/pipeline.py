@@ -19,7 +19,7 @@ from unfog.interop.diffusers_scheduler import process_of, sampling_of
 from unfog.interop.encoded_text import EncodedText
 from unfog.interop.lora import TEXT, TEXT_2, UNET, Lora, lora_file, read_lora
 from unfog.interop.pipeline_folder import Pipeline, read_pipeline
-from unfog.interop.pipeline_text import PipelineText
+from unfog.interop.pipeline_text import PipelineText, text_sha256
 from unfog.runs.encoder_figures import Figures
 from unfog.runs.folder import file_sha256, weights_sha256
 from unfog.runs.latent_codecs import NetworkCodec
@@ -61,6 +61,8 @@ def open_pipeline(folder: str | Path, loras: Sequence[tuple[Path, float]] = ()) 
     if changes:
         _check_parts(changes, parts)
         text["loras"] = [[str(f.resolve()), share, file_sha256(f)] for f, share in files]
+    # Which tells one reader from another of the same place.
+    text["sha256"] = text_sha256(path, text.get("loras", ()))
     reader = reader_of({NAME: text}, path.name)
     assert isinstance(reader, PipelineText)
     codec = _codec(parts, path)
