@@ -121,8 +121,9 @@ printed as not taken: a sampler is chosen when samples are drawn.
 ## Pipelines of Stable Diffusion
 `--from` takes the folder that diffusers' `save_pretrained` writes: model_index.json, unet/, vae/,
 text_encoder/, tokenizer/, scheduler/, in XL text_encoder_2/ and tokenizer_2/ too. In Python
-`unfog.load(FOLDER)` is its run, with `sample` and `restore`. The text encoders are those of
-`transformers` (extra `text`), of files on this machine alone, safetensors alone.
+`unfog.load(FOLDER)` is its run, with `sample` and `restore`; `unfog edit FOLDER PICTURE` edits with
+it, and `unfog inspect FOLDER` says what it is of. The text encoders are those of `transformers`
+(extra `text`), of files on this machine alone, safetensors alone.
 
 - Process and prediction, noise or v, are those of scheduler_config.json. So are the times: their
   spacing, the offset (1 in 1.x and 2.x whatever the file says, as in diffusers), and the end, which
@@ -140,9 +141,9 @@ text_encoder/, tokenizer/, scheduler/, in XL text_encoder_2/ and tokenizer_2/ to
   size; one of model_index.json's other parts, such as a safety checker, is not run.
 
 ## LoRA
-`--lora FILE` or `--lora FILE:WEIGHT`, several times for several, merges low-rank changes into the
-weights of the U-Net and the text encoders as they are read: W + WEIGHT alpha / rank up down, in
-float32. Layers of attention, perceptrons and convolutions, in the layouts of peft and diffusers, of
+`--lora FILE` or `--lora FILE:WEIGHT` of `sample` and `restore`, several times for several, merges
+low-rank changes into the weights of the U-Net and the text encoders as they are read: W + WEIGHT
+alpha / rank up down, in float32. Layers of attention, perceptrons and convolutions, in the layouts of peft and diffusers, of
 older diffusers and of kohya's scripts, which call XL's layers as single files do. alpha is that of
 the file, of diffusers' metadata or of peft's adapter_config.json beside it, and the rank where none
 says. In Python: `open_pipeline(FOLDER, [(Path(FILE), WEIGHT)])` of `unfog.runs.pipeline`. A change

@@ -220,6 +220,19 @@ def test_a_lora_is_merged_with_its_weight(pipelines: Any, tmp_path: Path) -> Non
     assert status == 0, told_of_it
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["lora"] == [f"{file}:0.3"]
+    assert told_of_restoring(folder, tmp_path, f"--lora {file}") != told_of_restoring(
+        folder, tmp_path, f"--lora {file}:0"
+    )
+
+
+def told_of_restoring(folder: Path, home: Path, options: str) -> bytes:
+    """The picture that a restoration with options gives."""
+    out = home / f"restored{len(list(home.iterdir()))}"
+    picture = next((home / "out").glob("sample-*.png"))
+    line = f"restore --from {folder} {picture} --task denoise --noise 20 --samples 2 --steps 2"
+    status, _, told = invoke(f"{line} --out {out} {options}")
+    assert status == 0, told
+    return (out / "mean.png").read_bytes()
 
 
 def test_a_lora_of_another_model_is_refused(pipelines: Any, tmp_path: Path) -> None:
@@ -229,6 +242,21 @@ def test_a_lora_of_another_model_is_refused(pipelines: Any, tmp_path: Path) -> N
     line = f"sample --from {folder} --text a --out {tmp_path}/out --lora {tmp_path}/ink.safetensors"
     status, _, told = invoke(line)
     assert (status, "second text encoder" in told) == (2, True), told
+
+
+def test_inspect_says_what_a_pipeline_is_of(pipelines: Any) -> None:
+    theirs, folder = pipelines["sd-xl"]
+    status, told, _ = invoke(f"inspect {folder} --json")
+    assert status == 0
+    held = json.loads(told)
+    assert held["kind"] == "StableDiffusionXLPipeline"
+    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        count = sum(p.numel() for p in getattr(theirs, part).state_dict().values())
+        assert held["parts"][part] == {
+            "class": type(getattr(theirs, part)).__name__,
+            "parameters": count,
+        }
+    assert held["parts"]["scheduler"] == {"class": "DDIMScheduler"}
 
 
 def _without(part: str, name: str) -> Any:

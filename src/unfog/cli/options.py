@@ -48,6 +48,16 @@ From = Annotated[
         show_default=False,
     ),
 ]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[:WEIGHT]",
+        help="With --from: a LoRA that is merged with a weight, 1 by default; several times for "
+        "several.",
+        show_default=False,
+    ),
+]
 Sampler = Annotated[
     str | None, typer.Option(help="Sampler, such as ddim or heun; the run's own by default.")
 ]

@@ -13,6 +13,7 @@ from unfog.cli.options import (
     AsJson,
     From,
     In,
+    Loras,
     Out,
     Precision,
     Sampler,
@@ -56,6 +57,7 @@ def restore(
         ),
     ] = None,
     pipeline: From = None,
+    loras: Loras = None,
     noise: Annotated[
         str,
         typer.Option(
@@ -175,6 +177,7 @@ def restore(
         precision.value,
         tuple(to or ()),
         guidance,
+        tuple(loras or ()),
     )
     workflow = restore_sound_file if of_sound else function(row.workflow)
     emit(workflow(run, source, row, out, options, draws), as_json)

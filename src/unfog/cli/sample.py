@@ -11,6 +11,7 @@ from unfog.cli.options import (
     AsJson,
     From,
     In,
+    Loras,
     Out,
     Precision,
     Sampler,
@@ -32,16 +33,7 @@ def sample(
         ),
     ] = None,
     source: From = None,
-    loras: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--lora",
-            metavar="FILE[:WEIGHT]",
-            help="With --from: a LoRA that is merged with a weight, 1 by default; several times "
-            "for several.",
-            show_default=False,
-        ),
-    ] = None,
+    loras: Loras = None,
     count: Annotated[
         int | None,
         typer.Option(
