@@ -143,8 +143,9 @@ it, and `unfog inspect FOLDER` says what it is of. The text encoders are those o
 ## LoRA
 `--lora FILE` or `--lora FILE:WEIGHT` of `sample` and `restore`, several times for several, merges
 low-rank changes into the weights of the U-Net and the text encoders as they are read: W + WEIGHT
-alpha / rank up down, in float32. Layers of attention, perceptrons and convolutions, in the layouts of peft and diffusers, of
-older diffusers and of kohya's scripts, which call XL's layers as single files do. alpha is that of
+alpha / rank up down, in float32. Layers of attention, perceptrons and convolutions, in the layouts
+of peft and diffusers, of older diffusers and of kohya's scripts, which call XL's layers as single
+files do. alpha is that of
 the file, of diffusers' metadata or of peft's adapter_config.json beside it, and the rank where none
 says. In Python: `open_pipeline(FOLDER, [(Path(FILE), WEIGHT)])` of `unfog.runs.pipeline`. A change
 of a weight that the model has not, DoRA, LoKr, LoHa and biases are named in an error.
