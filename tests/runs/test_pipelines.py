@@ -12,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 from support.commands import invoke
-from support.pipelines import KINDS, LENGTH, build_pipeline
+from support.pipelines import KINDS, LENGTH
 from torch import Tensor
 
 import unfog
@@ -25,19 +25,7 @@ from unfog.runs.run import Run
 from unfog.runs.sample import Plan, draw
 from unfog.runs.text_states import reader_of
 
-pytest.importorskip("diffusers")
-pytest.importorskip("transformers")
 TEXT, OTHER, STEPS = "a red heart on the sea", "a blue cat", 4
-
-
-@pytest.fixture(scope="module")
-def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
-    """A pipeline of diffusers and the folder that it was saved in, of each kind."""
-    made = {}
-    for kind in KINDS:
-        home = tmp_path_factory.mktemp(kind)
-        made[kind] = build_pipeline(kind, home), home / kind
-    return made
 
 
 def start(run: Run, plan: Plan, shape: tuple[int, ...] | None = None) -> Tensor:
@@ -215,17 +203,21 @@ def test_a_lora_is_merged_with_its_weight(pipelines: Any, tmp_path: Path) -> Non
     assert float((ours[0.3] - picture).abs().max()) < 1e-5
     assert float((ours[0.0] - picture).abs().max()) > 1e-3
     assert torch.equal(ours[0.0], drawn(plain, plan, TEXT, guidance=7.5))
-    line = f"sample --from {folder} --text heart --steps 2 --out {tmp_path}/out --lora {file}"
-    status, _, told_of_it = invoke(f"{line}:0.3")
-    assert status == 0, told_of_it
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    _check_commands(folder, tmp_path, file)
+
+
+def _check_commands(folder: Path, home: Path, file: Path) -> None:
+    """``sample`` and ``restore`` take the file, with its weight."""
+    line = f"sample --from {folder} --text heart --steps 2 --out {home}/out --lora {file}"
+    status, _, told = invoke(f"{line}:0.3")
+    assert status == 0, told
+    summary = json.loads((home / "out" / "summary.json").read_text())
     assert summary["lora"] == [f"{file}:0.3"]
-    assert told_of_restoring(folder, tmp_path, f"--lora {file}") != told_of_restoring(
-        folder, tmp_path, f"--lora {file}:0"
-    )
+    with_it, without = (_restored(folder, home, f"--lora {file}:{share}") for share in (1, 0))
+    assert with_it != without
 
 
-def told_of_restoring(folder: Path, home: Path, options: str) -> bytes:
+def _restored(folder: Path, home: Path, options: str) -> bytes:
     """The picture that a restoration with options gives."""
     out = home / f"restored{len(list(home.iterdir()))}"
     picture = next((home / "out").glob("sample-*.png"))
@@ -242,81 +234,3 @@ def test_a_lora_of_another_model_is_refused(pipelines: Any, tmp_path: Path) -> N
     line = f"sample --from {folder} --text a --out {tmp_path}/out --lora {tmp_path}/ink.safetensors"
     status, _, told = invoke(line)
     assert (status, "second text encoder" in told) == (2, True), told
-
-
-def test_inspect_says_what_a_pipeline_is_of(pipelines: Any) -> None:
-    theirs, folder = pipelines["sd-xl"]
-    status, told, _ = invoke(f"inspect {folder} --json")
-    assert status == 0
-    held = json.loads(told)
-    assert held["kind"] == "StableDiffusionXLPipeline"
-    for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
-        count = sum(p.numel() for p in getattr(theirs, part).state_dict().values())
-        assert held["parts"][part] == {
-            "class": type(getattr(theirs, part)).__name__,
-            "parameters": count,
-        }
-    assert held["parts"]["scheduler"] == {"class": "DDIMScheduler"}
-
-
-def _without(part: str, name: str) -> Any:
-    return lambda folder: (folder / part / name).unlink()
-
-
-def _told(file: str, **settings: Any) -> Any:
-    def change(folder: Path) -> None:
-        held = json.loads((folder / file).read_text())
-        (folder / file).write_text(json.dumps({**held, **settings}))
-
-    return change
-
-
-def _pickled(folder: Path) -> None:
-    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    path.rename(path.with_suffix(".bin"))
-
-
-def _lacking(folder: Path) -> None:
-    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    held = safetensors.torch.load_file(path)
-    held.pop("conv_in.weight")
-    safetensors.torch.save_file(held, path)
-
-
-@pytest.mark.parametrize(
-    ("damage", "says"),
-    [
-        (_without("vae", "config.json"), "vae/config.json is missing"),
-        (_without("text_encoder", "model.safetensors"), "text_encoder/model.safetensors is miss"),
-        (_without("tokenizer", "tokenizer_config.json"), "tokenizer_config.json is missing"),
-        (_pickled, "is a pickle, which may run code"),
-        (_lacking, "lack conv_in.weight"),
-        (_told("model_index.json", _class_name="FluxPipeline"), "is a FluxPipeline"),
-        (_told("unet/config.json", _class_name="UNet2DModel"), "holds a UNet2DModel"),
-        (_told("unet/config.json", wings=2), "wings cannot be read"),
-        (_told("scheduler/scheduler_config.json", _class_name="TCDScheduler"), "TCDScheduler"),
-        (_told("scheduler/scheduler_config.json", timestep_spacing="odd"), "cannot be 'odd'"),
-    ],
-)
-def test_what_cannot_be_read_is_said_in_one_sentence(
-    damage: Any, says: str, pipelines: Any, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(pipelines["sd-1.x"][1], tmp_path / "theirs")
-    damage(folder)
-    status, _, told = invoke(f"sample --from {folder} --text a --steps 1 --out {tmp_path}/out")
-    assert (status, says in told) == (2, True), told
-    assert len(told.strip().splitlines()) == 1
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_command_says_what_it_needs(tmp_path: Path, pipelines: Any) -> None:
-    folder = pipelines["sd-1.x"][1]
-    for line, says in (
-        (f"sample --from {folder}", "give --text"),
-        (f"sample --from {folder} --text a --class 3", "does not know --class"),
-        (f"sample {folder} --from {folder} --text a", "not both"),
-        (f"sample --from {tmp_path} --text a", "is no folder of a pipeline"),
-        (f"restore --from {tmp_path} a.png --task denoise", "is no folder of a pipeline"),
-    ):
-        status, _, told = invoke(f"{line} --out {tmp_path}/out")
-        assert (status, says in told) == (2, True), told

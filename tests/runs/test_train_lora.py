@@ -21,6 +21,7 @@ from unfog.runs.pipeline import open_pipeline
 from unfog.training.checkpoint import load_ema
 
 pytest.importorskip("diffusers")
+pytest.importorskip("transformers")
 SETTINGS = ("training.lr=0.01", "training.steps=4", "training.checkpoint_every=2")
 
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from support.stored import drawn
 
 KINDS = ("sd-1.x", "sd-2.x", "sd-xl")
@@ -164,4 +166,16 @@ def build_pipeline(kind: str, folder: Path, **scheduler: Any) -> Any:
         )
     made.set_progress_bar_config(disable=True)
     made.save_pretrained(folder / kind)
+    return made
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Path]]:
+    """A pipeline of diffusers and the folder that it was saved in, of each kind."""
+    pytest.importorskip("diffusers")
+    pytest.importorskip("transformers")
+    made = {}
+    for kind in KINDS:
+        home = tmp_path_factory.mktemp(kind)
+        made[kind] = build_pipeline(kind, home), home / kind
     return made

@@ -92,7 +92,6 @@ def train(
     import unfog.builtin  # noqa: F401  (registers every name)
     from unfog.errors import InputError
     from unfog.runs.dry_run import dry_run_system
-    from unfog.runs.lora import SYSTEM as LORA
     from unfog.runs.lora import train_lora
     from unfog.training.guard import Interrupted
     from unfog.workflows.cascade import cascades, train_stage
@@ -108,12 +107,7 @@ def train(
         *(settings or []),
         *(f"{key}={value}" for key, value in short.items() if value is not None),
     ]
-    if system == LORA and pipeline is None:
-        raise InputError("A LoRA is of a pipeline; give --from FOLDER.")
-    if system != LORA and (pipeline is not None or rank is not None):
-        raise InputError("--from and --rank are for unfog train lora; leave them out.")
-    if system == LORA and (dry_run or start is not None or minutes is not None):
-        raise InputError("A LoRA knows no --start, --minutes and --dry-run; leave them out.")
+    _check_lora(system, pipeline, rank, dry_run or start is not None or minutes is not None)
     if stage is not None and system not in cascades:
         raise InputError(f"{system} is no cascade and has no stages; leave out --stage.")
     if dry_run and system in cascades:
@@ -144,3 +138,18 @@ def train(
     except Interrupted as stop:
         raise typer.Exit(stop.code) from stop
     emit(result, as_json)
+
+
+def _check_lora(system: str, pipeline: Path | None, rank: int | None, others: bool) -> None:
+    """``InputError`` for a LoRA without its pipeline, or with ``others``, options that it does not
+    know; and for another system with what is a LoRA's.
+    """
+    from unfog.errors import InputError
+    from unfog.runs.lora import SYSTEM
+
+    if system != SYSTEM and (pipeline is not None or rank is not None):
+        raise InputError("--from and --rank are for unfog train lora; leave them out.")
+    if system == SYSTEM and pipeline is None:
+        raise InputError("A LoRA is of a pipeline; give --from FOLDER.")
+    if system == SYSTEM and others:
+        raise InputError("A LoRA knows no --start, --minutes and --dry-run; leave them out.")
