@@ -20,11 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from support.stored import FOLDER, drawn, inputs  # noqa: E402
+from checkpoints_conditional import CONDITIONAL, conditional  # noqa: E402
+from checkpoints_lora import LORAS, lora  # noqa: E402
+from checkpoints_pipelines import PIPELINES, pipeline  # noqa: E402
+from parity import Row, redrawn, row, same, store  # noqa: E402
+from support.stored import inputs  # noqa: E402
 
 from unfog.core.conditioning import Context  # noqa: E402
 from unfog.interop.diffusers import (  # noqa: E402
@@ -36,7 +39,6 @@ from unfog.interop.monai_unet import unet_from_monai, unet_to_monai  # noqa: E40
 from unfog.interop.openai_unet import unet_from_openai, unet_to_openai  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "checkpoints.json"
-Row = dict[str, Any]
 MONAI: dict[str, Row] = {
     "monai-2d-classes": {
         "spatial_dims": 2,
@@ -84,45 +86,6 @@ IMPROVED: Row = {
     "num_heads": 4,
 }
 OPENAI = {"guided-diffusion": (GUIDED, 16), "improved-diffusion": (IMPROVED, 16)}
-
-
-def redrawn(model: nn.Module) -> dict[str, list[int]]:
-    """Draw every tensor of a model anew; the shapes by name."""
-    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-    model.load_state_dict(drawn(shapes))
-    model.eval()
-    return shapes
-
-
-def row(name: str, version: str, theirs: Tensor, ours: Tensor, back: bool) -> Row:
-    """A row of results; it fails where the output is too small to say anything."""
-    if theirs.std() < 0.05 or theirs.abs().max() < 0.1:
-        raise SystemExit(f"{name}: the output's deviation is {float(theirs.std()):.3f}")
-    return {
-        "network": name,
-        "against": version,
-        "largest difference": float((theirs - ours).abs().max()),
-        "output's deviation": round(float(theirs.std()), 3),
-        "written back bit for bit": back,
-    }
-
-
-def same(state: dict[str, Tensor], model: nn.Module) -> bool:
-    """Whether a state dictionary is a model's, bit for bit."""
-    theirs = model.state_dict()
-    return state.keys() == theirs.keys() and all(
-        torch.equal(state[k], v) for k, v in theirs.items()
-    )
-
-
-def store(
-    name: str, config: Row, shapes: dict[str, list[int]], sides: list[int], out: Tensor
-) -> None:
-    """Keep a library's numbers for tests that run without it."""
-    FOLDER.mkdir(exist_ok=True)
-    numbers = [round(v, 6) for v in out.flatten().tolist()]
-    held = {"config": config, "sides": sides, "shapes": shapes, "out": numbers}
-    (FOLDER / f"{name}.json").write_text(json.dumps(held) + "\n")
 
 
 def context(classes: int | None) -> Context:
@@ -292,6 +255,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rows: dict[str, Callable[[str], Row]] = {
         "diffusers-unet": diffusers_unet,
+        **dict.fromkeys(CONDITIONAL, conditional),
+        **dict.fromkeys(PIPELINES, pipeline),
+        **dict.fromkeys(LORAS, lora),
         "diffusers-autoencoder": diffusers_autoencoder,
         "diffusers-dit": diffusers_dit,
         **dict.fromkeys(MONAI, monai),

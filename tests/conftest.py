@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from support.pipelines import pipelines  # noqa: F401  (a fixture)
 from support.text_models import clip_folder, t5_folder  # noqa: F401  (fixtures)
 from typer.testing import CliRunner
 

@@ -54,6 +54,17 @@ def test_published_names_tell(name: str) -> None:
     assert found.name == name
 
 
+def test_the_unets_of_stable_diffusion_become_runs() -> None:
+    for name, shapes in PUBLISHED.items():
+        found = recognise(shapes)
+        assert found is not None
+        unet = name.startswith(("Stable Diffusion 1", "Stable Diffusion 2", "Stable Diffusion XL"))
+        assert (found.format == "ldm-unet") == unet
+        assert (found.format == "diffusers") == name.startswith("UNet2DConditionModel")
+    alone = {FIRST.removeprefix("model.diffusion_model."): (320, 1280)}
+    assert getattr(recognise(alone), "format", None) == "ldm-unet"
+
+
 def test_what_tells_nothing_is_unknown() -> None:
     assert recognise({"weight": (3,), "bias": (3,)}) is None
     assert recognise({}) is None

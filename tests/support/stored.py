@@ -34,6 +34,15 @@ def inputs(channels: int, sides: list[int]) -> tuple[Tensor, Tensor]:
     return x, torch.tensor([3.0, 871.0])
 
 
+def text(width: int, pooled: int | None) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Tokens (2, 5, width), a pooled state (2, pooled), and two pictures' sizes (2, 6)."""
+    generator = torch.Generator().manual_seed(2)
+    tokens = torch.randn(2, 5, width, generator=generator)
+    state = None if pooled is None else torch.randn(2, pooled, generator=generator)
+    sizes = torch.tensor([[512, 640, 0, 16, 512, 512], [1024, 1024, 3, 0, 64, 99]])
+    return tokens, state, sizes.float()
+
+
 def stored(name: str) -> dict[str, Any]:
     """What a library gave: its arguments, the tensors' shapes, the sides of x and the output."""
     held: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())

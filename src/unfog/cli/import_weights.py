@@ -22,7 +22,8 @@ def import_weights(
     form: Annotated[
         str,
         typer.Option(
-            "--format", help="auto, or diffusers, monai, openai, ldm, taesd: whose names they are."
+            "--format",
+            help="auto, or diffusers, monai, openai, ldm, ldm-unet, taesd: whose names they are.",
         ),
     ] = "auto",
     size: Annotated[

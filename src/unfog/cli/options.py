@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from unfog.errors import InputError
+
 
 def one_of(names: Callable[[], Iterable[str]]) -> Callable[[str], str]:
     """A parser of an option that takes a name in a table, which may grow after the command is
@@ -37,6 +39,25 @@ Out = Annotated[
 Run = Annotated[
     Path, typer.Argument(metavar="RUN", help="Folder of a trained run, or a shipped prior.")
 ]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FOLDER",
+        help="Instead of RUN: a pipeline of Stable Diffusion 1.x, 2.x or XL as diffusers saves it.",
+        show_default=False,
+    ),
+]
+Loras = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lora",
+        metavar="FILE[:WEIGHT]",
+        help="With --from: a LoRA that is merged with a weight, 1 by default; several times for "
+        "several.",
+        show_default=False,
+    ),
+]
 Sampler = Annotated[
     str | None, typer.Option(help="Sampler, such as ddim or heun; the run's own by default.")
 ]
@@ -58,6 +79,32 @@ In = Annotated[
     Precision,
     typer.Option("--precision", help="Of the network; auto is the faster one here."),
 ]
+
+
+def either(run: Path | None, source: Path | None) -> Path:
+    """The run, or the pipeline that stands in its place; ``InputError`` unless there is one."""
+    found = [path for path in (run, source) if path is not None]
+    if len(found) != 1:
+        raise InputError("Give a run's folder, or with --from that of a pipeline, and not both.")
+    return found[0] if source is None else _pipeline(source)
+
+
+def _pipeline(folder: Path) -> Path:
+    """The folder, or ``InputError`` where it is none of a pipeline."""
+    from unfog.interop.pipeline_folder import require_pipeline
+
+    require_pipeline(folder)
+    return folder
+
+
+def run_and_inputs(
+    first: Path, pipeline: Path | None, others: list[Path]
+) -> tuple[Path, list[Path]]:
+    """The run and the inputs behind it; with a pipeline in the run's place all are inputs."""
+    run, inputs = (first, others) if pipeline is None else (_pipeline(pipeline), [first, *others])
+    if not inputs:
+        raise InputError(f"Give an input file behind {run}.")
+    return run, inputs
 
 
 def given(context: typer.Context, *besides: str) -> dict[str, Any]:

@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Sampler, Seed, Steps, emit, one_of
+from unfog.cli.options import (
+    AsJson,
+    From,
+    In,
+    Loras,
+    Out,
+    Precision,
+    Sampler,
+    Seed,
+    Steps,
+    emit,
+    one_of,
+    run_and_inputs,
+)
 from unfog.workflows.tasks import TASKS, Draws, Options, function, task_named
 
 TASK_HELP = "What to undo: " + "; ".join(f"{t.name}, {t.help}" for t in TASKS.values()) + "."
@@ -30,18 +43,21 @@ def restore(
             help="Folder of a trained run, or a shipped prior; auto chooses one for a scan.",
         ),
     ],
-    source: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT...",
-            help="Degraded file: .nii, .nii.gz, .png, .npy, a sound or a DICOM series; for hdr the "
-            "exposures; for mri k-space, for ct a sinogram.",
-        ),
-    ],
     task: Annotated[
         str, typer.Option(parser=one_of(TASKS.keys), metavar="|".join(TASKS), help=TASK_HELP)
     ],
     out: Out,
+    source: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Degraded file: .nii, .nii.gz, .png, .npy, a sound or a DICOM series; for hdr the "
+            "exposures; for mri k-space, for ct a sinogram.",
+            show_default=False,
+        ),
+    ] = None,
+    pipeline: From = None,
+    loras: Loras = None,
     noise: Annotated[
         str,
         typer.Option(
@@ -131,6 +147,7 @@ def restore(
     from unfog.workflows.kinds import is_sound
     from unfog.workflows.sounds import is_sound_file, restore_sound_file
 
+    run, source = run_and_inputs(run, pipeline, source or [])
     row = task_named(task)
     of_sound = is_sound(run) and is_sound_file(source)
     if of_sound and mask is None and row.needs == "mask":
@@ -160,6 +177,7 @@ def restore(
         precision.value,
         tuple(to or ()),
         guidance,
+        tuple(loras or ()),
     )
     workflow = restore_sound_file if of_sound else function(row.workflow)
     emit(workflow(run, source, row, out, options, draws), as_json)

@@ -9,13 +9,15 @@ import typer
 
 from unfog.cli.options import (
     AsJson,
+    From,
     In,
+    Loras,
     Out,
     Precision,
-    Run,
     Sampler,
     Seed,
     Steps,
+    either,
     emit,
     given,
 )
@@ -23,8 +25,15 @@ from unfog.cli.options import (
 
 def sample(
     context: typer.Context,
-    run: Run,
     out: Out,
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN", help="Folder of a trained run, or a shipped prior.", show_default=False
+        ),
+    ] = None,
+    source: From = None,
+    loras: Loras = None,
     count: Annotated[
         int | None,
         typer.Option(
@@ -232,7 +241,7 @@ def sample(
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:
-    """Draw samples from a run, or from a cascade.
+    """Draw samples from a run, from a cascade, or from a pipeline of Stable Diffusion (--from).
 
     Pictures with a contact sheet, or NIfTI volumes, and samples.npy with the numbers; with --mask
     the mask of each sample beside it, and masks.npy; with --text the prompt in each name, and
@@ -243,5 +252,5 @@ def sample(
     from unfog.workflows.drawing import WAYS
     from unfog.workflows.ways import by_run
 
-    told = given(context, "run", "out", "count")
-    emit(by_run(WAYS, "sampling", run, count, out, given=told), as_json)
+    told = given(context, "run", "source", "out", "count")
+    emit(by_run(WAYS, "sampling", either(run, source), count, out, given=told), as_json)

@@ -12,7 +12,7 @@ from unfog.cli.options import AsJson, In, emit
 
 def train(
     system: Annotated[
-        str, typer.Argument(metavar="SYSTEM", help="One of `unfog systems`, or a cascade.")
+        str, typer.Argument(metavar="SYSTEM", help="One of `unfog systems`, a cascade, or lora.")
     ],
     out: Annotated[
         Path | None,
@@ -62,6 +62,15 @@ def train(
         str | None,
         typer.Option(metavar="K", help="Of a cascade: the stage, by name or number."),
     ] = None,
+    pipeline: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="FOLDER", help="Of lora: the pipeline of Stable Diffusion it is of."
+        ),
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Of lora: the rank of its changes; 8 by default.")
+    ] = None,
     track: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,10 +86,13 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a system on a data set or on your own files, or a stage of a cascade."""
+    """Train a system on a data set or on your own files, a stage of a cascade, or a LoRA of a
+    pipeline of Stable Diffusion (lora --from FOLDER).
+    """
     import unfog.builtin  # noqa: F401  (registers every name)
     from unfog.errors import InputError
     from unfog.runs.dry_run import dry_run_system
+    from unfog.runs.lora import train_lora
     from unfog.training.guard import Interrupted
     from unfog.workflows.cascade import cascades, train_stage
     from unfog.workflows.train import train_files
@@ -95,6 +107,7 @@ def train(
         *(settings or []),
         *(f"{key}={value}" for key, value in short.items() if value is not None),
     ]
+    _check_lora(system, pipeline, rank, dry_run or start is not None or minutes is not None)
     if stage is not None and system not in cascades:
         raise InputError(f"{system} is no cascade and has no stages; leave out --stage.")
     if dry_run and system in cascades:
@@ -114,10 +127,29 @@ def train(
         "track": track or (),
     }
     try:
-        if system in cascades:
+        if pipeline is not None:
+            result = train_lora(
+                pipeline, data, folder, overrides, rank=rank, resume=resume, track=track or ()
+            )
+        elif system in cascades:
             result = train_stage(system, stage, data, folder, overrides, **how)
         else:
             result = train_files(system, data, folder, overrides, **how)
     except Interrupted as stop:
         raise typer.Exit(stop.code) from stop
     emit(result, as_json)
+
+
+def _check_lora(system: str, pipeline: Path | None, rank: int | None, others: bool) -> None:
+    """``InputError`` for a LoRA without its pipeline, or with ``others``, options that it does not
+    know; and for another system with what is a LoRA's.
+    """
+    from unfog.errors import InputError
+    from unfog.runs.lora import SYSTEM
+
+    if system != SYSTEM and (pipeline is not None or rank is not None):
+        raise InputError("--from and --rank are for unfog train lora; leave them out.")
+    if system == SYSTEM and pipeline is None:
+        raise InputError("A LoRA is of a pipeline; give --from FOLDER.")
+    if system == SYSTEM and others:
+        raise InputError("A LoRA knows no --start, --minutes and --dry-run; leave them out.")

@@ -48,6 +48,8 @@ _READ = [
     *("shift_factor", "down_block_types", "up_block_types", "force_upcast"),
 ]
 _OURS = {"unused"}  # counts of our training
+# Names of attention in files from before diffusers 0.18, as those of Stable Diffusion 1 are.
+_FORMER = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 def autoencoder_from_diffusers(
@@ -65,7 +67,7 @@ def autoencoder_from_diffusers(
     Raises:
         InputError: A tensor is missing, superfluous or misshapen.
     """
-    autoencoder, source = _like(config), dict(weights)
+    autoencoder, source = _like(config), {_renamed(key): v for key, v in weights.items()}
     state = {}
     for key, like in autoencoder.state_dict().items():
         if key in _OURS:
@@ -128,6 +130,18 @@ def autoencoder_options(config: Mapping[str, Any]) -> dict[str, Any]:
         "blocks": config["layers_per_block"],
         "groups": config["norm_num_groups"],
     }
+
+
+def _renamed(name: str) -> str:
+    """A tensor's name of today, of a file that calls attention as older ones do.
+
+    >>> _renamed("encoder.mid_block.attentions.0.proj_attn.bias")
+    'encoder.mid_block.attentions.0.to_out.0.bias'
+    """
+    head, dot, end = name.rpartition(".")
+    first, between, last = head.rpartition(".")
+    former = ".attentions." in name and last in _FORMER
+    return f"{first}{between}{_FORMER[last]}{dot}{end}" if former else name
 
 
 def _like(config: Mapping[str, Any]) -> Autoencoder:

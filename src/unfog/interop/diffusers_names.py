@@ -11,6 +11,7 @@ from unfog.errors import InputError
 from unfog.interop.diffusers_common import Config, check_fixed, check_known
 from unfog.networks.layers.attention import SelfAttention
 from unfog.networks.layers.blocks import AddBlock, DownsampleBlock, ScaleShiftBlock
+from unfog.networks.layers.spatial_transformer import SpatialTransformer
 from unfog.networks.unet import UNet
 
 _MODULATIONS = {"default": "add", "scale_shift": "scale-shift"}
@@ -163,11 +164,12 @@ def diffusers_config(unet: UNet) -> dict[str, Any]:
     more = more or len(unet.shrink) > 0 or unet.skip_scale != 1 or unet.input.detail is not None
     more = more or any(isinstance(m, DownsampleBlock) for m in unet.modules())
     more = more or len({len(level.stages) for level in unet.down}) > 1
+    more = more or any(isinstance(m, SpatialTransformer) for m in unet.modules())
     if unet.dims != 2 or more or unet.token_width is not None:
         raise InputError(
             "diffusers' UNet2DModel has two dimensions, as many blocks at every level, and neither "
-            "patches, coordinates, detail, tokens, halvings, resampling blocks, scaled skips nor a "
-            "shortcut; this U-Net cannot be written so."
+            "patches, coordinates, detail, tokens, transformers, halvings, resampling blocks, "
+            "scaled skips nor a shortcut; this U-Net cannot be written so."
         )
     net: Any = unet
     # The first block of each level tells its width, kind and attention.

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from unfog.core.process import processes
 from unfog.errors import InputError
 
 Section = dict[str, Any]
@@ -21,6 +24,21 @@ PREDICTIONS = {"epsilon": "noise", "v_prediction": "v", "sample": "x0"}
 LEARNED = ("learned", "learned_range")
 _TABLE = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
 _NULL = (None, False)  # of settings that change nothing
+# Our sampler of a scheduler's class, and its spacing of times where its file says none.
+SAMPLERS = {
+    "DDIMScheduler": ("ddim", "leading"),
+    "PNDMScheduler": ("ddim", "leading"),
+    "DDPMScheduler": ("ddpm", "leading"),
+    "EulerDiscreteScheduler": ("euler", "linspace"),
+    "EulerAncestralDiscreteScheduler": ("euler-ancestral", "linspace"),
+    "HeunDiscreteScheduler": ("heun", "linspace"),
+    "LMSDiscreteScheduler": ("ddim", "linspace"),
+    "DPMSolverMultistepScheduler": ("dpmpp-2m", "linspace"),
+    "DEISMultistepScheduler": ("deis", "linspace"),
+    "UniPCMultistepScheduler": ("unipc", "linspace"),
+}
+# set_alpha_to_one where a file is silent; other schedulers may hold it and do not read it.
+_ALPHA_ONE = {"DDIMScheduler": True, "PNDMScheduler": False}
 
 
 def process_of(scheduler: Mapping[str, Any]) -> tuple[Section, Section, list[str]]:
@@ -57,6 +75,43 @@ def process_of(scheduler: Mapping[str, Any]) -> tuple[Section, Section, list[str
         if key not in _TABLE and not key.startswith("_") and value not in _NULL
     ]
     return process, {"name": PREDICTIONS[prediction]}, sorted(left)
+
+
+def sampling_of(scheduler: Mapping[str, Any], offset: int | None = None) -> Section:
+    """The sampler and grid of a pipeline's scheduler.
+
+    Args:
+        scheduler: The contents of scheduler_config.json.
+        offset: The offset of leading times, whatever the file says: pipelines of Stable Diffusion
+            1 and 2 take 1.
+
+    Returns:
+        ``sampler`` and ``grid``, registry configs.
+
+    Raises:
+        InputError: The scheduler's class or spacing is none of those here.
+    """
+    kind = scheduler.get("_class_name", "DDIMScheduler")
+    if kind not in SAMPLERS:
+        raise InputError(
+            f"A pipeline with diffusers' {kind} cannot be read; one of {', '.join(SAMPLERS)} can."
+        )
+    sampler, spacing = SAMPLERS[kind]
+    spacing = scheduler.get("timestep_spacing", spacing)
+    if spacing not in ("leading", "linspace", "trailing"):
+        raise InputError(f"The timestep_spacing of a scheduler cannot be {spacing!r}.")
+    if scheduler.get("use_karras_sigmas"):
+        process = processes.build(process_of(scheduler)[0])
+        first = torch.tensor(1 / scheduler.get("num_train_timesteps", 1000), dtype=torch.float64)
+        lowest = float(process.noise_level(first))
+        return {"sampler": sampler, "grid": {"name": "karras", "sigma_min": lowest}}
+    grid: Section = {"name": spacing, "knots": int(scheduler.get("num_train_timesteps", 1000))}
+    if spacing == "leading":
+        grid["offset"] = int(scheduler.get("steps_offset", 0)) if offset is None else offset
+    # The last time is 0, or that of the table's first step.
+    clean = kind not in _ALPHA_ONE or scheduler.get("set_alpha_to_one", _ALPHA_ONE[kind])
+    grid["end"] = 0 if clean and scheduler.get("final_sigmas_type") != "sigma_min" else 1
+    return {"sampler": sampler, "grid": grid}
 
 
 def scheduler_of(config: Mapping[str, Any]) -> Section:

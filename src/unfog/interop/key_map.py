@@ -38,6 +38,16 @@ def fill(
         if gone:
             continue
         parts = [source.pop(name) for name in theirs]
+        if len(parts) > 1:
+            part = _bare((like.shape[0] // len(parts), *like.shape[1:]))
+            odd = [
+                f"{name} {tuple(value.shape)}"
+                for name, value in zip(theirs, parts, strict=True)
+                if _bare(value.shape) != part
+            ]
+            misshapen += odd
+            if odd:
+                continue
         value = turn(key, torch.cat(parts) if len(parts) > 1 else parts[0])
         if _bare(value.shape) != _bare(like.shape):
             misshapen.append(f"{theirs[0]} {tuple(parts[0].shape)}")

@@ -19,6 +19,7 @@ from unfog.interop.diffusers_common import check_fixed
 from unfog.interop.key_map import fill, taken
 from unfog.networks.layers.attention import SelfAttention
 from unfog.networks.layers.blocks import AddBlock, DownsampleBlock
+from unfog.networks.layers.spatial_transformer import SpatialTransformer
 from unfog.networks.unet import UNet
 
 WHAT = "MONAI weights"
@@ -192,13 +193,14 @@ def _monai_config(unet: UNet) -> dict[str, Any]:
     more = more or unet.picture_shortcut is not None or len(unet.shrink) > 0
     more = more or unet.skip_scale != 1 or unet.token_width is not None or unet.dims == 1
     more = more or not isinstance(blocks[0], AddBlock) or unet.input.detail is not None
+    more = more or any(isinstance(m, SpatialTransformer) for m in unet.modules())
     more = more or not padded or net.embedding.shift != 0 or not len(net.middle[0].attentions)
     if more:
         raise InputError(
             "MONAI's DiffusionModelUNet has two or three dimensions, modulation 'add', "
             "embedding_shift 0, downsample_padding 1 and attention at the bottom, and neither "
-            "patches, coordinates, detail, tokens, halvings, scaled skips nor a shortcut; this "
-            "U-Net cannot be written so."
+            "patches, coordinates, detail, tokens, transformers, halvings, scaled skips nor a "
+            "shortcut; this U-Net cannot be written so."
         )
     widths = {m.norm.num_channels // m.heads for m in attention}
     if len(widths) > 1:

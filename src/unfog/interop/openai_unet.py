@@ -58,10 +58,10 @@ def unet_from_openai(
     Raises:
         InputError: A tensor is missing, superfluous or misshapen.
     """
-    options = {**_options(weights), "head_dim": head_dim, "groups": groups}
+    options = {**openai_options(weights), "head_dim": head_dim, "groups": groups}
     with torch.device("meta"):
         unet = UNet(**options)
-    fill(unet, weights, _names(unet), _turn(unet, True), WHAT)
+    fill(unet, weights, openai_names(unet), _turn(unet, True), WHAT)
     return unet, options
 
 
@@ -69,10 +69,10 @@ def unet_to_openai(unet: UNet) -> dict[str, Tensor]:
     """The tensors of a checkpoint that computes what a U-Net computes, which has as many blocks at
     every level and an attention at the bottom: the inverse of `unet_from_openai`.
     """
-    return taken(unet, _names(unet), _turn(unet, False))
+    return taken(unet, openai_names(unet), _turn(unet, False))
 
 
-def _names(unet: UNet) -> Names:
+def openai_names(unet: UNet) -> Names:
     """Our names to theirs, whose blocks are numbered through all levels."""
     net: Any = unet
     blocks, levels = len(net.down[0].stages), len(net.down)
@@ -126,7 +126,7 @@ def _turn(unet: UNet, ours: bool) -> Turn:
     return turn
 
 
-def _options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+def openai_options(weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """The arguments of ``UNet`` that the tensors say."""
     enter, leave = weights.get("input_blocks.0.0.weight"), weights.get("out.2.weight")
     if enter is None or leave is None:

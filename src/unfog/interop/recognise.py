@@ -52,8 +52,14 @@ TABLE = (
     ),
     Telling("ControlNet (single file)", (r"input_hint_block\.0\.weight$",)),
     Telling("ControlNet (diffusers)", (r"^controlnet_cond_embedding\.conv_in\.weight$",)),
-    Telling("Stable Diffusion XL (single file)", (r"^conditioner\.embedders\.1\.",)),
-    Telling("Stable Diffusion XL refiner (single file)", (r"^conditioner\.embedders\.0\.model\.",)),
+    Telling(
+        "Stable Diffusion XL (single file)", (r"^conditioner\.embedders\.1\.",), format="ldm-unet"
+    ),
+    Telling(
+        "Stable Diffusion XL refiner (single file)",
+        (r"^conditioner\.embedders\.0\.model\.",),
+        format="ldm-unet",
+    ),
     Telling("Stable Diffusion 3", (r"joint_blocks\.0\.context_block\.",)),
     Telling(
         "Stable Diffusion 3 (diffusers)",
@@ -66,11 +72,18 @@ TABLE = (
         "Stable Diffusion 2.x (single file)",
         (rf"^{re.escape(_PREFIX)}.*{_CROSS}$",),
         _keys_of(_CROSS, 1024),
+        "ldm-unet",
     ),
     Telling(
         "Stable Diffusion 1.x (single file)",
         (rf"^{re.escape(_PREFIX)}.*{_CROSS}$",),
         _keys_of(_CROSS, 768),
+        "ldm-unet",
+    ),
+    Telling(
+        "conditional U-Net of latent diffusion",
+        (rf"^({re.escape(_PREFIX)})?input_blocks\..*{_CROSS}$",),
+        format="ldm-unet",
     ),
     Telling(
         "latent diffusion (single file)", (rf"^{re.escape(_PREFIX)}input_blocks\.0\.0\.weight$",)
@@ -79,23 +92,30 @@ TABLE = (
         "UNet2DConditionModel of Stable Diffusion XL (diffusers)",
         (r"^add_embedding\.linear_1\.weight$", _CROSS + "$"),
         _keys_of(_CROSS, 2048),
+        "diffusers",
     ),
     Telling(
         "UNet2DConditionModel of Stable Diffusion 2.x (diffusers)",
         (r"^down_blocks\..*" + _CROSS + "$",),
         _keys_of(_CROSS, 1024),
+        "diffusers",
     ),
     Telling(
         "UNet2DConditionModel of Stable Diffusion 1.x (diffusers)",
         (r"^down_blocks\..*" + _CROSS + "$",),
         _keys_of(_CROSS, 768),
+        "diffusers",
     ),
     Telling(
         "DiffusionModelUNet (MONAI)",
         (r"^conv_in\.conv\.weight$", r"^down_blocks\.0\.resnets\.0\.conv1\.conv\.weight$"),
         format="monai",
     ),
-    Telling("UNet2DConditionModel (diffusers)", (r"^down_blocks\..*" + _CROSS + "$",)),
+    Telling(
+        "UNet2DConditionModel (diffusers)",
+        (r"^down_blocks\..*" + _CROSS + "$",),
+        format="diffusers",
+    ),
     Telling("PriorTransformer (diffusers)", (r"^prd_embedding$", r"^transformer_blocks\.")),
     Telling(
         "DiTTransformer2DModel (diffusers)",

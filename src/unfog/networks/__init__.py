@@ -6,6 +6,16 @@ from unfog.networks.perceptron import Perceptron
 from unfog.networks.prior_transformer import PriorTransformer
 from unfog.networks.registry import networks
 from unfog.networks.space_time_unet import SpaceTimeUNet
+from unfog.networks.transformer_unet import TransformerUNet
 from unfog.networks.unet import UNet
 
-__all__ = ["DiT", "Network", "Perceptron", "PriorTransformer", "SpaceTimeUNet", "UNet", "networks"]
+__all__ = [
+    "DiT",
+    "Network",
+    "Perceptron",
+    "PriorTransformer",
+    "SpaceTimeUNet",
+    "TransformerUNet",
+    "UNet",
+    "networks",
+]

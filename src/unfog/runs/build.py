@@ -91,8 +91,14 @@ def build(config: Config) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone.
 
     Raises:
-        InputError: It describes an autoencoder, a joint encoder or a generator: no denoiser.
+        InputError: It describes an autoencoder, a joint encoder, a generator or a LoRA: no
+            denoiser.
     """
+    if "lora" in config:
+        raise InputError(
+            "This run is a LoRA, which draws nothing without its pipeline: unfog sample --from "
+            "FOLDER --lora RUN."
+        )
     if is_generator(config):
         raise InputError(
             f"This run is a {config.get('system')}, which draws samples in one call and is no "

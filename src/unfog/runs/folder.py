@@ -102,11 +102,12 @@ def relist(path: Path, anew: bool = False) -> None:
     """
     if anew or (path / MANIFEST).is_file():
         names = [*REQUIRED, *(name for name in OPTIONAL if (path / name).is_file())]
-        manifest = {name: _sha256(path / name) for name in names}
+        manifest = {name: file_sha256(path / name) for name in names}
         write_json(path / MANIFEST, manifest, overwrite=True)
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -150,7 +151,7 @@ def verify_file(path: Path, name: str) -> None:
         return
     if not (path / name).is_file():
         raise InputError(f"{name} of {path.name} is missing; restore it.")
-    if _sha256(path / name) != expected:
+    if file_sha256(path / name) != expected:
         raise InputError(
             f"{name} in {path.name} is not as it was written (its SHA-256 differs); {ADOPT}."
         )

@@ -28,6 +28,8 @@ from unfog.sampling.grids import grids
 from unfog.sampling.loop import Sampler, solve
 from unfog.sampling.samplers import samplers
 
+BATCH = 16  # samples at a time
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -116,7 +118,7 @@ def draw(
     condition: Mapping[str, Tensor] | None = None,
     guidance: float | Mapping[str, float] | Guidance | None = None,
     seamless: bool = False,
-    batch: int = 16,
+    batch: int | None = None,
     shape: Sequence[int] | None = None,
     windows: bool = False,
     repeat: Offset | None = None,
@@ -135,7 +137,7 @@ def draw(
         guidance: Scale of classifier-free guidance; or one for each condition, by name; or all of
             what ``runs.guided.Guidance`` says.
         seamless: Whether samples go on at the opposite border.
-        batch: Samples at a time.
+        batch: Samples at a time; as the run's sampling section says, or 16, by default.
         shape: Of a sample, (channels, *space); the run's own by default. A larger volume is made
             in windows (``runs.windows``).
         windows: Whether larger pictures and signals are made in windows too.
@@ -161,6 +163,7 @@ def draw(
     if loss is not None:
         denoiser = loss.guiding(denoiser)
     denoiser = clipped(denoiser, run.config["sampling"].get("clip"))
+    batch = batch or run.config["sampling"].get("batch", BATCH)
     steps, batches = len(plan.grid) - 1, -(-len(ids) // batch)
     chunks = []
     for number, start in enumerate(range(0, len(ids), batch)):

@@ -4,6 +4,8 @@ included.
 A grid of ``steps`` steps is a decreasing float64 tensor of steps + 1 times; the next point is
 always the next entry. For a discrete table of T betas the knots are k / T; ``leading``,
 ``linspace`` and ``trailing`` are the three spacings of Lin et al. 2024 (table 2), written as times.
+They end at the knot ``end``: 0, or 1 for models whose first step of the table is never undone, as
+those of Stable Diffusion 1 and 2 are sampled.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ Grid = Callable[[Process, int], Tensor]
 grids: Registry[Grid] = Registry("grid")
 
 
-def _ended(times: Tensor) -> Tensor:
-    return torch.cat([times, torch.zeros(1, dtype=torch.float64)])
+def _ended(times: Tensor, end: float = 0.0) -> Tensor:
+    """The times above ``end``, and ``end``."""
+    return torch.cat([times[times > end], torch.tensor([end], dtype=torch.float64)])
 
 
 def _check(steps: int) -> None:
@@ -46,20 +49,21 @@ def _noisiest(process: Process, sigma_max: float | None) -> Tensor:
 
 
 @grids.register("trailing")
-def trailing(knots: int = 1000) -> Grid:
+def trailing(knots: int = 1000, end: int = 0) -> Grid:
     """Lin et al. 2024's "trailing": from t = 1 in equal strides, each rounded to a knot k /
     ``knots``; it starts at the noisiest knot.
     """
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
-        return torch.round(torch.linspace(1, 0, steps + 1, dtype=torch.float64) * knots) / knots
+        index = torch.round(torch.linspace(1, 0, steps + 1, dtype=torch.float64) * knots)
+        return _ended(index[:-1] / knots, end / knots)
 
     return times
 
 
 @grids.register("leading")
-def leading(knots: int = 1000, offset: int = 0) -> Grid:
+def leading(knots: int = 1000, offset: int = 0, end: int = 0) -> Grid:
     """DDPM's and DDIM's original spacing, "leading" in Lin et al. 2024: strides of floor(knots /
     steps) counted from the cleanest knot.
     """
@@ -67,21 +71,21 @@ def leading(knots: int = 1000, offset: int = 0) -> Grid:
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
         index = torch.arange(steps, dtype=torch.float64).flip(0) * (knots // steps) + offset
-        return _ended((index + 1) / knots)
+        return _ended((index + 1) / knots, end / knots)
 
     return times
 
 
 @grids.register("linspace")
-def linspace(knots: int = 1000) -> Grid:
+def linspace(knots: int = 1000, end: int = 0) -> Grid:
     """Lin et al. 2024's "linspace": ``steps`` knots evenly from the noisiest to the cleanest, then
-    t = 0.
+    the end.
     """
 
     def times(process: Process, steps: int) -> Tensor:
         _check(steps)
         index = torch.round(torch.linspace(knots - 1, 0, steps, dtype=torch.float64))
-        return _ended((index + 1) / knots)
+        return _ended((index + 1) / knots, end / knots)
 
     return times
 

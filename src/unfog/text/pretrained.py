@@ -35,7 +35,7 @@ class PretrainedEncoder(TextEncoder):
     kind: str  # as the folder's config.json calls it
 
     def __init__(self, path: str, max_tokens: int, sha256: str | None = None) -> None:
-        transformers = _transformers()
+        transformers = transformers_package()
         folder = Path(path)
         if not (folder / "config.json").is_file():
             raise InputError(
@@ -173,7 +173,7 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _transformers() -> Any:
+def transformers_package() -> Any:
     """The package ``transformers``, quiet."""
     try:
         import transformers

@@ -114,6 +114,7 @@ _WAYS = {
     "mask": "--mask",
     "sequence": "--text",
     "bytes": "--text",
+    "encoded-text": "--text",
     "numbers": "--property",
     "spatial": "--sketch",
 }

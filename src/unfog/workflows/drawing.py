@@ -8,6 +8,7 @@ from typing import Any
 import unfog.builtin  # noqa: F401  (registers every name)
 from unfog.art.workflows.sample import sample_art
 from unfog.errors import InputError
+from unfog.interop.pipeline_folder import is_pipeline
 from unfog.molecules.workflows.sample import sample_molecules
 from unfog.video.workflows.sample import sample_clips
 from unfog.workflows.cascade import is_cascade, sample_cascade
@@ -67,7 +68,27 @@ def _pictures(
     )
 
 
+def _pipeline(run: Path, count: int | None, out: Path, **options: Any) -> dict[str, Any]:
+    """Pictures of a pipeline, one of each prompt by default."""
+    if options.get("text") is None:
+        raise InputError(f"{run} draws what a text says; give --text.")
+    return _pictures(run, 1 if count is None else count, out, **options)
+
+
+PICTURES = {
+    **SAMPLED,
+    "--text": "text",
+    "--guidance": "guidance",
+    "--negative": "negative",
+    "--guidance-interval": "interval",
+    "--rescale": "rescale",
+    "--seamless": "seamless",
+    "--shape": "shape",
+    "--windows": "windows",
+    "--palette": "palette",
+}
 WAYS = (
+    Way("a pipeline of diffusers", is_pipeline, _pipeline, {**PICTURES, "--lora": "loras"}),
     Way(
         "a cascade",
         is_cascade,
@@ -137,23 +158,16 @@ WAYS = (
         lambda run: True,
         _pictures,
         {
-            **SAMPLED,
-            **TOLD,
+            **PICTURES,
+            "--class": "label",
             "--mask": "mask",
             "--only": "only",
             "--property": "properties",
             "--best": "best",
             "--sketch": "sketch",
-            "--negative": "negative",
-            "--guidance-interval": "interval",
-            "--rescale": "rescale",
-            "--seamless": "seamless",
-            "--shape": "shape",
-            "--windows": "windows",
             "--repeat": "repeat",
             "--tile": "tile",
             "--dpi": "dpi",
-            "--palette": "palette",
         },
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,13 +11,12 @@ import safetensors.torch
 from torch import Tensor
 
 from unfog.errors import InputError
-from unfog.files.text import read_text
 from unfog.files.weight_files import read_header
 from unfog.interop import pickles
 from unfog.interop.diffusers_common import WEIGHTS
+from unfog.interop.pipeline_folder import CONFIG, INDEX, SCHEDULER, read_json
 from unfog.interop.recognise import recognise
 
-CONFIG, PIPELINE = "config.json", "model_index.json"
 MODELS = ("unet", "transformer", "vae", "vqvae")  # parts of a pipeline, the denoiser first
 TINY = ("encoder.safetensors", "decoder.safetensors")
 
@@ -66,7 +64,7 @@ def _file(path: Path, source: Path) -> Read:
     header = read_header(path)
     telling = recognise(header.shapes)
     beside = source.with_name(CONFIG)
-    config = _json(beside) if beside.is_file() else None
+    config = read_json(beside) if beside.is_file() else None
     weights = safetensors.torch.load_file(path)
     return Read(weights, config, telling.format or None if telling else None)
 
@@ -80,12 +78,12 @@ def _folder(source: Path) -> Read:
         weights = {f"{part}.{k}": v for part, held in parts.items() for k, v in held.items()}
         return Read(weights, None, "taesd")
     folder, scheduler = source, None
-    if (source / PIPELINE).is_file():
+    if (source / INDEX).is_file():
         part = next((m for m in MODELS if (source / m / CONFIG).is_file()), None)
         if part is None:
             raise InputError(f"{source} holds none of {', '.join(MODELS)} with a {CONFIG}.")
-        folder, held = source / part, source / "scheduler" / "scheduler_config.json"
-        scheduler = _json(held) if held.is_file() else None
+        folder, held = source / part, source / "scheduler" / SCHEDULER
+        scheduler = read_json(held) if held.is_file() else None
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise InputError(
@@ -94,14 +92,3 @@ def _folder(source: Path) -> Read:
             )
     read = _file(folder / WEIGHTS, folder / WEIGHTS)
     return Read(read.weights, read.config, read.format or "diffusers", {}, scheduler)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON file of a table; ``InputError`` where it is another."""
-    try:
-        held = json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON; fetch it again.") from error
-    if not isinstance(held, dict):
-        raise InputError(f"{path} holds no settings by name; fetch it again.")
-    return held

@@ -111,13 +111,18 @@ def _denoiser(
 ) -> dict[str, Any]:
     """The run of a denoiser."""
     sides = _sides(foreign, size, foreign.section.get("dims", 2))
-    config, left = _denoiser_config(foreign, read.scheduler or {}, sides, source)
+    scheduler = read.scheduler or dict(foreign.scheduler)
+    config, left = _denoiser_config(foreign, scheduler, sides, source)
+    taken = {f"network.{key}" for key in foreign.taken}
+    settings = [s for s in settings if s.partition("=")[0].strip() not in taken]
     config = apply_overrides(config, settings)
     parts = build(config)
     parts.denoiser.network.load_state_dict(foreign.network.state_dict())
+    held = {name: condition for name, (_, condition) in foreign.conditions.items()}
     if foreign.classes is not None:
-        label = parts.denoiser.conditioner.parts["label"]
-        label.load_state_dict(foreign.classes.state_dict())
+        held["label"] = foreign.classes
+    for name, condition in held.items():
+        parts.denoiser.conditioner.parts[name].load_state_dict(condition.state_dict())
     with new_folder(out) as folder:
         write_run(folder, parts.denoiser.state_dict(), config, _metadata(source))
     names = {key: config[key]["name"] for key in ("process", "prediction")}
@@ -126,6 +131,8 @@ def _denoiser(
         **names,
         **({} if read.scheduler else {"assumed": [", ".join(names.values())]}),
         **({"not taken of the scheduler": left} if left else {}),
+        **({"conditions": config["conditions"]} if foreign.conditions else {}),
+        **({"not imported": list(foreign.left)} if foreign.left else {}),
     }
 
 
@@ -151,7 +158,7 @@ def _denoiser_config(
         **({"variance": {"name": "learned-range", "steps": steps}} if learned else {}),
         "label": {"name": "time", "steps": float(steps)},
         "network": foreign.section,
-        "conditions": {},
+        "conditions": {name: section for name, (section, _) in foreign.conditions.items()},
         "training": {"seed": 0},
         "sampling": {"sampler": "ddim", "steps": min(STEPS, steps), "grid": "trailing"},
     }

@@ -10,6 +10,7 @@ from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files.formats import format_of
 from unfog.files.weight_files import read_header
+from unfog.interop.pipeline_folder import INDEX, is_pipeline, read_json
 from unfog.interop.recognise import describe
 from unfog.runs.build import is_autoencoder, is_generator, is_joint_encoder
 from unfog.runs.folder import locate, priors, run_config
@@ -21,7 +22,11 @@ from unfog.training.checkpoint import fault, newest_verified
 
 
 def inspect_path(path: Path) -> dict[str, Any]:
-    """A description of a run's folder, a shipped prior, or a file of a known format."""
+    """A description of a run's folder, a shipped prior, a folder of a pipeline of diffusers, or a
+    file of a known format.
+    """
+    if is_pipeline(path):
+        return _pipeline(path)
     if path.is_dir() or (not path.exists() and str(path) in priors()):
         return _run(path)
     if not path.is_file():
@@ -58,6 +63,20 @@ def _run(path: Path) -> dict[str, Any]:
     if run.card:
         facts["card"] = dict(run.card)
     return {**facts, "config": run.config}
+
+
+def _pipeline(path: Path) -> dict[str, Any]:
+    """A description of a pipeline by its index and the headers of its files: each part's class and
+    parameters.
+    """
+    index = read_json(path / INDEX)
+    parts = {}
+    for name, entry in index.items():
+        if isinstance(entry, list) and len(entry) == 2 and entry[1]:
+            files = sorted((path / name).glob("*.safetensors"))
+            count = {"parameters": read_header(files[0]).count} if files else {}
+            parts[name] = {"class": entry[1], **count}
+    return {"kind": index.get("_class_name"), "parts": parts}
 
 
 def _autoencoder(path: Path) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def low_light_files(
         The summary that is written there too.
     """
     with job(out) as work:
-        run = open_run(source, draws.precision)
+        run = open_run(source, draws.precision, draws.loras)
         require_posterior_mean(run)
         scans = _exposures(run, paths, None if options.operator else run.shape[0])
         stacks = [torch.from_numpy(scan.values) for scan in scans]

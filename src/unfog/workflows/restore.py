@@ -72,7 +72,7 @@ def restore_file(
         if draws.method != AUTO:
             methods.get(draws.method)
         source, reason = chosen_prior(paths[0]) if str(source) == AUTO_PRIOR else (source, None)
-        run = open_run(source, draws.precision)
+        run = open_run(source, draws.precision, draws.loras)
         require_posterior_mean(run)
         _prior(run, draws)  # refused before anything is read
         problem: InverseProblem = function(task.reader)(run, paths, task, options)

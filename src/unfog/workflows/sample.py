@@ -59,6 +59,7 @@ def sample_run(
     dpi: float | None = None,
     palette: Path | None = None,
     precision: str = AUTO,
+    loras: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
 
@@ -94,13 +95,14 @@ def sample_run(
         dpi: Dots an inch of cloth, which is then written as TIFF and as a sheet in PDF too.
         palette: A file of colours that samples are drawn towards.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
+        loras: Of a pipeline: files of changes of its weights, FILE or FILE:WEIGHT.
 
     Returns:
         The summary that is written there too.
     """
     _check_cloth(repeat, tile, dpi, windows or seamless, mask or sketch)
     with job(out) as work:
-        run = open_run(source, precision)
+        run = open_run(source, precision, loras)
         plan = Plan.of(run, sampler, steps, grid)
         asked = Asked(
             label,
@@ -141,6 +143,7 @@ def sample_run(
             **({} if shape is None else {"shape": list(shape)}),
             **({"windows": True} if windows else {}),
             **({"best of": best} if best > 1 else {}),
+            **({"lora": list(loras)} if loras else {}),
             **({} if palette is None else {"palette": palette.name}),
             **({} if cloth is None else cloth.write(work, run, x)),
         }

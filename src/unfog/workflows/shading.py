@@ -64,7 +64,7 @@ def unshade_file(
                 "Shading is told from tissue by a prior of images without it, which auto does not "
                 "choose; name one, such as t1-slices."
             )
-        run = open_run(source, draws.precision)
+        run = open_run(source, draws.precision, draws.loras)
         require_posterior_mean(run)
         problem = measured_images(run, paths, task_named("denoise"), options)
         _require_magnitudes(run, paths[0], problem)

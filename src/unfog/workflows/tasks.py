@@ -82,6 +82,7 @@ class Draws:
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
         to: What the restorations are to show, each "name=value" of the run's conditions.
         guidance: Scale of classifier-free guidance towards that; None for the conditional model.
+        loras: Of a pipeline: files of changes of its weights, FILE or FILE:WEIGHT.
     """
 
     noise: str = "auto"
@@ -94,6 +95,7 @@ class Draws:
     precision: str = "auto"
     to: tuple[str, ...] = ()
     guidance: float | None = None
+    loras: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.guidance is not None and not self.to:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
 from unfog.core.conditioning import Context
 from unfog.networks.layers.attention import attend
 from unfog.networks.layers.positions import Rotation, unchanged
+
+MLP_RATIO = 4  # width of a gated perceptron's hidden layer over that of a token
 
 
 def modulate(h: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
@@ -38,13 +41,14 @@ class TokenSelfAttention(nn.Module):
 
 class TokenCrossAttention(nn.Module):
     """Cross-attention of tokens to those of the context, (batch, length, ``token_width``), which
-    ``context.token_mask`` may hide.
+    ``context.token_mask`` may hide. ``bias`` says whether queries, keys and values have one.
     """
 
-    def __init__(self, width: int, heads: int, token_width: int) -> None:
+    def __init__(self, width: int, heads: int, token_width: int, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.q, self.kv = nn.Linear(width, width), nn.Linear(token_width, 2 * width)
+        self.q = nn.Linear(width, width, bias)
+        self.kv = nn.Linear(token_width, 2 * width, bias)
         self.out = nn.Linear(width, width)
 
     def forward(self, h: Tensor, context: Context) -> Tensor:
@@ -54,6 +58,22 @@ class TokenCrossAttention(nn.Module):
         q = self.q(h).transpose(1, 2)
         seen = attend(q, k, v, self.heads, context.token_mask)
         out: Tensor = self.out(seen.transpose(1, 2))
+        return out
+
+
+class GatedPerceptron(nn.Module):
+    """A perceptron with a gated hidden layer, W (a gelu(b)), (a, b) = W' h (Shazeer 2020,
+    arXiv:2002.05202), of tokens (batch, n, width).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(width, 2 * MLP_RATIO * width)
+        self.leave = nn.Linear(MLP_RATIO * width, width)
+
+    def forward(self, h: Tensor) -> Tensor:
+        value, gate = self.enter(h).chunk(2, -1)
+        out: Tensor = self.leave(value * gelu(gate))
         return out
 
 

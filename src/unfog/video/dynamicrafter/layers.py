@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
 
 from unfog.core.conditioning import Context
 from unfog.errors import InputError
@@ -18,11 +17,10 @@ from unfog.networks.layers.attention import attend
 from unfog.networks.layers.blocks import AddBlock
 from unfog.networks.layers.normalisation import GroupNorm
 from unfog.networks.layers.positions import unchanged
-from unfog.networks.layers.transformer import TokenSelfAttention
+from unfog.networks.layers.transformer import GatedPerceptron, TokenSelfAttention
 
 EPS = 1e-5  # of the normalisation ahead of convolutions
 TRANSFORMER_EPS = 1e-6  # of that ahead of transformers
-MLP_RATIO = 4
 
 
 @dataclass(frozen=True)
@@ -91,22 +89,6 @@ class TemporalConvolution(nn.Module):
         clip = _clips(h, frames)
         out: Tensor = self.layers(clip).transpose(1, 2)
         return h + out.reshape(h.shape)
-
-
-class GatedPerceptron(nn.Module):
-    """A perceptron with a gated hidden layer, W (a gelu(b)), (a, b) = W' h (Shazeer 2020,
-    arXiv:2002.05202), of tokens (batch, n, width).
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.enter = nn.Linear(width, 2 * MLP_RATIO * width)
-        self.leave = nn.Linear(MLP_RATIO * width, width)
-
-    def forward(self, h: Tensor) -> Tensor:
-        value, gate = self.enter(h).chunk(2, -1)
-        out: Tensor = self.leave(value * gelu(gate))
-        return out
 
 
 class DecoupledAttention(nn.Module):
