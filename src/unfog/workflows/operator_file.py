@@ -94,8 +94,21 @@ def _filled(part: Any, folder: Path) -> Any:
     if not isinstance(part, dict):
         return part
     numbers = {
-        key: torch.from_numpy(read_raw(folder / value, key)[key])
+        key: torch.from_numpy(read_raw(_beside(folder, key, value), key)[key])
         for key, value in part.items()
         if isinstance(value, str) and value.lower().endswith(".npy")
     }
     return {**part, **numbers}
+
+
+def _beside(folder: Path, key: str, name: str) -> Path:
+    """The file of that name in or below a folder; ``InputError`` where it lies elsewhere, by its
+    name or by a link.
+    """
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"The operator's {key!r} names {name!r}, outside the operator file's folder; put the "
+            "array beside it."
+        )
+    return file
