@@ -23,6 +23,7 @@ from unfog.files.output import write_bytes, write_json
 from unfog.files.sealed import read_table
 from unfog.files.weight_files import read_header
 from unfog.runs.config import load_config, save_config
+from unfog.runs.sections import check_sections
 from unfog.systems.registry import Config
 from unfog.training.checkpoint import load_ema, newest_metadata, to_safetensors
 from unfog.training.config_record import CONFIG as CONFIG  # one of a run's files
@@ -159,7 +160,9 @@ def verify_file(path: Path, name: str) -> None:
 def run_config(path: Path) -> Config:
     """The config of a run's folder, verified before it is parsed."""
     verify_file(path, CONFIG)
-    return load_config(path / CONFIG)
+    config = load_config(path / CONFIG)
+    check_sections(config, path / CONFIG)
+    return config
 
 
 def run_card(path: Path) -> dict[str, Any]:
