@@ -96,7 +96,8 @@ def test_links_within_a_file_are_followed(tmp_path: Path) -> None:
         file["data/ring"] = file["data"]  # a ring of hard links
         file.create_dataset("zeros", (64, 64), "f4")  # small, and never written
     found = read_raw(tmp_path / "scan.h5", "kspace")
-    assert list(found["kspace"]) == list(range(6)) and not found["zeros"].any()
+    assert list(found["kspace"]) == list(range(6))
+    assert not found["zeros"].any()
 
 
 def test_more_than_the_free_memory_is_refused(
@@ -108,7 +109,7 @@ def test_more_than_the_free_memory_is_refused(
     np.savez(tmp_path / "scan.npz", kspace=np.ones(5000))
     monkeypatch.setattr("unfog.files.room.free_memory", lambda: 50_000.0)
     for kind in ("h5", "npy", "npz"):
-        with pytest.raises(InputError, match="asks for 4e-05 GB in .*; split it"):
+        with pytest.raises(InputError, match="asks for 4e-05 GB in"):
             read_raw(tmp_path / f"scan.{kind}", "kspace")
 
 

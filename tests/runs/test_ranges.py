@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,15 +79,13 @@ def _used(path: Path) -> None:
 def test_no_wrong_value_of_any_key_is_a_traceback(run: Path, tmp_path: Path) -> None:
     config = yaml.read(run / "config.yaml")
     keys = [*yaml.flat(config), *config]
-    refused = 0
+    accepted = 0
     for key in keys:
         for value in WRONG[len(key) % 4 :: 4]:
-            try:
+            with suppress(InputError):  # anything else fails here
                 _used(_changed(run, tmp_path, key, value))
-            except InputError as error:
-                refused += 1
-                assert "\n" not in str(error)
-    assert refused > len(keys)
+                accepted += 1
+    assert accepted < len(keys)
 
 
 def test_a_network_much_larger_than_its_weights_is_refused_before_it_is_built(

@@ -60,7 +60,25 @@ def read_array(path: Path) -> Array:
     data = read_npy(path, path.name)
     if data.size == 0:
         raise InputError(f"{path.name} must hold real, finite numbers.")
-    return np.asarray(data, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        single = np.asarray(data, dtype=np.float32)
+    require_within_float32(path, data, single)
+    return single
+
+
+def require_within_float32(file: Path, exact: NDArray[Any], single: NDArray[np.float32]) -> None:
+    """``InputError`` where numbers became infinite as they were made float32.
+
+    Args:
+        file: Where they come from.
+        exact: As they were.
+        single: In float32.
+    """
+    lost = np.isinf(single)
+    if lost.any() and bool(np.isfinite(exact[lost]).any()):
+        raise InputError(
+            f"{file.name} has values beyond the largest of float32 (3.4e38); divide them first."
+        )
 
 
 def npz_names(file: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Whether the machine has room for what a file says it holds, asked before anything is allocated."""
+"""Whether the machine has room for what a file says it holds, before it is allocated."""
 
 from __future__ import annotations
 

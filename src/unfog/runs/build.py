@@ -73,7 +73,9 @@ def build_joint_encoder(config: Config) -> JointEncoder:
     """The joint encoder that a config describes; initial weights as of ``build_autoencoder``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
-        outlined(lambda: joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0]))
+        outlined(
+            lambda: joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0])
+        )
         return joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0])
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
-from unfog.files import yaml
+from unfog.files import json_text, yaml
 from unfog.files.yaml import flat
 from unfog.runs.folder import CONFIG
 from unfog.systems.registry import Config
@@ -50,7 +49,7 @@ class Record:
         rows = _rows(path / METRICS)
         done = [row for row in rows if "loss" in row]
         file = path / MACHINE
-        machine = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        machine = json_text.read(file) if file.is_file() else {}
         return cls(
             name or path.name,
             path,
@@ -92,7 +91,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
         try:
-            rows.append(json.loads(line))
+            rows.append(json_text.parse(line, path.name, finite=False))
         except ValueError:
             break
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ import safetensors.torch
 from torch import Tensor
 
 from unfog.errors import InputError
-from unfog.files.text import read_text
+from unfog.files import json_text
 from unfog.files.weight_files import read_header
 from unfog.interop import pickles
 from unfog.interop.diffusers_common import WEIGHTS
@@ -99,7 +98,7 @@ def _folder(source: Path) -> Read:
 def _json(path: Path) -> dict[str, Any]:
     """A JSON file of a table; ``InputError`` where it is another."""
     try:
-        held = json.loads(read_text(path))
+        held = json_text.read(path)
     except ValueError as error:
         raise InputError(f"{path} is no JSON; fetch it again.") from error
     if not isinstance(held, dict):

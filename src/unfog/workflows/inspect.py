@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from unfog.builtin import open_run
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.formats import format_of
 from unfog.files.weight_files import read_header
 from unfog.interop.recognise import describe
@@ -93,7 +93,7 @@ def _weights(path: Path) -> dict[str, Any]:
     if checkpoints:
         newest, _ = newest_verified(path)
         assert newest is not None  # or the run would not have opened
-        facts["step"] = json.loads((newest / "state.json").read_bytes())["step"]
+        facts["step"] = json_text.read(newest / "state.json")["step"]
         facts["checkpoints"] = {folder.name: fault(folder) or "verified" for folder in checkpoints}
     else:
         facts["weights"] = "verified"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,7 @@ def _restored_into(
     if fit is not None:
         results["std"] = results["std"] * fit.widening(wider or 1.0)
         results["misfit"] = fit.local
+    require_finite_results(path, results)
     files = [problem.target.write(folder, name, x.numpy()).name for name, x in results.items()]
     summary = {
         "task": task.name,
@@ -152,6 +153,21 @@ def _restored_into(
     if page is not None:
         work.write_report(page.html())
     return work.end(summary)
+
+
+def require_finite_results(path: Path, results: Mapping[str, Tensor]) -> None:
+    """``InputError`` where a result overflowed float32, so that none is written.
+
+    Args:
+        path: The input.
+        results: By the names of their files.
+    """
+    for name, values in results.items():
+        if not bool(torch.isfinite(values).all()):
+            raise InputError(
+                f"The {name} of {path.name} is not finite, because its values, or a factor on "
+                "them, come near the ends of float32; divide them first."
+            )
 
 
 def require_noise(text: str) -> float | None:
