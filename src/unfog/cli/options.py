@@ -46,6 +46,12 @@ Steps = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 
+KeepNames = Annotated[
+    bool,
+    typer.Option("--keep-names", help="Name the input files in summary and report, not 'input 1'."),
+]
+
+
 class Precision(StrEnum):
     """What the network computes in."""
 

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Sampler, Seed, Steps, emit, one_of
+from unfog.cli.options import (
+    AsJson,
+    In,
+    KeepNames,
+    Out,
+    Precision,
+    Sampler,
+    Seed,
+    Steps,
+    emit,
+    one_of,
+)
 from unfog.workflows.tasks import TASKS, Draws, Options, function, task_named
 
 TASK_HELP = "What to undo: " + "; ".join(f"{t.name}, {t.help}" for t in TASKS.values()) + "."
@@ -120,6 +131,7 @@ def restore(
     sampler: Sampler = None,
     seed: Seed = 0,
     precision: In = Precision.auto,
+    keep_names: KeepNames = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore a degraded file, with an uncertainty map.
@@ -128,9 +140,11 @@ def restore(
     DICOM, .npy for k-space and sinograms), summary.json with a check of the data's consistency, and
     report.html.
     """
+    from unfog.files import names
     from unfog.workflows.kinds import is_sound
     from unfog.workflows.sounds import is_sound_file, restore_sound_file
 
+    names.keep_names(keep_names)
     row = task_named(task)
     of_sound = is_sound(run) and is_sound_file(source)
     if of_sound and mask is None and row.needs == "mask":

@@ -26,7 +26,7 @@ from unfog.files.numpy_files import require_within_float32
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
-_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type", "intent_name")
+_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type", "intent_name", "unused_str")
 # What a header says of the values themselves, which are others when they are written: the range to
 # show, the meaning, and the extremes of old.
 _OF_VALUES = (

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from unfog.errors import InputError
+from unfog.files.local_paths import with_paths, without_paths
 from unfog.files.output import write_bytes, write_json
 from unfog.files.sealed import read_table
 from unfog.files.weight_files import read_header
@@ -92,7 +93,7 @@ def write_run(
     """
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / WEIGHTS, to_safetensors(weights, metadata), overwrite=True)
-    save_config(config, out / CONFIG)
+    save_config(without_paths(config), out / CONFIG)
     relist(out, anew=True)
     return out
 
@@ -162,7 +163,7 @@ def run_config(path: Path) -> Config:
     verify_file(path, CONFIG)
     config = load_config(path / CONFIG)
     check_sections(config, path / CONFIG)
-    return config
+    return with_paths(path, config)
 
 
 def run_card(path: Path) -> dict[str, Any]:

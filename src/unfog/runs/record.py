@@ -9,6 +9,7 @@ from typing import Any
 
 from unfog.errors import InputError
 from unfog.files import json_text, yaml
+from unfog.files.local_paths import without_paths
 from unfog.files.yaml import flat
 from unfog.runs.folder import CONFIG
 from unfog.systems.registry import Config
@@ -53,7 +54,7 @@ class Record:
         return cls(
             name or path.name,
             path,
-            config,
+            without_paths(config),
             [int(row["step"]) for row in done],
             [float(row["loss"]) for row in done],
             len(rows) - len(done),
@@ -77,7 +78,7 @@ class Record:
         data = self.config.get("data") or {}
         return {
             "system": self.config.get("system"),
-            "data": Path(data["path"]).name if "path" in data else data.get("name"),
+            "data": data.get("name"),
             "step": self.step,
             "steps": training.get("steps"),
             "loss": self.loss,

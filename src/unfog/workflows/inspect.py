@@ -9,6 +9,7 @@ from unfog.builtin import open_run
 from unfog.errors import InputError
 from unfog.files import json_text
 from unfog.files.formats import format_of
+from unfog.files.local_paths import without_paths
 from unfog.files.weight_files import read_header
 from unfog.interop.recognise import describe
 from unfog.runs.build import is_autoencoder, is_generator, is_joint_encoder
@@ -36,9 +37,9 @@ def _run(path: Path) -> dict[str, Any]:
     place = locate(path)
     config = run_config(place)
     if is_autoencoder(config):
-        return {**_autoencoder(place), **_weights(place), "config": config}
+        return {**_autoencoder(place), **_weights(place), "config": without_paths(config)}
     if is_joint_encoder(config):
-        return {**_joint_encoder(place), **_weights(place), "config": config}
+        return {**_joint_encoder(place), **_weights(place), "config": without_paths(config)}
     if is_generator(config):
         model = GeneratorRun.open(path).model
         return {
@@ -46,7 +47,7 @@ def _run(path: Path) -> dict[str, Any]:
             "system": config["system"],
             "parameters": sum(p.numel() for p in model.parameters()),
             **_weights(place),
-            "config": config,
+            "config": without_paths(config),
         }
     run = open_run(path)
     facts = {
@@ -57,7 +58,7 @@ def _run(path: Path) -> dict[str, Any]:
     }
     if run.card:
         facts["card"] = dict(run.card)
-    return {**facts, "config": run.config}
+    return {**facts, "config": without_paths(run.config)}
 
 
 def _autoencoder(path: Path) -> dict[str, Any]:

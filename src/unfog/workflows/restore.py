@@ -67,7 +67,7 @@ def restore_file(
     options, draws = options or Options(), draws or Draws()
     method, sampler, steps = task.chosen(draws.method, draws.sampler, draws.steps)
     draws = replace(draws, method=method, sampler=sampler, steps=steps)
-    with job(out) as work:
+    with job(out, *paths, *options.files) as work:
         sigma = None if draws.noise == BY_PRIOR else require_noise(draws.noise)
         if draws.method != AUTO:
             methods.get(draws.method)
@@ -149,6 +149,7 @@ def _restored_into(
         "warnings": problem.warnings + said + ([UNLIKE.format(wider)] if wider else []),
         "files": files,
     }
+    summary = work.hide(summary)
     page = restoration_page(summary, problem.operator.adjoint(y), restored, factor, (low, high))
     if page is not None:
         work.write_report(page.html())
