@@ -1,5 +1,5 @@
-"""Where a run's data lie on this machine: ``local.yaml`` beside its config, which is shown, exported
-and reported nowhere.
+"""Where a run's data lie on this machine: ``local.yaml`` beside its config, which no command shows,
+exports or reports.
 """
 
 from __future__ import annotations
