@@ -42,9 +42,11 @@ from unfog.cli.train import train
 from unfog.cli.verify import verify
 from unfog.errors import InputError
 from unfog.openmp import wait_passively
+from unfog.signals import exit_status
 from unfog.version import __version__
 
-BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses
+BAD_INPUT = 2  # exit status
+ENDED = "stopped; no result was written."
 
 
 class Commands(TyperGroup):
@@ -56,7 +58,10 @@ class Commands(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
         self.given = list(args)
-        return super().make_context(info_name, args, *rest, **more)
+        try:
+            return super().make_context(info_name, args, *rest, **more)
+        except KeyboardInterrupt as stop:  # Typer would end without a word
+            raise _stop(ENDED, exit_status(stop)) from stop
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -70,7 +75,7 @@ class Commands(TyperGroup):
                 raise
             raise _stop(f"{Path(error.filename).name}: {error.strerror}.", BAD_INPUT) from error
         except KeyboardInterrupt as error:
-            raise _stop("interrupted.", INTERRUPTED) from error
+            raise _stop(ENDED, exit_status(error)) from error
 
 
 def without_folders(text: str, given: Sequence[str]) -> str:

@@ -33,8 +33,6 @@ _LOOKS = {
     "date": re.compile(
         r"(?<![\w.])(?:19|20)\d\d[-./]?(?:0[1-9]|1[0-2])[-./]?(?:0[1-9]|[12]\d|3[01])\b"
     ),
-        r"(?<![\w.])(?:19|20)\d\d[-./]?(?:0[1-9]|1[0-2])[-./]?(?:0[1-9]|[12]\d|3[01])\b"
-    ),
     "DICOM UID": re.compile(r"\b1\.[23]\.\d+(?:\.\d+){4,}\b"),
 }
 _NIFTI = ("descrip", "aux_file", "db_name", "data_type", "intent_name", "unused_str")
