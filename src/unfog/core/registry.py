@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from unfog.core.ranges import check_parameter
 from unfog.errors import InputError
 
 T = TypeVar("T")
@@ -91,6 +90,8 @@ class Registry(Generic[T]):
             raise InputError(
                 f"A {self.kind} is a name, or a table with one, not {str(config)[:60]!r}."
             )
+        from unfog.core.ranges import check_parameter  # here, as most commands build nothing
+
         parameters = {"name": config} if isinstance(config, str) else dict(config)
         if "name" not in parameters:
             raise InputError(f"A {self.kind} needs a 'name', one of: {', '.join(self.names())}.")
