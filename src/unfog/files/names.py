@@ -16,6 +16,7 @@ from unfog.files.listing import files_below
 
 MOST = 100_000  # files below a folder whose names are looked for
 _AS_INPUT = ("input", "other")  # keys of a summary that hold nothing but a name
+_WRITTEN = "files"
 _kept: ContextVar[bool] = ContextVar("keep_names", default=False)
 
 
@@ -57,7 +58,11 @@ class Roles:
                 return self._roles[value]
             return self._replaced(self._told, value)
         if isinstance(value, Mapping):
-            return {name: self.hide(part, name) for name, part in value.items()}
+            # Files that are written have names of their own, which an input may have had.
+            return {
+                name: part if name == _WRITTEN else self.hide(part, name)
+                for name, part in value.items()
+            }
         if isinstance(value, list | tuple):
             return [self.hide(part, key) for part in value]
         return value
