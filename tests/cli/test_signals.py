@@ -18,7 +18,9 @@ import pytest
 from rich.console import Console
 
 from unfog import progress as lines
+from unfog.cli.options import stopped
 from unfog.progress import progress, training_progress
+from unfog.training.guard import Interrupted
 
 TINY = "--set training.batch=4 --set network.channels=8 --set network.groups=4"
 
@@ -44,10 +46,28 @@ def ended(process: subprocess.Popen[str], when: Callable[[], bool], number: int)
     return process.returncode, err.splitlines()[-1] if err else ""
 
 
-@pytest.mark.parametrize(
-    ("number", "status"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)],
-)
+def test_what_is_said_of_a_stopped_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    again = f"go on with: unfog train edm --out {run} --resume"
+    stop = Interrupted(143, 7)
+    assert stopped("unfog train edm", run, stop).exit_code == 143
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").write_text("")
+    assert stopped("unfog train edm", run, KeyboardInterrupt()).exit_code == 130
+    for name in ("step-00000009", "step-00000010", "step-mine"):
+        (run / "checkpoints" / name).mkdir()
+    stopped("unfog train edm", run, stop)
+    assert capsys.readouterr().err.splitlines() == [
+        "unfog: stopped: nothing is saved yet; give the same command again",
+        f"unfog: stopped: no step is saved yet; {again}",
+        f"unfog: stopped: step 10 is saved; {again}",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_says_what_is_saved_and_how_to_go_on(
     tmp_path: Path, number: int, status: int
 ) -> None:
