@@ -1,11 +1,11 @@
-"""Progress of long work, on standard error: a bar on a terminal, a plain line every ten seconds
-elsewhere.
+"""Progress of long work, on standard error: a bar on a terminal; elsewhere a plain line after two
+seconds and then every ten, whether or not the work has come to a step.
 """
 
 from __future__ import annotations
 
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-EVERY = 10.0  # seconds between plain lines
+FIRST, EVERY = 2.0, 10.0  # seconds to the first plain line, and between those after it
 
 Report = Callable[[int, int], None]  # called with (steps done, steps in all)
 
@@ -36,7 +36,8 @@ def progress(title: str, stream: TextIO | Console | None = None) -> Iterator[Rep
 
     console = stream if isinstance(stream, Console) else Console(file=stream or sys.stderr)
     if not console.is_terminal:
-        yield _plain_lines(title, console)
+        with _PlainLines(title, console) as lines:
+            yield lines
         return
     columns = (
         TextColumn("{task.fields[title]}"),
@@ -55,20 +56,39 @@ def progress(title: str, stream: TextIO | Console | None = None) -> Iterator[Rep
         yield report
 
 
-def _plain_lines(title: str, console: Console) -> Reporter:
-    """A reporter that prints a line every ``EVERY`` seconds."""
-    last = time.monotonic()
+class _PlainLines:
+    """A reporter whose lines a timer prints, in a thread of its own; training, which has notes,
+    prints its first and last step too, and work that is done before the first line prints nothing.
+    """
 
-    def report(done: int, total: int, note: str = "") -> None:
-        nonlocal last
-        now = time.monotonic()
-        # Training, which has notes, prints its first and last step too; short work prints nothing.
-        if now - last >= EVERY or (note and done in (1, total)):
-            last = now
-            text = f"step {done} of {total}: {note}" if note else f"{title}: step {done} of {total}"
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def __init__(self, title: str, console: Console) -> None:
+        self._title, self._console = title, console
+        self._at = f"{title} ..."
+        self._ended = threading.Event()
+        self._timer = threading.Thread(target=self._tick, daemon=True)
 
-    return report
+    def __enter__(self) -> _PlainLines:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._timer.join()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        step = f"step {done} of {total}"
+        self._at = f"{step}: {note}" if note else f"{self._title}: {step}"
+        if note and done in (1, total):
+            self._print()
+
+    def _tick(self) -> None:
+        wait = FIRST
+        while not self._ended.wait(wait):
+            self._print()
+            wait = EVERY
+
+    def _print(self) -> None:
+        self._console.print(self._at, markup=False, highlight=False, soft_wrap=True)
 
 
 def summary(step: int, total: int, loss: float, rate: float) -> str:

@@ -47,7 +47,7 @@ DENOISE = "--task denoise --out new"
         (f"{TRAIN} --set sampling.sampler=hun", "did you mean 'heun'?"),
         (f"{TRAIN} --set training.lr=fast", "training.lr"),
         (f"{TRAIN} --set training.lr", "key=value"),
-        (f"{TRAIN} --set process.sigma_max=-1", "must grow"),
+        (f"{TRAIN} --set process.sigma_max=-1", "must be above 0"),
         (f"{TRAIN} --resume", "new"),
         ("distill nowhere --out new", "nowhere is not a run"),
         ("distill run --out full", "not empty"),

@@ -250,6 +250,7 @@ def test_an_interrupted_training_exits_with_the_signals_status(
         app, ["train", "edm", "--data", "digits", "--out", str(tmp_path / "x")]
     )
     assert result.exit_code == 143
+    assert result.stderr == "unfog: stopped: nothing is saved yet; give the same command again\n"
 
 
 def test_volumes_are_sampled_as_nifti(tmp_path: Path) -> None:

@@ -206,7 +206,9 @@ def test_what_cannot_be_placed_is_refused(
     assert "JANE" not in str(refused.value)
 
 
-def test_a_cut_file_and_one_without_a_decoder_are_refused(tmp_path: Path) -> None:
+def test_a_cut_file_and_one_without_a_decoder_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     from pydicom.uid import JPEG2000Lossless
 
     folder = write(tmp_path / "cut", headers(AXIAL, across(AXIAL)))
@@ -228,8 +230,11 @@ def test_a_cut_file_and_one_without_a_decoder_are_refused(tmp_path: Path) -> Non
     packed["PixelData"].VR = "OB"
     packed.file_meta.TransferSyntaxUID = JPEG2000Lossless
     packed.save_as(file)
-    with pytest.raises(InputError, match=r"compressed \(JPEG 2000"):
-        read_dicom(file)
+    for found, words in ((True, r"is damaged, or compressed \(JPEG 2000"), (False, "add one")):
+        monkeypatch.setattr("unfog.files.dicom_volume._decodes", lambda syntax, found=found: found)
+        with pytest.raises(InputError, match=words):
+            read_dicom(file)
+    assert not caplog.records  # pydicom would log a traceback
 
 
 def test_without_the_package_it_says_what_to_install(

@@ -14,6 +14,7 @@ from PIL import Image
 from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.files.nifti import new_volume, write_nifti
+from unfog.runs.folder import run_config
 from unfog.runs.train import train_system
 from unfog.training.checkpoint import newest_verified
 from unfog.training.identity import hash_of
@@ -56,7 +57,8 @@ def go(out: Path, data: Path | str | None, steps: int, resume: bool = True, *mor
 
 
 def place(out: Path) -> str:
-    return str(yaml.read(out / "config.yaml")["data"]["path"])
+    assert yaml.read(out / "config.yaml")["data"]["path"] == "local.yaml"
+    return str(run_config(out)["data"]["path"])
 
 
 @pytest.mark.parametrize("make", [pictures, volumes, array])
@@ -123,11 +125,12 @@ def test_runs_whose_checkpoints_hash_the_path_go_on(tmp_path, monkeypatch, relat
     out = tmp_path / "run"
     go(out, "a", 1, resume=False)
     # As it was written before paths were left out of the hash.
-    config = yaml.read(out / "config.yaml")
+    config = run_config(out)
     if relative:
         config["data"]["path"] = "a"
-        (out / "config.yaml").write_text(yaml.dump(config))
-        (out / "recorded.json").unlink()  # nor were there records
+    (out / "config.yaml").write_text(yaml.dump(config))
+    (out / "recorded.json").unlink()  # nor were there records
+    (out / "local.yaml").unlink()
     newest, _ = newest_verified(out)
     state = json.loads((newest / "state.json").read_bytes())
     state["config"] = hash_of(config, TrainSettings.of(config["training"]))

@@ -1,5 +1,6 @@
 """Operators from files: composed in the order they act, and self-tested before they are used."""
 
+import numpy
 import pytest
 import torch
 
@@ -53,3 +54,27 @@ def test_a_wrong_adjoint_is_refused(tmp_path, monkeypatch):
     (tmp_path / "wrong.yaml").write_text("[identity, wrong]")
     with pytest.raises(InputError, match="mend its adjoint"):
         read_operator(tmp_path / "wrong.yaml", X, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{name: mask, mask: ../secret.npy}", "'mask' names '../secret.npy', outside"),
+        ("{name: mask, mask: PLACE/secret.npy}", "outside the operator file's folder"),
+        ("{name: mask, mask: link.npy}", "outside the operator file's folder"),
+        ("{name: parallel-beam, angles: [0], size: 1000000000}", "asks for 2.4e+10 GB"),
+        ("{name: parallel-beam, angles: [0], size: 12000}", "of 12000 detectors"),
+        ("[{name: blocks, factor: 4000}, {name: blocks, factor: 4000}]", "asks for"),
+        ("{name: blur, deviation: 1.0e+9}", "asks for"),
+        ("{name: blur, deviation: .inf}", "'deviation' of operator 'blur' must be from 0"),
+    ],
+)
+def test_what_lies_elsewhere_or_is_too_large_is_refused(tmp_path, text, words):
+    numpy.save(tmp_path / "secret.npy", numpy.ones((8, 8)))
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "link.npy").symlink_to(tmp_path / "secret.npy")
+    path = tmp_path / "given" / "operator.yaml"
+    path.write_text(text.replace("PLACE", str(tmp_path)))
+    with pytest.raises(InputError) as error:
+        read_operator(path, X, 3)
+    assert words in str(error.value)

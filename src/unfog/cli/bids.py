@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from unfog.cli.dmri_options import Coils, Unbias
-from unfog.cli.options import AsJson, In, Precision, emit
+from unfog.cli.options import AsJson, In, KeepNames, Precision, emit
 from unfog.errors import InputError
 
 
@@ -58,6 +58,7 @@ def bids(
     coils: Coils = None,
     unbias: Unbias = True,
     precision: In = Precision.auto,
+    keep_names: KeepNames = False,
     as_json: AsJson = False,
 ) -> None:
     """Denoise the diffusion scans of a BIDS data set, as a BIDS App.
@@ -68,7 +69,9 @@ def bids(
     """
     from unfog.dmri.workflows.bids_app import participant_level
     from unfog.dmri.workflows.denoise import denoise_file
+    from unfog.files import names
 
+    names.keep_names(keep_names)
     if level is Level.group:
         raise InputError("There is nothing to do at the group level; give participant.")
     if more and (session_label or not participant_label):

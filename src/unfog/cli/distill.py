@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, Run, emit
+from unfog.cli.options import AsJson, Run, emit, stopped
 
 
 def distill(
@@ -59,6 +59,6 @@ def distill(
             resume=resume,
             minutes=minutes,
         )
-    except Interrupted as stop:
-        raise typer.Exit(stop.code) from stop
+    except (Interrupted, KeyboardInterrupt) as stop:
+        raise stopped(f"unfog distill {run}", out, stop) from stop
     emit(result, as_json)

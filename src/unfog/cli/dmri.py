@@ -25,7 +25,7 @@ from unfog.cli.dmri_options import (
     Vectors,
     volume_numbers,
 )
-from unfog.cli.options import AsJson, In, Out, Precision, Seed, emit
+from unfog.cli.options import AsJson, In, KeepNames, Out, Precision, Seed, emit
 
 dmri = typer.Typer(
     name="dmri",
@@ -68,6 +68,7 @@ def complete(
     precision: In = Precision.auto,
     subject: Subjects = None,
     session: Sessions = None,
+    keep_names: KeepNames = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the volumes of another gradient table.
@@ -79,7 +80,9 @@ def complete(
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.complete import complete_file
     from unfog.dmri.workflows.tables import Tables
+    from unfog.files import names
 
+    names.keep_names(keep_names)
     target = Tables(target_bvals, target_bvecs, target_grad, layout.value, "target-", b0_threshold)
     work = partial(
         complete_file,
@@ -129,6 +132,7 @@ def fod(
     seed: Seed = 0,
     subject: Subjects = None,
     session: Sessions = None,
+    keep_names: KeepNames = False,
     as_json: AsJson = False,
 ) -> None:
     """Find where fibres point, and how surely. Give the scan as it was acquired: noise that was
@@ -142,7 +146,9 @@ def fod(
     from unfog.dmri.workflows.bids import each_scan
     from unfog.dmri.workflows.fod import fod_file
     from unfog.dmri.workflows.tables import Tables
+    from unfog.files import names
 
+    names.keep_names(keep_names)
     work = partial(
         fod_file,
         mask=mask,

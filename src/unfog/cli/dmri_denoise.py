@@ -34,7 +34,7 @@ from unfog.cli.dmri_options import (
     Vectors,
     volume_numbers,
 )
-from unfog.cli.options import AsJson, In, Out, Precision, Seed, emit
+from unfog.cli.options import AsJson, In, KeepNames, Out, Precision, Seed, emit
 from unfog.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def denoise(
     seed: Seed = 0,
     subject: Subjects = None,
     session: Sessions = None,
+    keep_names: KeepNames = False,
     as_json: AsJson = False,
 ) -> None:
     """Denoise a diffusion scan.
@@ -88,7 +89,9 @@ def denoise(
     from unfog.dmri.workflows.denoise import denoise_file
     from unfog.dmri.workflows.encodings import Encodings
     from unfog.dmri.workflows.tables import Tables
+    from unfog.files import names
 
+    names.keep_names(keep_names)
     if method is Method.ddm2:
         of_prior = (phase, norf, noise_map, acqp, index)
         if prior != "dmri-refiner" or any(of_prior) or noise_level != "mp":

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from unfog.cli.options import AsJson, In, Out, Precision, Run, Sampler, Seed, Steps, emit, given
+from unfog.cli.options import (
+    AsJson,
+    In,
+    KeepNames,
+    Out,
+    Precision,
+    Run,
+    Sampler,
+    Seed,
+    Steps,
+    emit,
+    given,
+)
 
 
 class Method(StrEnum):
@@ -121,6 +133,7 @@ def edit(
     steps: Steps = None,
     seed: Seed = 0,
     precision: In = Precision.auto,
+    keep_names: KeepNames = False,
     as_json: AsJson = False,
 ) -> None:
     """Edit a file: noise it part of the way, or invert it, and come back under what it is to show;
@@ -129,9 +142,11 @@ def edit(
     Writes the edits in the input's own format (.nii.gz for DICOM) and summary.json; of clips MP4,
     GIF and report.html.
     """
+    from unfog.files import names
     from unfog.workflows.editing import WAYS
     from unfog.workflows.ways import by_run
 
-    told = given(context, "run", "source", "method", "out")
+    names.keep_names(keep_names)
+    told = given(context, "run", "source", "method", "out", "keep_names")
     done = by_run(WAYS[method], method.value, run, source, method.value, out, given=told)
     emit(done, as_json)

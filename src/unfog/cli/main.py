@@ -5,7 +5,10 @@ version.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +31,7 @@ from unfog.cli.evaluate import evaluate
 from unfog.cli.export import export
 from unfog.cli.import_weights import import_weights
 from unfog.cli.inspect import inspect
+from unfog.cli.phi_check import phi_check
 from unfog.cli.reproduce import reproduce
 from unfog.cli.restore import restore
 from unfog.cli.runs import runs
@@ -38,27 +42,64 @@ from unfog.cli.train import train
 from unfog.cli.verify import verify
 from unfog.errors import InputError
 from unfog.openmp import wait_passively
+from unfog.signals import exit_status
 from unfog.version import __version__
 
-BAD_INPUT, INTERRUPTED = 2, 130  # exit statuses
+BAD_INPUT = 2  # exit status
+ENDED = "stopped; no result was written."
 
 
 class Commands(TyperGroup):
-    """The group of commands: turns errors that a user can mend into one sentence on stderr."""
+    """The group of commands: turns errors that a user can mend into one sentence on stderr, which
+    names files without their folders.
+    """
+
+    given: Sequence[str] = ()  # the words of the command line
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **more: Any) -> Any:
+        self.given = list(args)
+        try:
+            return super().make_context(info_name, args, *rest, **more)
+        except KeyboardInterrupt as stop:  # Typer would end without a word
+            raise _stop(ENDED, exit_status(stop)) from stop
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except InputError as error:
-            raise _stop(str(error), BAD_INPUT) from error
+            raise _stop(without_folders(str(error), self.given), BAD_INPUT) from error
         except BrokenPipeError:
             raise  # the reader of our output went away: not a file's fault
         except OSError as error:
             if error.filename is None:
                 raise
-            raise _stop(f"{error.filename}: {error.strerror}.", BAD_INPUT) from error
+            raise _stop(f"{Path(error.filename).name}: {error.strerror}.", BAD_INPUT) from error
         except KeyboardInterrupt as error:
-            raise _stop("interrupted.", INTERRUPTED) from error
+            raise _stop(ENDED, exit_status(error)) from error
+
+
+def without_folders(text: str, given: Sequence[str]) -> str:
+    """An error without the folders of the files that were given, which may name a patient.
+
+    Args:
+        text: The error.
+        given: The words of the command line.
+
+    Returns:
+        The error, in which files have their names alone.
+
+    >>> without_folders("There is no file scans/jane-doe/head.nii.", ["scans/jane-doe/head.nii"])
+    'There is no file head.nii.'
+    """
+    values = [value for word in given for value in (word, word.partition("=")[2])]
+    folders = set[str]()
+    for value in values:
+        if "/" in value.strip("/") or value.startswith("/"):
+            parent = Path(value).parent
+            folders |= {str(parent), os.path.abspath(parent), os.path.realpath(parent)}
+    for folder in sorted(folders - {".", "/"}, key=len, reverse=True):
+        text = text.replace(folder + "/", "")
+    return text
 
 
 def _stop(sentence: str, status: int) -> typer.Exit:
@@ -143,6 +184,7 @@ app.command(epilog=_example("sweep rates.yaml --processes 2"))(sweep)
 app.command(epilog=_example("ema runs/fashion --length 0.08 --out fashion-0.08"))(ema)
 app.command(epilog=_example("inspect runs/t1"))(inspect)
 app.command(epilog=_example("verify runs/t1"))(verify)
+app.command(name="phi-check", epilog=_example("phi-check restored"))(phi_check)
 app.command(
     name="import-weights",
     epilog=_example("import-weights ddpm-cat-256/ --out runs/cats"),

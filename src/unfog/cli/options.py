@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from unfog.errors import InputError
+from unfog.signals import exit_status
 
 
 def one_of(names: Callable[[], Iterable[str]]) -> Callable[[str], str]:
@@ -65,6 +66,12 @@ Steps = Annotated[
     int | None, typer.Option(min=1, help="Sampler steps; the run's own number by default.")
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
+
+
+KeepNames = Annotated[
+    bool,
+    typer.Option("--keep-names", help="Name the input files in summary and report, not 'input 1'."),
+]
 
 
 class Precision(StrEnum):
@@ -123,6 +130,30 @@ def _left_out(context: typer.Context, name: str) -> bool:
     """Whether an option has its default."""
     source = context.get_parameter_source(name)
     return source is None or source.name != "COMMANDLINE"
+
+
+def stopped(command: str, out: Path, stop: BaseException) -> typer.Exit:
+    """Say on stderr what a training that a signal ended has saved and how to go on.
+
+    Args:
+        command: The command without its options, such as "unfog train edm".
+        out: The run's folder.
+        stop: What ended it.
+
+    Returns:
+        The exception that ends the command.
+    """
+    names = (path.name.removeprefix("step-") for path in out.glob("checkpoints/step-*"))
+    steps = [int(name) for name in names if name.isdecimal()]
+    again = f"go on with: {command} --out {out} --resume"
+    if steps:
+        said = f"step {max(steps)} is saved; {again}"
+    elif (out / "config.yaml").is_file():
+        said = f"no step is saved yet; {again}"
+    else:
+        said = "nothing is saved yet; give the same command again"
+    typer.echo(f"unfog: stopped: {said}", err=True)
+    return typer.Exit(exit_status(stop))
 
 
 def emit(result: Mapping[str, Any], as_json: bool) -> None:

@@ -13,6 +13,7 @@ from unfog.cli.options import (
     AsJson,
     From,
     In,
+    KeepNames,
     Loras,
     Out,
     Precision,
@@ -136,6 +137,7 @@ def restore(
     sampler: Sampler = None,
     seed: Seed = 0,
     precision: In = Precision.auto,
+    keep_names: KeepNames = False,
     as_json: AsJson = False,
 ) -> None:
     """Restore a degraded file, with an uncertainty map.
@@ -144,9 +146,11 @@ def restore(
     DICOM, .npy for k-space and sinograms), summary.json with a check of the data's consistency, and
     report.html.
     """
+    from unfog.files import names
     from unfog.workflows.kinds import is_sound
     from unfog.workflows.sounds import is_sound_file, restore_sound_file
 
+    names.keep_names(keep_names)
     run, source = run_and_inputs(run, pipeline, source or [])
     row = task_named(task)
     of_sound = is_sound(run) and is_sound_file(source)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unfog.cli.options import AsJson, In, emit
+from unfog.cli.options import AsJson, In, emit, stopped
 
 
 def train(
@@ -135,8 +135,8 @@ def train(
             result = train_stage(system, stage, data, folder, overrides, **how)
         else:
             result = train_files(system, data, folder, overrides, **how)
-    except Interrupted as stop:
-        raise typer.Exit(stop.code) from stop
+    except (Interrupted, KeyboardInterrupt) as stop:
+        raise stopped(f"unfog train {system}", folder, stop) from stop
     emit(result, as_json)
 
 

@@ -66,6 +66,8 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> Callable[..., T]:
         """The factory called ``name``; ``InputError`` when there is none."""
+        if not isinstance(name, str):
+            raise InputError(f"The name of a {self.kind} is a text, not {str(name)[:60]!r}.")
         if name not in self._entries:
             raise unknown(self.kind, name, self._entries)
         return self._entries[name]
@@ -81,18 +83,30 @@ class Registry(Generic[T]):
             The part.
 
         Raises:
-            InputError: The name or a parameter is unknown, or a parameter is missing.
+            InputError: The name or a parameter is unknown, of another type or out of range, or a
+                parameter is missing.
         """
+        if not isinstance(config, str | Mapping):
+            raise InputError(
+                f"A {self.kind} is a name, or a table with one, not {str(config)[:60]!r}."
+            )
+        from unfog.core.ranges import check_parameter  # here, as most commands build nothing
+
         parameters = {"name": config} if isinstance(config, str) else dict(config)
         if "name" not in parameters:
             raise InputError(f"A {self.kind} needs a 'name', one of: {', '.join(self.names())}.")
         name = parameters.pop("name")
         factory = self.get(name)
         accepted = inspect.signature(factory).parameters
-        for key in parameters:
+        for key, value in parameters.items():
             if key not in accepted:
                 raise unknown(f"key of {self.kind} {name!r}", key, accepted)
+            check_parameter(f"{self.kind} {name!r}", key, accepted[key].annotation, value)
         try:
             return factory(**parameters, **extra)
-        except TypeError as error:
-            raise InputError(f"The {self.kind} {name!r} cannot be built: {error}.") from error
+        except InputError:
+            raise
+        except (TypeError, ValueError, ArithmeticError) as error:
+            # What torch says of sizes that do not go together, on one line.
+            said = " ".join(str(error).split())
+            raise InputError(f"The {self.kind} {name!r} cannot be built: {said}.") from error

@@ -5,13 +5,13 @@ a text beside each, or from the files' names.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from unfog.data.caption_columns import of_columns
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.text import read_text
 
 # Tables by name, the first one found counts: ours, then that of ``datasets``' imagefolder.
@@ -123,7 +123,7 @@ def _jsonl(table: Path) -> list[dict[str, str]]:
     """The rows of a table of one JSON object a line."""
     lines = [line for line in _text_of(table).splitlines() if line.strip()]
     try:
-        rows = [json.loads(line) for line in lines]
+        rows = [json_text.parse(line, table.name) for line in lines]
     except ValueError as error:
         raise InputError(
             f"{table.name} is not JSON, one object a line; write it so, or as captions.csv."

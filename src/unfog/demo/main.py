@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,9 +22,9 @@ from unfog.demo.tasks import Slab, Task, tasks
 from unfog.demo.terminal import Show
 from unfog.demo.words import Worded, draw_words
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.folder import new_folder
 from unfog.files.output import write_bytes, write_image, write_json, write_text
-from unfog.files.text import read_text
 from unfog.report import grey, mosaic
 from unfog.report.pictures import shown
 from unfog.runs.machine import AUTO
@@ -283,7 +282,7 @@ def _is_demo(out: Path) -> bool:
 def _written(summary: Path) -> set[str]:
     """The files that an earlier demo says it wrote."""
     try:
-        content = json.loads(read_text(summary))
+        content = json_text.read(summary, finite=False)
         return set(content["files"]) if content["made by"] == MADE_BY else set()
     except (OSError, ValueError, KeyError, TypeError):
         return set()

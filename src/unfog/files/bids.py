@@ -10,15 +10,14 @@ sidecar adds its fields to those above.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.listing import visible
-from unfog.files.text import read_text
 
 DESCRIPTION = "dataset_description.json"
 IMAGES = (".nii.gz", ".nii")
@@ -208,9 +207,9 @@ def _entities(path: Path) -> dict[str, str]:
 def _fields(path: Path) -> dict[str, Any]:
     """The fields of a JSON file; ``InputError`` where it is no JSON object."""
     try:
-        fields = json.loads(read_text(path))
-    except ValueError as error:
-        raise InputError(f"{path.name} is not JSON; mend it, for BIDS needs it.") from error
+        fields = json_text.read(path)
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}; mend it, for BIDS needs it.") from error
     if not isinstance(fields, dict):
         raise InputError(f"{path.name} is not a JSON object of fields; mend it, for BIDS needs it.")
     return fields

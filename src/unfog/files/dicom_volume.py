@@ -4,6 +4,7 @@ scanner's values and its place in space.
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ _BROKEN = (
     AttributeError,
     TypeError,
     RuntimeError,
+    ArithmeticError,
     struct.error,
 )
 Floats = NDArray[np.float64]
@@ -177,13 +179,26 @@ def _pixels(file: Path) -> NDArray[Any]:
         try:
             return np.asarray(header.pixel_array)
         except (RuntimeError, NotImplementedError) as error:
-            if syntax.is_compressed:
+            if not syntax.is_compressed:
+                raise
+            if _decodes(syntax):
                 raise InputError(
-                    f"{file.name} is compressed ({syntax.name}) and no decoder that is installed "
-                    "reads it; add one (pip install 'pylibjpeg[all]') or decompress the series "
-                    "first."
+                    f"{file.name} is damaged, or compressed ({syntax.name}) as no decoder that is "
+                    "installed reads it; copy it again, or decompress the series first."
                 ) from error
-            raise
+            raise InputError(
+                f"{file.name} is compressed ({syntax.name}) and no decoder that is installed "
+                "reads it; add one (pip install 'pylibjpeg[all]') or decompress the series "
+                "first."
+            ) from error
+
+
+def _decodes(syntax: Any) -> bool:
+    """Whether a decoder that is installed reads a compression."""
+    try:
+        return bool(load_pydicom().pixels.get_decoder(syntax).is_available)
+    except NotImplementedError:
+        return False
 
 
 def load_pydicom() -> Any:
@@ -197,10 +212,14 @@ def load_pydicom() -> Any:
 
 @contextmanager
 def reading(file: Path) -> Iterator[None]:
-    """Turns pydicom's errors on a damaged file into one sentence, and hides its warnings, which
-    may quote the header.
+    """Turns pydicom's errors on a damaged file into one sentence, and hides its warnings and its
+    log, which may quote the header and print tracebacks.
     """
+    log, nowhere = logging.getLogger("pydicom"), logging.NullHandler()
+    before = log.propagate
     try:
+        log.propagate = False
+        log.addHandler(nowhere)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
@@ -210,3 +229,6 @@ def reading(file: Path) -> Iterator[None]:
         raise InputError(
             f"{file.name} is truncated or damaged DICOM; copy it again or take it out."
         ) from error
+    finally:
+        log.propagate = before
+        log.removeHandler(nowhere)

@@ -7,13 +7,14 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.files.names import Roles
 from unfog.files.output import write_json, write_text
 from unfog.progress import Reporter, progress
 
@@ -21,11 +22,13 @@ from unfog.progress import Reporter, progress
 class Job:
     """The work of one command, which ends in a new folder; made by ``job``.
 
-    Nothing is on disk before ``folder`` is asked for, so bad input leaves no trace.
+    What it writes has roles, such as "input 1", in place of the names of its inputs. Nothing is on
+    disk before ``folder`` is asked for, so bad input leaves no trace.
     """
 
-    def __init__(self, out: Path, stack: ExitStack) -> None:
+    def __init__(self, out: Path, stack: ExitStack, inputs: Iterable[Path | None] = ()) -> None:
         self._out = out
+        self._roles = Roles(inputs)
         self._stack = stack
         self._bar = ExitStack()  # the progress bar of the stage at work
         self._begun = time.perf_counter()
@@ -43,7 +46,11 @@ class Job:
 
     def write_report(self, html: str) -> None:
         """Write ``report.html``."""
-        write_text(self.folder / "report.html", html)
+        write_text(self.folder / "report.html", self._roles.hide_in_page(html))
+
+    def hide(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """A summary without the names of the inputs, for the report."""
+        return dict(self._roles.hide(summary))
 
     def end(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """Write ``summary.json``.
@@ -54,17 +61,17 @@ class Job:
         Returns:
             What the command prints: the summary between the folder and the seconds it took.
         """
-        write_json(self.folder / "summary.json", summary)
+        write_json(self.folder / "summary.json", self.hide(summary))
         return self.result(summary)
 
     def result(self, summary: Mapping[str, Any]) -> dict[str, Any]:
         """What the command prints: the summary between the folder and the seconds it took."""
         seconds = round(time.perf_counter() - self._begun, 1)
-        return {"out": str(self._out), **summary, "seconds": seconds}
+        return {"out": str(self._out), **self.hide(summary), "seconds": seconds}
 
 
 @contextmanager
-def job(out: Path) -> Iterator[Job]:
+def job(out: Path, *inputs: Path | None) -> Iterator[Job]:
     """The frame of every command that writes a folder.
 
     ``out`` must be new. What is written into the job's ``folder`` becomes ``out`` in one rename at
@@ -72,13 +79,14 @@ def job(out: Path) -> Iterator[Job]:
 
     Args:
         out: The new folder.
+        *inputs: The files and folders that are read, whose names are not told.
 
     Yields:
         The job, with the folder to write into, progress, the report and the summary.
     """
     check_new(out)
     with ExitStack() as stack:
-        yield Job(out, stack)
+        yield Job(out, stack, inputs)
 
 
 def check_new(out: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.errors import InputError, MissingExtra
-from unfog.files.numpy_files import MEMORY_CAP
+from unfog.files.room import require_room
 
 # Flags of noise, calibration alone, navigation, phase correction, feedback, dummies and the like.
 NO_IMAGE = (19, 20, 23, 24, 26, 27, 28, 29, 30, 31)
@@ -40,10 +40,14 @@ def read_ismrmrd(path: Path) -> Complex:
     file = ismrmrd.Dataset(str(path), create_if_needed=False)
     try:
         lines = [
-            line for line in _lines(file) if not any(line.is_flag_set(flag) for flag in NO_IMAGE)
+            line
+            for line in _lines(path, file)
+            if not any(line.is_flag_set(flag) for flag in NO_IMAGE)
         ]
         encodings = ismrmrd.xsd.CreateFromDocument(file.read_xml_header()).encoding
         encoding = encodings[lines[0].encoding_space_ref]
+    except InputError:
+        raise
     except (LookupError, ValueError, TypeError) as error:
         raise InputError(
             f"{path.name} has no ISMRMRD header that can be read, or no line of an image; convert "
@@ -55,10 +59,8 @@ def read_ismrmrd(path: Path) -> Complex:
     rows, columns = int(size.y), int(size.x)
     _check(path, str(encoding.trajectory.value), lines)
     images = _images(path, lines)
-    if 8 * len(images) * rows * columns * len(lines[0].data) > MEMORY_CAP:  # bytes of complex64
-        raise InputError(
-            f"{path.name} claims more than {MEMORY_CAP >> 30} GB of k-space; split it."
-        )
+    # Bytes of complex64, before room is made for them.
+    require_room(path, "k-space", 8 * len(images) * rows * columns * len(lines[0].data))
     # The line of zero frequency goes to the middle row.
     limit = encoding.encodingLimits.kspace_encoding_step_1
     centre = int(limit.center if limit else rows // 2)
@@ -66,9 +68,17 @@ def read_ismrmrd(path: Path) -> Complex:
     return _cropped(kspace, measured, int(encoding.reconSpace.matrixSize.x))
 
 
-def _lines(file: Any) -> Iterator[Any]:
-    """The acquisitions of a file, one after the other."""
-    return (file.read_acquisition(k) for k in range(file.number_of_acquisitions()))
+def _lines(path: Path, file: Any) -> Iterator[Any]:
+    """The acquisitions of a file, one after the other; ``InputError`` where they hold more than the
+    file, since several can be made to share one line's bytes.
+    """
+    most, held = path.stat().st_size, 0
+    for k in range(file.number_of_acquisitions()):
+        line = file.read_acquisition(k)
+        held += line.data.nbytes
+        if held > most:
+            raise InputError(f"{path.name} has more samples than bytes; convert it again.")
+        yield line
 
 
 def _check(path: Path, trajectory: str, lines: list[Any]) -> None:

@@ -23,6 +23,7 @@ from unfog.errors import InputError
 from unfog.files.gzipped import content_of, unpacked
 from unfog.files.mif_header import BITS, HEADER_CAP, MAGIC, Layout, MifHeader, Table
 from unfog.files.nifti import VOXEL_CAP, Volume, new_volume
+from unfog.files.numpy_files import require_within_float32
 from unfog.files.output import write_bytes
 
 SUFFIXES = (".mif", ".mif.gz")
@@ -120,9 +121,9 @@ def _voxels(file: Path, header: MifHeader, content: bytes) -> tuple[NDArray[np.f
     data = flat.reshape([shape[axis] for axis in slow_first]).transpose(np.argsort(slow_first))
     data = data[tuple(slice(None, None, sign) for sign, _ in layout)]
     with np.errstate(over="ignore", invalid="ignore"):
-        out = np.ascontiguousarray(
-            data if (offset, scale) == (0, 1) else data * scale + offset, dtype=np.float32
-        )
+        exact = data if (offset, scale) == (0, 1) else data * scale + offset
+        out = np.ascontiguousarray(exact, dtype=np.float32)
+    require_within_float32(file, exact, out)
     bad = ~np.isfinite(out)
     if not bad.any():
         return out, []

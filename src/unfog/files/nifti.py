@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 from unfog.errors import InputError
 from unfog.files.gzipped import content_of, unpacked
 from unfog.files.nifti_header import checked_affine, checked_layout, mend, read_header
+from unfog.files.numpy_files import require_within_float32
 from unfog.files.output import write_bytes
 
 VOXEL_CAP = 1 << 29  # 2 GB as float32
-_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type", "intent_name")
+_FREE_TEXT = ("descrip", "aux_file", "db_name", "data_type", "intent_name", "unused_str")
 # What a header says of the values themselves, which are others when they are written: the range to
 # show, the meaning, and the extremes of old.
 _OF_VALUES = (
@@ -202,12 +203,14 @@ def _voxels(
         raise InputError(
             f"{file.name} has a non-finite scl_slope or scl_inter; correct its header."
         ) from error
+    if np.isinf(header["scl_slope"]):  # NaN and 0 mean none
+        raise InputError(f"{file.name} has an infinite scl_slope; correct its header.")
     raw = np.frombuffer(content, header.get_data_dtype()).reshape(shape, order="F")
     with np.errstate(over="ignore", invalid="ignore"):
-        if slope in (None, 1) and not inter:
-            data = of(raw).astype(np.float32)
-        else:
-            data = of(raw * np.float64(slope) + np.float64(inter)).astype(np.float32)
+        scaled = slope not in (None, 1) or bool(inter)
+        exact = of(raw * np.float64(slope) + np.float64(inter)) if scaled else of(raw)
+        data = exact.astype(np.float32)
+    require_within_float32(file, exact, data)
     bad = ~np.isfinite(data)
     if count := int(bad.sum()):
         data[bad] = 0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -15,10 +18,16 @@ from numpy.typing import NDArray
 
 from unfog.errors import InputError
 from unfog.files.output import write_bytes
+from unfog.files.room import require_room
 
 Array = NDArray[np.float32]
-MEMORY_CAP = 8 << 30  # bytes of one array
 REAL = "biuf"  # NumPy's kinds of real numbers
+RATIO = 1032  # no deflate stream unpacks to more than so many times its size
+# What NumPy and zipfile raise of damaged headers, members and shapes that overflow.
+_DAMAGED = (
+    *(OSError, ValueError, EOFError, LookupError, TypeError, SyntaxError, ArithmeticError),
+    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, struct.error, TokenError),
+)
 
 
 def read_npy(file: Path, name: str, kinds: str = REAL) -> NDArray[Any]:
@@ -37,6 +46,8 @@ def read_npy(file: Path, name: str, kinds: str = REAL) -> NDArray[Any]:
             not finite.
     """
     with _reading(file):
+        with file.open("rb") as stream:
+            _check_header(file, stream, file.stat().st_size)
         # NumPy checks a memory map against the file's length before anything is read.
         mapped = np.load(file, mmap_mode="r", allow_pickle=False)
         if not isinstance(mapped, np.ndarray):
@@ -49,7 +60,25 @@ def read_array(path: Path) -> Array:
     data = read_npy(path, path.name)
     if data.size == 0:
         raise InputError(f"{path.name} must hold real, finite numbers.")
-    return np.asarray(data, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        single = np.asarray(data, dtype=np.float32)
+    require_within_float32(path, data, single)
+    return single
+
+
+def require_within_float32(file: Path, exact: NDArray[Any], single: NDArray[np.float32]) -> None:
+    """``InputError`` where numbers became infinite as they were made float32.
+
+    Args:
+        file: Where they come from.
+        exact: As they were.
+        single: In float32.
+    """
+    lost = np.isinf(single)
+    if lost.any() and bool(np.isfinite(exact[lost]).any()):
+        raise InputError(
+            f"{file.name} has values beyond the largest of float32 (3.4e38); divide them first."
+        )
 
 
 def npz_names(file: Path) -> list[str]:
@@ -75,6 +104,7 @@ def npz_array(file: Path, name: str, kinds: str = REAL) -> NDArray[Any]:
     """
     with _reading(file), zipfile.ZipFile(file) as bundle:
         info = bundle.getinfo(f"{name}.npy")
+        _check_member(file, info)
         with bundle.open(info) as stream:
             _check_header(file, stream, info.file_size)
         with bundle.open(info) as stream:
@@ -95,15 +125,14 @@ def require_finite(file: Path, name: str, array: NDArray[Any], kinds: str = REAL
         A copy of it in memory.
 
     Raises:
-        InputError: It is of another kind, larger than ``MEMORY_CAP`` or not finite.
+        InputError: It is of another kind, too large for memory or not finite.
     """
     if array.dtype.kind not in kinds:
         raise InputError(
             f"{file.name} has type {array.dtype} in {name}; save "
             f"{'real ' if kinds == REAL else ''}numbers."
         )
-    if array.nbytes > MEMORY_CAP:
-        raise InputError(f"{file.name} needs more than {MEMORY_CAP >> 30} GB; split it.")
+    require_room(file, name, array.nbytes)
     array = np.array(array)
     if array.dtype.kind in "fc" and (bad := int((~np.isfinite(array)).sum())):
         raise InputError(
@@ -154,11 +183,22 @@ def _reading(file: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except _DAMAGED as error:
         raise InputError(
             f"{file.name} is truncated, damaged or holds Python objects; save it again with "
             "numpy.save or savez."
         ) from error
+
+
+def _check_member(file: Path, info: zipfile.ZipInfo) -> None:
+    """Refuse a member that claims more than its packed bytes can hold."""
+    packed = min(info.compress_size, file.stat().st_size)
+    known = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    if not known or info.file_size > packed * RATIO:
+        raise InputError(
+            f"{file.name} claims {info.file_size} bytes in {info.filename} and holds {packed}; "
+            "save it again with numpy.savez."
+        )
 
 
 def _check_header(file: Path, stream: Any, size: int) -> None:
@@ -170,9 +210,9 @@ def _check_header(file: Path, stream: Any, size: int) -> None:
         else np.lib.format.read_array_header_2_0
     )
     shape, _, dtype = read_header(stream)
-    claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if claimed > min(size, MEMORY_CAP):
+    claimed = math.prod(shape) * dtype.itemsize  # in whole numbers, which do not overflow
+    if claimed > size or min(shape, default=0) < 0:
         raise InputError(
-            f"{file.name} claims {claimed} bytes in its header and holds {size}, of which "
-            f"{MEMORY_CAP >> 30} GB are read."
+            f"{file.name} claims {claimed} bytes in its header and holds {size}; save it again."
         )
+    require_room(file, "its header", claimed)

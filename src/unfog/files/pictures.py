@@ -25,6 +25,7 @@ _BROKEN = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
+_PNG = b"\x89PNG\r\n\x1a\n"
 _DEEP_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -34,6 +35,7 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
     """
     file = Path(path)
     try:
+        _require_end(file)
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             array = _pixels(file, tags_of(file), size)
@@ -48,6 +50,22 @@ def read_image(path: str | Path, size: int | None = None) -> NDArray[Any]:
             f"{file.name} is truncated, damaged or no picture; copy it again or take it out."
         ) from error
     return array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
+
+
+def _require_end(file: Path) -> None:
+    """``ValueError`` for a PNG that is cut in its last bytes: Pillow asks for no end."""
+    with file.open("rb") as stream:
+        if stream.read(len(_PNG)) != _PNG:
+            return
+        kind = b""
+        while kind != b"IEND":  # from chunk to chunk: length, kind, content, checksum
+            head = stream.read(8)
+            if len(head) < 8:
+                raise ValueError("no IEND")
+            kind = head[4:]
+            stream.seek(int.from_bytes(head[:4], "big"), 1)
+            if len(stream.read(4)) < 4:
+                raise ValueError("a chunk is cut")
 
 
 def _pixels(file: Path, tags: Tags | None, size: int | None) -> NDArray[Any]:

@@ -4,7 +4,6 @@ fastMRI among them), all finite. What is no number, such as a header's text, is 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from numpy.typing import NDArray
 
 from unfog.errors import InputError, MissingExtra
 from unfog.files.fastmri import KEPT, PADDING, REFERENCES, is_fastmri, slices_of_fastmri
+from unfog.files.hdf5 import check_contained, require_numbers_room
 from unfog.files.ismrmrd import read_ismrmrd
-from unfog.files.numpy_files import MEMORY_CAP, npz_array, npz_names, read_npy, require_finite
+from unfog.files.numpy_files import npz_array, npz_names, read_npy, require_finite
 
 Raw = dict[str, NDArray[Any]]
 HDF5 = (".h5", ".hdf5", ".mrd")
@@ -69,6 +69,7 @@ def _hdf5(path: Path, alone: str, as_stored: bool) -> Raw:
         raise MissingExtra("mri", "h5py") from error
     try:
         with h5py.File(path, "r") as file:
+            check_contained(path, file)
             # ISMRMRD keeps its acquisitions in the group "dataset".
             group = file.get("dataset")
             is_ismrmrd = isinstance(group, h5py.Group) and "data" in group
@@ -88,12 +89,15 @@ def _hdf5(path: Path, alone: str, as_stored: bool) -> Raw:
         if fastmri:
             return Planes(slices_of_fastmri(path, arrays, references, attributes))
         return arrays
-    except (OSError, RuntimeError, TypeError) as error:
+    except InputError:
+        raise
+    except (OSError, RuntimeError, TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path.name} is not a readable HDF5 file; copy it again.") from error
 
 
 def _array(path: Path, name: str, part: Any) -> NDArray[Any]:
     """One HDF5 data set, its size checked before it is read."""
-    if math.prod(part.shape) * part.dtype.itemsize > MEMORY_CAP:
-        raise InputError(f"{path.name} needs more than {MEMORY_CAP >> 30} GB in {name}; split it.")
+    if part.dtype.kind not in NUMBERS:
+        raise InputError(f"{path.name} has type {part.dtype} in {name}; save numbers.")
+    require_numbers_room(path, name, part)
     return require_finite(path, name, np.asarray(part[()]), NUMBERS)

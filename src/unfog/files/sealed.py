@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.output import write_json
-from unfog.files.text import read_text
 
 SEAL = "sha256"  # the key of the hash
-LARGEST = 100_000_000  # bytes of a record
 
 
 def seal_of(record: Mapping[str, Any]) -> str:
@@ -40,11 +39,9 @@ def write_sealed(path: Path, record: Mapping[str, Any], overwrite: bool = False)
 def read_table(path: Path, remedy: str) -> dict[str, Any]:
     """A JSON file that holds a table; ``InputError`` with the remedy where it holds none."""
     try:
-        if path.stat().st_size > LARGEST:
-            raise ValueError
-        table = json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name} is damaged: it is no JSON; {remedy}.") from error
+        table = json_text.read(path)
+    except InputError as error:
+        raise InputError(f"{str(error).rstrip('.')}; {remedy}.") from error
     if not isinstance(table, dict):
         raise InputError(f"{path.name} is damaged: it is no table; {remedy}.")
     return table

@@ -15,10 +15,15 @@ from unfog.errors import InputError
 from unfog.files.text import read_text
 
 _LARGEST = 1_000_000  # bytes; a config is a page of text
+_DEEPEST = 64  # lists and tables within each other
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses aliases and keys that stand twice."""
+    """PyYAML's safe loader, which also refuses aliases, keys that stand twice, and what is nested
+    too deep.
+    """
+
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -26,7 +31,12 @@ class _Loader(yaml.SafeLoader):
                 problem="aliases are not allowed",
                 problem_mark=parent.start_mark if parent else None,
             )
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise yaml.constructor.ConstructorError(problem=f"nested more than {_DEEPEST} deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         mapping = super().construct_mapping(node, deep)

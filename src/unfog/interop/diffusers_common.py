@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unfog.errors import InputError
-from unfog.files.text import read_text
+from unfog.files import json_text
 
 Config = Mapping[str, Any]
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -138,7 +138,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise InputError(
                 f"{file} does not exist; a diffusers model folder has config.json and {WEIGHTS}."
             )
-    settings: dict[str, Any] = json.loads(read_text(config))
+    settings: dict[str, Any] = json_text.read(config)
     return load_file(weights), settings
 
 

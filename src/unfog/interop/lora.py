@@ -16,6 +16,7 @@ import safetensors.torch
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.weight_files import Header, read_header
 
 UNET, TEXT, TEXT_2 = "unet", "text_encoder", "text_encoder_2"
@@ -209,10 +210,10 @@ def _told(path: Path, header: Header) -> dict[str, dict[str, Any]]:
     own = header.metadata.get(METADATA)
     try:
         if own is None:
-            told = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
+            told = json_text.read(beside) if beside.is_file() else {}
             told = {f"{UNET}.{key}": value for key, value in told.items()}
         else:
-            told = json.loads(own)
+            told = json_text.parse(own, path.name)
         parts: dict[str, dict[str, Any]] = {}
         for key, value in told.items():
             part, _, name = key.partition(".")

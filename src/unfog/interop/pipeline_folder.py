@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from unfog.core.conditions import VectorCondition
 from unfog.errors import InputError
-from unfog.files.text import read_text
+from unfog.files import json_text
 from unfog.files.weight_files import read_header
 from unfog.interop.diffusers_autoencoder import autoencoder_from_diffusers
 from unfog.interop.diffusers_common import WEIGHTS, Config
@@ -164,7 +163,7 @@ def _require(folder: Path, part: str, name: str) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file of a table; ``InputError`` where it is another."""
     try:
-        held = json.loads(read_text(path))
+        held = json_text.read(path)
     except ValueError as error:
         raise InputError(f"{path} is no JSON; fetch it again.") from error
     if not isinstance(held, dict):

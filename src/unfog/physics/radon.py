@@ -29,6 +29,8 @@ class Radon(Operator):
     angles: Tensor
     size: int
 
+    detectors: int
+
     @abstractmethod
     def rays(self, angle: Tensor) -> Tensor:
         """Points (detectors, samples, 2) as (across, down) from the centre, in pixels."""
@@ -43,6 +45,11 @@ class Radon(Operator):
         return sums.view(*x.shape[:2], len(self.angles), -1)
 
     def adjoint(self, y: Tensor) -> Tensor:
+        if y.shape[2:] != (len(self.angles), self.detectors):
+            raise InputError(
+                f"This Radon transform makes {len(self.angles)} angles of {self.detectors} "
+                f"detectors, got {tuple(y.shape[2:])}."
+            )
         return _times(self._matrices(y)[1], y).view(*y.shape[:2], self.size, self.size)
 
     def _matrices(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +107,7 @@ class ParallelBeam(Radon):
     """
 
     def __init__(self, angles: Tensor, size: int) -> None:
-        self.angles, self.size = _checked(angles), size
+        self.angles, self.size, self.detectors = _checked(angles), size, size
 
     def rays(self, angle: Tensor) -> Tensor:
         line = torch.arange(self.size, dtype=torch.float64) - self.size // 2
@@ -130,6 +137,7 @@ class FanBeam(Radon):
         if not 0 < opening < 180 or detectors < 2:
             raise InputError("A fan has 2 detectors or more and opens by 0 to 180 degrees.")
         self.angles, self.size, self.radius = _checked(angles), size, radius
+        self.detectors = detectors
         self.fan = torch.linspace(
             -opening / 2, opening / 2, detectors, dtype=torch.float64
         ).deg2rad()

@@ -26,6 +26,7 @@ from unfog.networks import Network, networks
 from unfog.networks.autoencoder import Autoencoder, autoencoders
 from unfog.networks.generator import Generator, generators
 from unfog.networks.joint_encoder import JointEncoder, joint_encoders
+from unfog.runs.size import outlined
 from unfog.systems.registry import Config
 from unfog.text import readers  # noqa: F401  (registers the condition of bytes)
 
@@ -59,6 +60,7 @@ def build_autoencoder(config: Config) -> Autoencoder:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
         channels = codecs.build(config["codec"]).latent_shape(config["shape"])[0]
+        outlined(lambda: autoencoders.build(config["autoencoder"], in_channels=channels))
         return autoencoders.build(config["autoencoder"], in_channels=channels)
 
 
@@ -71,6 +73,9 @@ def build_joint_encoder(config: Config) -> JointEncoder:
     """The joint encoder that a config describes; initial weights as of ``build_autoencoder``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
+        outlined(
+            lambda: joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0])
+        )
         return joint_encoders.build(config["joint_encoder"], in_channels=config["shape"][0])
 
 
@@ -84,15 +89,24 @@ def build_generator(config: Config) -> Generator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
         shape = codecs.build(config["codec"]).latent_shape(config["shape"])
+        outlined(lambda: generators.build(config["generator"], shape=shape))
         return generators.build(config["generator"], shape=shape)
 
 
-def build(config: Config) -> Parts:
+def build(config: Config, weights: int | None = None) -> Parts:
     """Build what a config describes; initial weights are a function of the training seed alone.
 
+    Args:
+        config: The config.
+        weights: Numbers in the file of its weights, where there is one; what is larger by far is
+            refused before it is built.
+
+    Returns:
+        The parts.
+
     Raises:
-        InputError: It describes an autoencoder, a joint encoder, a generator or a LoRA: no
-            denoiser.
+        InputError: It describes an autoencoder, a joint encoder, a generator or a LoRA, which are
+            no denoisers; or a part is out of range, or larger than memory.
     """
     if "lora" in config:
         raise InputError(
@@ -116,7 +130,7 @@ def build(config: Config) -> Parts:
             "space: unfog train latent-diffusion --set codec.run=RUN."
         )
     codec = codecs.build(config["codec"])
-    network, conditioner = learned_parts(config, codec)
+    network, conditioner = learned_parts(config, codec, weights)
     denoiser = NetworkDenoiser(
         network,
         processes.build(config["process"]),
@@ -129,9 +143,18 @@ def build(config: Config) -> Parts:
     return Parts(denoiser, codec, tuple(config["shape"]), space)
 
 
-def learned_parts(config: Config, codec: Codec | None = None) -> tuple[Network, Conditioner]:
-    """The parts of a config that learn: the network, and the embeddings of its conditions; the
-    codec is built of the config where it is not given.
+def learned_parts(
+    config: Config, codec: Codec | None = None, weights: int | None = None
+) -> tuple[Network, Conditioner]:
+    """The parts of a config that learn.
+
+    Args:
+        config: The config.
+        codec: Its codec, built of it where it is not given.
+        weights: Numbers in the file of its weights, where there is one.
+
+    Returns:
+        The network, and the embeddings of its conditions.
     """
     shape = (codec or codecs.build(config["codec"])).latent_shape(config["shape"])
     network = {"dims": len(shape) - 1, **config["network"]}
@@ -144,7 +167,7 @@ def learned_parts(config: Config, codec: Codec | None = None) -> tuple[Network, 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of(config["training"]["seed"], "weights"))
         # Vectors are as wide as the label's embedding.
-        width = _embedding_width(network, channels, shape[1:])
+        width = _embedding_width(network, channels, shape[1:], weights)
         parts, widths = _conditions(config.get("conditions") or {}, width, shape[0])
         return networks.build({**network, **widths}, **channels), Conditioner(parts)
 
@@ -153,12 +176,24 @@ def _variance(config: Config) -> LearnedRange | None:
     return variances.build(config["variance"]) if config.get("variance") else None
 
 
-def _embedding_width(network: Config, channels: dict[str, int], space: tuple[int, ...]) -> int:
-    """The width of the label's embedding in a network, by its outline without memory; `InputError`
-    where the network does not take samples with axes of the sizes ``space``.
+def _embedding_width(
+    network: Config, channels: dict[str, int], space: tuple[int, ...], weights: int | None
+) -> int:
+    """The width of the label's embedding in a network, by its outline without memory.
+
+    Args:
+        network: Its section.
+        channels: That enter and leave.
+        space: Sizes of a sample's axes.
+        weights: Numbers in the file of its weights, where there is one.
+
+    Returns:
+        The width.
+
+    Raises:
+        InputError: The network does not take such samples, or is larger than memory or its weights.
     """
-    with torch.device("meta"):
-        outline = networks.build(network, **channels)
+    outline = outlined(lambda: networks.build(network, **channels), weights)
     outline.check_space(space)
     return outline.embedding_width
 

@@ -23,6 +23,7 @@ from unfog.core.denoiser import Denoiser, Posterior
 from unfog.core.low_resolution import enlarged
 from unfog.core.random import generator, normal_like
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.output import replace_durably
 from unfog.progress import Report
 from unfog.runs.clip import clipped
@@ -136,7 +137,7 @@ class Canvas:
         file = self.folder / "progress.json"
         if not file.is_file():
             return 0, 0
-        told = json.loads(file.read_text())
+        told = json_text.read(file)
         return int(told["level"]), int(told["step"])
 
     def _mark(self, level: int, step: int) -> None:

@@ -5,7 +5,6 @@ with its run: mean and deviation by channel.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.output import write_json
 from unfog.files.text import read_text
 from unfog.runs.folder import fit_weights, load_weights, relist, verify_file, weights_sha256
@@ -77,7 +77,7 @@ def kept_figures(path: Path) -> tuple[Tensor, Tensor, str]:
         )
     verify_file(path, LATENTS)
     text = read_text(path / LATENTS)
-    figures: dict[str, Any] = json.loads(text)
+    figures: dict[str, Any] = json_text.parse(text, LATENTS)
     mean, std = (torch.tensor([figures[name]]) for name in ("mean", "std"))
     return mean, std, text
 

@@ -19,10 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from unfog.errors import InputError
+from unfog.files.local_paths import with_paths, without_paths
 from unfog.files.output import write_bytes, write_json
 from unfog.files.sealed import read_table
 from unfog.files.weight_files import read_header
 from unfog.runs.config import load_config, save_config
+from unfog.runs.sections import check_sections
 from unfog.systems.registry import Config
 from unfog.training.checkpoint import load_ema, newest_metadata, to_safetensors
 from unfog.training.config_record import CONFIG as CONFIG  # one of a run's files
@@ -91,7 +93,7 @@ def write_run(
     """
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / WEIGHTS, to_safetensors(weights, metadata), overwrite=True)
-    save_config(config, out / CONFIG)
+    save_config(without_paths(config), out / CONFIG)
     relist(out, anew=True)
     return out
 
@@ -160,7 +162,9 @@ def verify_file(path: Path, name: str) -> None:
 def run_config(path: Path) -> Config:
     """The config of a run's folder, verified before it is parsed."""
     verify_file(path, CONFIG)
-    return load_config(path / CONFIG)
+    config = load_config(path / CONFIG)
+    check_sections(config, path / CONFIG)
+    return with_paths(path, config)
 
 
 def run_card(path: Path) -> dict[str, Any]:

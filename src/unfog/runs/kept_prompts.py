@@ -13,6 +13,7 @@ import safetensors.torch
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.output import write_bytes
 from unfog.runs.folder import relist, verify_file
 from unfog.runs.prompts import Prompt, text_condition
@@ -53,7 +54,9 @@ def kept_prompts(run: Run) -> tuple[list[str], dict[str, Tensor]]:
     verify_file(run.path, PROMPTS)
     try:
         with safetensors.safe_open(path, "pt") as file:
-            prompts = [str(prompt) for prompt in json.loads(file.metadata()["prompts"])]
+            prompts = [
+                str(prompt) for prompt in json_text.parse(file.metadata()["prompts"], PROMPTS)
+            ]
             states, mask = (file.get_tensor(name) for name in (NAME, f"{NAME}_mask"))
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise InputError(f"{PROMPTS} of {run.name} cannot be read; restore it.") from error

@@ -7,7 +7,6 @@ float32.
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import torch
 from unfog.core.denoiser import Denoiser, InBfloat16, NetworkDenoiser
 from unfog.data.builtin.packages import cache_folder
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.output import write_json
 from unfog.networks.precision import Bfloat16Network
 
@@ -132,7 +132,7 @@ def _key() -> str:
 
 def _read(path: Path) -> dict[str, dict[str, float]]:
     try:
-        kept: dict[str, dict[str, float]] = json.loads(path.read_text())
+        kept: dict[str, dict[str, float]] = json_text.read(path)
         return {
             key: value for key, value in kept.items() if {"bfloat16", "threads"} <= value.keys()
         }

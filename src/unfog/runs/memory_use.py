@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from unfog.files.room import free_memory
+
 
 def _status(field: str) -> float | None:
     """A field of this process in bytes, where the system tells it."""
@@ -48,16 +50,4 @@ def available() -> float | None:
     """The memory in bytes that is free for this process; None where the system does not say."""
     if torch.cuda.is_available():
         return float(torch.cuda.mem_get_info()[0])
-    free = list[float]()
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                free.append(1024.0 * int(line.split()[1]))
-        # What a container's limit leaves.
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        if limit != "max":
-            used = float(Path("/sys/fs/cgroup/memory.current").read_text())
-            free.append(max(0.0, float(limit) - used))
-    except (OSError, ValueError):
-        pass
-    return min(free) if free else None
+    return free_memory()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
-from unfog.files import yaml
+from unfog.files import json_text, yaml
+from unfog.files.local_paths import without_paths
 from unfog.files.yaml import flat
 from unfog.runs.folder import CONFIG
 from unfog.systems.registry import Config
@@ -50,11 +50,11 @@ class Record:
         rows = _rows(path / METRICS)
         done = [row for row in rows if "loss" in row]
         file = path / MACHINE
-        machine = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        machine = json_text.read(file) if file.is_file() else {}
         return cls(
             name or path.name,
             path,
-            config,
+            without_paths(config),
             [int(row["step"]) for row in done],
             [float(row["loss"]) for row in done],
             len(rows) - len(done),
@@ -78,7 +78,7 @@ class Record:
         data = self.config.get("data") or {}
         return {
             "system": self.config.get("system"),
-            "data": Path(data["path"]).name if "path" in data else data.get("name"),
+            "data": data.get("name"),
             "step": self.step,
             "steps": training.get("steps"),
             "loss": self.loss,
@@ -92,7 +92,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     rows = []
     for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
         try:
-            rows.append(json.loads(line))
+            rows.append(json_text.parse(line, path.name, finite=False))
         except ValueError:
             break
     return rows

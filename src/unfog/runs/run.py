@@ -76,7 +76,7 @@ class Run:
         path = locate(source)
         # Verified, parsed, and only then built.
         config, weights, card = run_config(path), load_weights(path), run_card(path)
-        parts = build(config)
+        parts = build(config, sum(tensor.numel() for tensor in weights.values()))
         fit_weights(parts.denoiser, weights, path.name)
         parts.denoiser.eval().requires_grad_(False)
         return cls(path, config, parts.denoiser, parts.codec, parts.shape, card, parts.space)

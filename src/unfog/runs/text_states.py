@@ -18,6 +18,7 @@ from torch import Tensor
 from unfog.data.builtin.packages import cache_folder
 from unfog.data.dataset import Dataset, Ids
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.numpy_files import keep_array, kept_array
 from unfog.progress import progress
 from unfog.systems.registry import Config
@@ -137,7 +138,7 @@ def _joined(rows: Sequence[Tensor]) -> tuple[NDArray[np.generic], NDArray[np.int
 
 @cache
 def _built(text: str) -> PromptReader:
-    return readers.build(json.loads(text))
+    return readers.build(json_text.parse(text, "The text section"))
 
 
 def reader_of(config: Config, name: str) -> PromptReader:

@@ -228,6 +228,8 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
     """The training objective of a config. Where its factory has the parameters, it is given what
     no config can hold: the teacher, the process and the space of states.
     """
+    if "objective" not in config:
+        raise InputError("The config lacks the section 'objective', without which nothing trains.")
     section: Config = {"name": "denoising", **config["objective"]}
     parameters = inspect.signature(objectives.get(section["name"])).parameters
     if "drop" in parameters:

@@ -18,10 +18,11 @@ import numpy as np
 import torch
 
 from unfog.core.random import generators
-from unfog.data.dataset import Dataset, open_dataset
+from unfog.data.dataset import Dataset, datasets, open_dataset
 from unfog.errors import InputError
 from unfog.evaluation.conformal import LEVEL, conformal_scale, student_scale
 from unfog.evaluation.images import coverage
+from unfog.files.names import names_kept
 from unfog.files.sealed import read_sealed, write_sealed
 from unfog.physics.linear import Operator
 from unfog.physics.noise import add_gaussian
@@ -161,7 +162,7 @@ def calibrate_uncertainty(
         "level": LEVEL,
         "covered before": covered[0],
         "covered after": covered[1],
-        "data": str(data),
+        "data": str(data) if str(data) in datasets.names() or names_kept() else "input 1",
         "images": images,
         "samples": samples,
         "noise": noise,

@@ -32,6 +32,7 @@ import safetensors.torch
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.output import sync_folder, write_durably
 from unfog.files.weight_files import read_header, with_metadata
 
@@ -160,7 +161,7 @@ def fault(folder: Path, names: Sequence[str] = FILES) -> str | None:
     """
     try:
         # The manifest lists exactly these files, and each has the SHA-256 that it lists.
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        manifest = json_text.parse((folder / "manifest.json").read_bytes(), "manifest.json")
         if not isinstance(manifest, dict) or manifest.keys() != set(names):
             return "manifest.json does not list the files that belong here"
         for name in names:
@@ -216,9 +217,7 @@ def load(folder: Path) -> Checkpoint:
         name: safetensors.torch.load_file(folder / f"{name}.safetensors") for name in TENSORS
     }
     weights, ema, optimizer = (tensors[name] for name in TENSORS)
-    return Checkpoint(
-        weights, ema, optimizer, state=json.loads((folder / "state.json").read_bytes())
-    )
+    return Checkpoint(weights, ema, optimizer, state=json_text.read(folder / "state.json"))
 
 
 def newest_metadata(run: Path) -> dict[str, str]:

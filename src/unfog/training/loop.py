@@ -24,6 +24,7 @@ from unfog.core.codec import Codec, codecs
 from unfog.core.random import seed_of
 from unfog.data.dataset import Dataset
 from unfog.errors import InputError
+from unfog.files.local_paths import LOCAL, keep_paths, without_paths
 from unfog.files.output import replace_durably
 from unfog.training import checkpoint as disk
 from unfog.training import snapshots
@@ -103,10 +104,10 @@ def train(
     """
     _refuse(out, resume)
     # Wrong input raises here, before the folder is made.
-    tracking = Tracking(opened(track), out, config)
+    tracking = Tracking(opened(track), out, without_paths(config))
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     identity = Identity.of(config, settings, dataset)
-    text = yaml.safe_dump(dict(config), sort_keys=False).encode()
+    text = yaml.safe_dump(without_paths(config), sort_keys=False).encode()
     feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, place)
     learner = Learner(model, settings, place, getattr(objective, "head", None))
     with ExitStack() as stack:
@@ -114,6 +115,7 @@ def train(
         saved = disk.load_newest(out)
         identity.check(saved, settings, place)
         with disk.writing("config.yaml"):
+            keep_paths(out, config)
             write_config(out, text)
             if saved is None:
                 replace_durably(out / "machine.json", disk.to_json(machine(place)))
@@ -258,5 +260,5 @@ def _unbegun(out: Path) -> bool:
     """Whether a folder is empty, or holds only what a run leaves that was killed before its config
     was written.
     """
-    left = {"lock", RECORD, f".tmp-{RECORD}", f".tmp-{CONFIG}"}
+    left = {"lock", LOCAL, f".tmp-{LOCAL}", RECORD, f".tmp-{RECORD}", f".tmp-{CONFIG}"}
     return {path.name for path in out.iterdir()} <= left

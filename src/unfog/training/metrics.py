@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.training.checkpoint import writing
 from unfog.training.tracking import Tracking
 
@@ -52,7 +53,7 @@ class Metrics:
                 self._cut(lengths, (state or {}).get("sha256", {}))
         if tracking is not None and tracking.trackers and lengths is not None:
             for line in (run / FILES[0]).read_text("utf-8").splitlines():
-                tracking.row(json.loads(line))
+                tracking.row(json_text.parse(line, FILES[0], finite=False))
 
     def _append(self, index: int, text: str) -> None:
         """Write to a file, and into its hash."""

@@ -123,7 +123,8 @@ class TrainSettings:
                     f"The training setting {name!r} must be a number in [{low}, {high:g}], got "
                     f"{value!r} (YAML wants 2.0e-4)."
                 )
-        if len(self.betas) != 2 or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
+        pair = isinstance(self.betas, Sequence) and len(self.betas) == 2
+        if not pair or not all(_is_number(b) and 0 <= b < 1 for b in self.betas):
             raise InputError(
                 f"The training setting 'betas' must be two numbers in [0, 1), got {self.betas!r}."
             )
@@ -136,12 +137,14 @@ class TrainSettings:
                 "The training setting 'snapshot_every' must be a whole number of at least 1, or "
                 f"null, got {self.snapshot_every!r}."
             )
-        if len(set(self.snapshot_lengths)) < 2:
+        lengths = self.snapshot_lengths
+        listed = isinstance(lengths, Sequence) and all(map(_is_number, lengths))
+        if not listed or len(set(lengths)) < 2:
             raise InputError(
                 "The training setting 'snapshot_lengths' must be two or more lengths, got "
                 f"{self.snapshot_lengths!r}."
             )
-        for length in self.snapshot_lengths:
+        for length in lengths:
             exponent(length)
 
     def learning_rate(self, step: int) -> float:

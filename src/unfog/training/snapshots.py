@@ -7,7 +7,6 @@ Saved as checkpoints are, and never pruned:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import safetensors.torch
 from torch import Tensor
 
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.training import checkpoint as disk
 
 STATE = "state.json"
@@ -66,7 +66,7 @@ def stored(run: Path) -> list[Stored]:
     for folder in sorted((run / "snapshots").glob("step-*")):
         # Every file as it was written.
         try:
-            state = json.loads((folder / STATE).read_bytes())
+            state = json_text.read(folder / STATE)
             names = [_file(length) for length in state["lengths"]]
             problem = disk.fault(folder, [*names, STATE])
         except (OSError, ValueError, KeyError, TypeError):

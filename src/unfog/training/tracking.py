@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from unfog.core.registry import Registry
+from unfog.files import json_text
 from unfog.files.output import replace_durably
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Tracking:
         file = self.run / TRACKED
         known: dict[str, str] = {}
         with suppress(OSError, ValueError):  # without the file, each begins a new run
-            known = json.loads(file.read_text("utf-8"))
+            known = json_text.read(file)
 
         def begin(name: str, tracker: Tracker) -> None:
             mine, self.held[name] = tracker.begin(self.run, self.config, known.get(name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from unfog.data.dataset import Dataset, open_dataset
 from unfog.errors import InputError
 from unfog.evaluation.classical_augmentation import ClassicalAugmentation
 from unfog.evaluation.downstream import TASKS, Downstream, Segmentation, task_of
+from unfog.files import json_text
 from unfog.files.output import write_json, write_text
 from unfog.progress import Report
 from unfog.runs.machine import AUTO
@@ -118,7 +118,7 @@ class _Study:
         self.arms, self.source, self.out = arms, source, out
         self.file = out / SCORES
         self.scores: dict[str, float] = (
-            json.loads(self.file.read_text("utf-8")) if self.file.is_file() else {}
+            json_text.read(self.file, finite=False) if self.file.is_file() else {}
         )
 
     def score(self, arm: str, count: int, seed: int, real: Labelled, pool: Labelled) -> float:

@@ -238,7 +238,7 @@ def edit_by_cascade(
     """
     if (other is not None) != (method == "interpolate"):
         raise InputError("An interpolation, and it alone, takes a second picture: --other FILE.")
-    with job(out) as work:
+    with job(out, path, other) as work:
         cascade = TrainedCascade.open(source).in_precision(precision)
         wanted = Wanted((), samples, seed, guidance, steps=steps)
         first = _picture(cascade, path)

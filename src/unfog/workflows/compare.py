@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from unfog.data.dataset import open_dataset
 from unfog.errors import InputError
 from unfog.evaluation.feature_spaces import feature_spaces
 from unfog.evaluation.judgement import LEAST
+from unfog.files import json_text
 from unfog.files.output import write_json, write_text
 from unfog.progress import Report
 from unfog.runs.record import Record
@@ -137,5 +137,5 @@ def _written(
 
 def _facts(run: Path) -> dict[str, Any]:
     """What was measured of a run."""
-    judged = json.loads((run / JUDGED).read_text("utf-8"))
+    judged = json_text.read(run / JUDGED, finite=False)
     return {**judged, "cost": whole_cost(run)}

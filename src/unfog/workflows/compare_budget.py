@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from unfog.files import json_text
 from unfog.files.output import write_json
 from unfog.runs.train_system import configured, fitted
 
@@ -40,7 +41,7 @@ def settings_of(
     if "training.steps" in own:
         return own
     if file.is_file():
-        kept: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        kept: dict[str, Any] = json_text.read(file)
         return kept
     pairs = [f"{key}={json.dumps(value)}" for key, value in own.items()]
     config, dataset = configured(system, data, pairs)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from unfog.files import json_text
 from unfog.files.output import write_json
 from unfog.runs.train_from_config import training_data
 from unfog.runs.train_system import configured
@@ -93,7 +94,7 @@ def cost_of(run: Path) -> dict[str, float]:
     """CPU and wall seconds of a run's training so far."""
     file = run / COST
     found: dict[str, float] = {"cpu": 0.0, "wall": 0.0}
-    return {**found, **json.loads(file.read_text("utf-8"))} if file.is_file() else found
+    return {**found, **json_text.read(file)} if file.is_file() else found
 
 
 def whole_cost(run: Path) -> dict[str, float]:

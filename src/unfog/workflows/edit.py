@@ -209,7 +209,7 @@ def edit_file(
     Returns:
         The summary that is written there too.
     """
-    with job(out) as work:
+    with job(out, path, mask, other, swatch) as work:
         check_options(method, before, after, guidance, mask, sampler)
         check_ends(method, other, swatch)
         run = open_run(source, precision)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from unfog.builtin import open_run
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.formats import format_of
+from unfog.files.local_paths import without_paths
 from unfog.files.weight_files import read_header
 from unfog.interop.pipeline_folder import INDEX, is_pipeline, read_json
 from unfog.interop.recognise import describe
@@ -41,9 +42,9 @@ def _run(path: Path) -> dict[str, Any]:
     place = locate(path)
     config = run_config(place)
     if is_autoencoder(config):
-        return {**_autoencoder(place), **_weights(place), "config": config}
+        return {**_autoencoder(place), **_weights(place), "config": without_paths(config)}
     if is_joint_encoder(config):
-        return {**_joint_encoder(place), **_weights(place), "config": config}
+        return {**_joint_encoder(place), **_weights(place), "config": without_paths(config)}
     if is_generator(config):
         model = GeneratorRun.open(path).model
         return {
@@ -51,7 +52,7 @@ def _run(path: Path) -> dict[str, Any]:
             "system": config["system"],
             "parameters": sum(p.numel() for p in model.parameters()),
             **_weights(place),
-            "config": config,
+            "config": without_paths(config),
         }
     run = open_run(path)
     facts = {
@@ -62,7 +63,7 @@ def _run(path: Path) -> dict[str, Any]:
     }
     if run.card:
         facts["card"] = dict(run.card)
-    return {**facts, "config": run.config}
+    return {**facts, "config": without_paths(run.config)}
 
 
 def _pipeline(path: Path) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def _weights(path: Path) -> dict[str, Any]:
     if checkpoints:
         newest, _ = newest_verified(path)
         assert newest is not None  # or the run would not have opened
-        facts["step"] = json.loads((newest / "state.json").read_bytes())["step"]
+        facts["step"] = json_text.read(newest / "state.json")["step"]
         facts["checkpoints"] = {folder.name: fault(folder) or "verified" for folder in checkpoints}
     else:
         facts["weights"] = "verified"

@@ -45,7 +45,7 @@ def low_light_files(
     Returns:
         The summary that is written there too.
     """
-    with job(out) as work:
+    with job(out, *paths, *options.files) as work:
         run = open_run(source, draws.precision, draws.loras)
         require_posterior_mean(run)
         scans = _exposures(run, paths, None if options.operator else run.shape[0])

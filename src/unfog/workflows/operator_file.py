@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,11 @@ from torch import Tensor
 from unfog.errors import InputError
 from unfog.files import yaml
 from unfog.files.raw import read_raw
+from unfog.files.room import require_room
 from unfog.physics.linear import Operator, require_adjoint
 from unfog.physics.registry import operators
+
+BYTES = 8  # of a number in float64
 
 
 def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
@@ -33,6 +38,7 @@ def read_operator(path: Path, measurement: Tensor, channels: int) -> Operator:
         InputError: The file holds no operator, or one that does not make such measurements.
     """
     parts = _parts(path)
+    _require_room(path, parts, measurement.shape)
     try:
         operator = _built(path, parts)
         # The adjoint of a measurement is an image, and the operator makes a measurement of it.
@@ -58,6 +64,7 @@ def read_operator_of(path: Path, shape: tuple[int, ...]) -> Operator:
     Raises ``InputError`` where the file holds none, or one that does not take such samples.
     """
     parts, x = _parts(path), torch.zeros(1, *shape)
+    _require_room(path, parts, x.shape)
     try:
         operator = _built(path, parts)
         fits = operator.adjoint(operator(x)).shape == x.shape
@@ -83,6 +90,30 @@ def _parts(path: Path) -> list[Any]:
     return parts
 
 
+def _require_room(path: Path, parts: list[Any], shape: Sequence[int]) -> None:
+    """``InputError`` where the sizes in an operator file ask for more than memory.
+
+    Args:
+        path: The file.
+        parts: Its operators.
+        shape: Of what they are applied to, (n, channels, *space).
+    """
+    values, axes = math.prod(shape), len(shape) - 2
+    for part in parts:
+        sizes = {key: _largest(part, key) for key in ("factor", "size", "deviation")}
+        values *= math.ceil(max(1, sizes["factor"])) ** axes
+        image = shape[1] * math.ceil(sizes["size"]) ** axes
+        kernel = math.ceil(6 * sizes["deviation"] + 1) ** axes  # out to 3 deviations
+        require_room(path, "its operators", BYTES * max(values, image, kernel))
+
+
+def _largest(part: Any, key: str) -> float:
+    """The largest number under a key of an operator's config; 0 where there is none."""
+    held = part.get(key, 0) if isinstance(part, dict) else 0
+    numbers = held if isinstance(held, list) else [held]
+    return max((v for v in numbers if isinstance(v, int | float) and math.isfinite(v)), default=0)
+
+
 def _built(path: Path, parts: list[Any]) -> Operator:
     """Their composition."""
     steps = [operators.build(_filled(part, path.parent)) for part in parts]
@@ -94,8 +125,21 @@ def _filled(part: Any, folder: Path) -> Any:
     if not isinstance(part, dict):
         return part
     numbers = {
-        key: torch.from_numpy(read_raw(folder / value, key)[key])
+        key: torch.from_numpy(read_raw(_beside(folder, key, value), key)[key])
         for key, value in part.items()
         if isinstance(value, str) and value.lower().endswith(".npy")
     }
     return {**part, **numbers}
+
+
+def _beside(folder: Path, key: str, name: str) -> Path:
+    """The file of that name in or below a folder; ``InputError`` where it lies elsewhere, by its
+    name or by a link.
+    """
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"The operator's {key!r} names {name!r}, outside the operator file's folder; put the "
+            "array beside it."
+        )
+    return file

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
-from unfog.files import yaml
+from unfog.files import json_text, yaml
 from unfog.files.output import write_json
 from unfog.runs.build import is_autoencoder, is_joint_encoder
 from unfog.runs.encoder_figures import LATENTS
@@ -37,7 +37,7 @@ def keep_shared(root: Path, name: str, shared: Mapping[str, Any], another: str) 
     """
     file = root / name
     if file.is_file():
-        if json.loads(file.read_text("utf-8")) != shared:
+        if json_text.read(file, finite=False) != shared:
             raise InputError(f"{root} holds {another}; choose another folder ('out').")
     elif root.exists() and any(root.iterdir()):
         raise InputError(f"{root} exists and holds something else; choose another folder ('out').")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def restore_file(
     options, draws = options or Options(), draws or Draws()
     method, sampler, steps = task.chosen(draws.method, draws.sampler, draws.steps)
     draws = replace(draws, method=method, sampler=sampler, steps=steps)
-    with job(out) as work:
+    with job(out, *paths, *options.files) as work:
         sigma = None if draws.noise == BY_PRIOR else require_noise(draws.noise)
         if draws.method != AUTO:
             methods.get(draws.method)
@@ -123,6 +123,7 @@ def _restored_into(
     if fit is not None:
         results["std"] = results["std"] * fit.widening(wider or 1.0)
         results["misfit"] = fit.local
+    require_finite_results(path, results)
     files = [problem.target.write(folder, name, x.numpy()).name for name, x in results.items()]
     summary = {
         "task": task.name,
@@ -148,10 +149,26 @@ def _restored_into(
         "warnings": problem.warnings + said + ([UNLIKE.format(wider)] if wider else []),
         "files": files,
     }
+    summary = work.hide(summary)
     page = restoration_page(summary, problem.operator.adjoint(y), restored, factor, (low, high))
     if page is not None:
         work.write_report(page.html())
     return work.end(summary)
+
+
+def require_finite_results(path: Path, results: Mapping[str, Tensor]) -> None:
+    """``InputError`` where a result overflowed float32, so that none is written.
+
+    Args:
+        path: The input.
+        results: By the names of their files.
+    """
+    for name, values in results.items():
+        if not bool(torch.isfinite(values).all()):
+            raise InputError(
+                f"The {name} of {path.name} is not finite, because its values, or a factor on "
+                "them, come near the ends of float32; divide them first."
+            )
 
 
 def require_noise(text: str) -> float | None:

@@ -57,7 +57,7 @@ def unshade_file(
     Returns:
         The summary that is written there too.
     """
-    with job(out) as work:
+    with job(out, *paths) as work:
         sigma = require_noise(draws.noise)
         if str(source) == AUTO:
             raise InputError(

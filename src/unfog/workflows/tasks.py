@@ -65,6 +65,11 @@ class Options:
     axes: str | None = None
     slice_width: float = 1.0
 
+    @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files among them."""
+        return self.mask, self.operator, self.sensitivities
+
 
 @dataclass(frozen=True)
 class Draws:

@@ -384,11 +384,11 @@ def test_log_normal_times_of_a_rectified_flow_are_logit_normal():
     ("config", "words"),
     [
         ({"name": "variational", "variance": "small"}, "above zero"),
-        ({"name": "variational", "steps": 0}, "at least one step"),
+        ({"name": "variational", "steps": 0}, "from 1 to"),
         ({"name": "variational-continuous", "start": 0.0}, "0 < start < 1"),
         ({"name": "hybrid", "scale": 0.0}, "scale above 0"),
         ({"name": "hybrid", "decoder": "bin"}, "did you mean 'bins'"),
-        ({"name": "learned-weight", "channels": 0}, "at least one channel"),
+        ({"name": "learned-weight", "channels": 0}, "from 1 to"),
         ({"name": "denoising", "times": {"name": "geometric", "count": 1}}, "count >= 2"),
         ({"name": "denoising", "times": {"name": "floored", "start": 1.0}}, "0 < start < 1"),
     ],

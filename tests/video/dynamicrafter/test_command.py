@@ -54,7 +54,7 @@ def test_a_picture_is_animated(run: Path, picture: Path, tmp_path: Path) -> None
         assert done.exit_code == 0, done.output
         said = json.loads((tmp_path / name / "summary.json").read_text())
         assert said["frames"] == (5 if name == "loop" else 6)
-        assert said["other"] == ("first.png" if name == "ends" else None)
+        assert said["other"] == ("input 1" if name == "ends" else None)
         assert any("reduced" in note for note in said["notes"])
         clip = read_clip(tmp_path / name / "edit-0000.mp4")
         assert len(clip.frames) == said["frames"]

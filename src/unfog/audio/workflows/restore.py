@@ -81,7 +81,7 @@ def restore_sound(
     Raises:
         InputError: The file or an option cannot be taken.
     """
-    with job(out) as work:
+    with job(out, path, asked.mask) as work:
         if asked.samples < 2:
             raise InputError(f"A standard deviation needs at least 2 samples, got {asked.samples}.")
         if asked.method != AUTO:
@@ -112,6 +112,7 @@ def restore_sound(
         )
         shown = _written(work.folder, windows, problem, work.progress("restoring"))
         summary = {**_summary(run, path, task, asked, problem, rate), **found, **plan.names}
+        summary = work.hide(summary)
         return finish(work, _page(shown, summary), summary)
 
 

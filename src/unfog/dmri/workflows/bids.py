@@ -15,6 +15,7 @@ from unfog.dmri.workflows.tables import Tables
 from unfog.errors import InputError
 from unfog.files.bids import DESCRIPTION, DataSet, read_bids
 from unfog.files.folder import job
+from unfog.files.names import names_kept
 from unfog.files.output import write_bytes, write_json
 from unfog.progress import progress
 
@@ -137,7 +138,9 @@ def process(
     one = partial(work, inputs.dwi, inputs.tables, scratch / "work", **inputs.phase)
     summary = _named(group, one)
     if inputs.counts:
-        summary["input"] = [scan.path.name for scan in group.scans]
+        names = [scan.path.name for scan in group.scans]
+        roles = [f"input {k + 1}" for k in range(len(names))]
+        summary["input"] = names if names_kept() else roles
     move_results(scratch / "work", folder, group, inputs, summary)
     for file in joined.iterdir():
         file.unlink()

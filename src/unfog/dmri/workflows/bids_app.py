@@ -4,7 +4,6 @@ participants into one data set of derivatives, which may hold those of others al
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from unfog.dmri.workflows.bids_derivatives import finished
 from unfog.dmri.workflows.bids_groups import Grouping, fitting_together
 from unfog.dmri.workflows.tables import Tables
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.bids import DESCRIPTION, read_bids
-from unfog.files.text import read_text
 from unfog.progress import progress
 
 
@@ -83,7 +82,7 @@ def _begun(out: Path, command: str) -> bool:
     if not (out / DESCRIPTION).is_file():
         raise InputError(f"{out} exists and is no data set of derivatives; choose another folder.")
     try:
-        said = json.loads(read_text(out / DESCRIPTION))["GeneratedBy"][0]
+        said = json_text.read(out / DESCRIPTION)["GeneratedBy"][0]
         by = said["Description"] if said["Name"] == "unfog" else said["Name"]
     except (ValueError, KeyError, IndexError, TypeError):
         by = "something else"

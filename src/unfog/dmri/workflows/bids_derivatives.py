@@ -19,6 +19,7 @@ from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER
 from unfog.dmri.workflows.bids_groups import Group, Inputs
 from unfog.files.bids import DataSet, Scan
+from unfog.files.names import names_kept
 from unfog.files.nifti import read_nifti, write_nifti
 from unfog.files.output import write_json
 from unfog.version import __version__
@@ -31,7 +32,8 @@ LABELS = {
     "mask": "desc-brain_mask",
     "report": "report",
 }
-# The fields of a sidecar that later processing needs; other fields may name a patient.
+# The fields of a sidecar that later processing needs, physical quantities; others may name a
+# patient.
 ACQUISITION = (
     "EchoTime",
     "RepetitionTime",
@@ -45,6 +47,7 @@ ACQUISITION = (
     "ParallelReductionFactorInPlane",
     "PartialFourier",
 )
+AXES = ("i", "j", "k", "i-", "j-", "k-")  # of phase encoding
 DRAWS = "fod_sh_samples"  # by unfog's name
 MODEL = "model-unfog"
 NOT_FACTS = ("out", "files", "seconds")  # of a summary
@@ -95,7 +98,11 @@ def _move_one(
     used += [one.phase.path for one in group.scans if one.phase is not None]
     sources = [f"bids:raw:{(scan.place / path.name).as_posix()}" for path in used]
     common = {"Sources": sources, "unfog": facts}
-    acquisition = {key: scan.sidecar[key] for key in ACQUISITION if key in scan.sidecar}
+    acquisition = {
+        key: scan.sidecar[key]
+        for key in ACQUISITION
+        if key in scan.sidecar and _is_quantity(scan.sidecar[key])
+    }
     for file in sorted(work.iterdir()):
         name, _, kind = file.name.partition(".")
         if kind == "json":
@@ -112,6 +119,13 @@ def _move_one(
                 fields = acquisition | {"SkullStripped": name == "dwi_completed"}
             write_json(place / f"{scan.stem}_{label}.json", fields | common, overwrite=True)
     write_json(_maps_sidecar(folder, scan), common, overwrite=True)
+
+
+def _is_quantity(value: Any) -> bool:
+    """Whether a value is a number, numbers or the name of an axis, and no free text."""
+    if isinstance(value, list):
+        return all(map(_is_quantity, value))
+    return isinstance(value, int | float) or (isinstance(value, str) and value in AXES)
 
 
 def _cut(work: Path, part: Path, first: int, end: int, volumes: int) -> None:
@@ -169,10 +183,12 @@ def description(source: DataSet, out: Path, command: str) -> dict[str, Any]:
     above = None
     if root in place.parents:
         above = "/".join([".."] * len(place.relative_to(root).parts))
+    # The name of a data set is free text.
+    name = source.description.get("Name", "a data set") if names_kept() else "a data set"
     origin = {"DOI": source.description.get("DatasetDOI"), "URL": above}
     stated = {key: value for key, value in origin.items() if value}
     return {
-        "Name": f"{command} of {source.description.get('Name', 'a data set')}",
+        "Name": f"{command} of {name}",
         "BIDSVersion": VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "unfog", "Version": __version__, "Description": command}],

@@ -71,7 +71,7 @@ def complete_file(
     Raises:
         InputError: A file cannot be read, or a shell of the target was not measured well enough.
     """
-    with job(out) as work:
+    with job(out, dwi, *tables.files, mask) as work:
         return _completed(work, dwi, tables, target, mask, coils, unbias, prior, precision)
 
 
@@ -116,6 +116,7 @@ def _completed(
     }
     summary = series.summary(low, **options) | {"files": files}
     summary["warnings"] += _warnings(series.gradients, estimate.check)
+    summary = work.hide(summary)
     work.write_report(_page(volumes, target_table, series, summary).html())
     return work.end(summary)
 

@@ -56,7 +56,7 @@ def ddm2_file(
     Raises:
         InputError: A file cannot be read, or the table has too few directions.
     """
-    with job(out) as work:
+    with job(out, dwi, *tables.files, mask) as work:
         neighbours(tables.read(np.eye(4)))  # before anything large is read
         series = Series.open(dwi, tables, mask)
         data, gradients, inside = series.volume.data, series.gradients, series.inside

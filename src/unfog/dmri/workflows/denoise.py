@@ -78,7 +78,7 @@ def denoise_file(
     taken = Phase.of(dwi, phase, phase_unit)
     if taken is not None and coils is not None and coils > 1:
         raise InputError("Coils combined by sum of squares have no phase; leave --coils out.")
-    with job(out) as work:
+    with job(out, dwi, *tables.files, mask, phase, *known.files) as work:
         run = None if prior == "none" else Run.open(prior)
         if taken is not None:
             taken = replace(taken, report=work.progress("phase"))
@@ -129,6 +129,7 @@ def _denoised(
     if run is not None and alone:
         summary["warnings"].append(alone)
     summary["warnings"] += groups.warnings(run is not None)
+    summary = work.hide(summary)
     work.write_report(report_page(volumes, gradients, summary).html())
     return summary
 

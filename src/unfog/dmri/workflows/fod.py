@@ -81,7 +81,7 @@ def fod_file(
     Raises:
         InputError: A file cannot be read, or no shell has enough directions.
     """
-    with job(out) as work:
+    with job(out, dwi, *tables.files, mask) as work:
         return _drawn(work, dwi, tables, mask, coils, unbias, samples, prior, precision, seed)
 
 
@@ -136,6 +136,7 @@ def _drawn(
     files = series.write(work.folder, maps)
     summary = series.summary(low, **options) | {"files": files}
     summary["warnings"] += _warnings(summary["warnings"], series.gradients, misfit[1])
+    summary = work.hide(summary)
     work.write_report(_page(maps, series, summary).html())
     return work.end(summary)
 

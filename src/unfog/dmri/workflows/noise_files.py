@@ -37,6 +37,11 @@ class NoiseFiles:
     coils: int | None = None
 
     @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files among them."""
+        return self.norf, self.level
+
+    @property
     def name(self) -> str:
         """What it is called in messages; empty where nothing is known."""
         if self.volumes:

@@ -4,7 +4,6 @@ wrote.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from unfog.dmri.gradients import GradientTable
 from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
 from unfog.dmri.workflows.report_checks import checks
 from unfog.errors import InputError
+from unfog.files import json_text
 from unfog.files.extent import brightest
 from unfog.files.nifti import Volume
 from unfog.files.orientation import standing
 from unfog.files.output import write_text
 from unfog.files.slices import to_slices
-from unfog.files.text import read_text
 from unfog.files.volumes import read_volume, written
 from unfog.report import Line, Page, Row, colour, grey, with_sides
 
@@ -67,7 +66,7 @@ def write_report(folder: Path) -> dict[str, Any]:
 def _summary(path: Path) -> dict[str, Any]:
     """The summary of a denoised scan; `InputError` where the file holds something else."""
     try:
-        summary = json.loads(read_text(path))
+        summary = json_text.read(path, finite=False)
     except ValueError as error:
         raise InputError(f"{path.name} is not JSON; denoise the scan again.") from error
     if not isinstance(summary, dict) or not summary.keys() >= FIGURES:

@@ -92,6 +92,10 @@ class Series:
         """
         stored, gradients, norf = known.split(dwi, tables, phase is not None and phase.of_complex)
         volume = standing(stored)
+        if not volume.data.any():
+            raise InputError(
+                f"{dwi.name} is empty: every voxel is 0 or not finite; give a scan with signal."
+            )
         if mask is None:
             inside = brain_mask(volume, gradients)
         else:

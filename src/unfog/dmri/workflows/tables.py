@@ -43,9 +43,14 @@ class Tables:
     drop: tuple[int, ...] = ()
 
     @property
+    def files(self) -> tuple[Path | None, ...]:
+        """The files that are named."""
+        return self.bvals, self.bvecs, self.grad
+
+    @property
     def given(self) -> bool:
         """Whether any file of a table is named."""
-        return any((self.bvals, self.bvecs, self.grad))
+        return any(self.files)
 
     def read(self, affine: NDArray[np.float64], volumes: int | None = None) -> GradientTable:
         """Read the table of a scan.

@@ -57,7 +57,7 @@ def animate_file(
     Raises:
         InputError: The run animates nothing, or the picture does not fit it.
     """
-    with job(out) as work:
+    with job(out, path, other) as work:
         run = Run.open(source).in_precision(precision)
         if other is not None and looping:
             raise InputError("A loop ends where it began; leave --other or --loop out.")
@@ -89,4 +89,4 @@ def animate_file(
             "notes": notes,
         }
         shown = [(f"draw {k}", clip) for k, clip in enumerate(levels(clips, bounds))]
-        return finish(work, shown, rate, summary, LEAD)
+        return finish(work, shown, rate, work.hide(summary), LEAD)

@@ -68,7 +68,7 @@ def edit_clip(
     Raises:
         InputError: The file is no clip, or an option is out of range.
     """
-    with job(out) as work:
+    with job(out, path) as work:
         if method not in METHODS:
             raise InputError(f"Clips are edited by {' or '.join(METHODS)}, not {method!r}.")
         run = Run.open(source).in_precision(precision)
@@ -105,7 +105,7 @@ def edit_clip(
         shown = [(f"draw {k}", clip) for k, clip in enumerate(levels(x, bounds))]
         if given.shape[2] > 1:
             shown.insert(0, ("given", levels(before, bounds)[0]))
-        return finish(work, shown, rate, summary, LEAD)
+        return finish(work, shown, rate, work.hide(summary), LEAD)
 
 
 def _given(
