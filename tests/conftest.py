@@ -15,6 +15,13 @@ from typer.testing import CliRunner
 
 from unfog.cli.main import app
 
+
+@pytest.fixture(autouse=True)
+def no_progress_of_slow_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands within this process print no line of progress just because the machine is busy."""
+    monkeypatch.setattr("unfog.progress.FIRST", 600.0)
+
+
 TINY = ["--set", "training.batch=4", "--set", "network.channels=8", "--set", "network.groups=4"]
 
 

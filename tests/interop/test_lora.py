@@ -89,6 +89,16 @@ def older(change: dict[str, Pair]) -> dict[str, Tensor]:
     return held
 
 
+def converted(change: dict[str, Pair]) -> dict[str, Tensor]:
+    """As diffusers converts what it trained: attention by the older names, the rest by peft's."""
+    held = {}
+    for name, two in change.items():
+        attention = ".to_" in name
+        ends = ("lora.down", "lora.up") if attention else ("lora_A", "lora_B")
+        held |= {f"unet.{name}.{e}.weight": v for e, v in zip(ends, two, strict=True)}
+    return held
+
+
 def write(path: Path, state: dict[str, Tensor], told: dict[str, Any] | None = None) -> Path:
     metadata = None if told is None else {"lora_adapter_metadata": json.dumps(told)}
     held = {key: value.contiguous() for key, value in state.items()}
@@ -105,6 +115,7 @@ def write(path: Path, state: dict[str, Tensor], told: dict[str, Any] | None = No
         (peft(pairs(), "base_model.model."), None, 1.0),
         (kohya(pairs()), None, ALPHA / RANK),
         (older(pairs()), None, 1.0),
+        (converted(pairs()), None, 1.0),
         ({f"unet.{k}": v for k, v in older(pairs()).items()}, None, 1.0),
     ],
 )

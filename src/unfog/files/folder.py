@@ -90,7 +90,10 @@ def job(out: Path, *inputs: Path | None) -> Iterator[Job]:
 
 
 def check_new(out: Path) -> None:
-    """``InputError`` where ``out`` holds something already."""
+    """``InputError`` where ``out`` holds something already, or lies below a file."""
+    file = next((parent for parent in out.parents if parent.is_file()), None)
+    if file is not None:
+        raise InputError(f"{file} is a file, in which {out.name} cannot be made; choose another.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} exists and is not empty; choose another folder.")
 

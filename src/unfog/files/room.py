@@ -50,6 +50,6 @@ def gigabytes(size: float) -> str:
     """Bytes in words.
 
     >>> gigabytes(8 << 30)
-    '8.6 GB'
+    '8.59 GB'
     """
     return f"{size / 1e9:.3g} GB"

@@ -31,6 +31,7 @@ def check_sections(config: Mapping[str, Any], file: Path) -> None:
         InputError: A section is missing or no table, or the shape is none that memory could hold.
     """
     needed = ("shape", "codec", "training", *(() if any(map(config.get, OTHERS)) else DENOISER))
+    needed = ("training",) if "lora" in config else needed  # the rest is its pipeline's
     for name in needed:
         if name not in config:
             raise InputError(f"{file.name} lacks the section {name!r}; restore it from a copy.")
@@ -41,7 +42,8 @@ def check_sections(config: Mapping[str, Any], file: Path) -> None:
                 raise InputError(f"The section {name!r} of {file.name} must be a table of keys.")
     if type(config["training"].get("seed")) is not int:
         raise InputError(f"training.seed of {file.name} must be a whole number.")
-    _check_shape(config["shape"], file)
+    if "shape" in config:
+        _check_shape(config["shape"], file)
     for name, part in (config.get("conditions") or {}).items():
         if not isinstance(part, Mapping) or "name" not in part:
             raise InputError(

@@ -98,9 +98,9 @@ def test_table_refuses_what_is_no_table():
 @pytest.mark.parametrize("name", ["vp-linear", "vp-scaled-linear", "sub-vp"])
 def test_a_schedule_whose_noise_would_not_grow_is_refused(name):
     for rates in ({"beta_min": -0.1}, {"beta_max": 0.0}, {"beta_max": float("nan")}):
-        with pytest.raises(InputError, match=r"must grow|must be from"):
+        with pytest.raises(InputError, match=r"must grow|must be from|must be above"):
             processes.build({"name": name, **rates})
-    with pytest.raises(InputError, match=r"must grow|must be from"):
+    with pytest.raises(InputError, match=r"must grow|must be from|must be above"):
         processes.build({"name": "edm", "sigma_max": 0.0})
 
 
