@@ -78,6 +78,14 @@ def train(
             help="Give the log to a tracker too, on this machine; repeatable.",
         ),
     ] = None,
+    parallel: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|ddp|fsdp",
+            help="How processes that torchrun started train together: each with the whole model, "
+            "or with its part of it.",
+        ),
+    ] = "auto",
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -125,6 +133,7 @@ def train(
         "resume": resume,
         "minutes": minutes,
         "track": track or (),
+        "parallel": parallel,
     }
     try:
         if pipeline is not None:

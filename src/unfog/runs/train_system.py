@@ -33,6 +33,7 @@ from unfog.runs.train_from_config import (
 from unfog.systems import registry
 from unfog.systems.registry import Config
 from unfog.training.loop import TrainResult
+from unfog.training.processes import AUTO, Processes
 
 
 def train_system(
@@ -45,6 +46,7 @@ def train_system(
     resume: bool = False,
     minutes: float | None = None,
     track: Sequence[str] = (),
+    parallel: str = AUTO,
 ) -> dict[str, Any]:
     """``unfog train``: train a system on a data set or on files.
 
@@ -60,11 +62,17 @@ def train_system(
         minutes: Sets the steps by a short measurement of the rate, so that the learning rate ends
             its decay on time, and fits the recipe to them (``runs.budget``).
         track: Trackers by name: tensorboard, mlflow, wandb, trackio.
+        parallel: How the processes train that ``torchrun`` started (``training.processes``).
 
     Returns:
         The folder, last step and loss, parameters and time.
     """
     check_resume(start, resume, minutes)
+    processes = Processes.of_environment()
+    if processes.count > 1 and minutes is not None:
+        raise InputError(
+            "Several processes would measure different rates; give --steps for --minutes."
+        )
     if resume:
         config = _resumed(system, data, out, overrides)
         dataset = open_dataset(config["data"])
@@ -80,6 +88,7 @@ def train_system(
         resume=resume,
         warned=minutes is not None,
         track=track,
+        parallel=parallel,
     )
     return {
         "run": str(out),
@@ -89,6 +98,7 @@ def train_system(
         "parameters": sum(p.numel() for p in model_of(config).parameters()),
         "precision": config["training"]["precision"],
         "threads": torch.get_num_threads(),
+        **({"processes": processes.count} if processes.count > 1 else {}),
         "seconds": round(time.perf_counter() - begun, 1),
     }
 
@@ -112,6 +122,7 @@ def train_fitted(
     resume: bool,
     warned: bool,
     track: Sequence[str] = (),
+    parallel: str = AUTO,
 ) -> TrainResult:
     """Train what a config describes, after its start is settled; a new run of few steps says what
     it needs, unless that was told before it began.
@@ -127,8 +138,9 @@ def train_fitted(
             out,
             start=None if start_run is None else start_run.denoiser,
             resume=resume,
-            callback=callback,
+            callback=callback if Processes.of_environment().first else None,
             track=track,
+            parallel=parallel,
         )
     if is_autoencoder(config):
         measure_latents(out, dataset)
