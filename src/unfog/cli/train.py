@@ -102,6 +102,7 @@ def train(
     from unfog.runs.dry_run import dry_run_system
     from unfog.runs.lora import train_lora
     from unfog.training.guard import Interrupted
+    from unfog.training.processes import torchrun_line
     from unfog.workflows.cascade import cascades, train_stage
     from unfog.workflows.train import train_files
 
@@ -125,7 +126,8 @@ def train(
             raise InputError(
                 "A dry run is of a new run; leave out --resume, --start and --minutes."
             )
-        emit(dry_run_system(system, data, overrides), as_json)
+        together = torchrun_line(2, ["train", system, "..."])
+        emit(dry_run_system(system, data, overrides) | {"on 2 processes": together}, as_json)
         return
     folder = out or Path("runs") / system
     how: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -131,14 +132,15 @@ def train_fitted(
     if start_run is not None:
         config["start"] = {"run": start_run.name, "sha256": start_run.weights_sha256}
     begun = time.perf_counter()
-    with training_progress(config["training"]["steps"]) as callback:
+    first, steps = Processes.of_environment().first, config["training"]["steps"]
+    with training_progress(steps) if first else nullcontext() as callback:
         result = train_config(
             config,
             dataset,
             out,
             start=None if start_run is None else start_run.denoiser,
             resume=resume,
-            callback=callback if Processes.of_environment().first else None,
+            callback=callback,
             track=track,
             parallel=parallel,
         )

@@ -11,6 +11,7 @@ share, so with it they are another run.) The first process writes everything.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ AUTO = "auto"
 LIMIT = timedelta(seconds=60)  # after which a process that does not answer counts as gone
 STATE = 16  # bytes of a weight, its gradient and AdamW's two moments in float32
 ROOM = 0.5  # of a device's memory that these may take where every process holds them all
+GONE = re.compile("gloo|nccl|connection|timed out", re.IGNORECASE)  # in errors of connections
 LOST = (
     "Another process of this training ended or did not answer for a minute; the run goes on from "
     "its newest checkpoint with --resume, on any number of processes."
@@ -72,14 +74,29 @@ def fsdp(loss: Objective) -> nn.Module:
     """
     from torch.distributed.fsdp import fully_shard
 
-    # Blocks first, so that one is whole at a time; the rest belongs to the loss.
-    for module in list(loss.model.modules()):
-        if isinstance(module, nn.ModuleList):
-            for block in module:
-                if any(p.requires_grad for p in block.parameters()):
-                    fully_shard(block)
+    # A block is whole while it is computed; the rest belongs to the loss.
+    for block in blocks_of(loss.model):
+        fully_shard(block)
     fully_shard(loss)
     return loss
+
+
+def blocks_of(module: nn.Module) -> Iterator[nn.Module]:
+    """The modules with weights to learn that are called by themselves, in lists and other holders
+    that are not, such as the levels of a U-Net.
+    """
+    for child in module.children():
+        if not _is_called(child):
+            yield from blocks_of(child)
+        elif not _is_called(module):
+            if any(p.requires_grad for p in child.parameters()):
+                yield child
+        else:
+            yield from blocks_of(child)
+
+
+def _is_called(module: nn.Module) -> bool:
+    return type(module).forward is not nn.Module.forward
 
 
 @dataclass(frozen=True)
@@ -193,8 +210,8 @@ class Processes:
         torch.distributed.init_process_group(backend, timeout=LIMIT)
         try:
             yield
-        except (RuntimeError, torch.distributed.DistBackendError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
+        except RuntimeError as error:
+            if not (isinstance(error, torch.distributed.DistError) or GONE.search(str(error))):
                 raise
             raise InputError(LOST) from error
         finally:
