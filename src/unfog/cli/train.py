@@ -78,6 +78,14 @@ def train(
             help="Give the log to a tracker too, on this machine; repeatable.",
         ),
     ] = None,
+    parallel: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|ddp|fsdp",
+            help="How processes that torchrun started train together: each with the whole model, "
+            "or with its part of it.",
+        ),
+    ] = "auto",
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -94,6 +102,7 @@ def train(
     from unfog.runs.dry_run import dry_run_system
     from unfog.runs.lora import train_lora
     from unfog.training.guard import Interrupted
+    from unfog.training.processes import torchrun_line
     from unfog.workflows.cascade import cascades, train_stage
     from unfog.workflows.train import train_files
 
@@ -117,7 +126,8 @@ def train(
             raise InputError(
                 "A dry run is of a new run; leave out --resume, --start and --minutes."
             )
-        emit(dry_run_system(system, data, overrides), as_json)
+        together = torchrun_line(2, ["train", system, "..."])
+        emit(dry_run_system(system, data, overrides) | {"on 2 processes": together}, as_json)
         return
     folder = out or Path("runs") / system
     how: dict[str, Any] = {
@@ -125,6 +135,7 @@ def train(
         "resume": resume,
         "minutes": minutes,
         "track": track or (),
+        "parallel": parallel,
     }
     try:
         if pipeline is not None:

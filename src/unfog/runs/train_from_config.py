@@ -50,6 +50,7 @@ from unfog.training.feed import Feed
 from unfog.training.learner import Learner
 from unfog.training.loop import Callback, TrainResult
 from unfog.training.objectives import Objective, objectives
+from unfog.training.processes import AUTO
 from unfog.training.settings import TrainSettings
 
 
@@ -121,6 +122,7 @@ def train_config(
     resume: bool = False,
     callback: Callback | None = None,
     track: Sequence[str] = (),
+    parallel: str = AUTO,
 ) -> TrainResult:
     """Train what a config describes.
 
@@ -134,6 +136,7 @@ def train_config(
         resume: Whether to go on from the newest checkpoint in ``out``.
         callback: Called with (step, loss, steps a second) after each step.
         track: Trackers by name.
+        parallel: How several processes train (``training.processes``).
 
     Returns:
         The last step, its loss and the number of updates.
@@ -165,6 +168,7 @@ def train_config(
         resume=resume,
         callback=callback,
         track=track,
+        parallel=parallel,
     )
 
 

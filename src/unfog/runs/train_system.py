@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from unfog.runs.train_from_config import (
 from unfog.systems import registry
 from unfog.systems.registry import Config
 from unfog.training.loop import TrainResult
+from unfog.training.processes import AUTO, Processes
 
 
 def train_system(
@@ -45,6 +47,7 @@ def train_system(
     resume: bool = False,
     minutes: float | None = None,
     track: Sequence[str] = (),
+    parallel: str = AUTO,
 ) -> dict[str, Any]:
     """``unfog train``: train a system on a data set or on files.
 
@@ -60,11 +63,17 @@ def train_system(
         minutes: Sets the steps by a short measurement of the rate, so that the learning rate ends
             its decay on time, and fits the recipe to them (``runs.budget``).
         track: Trackers by name: tensorboard, mlflow, wandb, trackio.
+        parallel: How the processes train that ``torchrun`` started (``training.processes``).
 
     Returns:
         The folder, last step and loss, parameters and time.
     """
     check_resume(start, resume, minutes)
+    processes = Processes.of_environment()
+    if processes.count > 1 and minutes is not None:
+        raise InputError(
+            "Several processes would measure different rates; give --steps for --minutes."
+        )
     if resume:
         config = _resumed(system, data, out, overrides)
         dataset = open_dataset(config["data"])
@@ -80,6 +89,7 @@ def train_system(
         resume=resume,
         warned=minutes is not None,
         track=track,
+        parallel=parallel,
     )
     return {
         "run": str(out),
@@ -89,6 +99,7 @@ def train_system(
         "parameters": sum(p.numel() for p in model_of(config).parameters()),
         "precision": config["training"]["precision"],
         "threads": torch.get_num_threads(),
+        **({"processes": processes.count} if processes.count > 1 else {}),
         "seconds": round(time.perf_counter() - begun, 1),
     }
 
@@ -112,6 +123,7 @@ def train_fitted(
     resume: bool,
     warned: bool,
     track: Sequence[str] = (),
+    parallel: str = AUTO,
 ) -> TrainResult:
     """Train what a config describes, after its start is settled; a new run of few steps says what
     it needs, unless that was told before it began.
@@ -120,7 +132,8 @@ def train_fitted(
     if start_run is not None:
         config["start"] = {"run": start_run.name, "sha256": start_run.weights_sha256}
     begun = time.perf_counter()
-    with training_progress(config["training"]["steps"]) as callback:
+    first, steps = Processes.of_environment().first, config["training"]["steps"]
+    with training_progress(steps) if first else nullcontext() as callback:
         result = train_config(
             config,
             dataset,
@@ -129,6 +142,7 @@ def train_fitted(
             resume=resume,
             callback=callback,
             track=track,
+            parallel=parallel,
         )
     if is_autoencoder(config):
         measure_latents(out, dataset)

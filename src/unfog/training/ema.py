@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unfog.errors import InputError
+from unfog.training.processes import part
 
 Decay = Callable[[int], float]
 LONGEST = math.sqrt(1 / 12)  # of the power functions with gamma >= 0
@@ -99,5 +100,5 @@ class EMA:
                 "trained with."
             )
         for name, value in state.items():
-            self._shadow[name].copy_(value)
+            self._shadow[name].copy_(part(value, self._shadow[name]))
         self.updates = updates

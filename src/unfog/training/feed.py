@@ -13,6 +13,7 @@ from unfog.core.conditions import conditions
 from unfog.data.augment import Augmentation, warp_mask
 from unfog.data.dataset import Dataset
 from unfog.training import order
+from unfog.training.processes import ALONE, Processes
 from unfog.training.settings import TrainSettings
 
 # (x in natural units, a generator for each sample) -> x
@@ -31,6 +32,7 @@ class Feed:
         codec: Between natural units and the model's scale.
         settings: Batch size and seed.
         device: Where training runs.
+        processes: Those that train together, of whose batch this makes one share.
     """
 
     dataset: Dataset
@@ -38,13 +40,15 @@ class Feed:
     codec: Codec
     settings: TrainSettings
     device: torch.device
+    processes: Processes = ALONE
 
     def __call__(self, step: int) -> tuple[dict[str, Tensor], list[int]]:
         """The batch of a step, clean data as ``"x"`` (batch, channels, *space) and conditions by
         name, and the numbers of its samples in the data set.
         """
         seed = self.settings.seed
-        samples = order.ids(seed, step, self.settings.batch, len(self.dataset))
+        whole = order.ids(seed, step, self.settings.batch, len(self.dataset))
+        samples = self.processes.share(whole)
         batch = self.dataset.draw(samples, order.streams("patch", seed, step, samples))
         if self.augment is not None:
             self._move_companions(batch, step, samples)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unfog.errors import InputError
 from unfog.training.ema import EMA, power_function, power_ramp, warm_up
 from unfog.training.objectives.losses import Losses
+from unfog.training.processes import ALONE, Processes, norm_of, part
 from unfog.training.settings import TrainSettings
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -46,6 +47,7 @@ class Learner:
         settings: Learning rate, decays, clipping and averages.
         device: Where it is trained.
         head: A module of the objective that learns as well, without weight decay.
+        processes: Those that train together, over which losses are averaged.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class Learner:
         settings: TrainSettings,
         device: torch.device,
         head: nn.Module | None = None,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self.model = model.to(device).train()
         self.head = (nn.Module() if head is None else head).to(device).train()
         self.settings, self.device = settings, device
@@ -139,7 +143,8 @@ class Learner:
         clip = math.inf if self.settings.clip is None else self.settings.clip
         norm = torch.nn.utils.clip_grad_norm_(self.named.values(), clip)
         # Both figures in one transfer, so that the device is waited for once.
-        value, size = torch.stack([loss.detach().double(), norm.double()]).tolist()
+        mean = self.processes.mean(loss.detach().double().clone())
+        value, size = torch.stack([mean, norm_of(norm)]).tolist()
         step = Step(value, size, losses.detach())
         if step.finite:
             for group in self.optimizer.param_groups:
@@ -184,6 +189,8 @@ class Learner:
         Raises:
             InputError: The checkpoint belongs to another network.
         """
+        own = self.model.state_dict()
+        weights = {name: part(v, own[name]) if name in own else v for name, v in weights.items()}
         try:
             self.model.load_state_dict(weights)
             self.head.load_state_dict(
@@ -213,8 +220,10 @@ class Learner:
         # The optimiser's moments; a parameter that has had no gradient yet has none.
         for name, p in self.named.items():
             if f"{name}.step" in state:
+                moments = {key: state[f"{name}.{key}"].to(self.device).clone() for key in MOMENTS}
                 self.optimizer.state[p] = {
-                    key: state[f"{name}.{key}"].to(self.device).clone() for key in MOMENTS
+                    key: value if key == "step" else part(value, p)
+                    for key, value in moments.items()
                 }
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ from unfog.training.guard import Interrupted, Signals, locked
 from unfog.training.identity import Identity, environment, machine
 from unfog.training.learner import Learner, Step
 from unfog.training.metrics import Metrics
-from unfog.training.objectives.denoising import Objective
+from unfog.training.processes import AUTO, Objective, Processes, whole
 from unfog.training.settings import TrainSettings
 from unfog.training.trackers import opened
 from unfog.training.tracking import Tracking
@@ -64,7 +65,7 @@ class TrainResult:
 
 def train(
     model: nn.Module,
-    objective: Objective,
+    objective: Callable[..., Any],
     dataset: Dataset,
     augment: Augment | None,
     settings: TrainSettings,
@@ -76,6 +77,7 @@ def train(
     callback: Callback | None = None,
     track: Sequence[str] = (),
     device: torch.device | str | None = None,
+    parallel: str = AUTO,
 ) -> TrainResult:
     """Train a model into a run folder, with checkpoints and a log.
 
@@ -92,43 +94,56 @@ def train(
         callback: Called with (step, loss, steps a second) after each step.
         track: Trackers by name, which are given each row of the log.
         device: Where to train; a GPU where there is one by default.
+        parallel: How several processes train, where ``torchrun`` started this one: a name of
+            ``training.processes``, or "auto". Only the first of them returns.
 
     Returns:
         The last step, its loss and the number of updates.
 
     Raises:
         InputError: The folder is in use or holds a run that is not to be resumed; the data or the
-            config of a resumed run changed; or the loss is not finite for ``PATIENCE`` steps in a
-            row.
+            config of a resumed run changed; the loss is not finite for ``PATIENCE`` steps in a
+            row; the batch does not divide among the processes; or one of them is lost.
         Interrupted: A signal came; the run was saved first.
     """
-    _refuse(out, resume)
+    processes = Processes.of_environment()
+    processes.check_batch(settings.batch)
+    if processes.first:
+        _refuse(out, resume)
     # Wrong input raises here, before the folder is made.
-    tracking = Tracking(opened(track), out, without_paths(config))
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    tracking = Tracking(opened(track if processes.first else ()), out, without_paths(config))
+    place = torch.device(device or processes.device())
     identity = Identity.of(config, settings, dataset)
     text = yaml.safe_dump(without_paths(config), sort_keys=False).encode()
-    feed = Feed(dataset, augment, codec or codecs.build(dataset.codec), settings, place)
-    learner = Learner(model, settings, place, getattr(objective, "head", None))
+    codec = codec or codecs.build(dataset.codec)
+    feed = Feed(dataset, augment, codec, settings, place, processes)
     with ExitStack() as stack:
-        stack.enter_context(locked(out))
+        stack.enter_context(processes.connected(place))
+        # Whatever the others write is of no use.
+        scratch = None if processes.first else stack.enter_context(TemporaryDirectory())
+        here = out if scratch is None else Path(scratch)
+        whole_loss = Objective(model.to(place), objective)
+        loss = processes.wrapped(whole_loss, parallel, place)
+        learner = Learner(model, settings, place, whole_loss.head, processes)
+        stack.enter_context(locked(here))
+        processes.wait()
         saved = disk.load_newest(out)
         identity.check(saved, settings, place)
         with disk.writing("config.yaml"):
-            keep_paths(out, config)
-            write_config(out, text)
+            keep_paths(here, config)
+            write_config(here, text)
             if saved is None:
-                replace_durably(out / "machine.json", disk.to_json(machine(place)))
+                replace_durably(here / "machine.json", disk.to_json(machine(place)))
         stack.enter_context(tracking)
-        before = None if saved is None else saved.state["metrics"]
-        metrics = stack.enter_context(Metrics(out, settings.log_every, before, tracking))
+        before = None if saved is None or not processes.first else saved.state["metrics"]
+        metrics = stack.enter_context(Metrics(here, settings.log_every, before, tracking))
         signals = stack.enter_context(Signals())
         # Dropout must not move the caller's random stream.
         stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))
-        run = _Run(learner, objective, feed, metrics, out, identity)
+        run = _Run(learner, loss, feed, metrics, here, identity)
         if saved is not None:
             run.restore(saved)
-        return run.go(signals, callback)
+        return processes.only_first(lambda: run.go(signals, callback))
 
 
 class _Run:
@@ -136,7 +151,7 @@ class _Run:
 
     Args:
         learner: The network, its averages and its optimiser.
-        objective: The training objective.
+        loss: (batch, samples, seed, step) -> losses, of all processes together.
         feed: Makes the batches.
         metrics: The log.
         out: The run folder.
@@ -146,13 +161,14 @@ class _Run:
     def __init__(
         self,
         learner: Learner,
-        objective: Objective,
+        loss: nn.Module,
         feed: Feed,
         metrics: Metrics,
         out: Path,
         identity: Identity,
     ) -> None:
-        self.learner, self.objective, self.feed, self.metrics = learner, objective, feed, metrics
+        self.learner, self.losses, self.feed, self.metrics = learner, loss, feed, metrics
+        self.processes = learner.processes
         self.out, self.identity, self.settings = out, identity, learner.settings
         self.step, self.failures, self.loss = 0, 0, float("nan")
 
@@ -175,7 +191,7 @@ class _Run:
             if self.learner.profiles and (due or self.step == last):
                 self._snapshot()
             # A checkpoint, also where a signal ends the run.
-            code = signals.code  # read once, because a signal may come at any moment
+            code = self.processes.agreed(signals.code)  # once: a signal may come at any moment
             due = self.step % self.settings.checkpoint_every == 0
             if due or self.step == last or code is not None:
                 self.save()
@@ -189,10 +205,11 @@ class _Run:
         """
         step, seed = self.step + 1, self.settings.seed
         batch, samples = self.feed(step)
-        _seed_dropout(seed_of(seed, "dropout", step), self.learner.device)
+        own = (self.processes.rank,) if self.processes.rank else ()
+        _seed_dropout(seed_of(seed, "dropout", step, *own), self.learner.device)
         lr = self.settings.learning_rate(step)
         update = self.learner.update(
-            lambda: self.objective(self.learner.model, batch, samples, seed, step), lr
+            lambda: self.processes.one_turn(self.losses(batch, samples, seed, step)), lr
         )
         self.step = step
         if update.finite:
@@ -219,8 +236,11 @@ class _Run:
 
     def _snapshot(self) -> None:
         """Save the power-function averages as they are now."""
-        states = {length: average.state_dict() for length, average in self.learner.profiles.items()}
-        snapshots.save(self.out, snapshots.Snapshot(self.step, self.learner.ema.updates, states))
+        profiles = self.learner.profiles.items()
+        states = {length: whole(average.state_dict()) for length, average in profiles}
+        if self.processes.first:
+            updates = self.learner.ema.updates
+            snapshots.save(self.out, snapshots.Snapshot(self.step, updates, states))
 
     def save(self) -> None:
         """Save a checkpoint."""
@@ -235,9 +255,11 @@ class _Run:
             "steps": self.settings.steps,
             "environment": environment(learner.device),
         }
-        weights, ema = learner.model.state_dict(), learner.ema.state_dict()
-        told = self.identity.metadata
-        disk.save(self.out, disk.Checkpoint(weights, ema, learner.training_state(), state, told))
+        # Every process gathers, and the first writes.
+        weights, ema = whole(learner.model.state_dict()), whole(learner.ema.state_dict())
+        training, told = whole(learner.training_state()), self.identity.metadata
+        if self.processes.first:
+            disk.save(self.out, disk.Checkpoint(weights, ema, training, state, told))
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:

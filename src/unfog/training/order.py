@@ -48,6 +48,28 @@ def ids(seed: int, step: int, batch: int, n: int) -> list[int]:
     return [int(_permutation(seed, place // n, n)[place % n]) for place in places]
 
 
+class Share(list[int]):
+    """The numbers of one process's samples of a step, which know those of all.
+
+    Args:
+        whole: The samples of the step.
+        rank: Which of ``count`` equal parts this is.
+        count: Processes.
+    """
+
+    def __init__(self, whole: Sequence[int], rank: int = 0, count: int = 1) -> None:
+        size = len(whole) // count
+        self.whole, self.place = list(whole), slice(rank * size, (rank + 1) * size)
+        super().__init__(self.whole[self.place])
+
+
+def place_in_batch(samples: Sequence[int]) -> tuple[int, slice]:
+    """The samples of the step that these are all or a share of, and their place in it."""
+    if isinstance(samples, Share):
+        return len(samples.whole), samples.place
+    return len(samples), slice(None)
+
+
 def streams(purpose: str, seed: int, step: int, samples: Sequence[int]) -> list[torch.Generator]:
     """One random generator per sample, seeded by (seed, purpose, step, sample).
 

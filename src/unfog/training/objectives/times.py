@@ -15,7 +15,7 @@ from unfog.core.process import Process
 from unfog.core.random import generator
 from unfog.core.registry import Registry
 from unfog.errors import InputError
-from unfog.training.order import streams
+from unfog.training.order import place_in_batch, streams
 
 times: Registry[Times] = Registry("distribution of times")
 uniforms: Registry[Uniforms] = Registry("draw of uniform numbers")
@@ -142,16 +142,15 @@ class Stratified(Uniforms):
     """Stratified draws (Kingma et al. 2021): u_i = frac(u_0 + i / batch), u_0 drawn from (seed,
     step).
 
-    Each u_i is uniform, and every batch covers all noise levels evenly, so the loss varies less.
+    Each u_i is uniform, and every batch covers all noise levels evenly, so the loss varies less. Of
+    a share of a batch i counts in the whole.
     """
 
     def __call__(self, seed: int, step: int, samples: Sequence[int]) -> Tensor:
         offset = torch.rand((), generator=generator(seed, "times", step), dtype=torch.float64)
-        return (
-            (offset + torch.arange(len(samples), dtype=torch.float64) / len(samples))
-            .frac()
-            .clamp(TINY, 1 - TINY)
-        )
+        whole, place = place_in_batch(samples)
+        i = torch.arange(whole, dtype=torch.float64)[place]
+        return (offset + i / whole).frac().clamp(TINY, 1 - TINY)
 
 
 @uniforms.register("independent")
