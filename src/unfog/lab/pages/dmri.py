@@ -1,0 +1,100 @@
+"""Diffusion MRI: a scan and its table come back denoised: ``unfog dmri denoise``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unfog.lab.examples import Example
+from unfog.lab.form import CHOICE, FILE, NUMBER, Answers, Choice, Field
+from unfog.lab.job import RESULT, STDOUT, Job
+from unfog.lab.page import Made, Page
+from unfog.lab.results import ResultFile, listing
+from unfog.lab.runs_folder import RunsFolder
+
+PRIORS = (
+    Choice("dmri-refiner", "low rank, then the shipped prior"),
+    Choice("none", "low rank alone"),
+)
+# What is worth a look, in this order, and what it is called.
+LOOKS = (
+    ("fa", "Fractional anisotropy", "viridis"),
+    ("md", "Mean diffusivity", "viridis"),
+    ("dwi_denoised", "Denoised", ""),
+    ("scan", "As it was dropped", ""),
+    ("residual", "What was taken away", ""),
+    ("expected_error", "Error to expect", "magma"),
+    ("noise", "Noise", "magma"),
+)
+
+
+def _fields(runs: RunsFolder) -> Sequence[Field]:
+    return (
+        Field("scan", "Scan", FILE, accept=".nii,.nii.gz,.mif,.zip", required=True,
+              help="NIfTI of four axes, .mif, or a BIDS data set as a zip."),
+        Field("bvals", "b-values", FILE, "--bvals", accept=".bval,.bvals",
+              help="The .bval file; not for BIDS."),
+        Field("bvecs", "Directions", FILE, "--bvecs", accept=".bvec,.bvecs",
+              help="The .bvec file; not for BIDS."),
+        Field("mask", "Mask", FILE, "--mask", accept=".nii,.nii.gz",
+              help="Found by itself without."),
+        Field("prior", "Method", CHOICE, "--prior", "dmri-refiner", choices=PRIORS),
+        Field("coils", "Coils", NUMBER, "--coils", step="1",
+              help="Channels combined by sum of squares; read from the air without."),
+        Field("drop", "Volumes to leave out", option="--drop-volumes",
+              help="Such as 3,17,40-42, counted from 0."),
+    )  # fmt: skip
+
+
+def _command(answers: Answers, runs: RunsFolder) -> Made:
+    """``unfog dmri denoise SCAN ...``, and then the maps that the page shows."""
+    options = answers.options(_fields(runs))
+    line = ["dmri", "denoise", answers.values["scan"], *options, "--out", RESULT, "--json"]
+    return Made(line, after="unfog.lab.maps")
+
+
+def _found(files: Sequence[ResultFile], name: str) -> ResultFile | None:
+    """The first volume of this name, of any scan of a data set."""
+    for one in files:
+        stem = one.path.name.split(".")[0]
+        if one.kind == "volume" and (stem == name or stem.endswith(f"_{name}")):
+            return one
+    return None
+
+
+def _warnings(summary: Mapping[str, Any]) -> list[str]:
+    """The warnings of a scan, or of all scans of a data set."""
+    found = [str(w) for w in summary.get("warnings") or []]
+    for value in summary.values():
+        if isinstance(value, dict):
+            found += _warnings(value)
+    return found
+
+
+def _view(job: Job, folder: Path) -> Mapping[str, Any]:
+    """The volumes to scroll, and the warnings."""
+    files = listing(folder)
+    looks = [(label, one, table) for name, label, table in LOOKS if (one := _found(files, name))]
+    summary = json.loads((folder / STDOUT).read_text("utf-8"))
+    return {"looks": looks, "warnings": _warnings(summary)}
+
+
+PAGE = Page(
+    name="dmri",
+    title="Diffusion MRI",
+    lead="Drop a diffusion scan with its table; it comes back denoised, with what to distrust.",
+    submit="Denoise",
+    fields=_fields,
+    command=_command,
+    view=_view,
+    examples=(
+        Example(
+            "phantom",
+            "A synthetic scan, 30 directions",
+            {"prior": "dmri-refiner", "coils": "1"},
+            {"scan": "dwi.nii.gz", "bvals": "dwi.bval", "bvecs": "dwi.bvec"},
+        ),
+    ),
+)
