@@ -223,3 +223,18 @@ def test_logs_hold_no_names(lab: Served, capfd: pytest.CaptureFixture[str]) -> N
 def test_there_is_no_page_of_the_interface(lab: Served) -> None:
     for path in ("/docs", "/openapi.json", "/redoc"):
         assert lab.ask(path).status == 404
+
+
+def test_an_error_of_ours_is_logged_without_its_text(
+    lab: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from unfog.lab.queue import Queue
+
+    def broken(self: Queue) -> None:
+        raise RuntimeError("/home/JANE-DOE")
+
+    monkeypatch.setattr(Queue, "jobs", broken)
+    answer = lab.ask("/jobs")
+    assert answer.status == 500
+    assert "JANE" not in answer.text + caplog.text
+    assert "RuntimeError" in caplog.text

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unfog.errors import InputError
-from unfog.lab.uploads import NAME, Upload
+from unfog.lab.uploads import Upload
 
 LONGEST = 500  # letters of a value
 FILE, CHOICE, TEXT, NUMBER = "file", "choice", "text", "number"
@@ -99,7 +99,8 @@ def answered(
             continue
         if field.kind == FILE and field.name in uploads:
             path = uploads[field.name].path
-            value = field.name + (path.name.removeprefix(NAME) if path.is_file() else "")
+            ending = path.name.partition(".")[2] if path.is_file() else ""
+            value = f"{field.name}.{ending}".rstrip(".")
             files[value] = path
         elif field.kind == FILE:
             value = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unfog.errors import InputError
 from unfog.lab import answers, pages
 from unfog.lab.events import events
+from unfog.lab.examples import example_file
 from unfog.lab.form import FILE, FieldError, answered
 from unfog.lab.job import ENDED, Job
 from unfog.lab.page import Page
@@ -52,15 +54,28 @@ def add(app: FastAPI, lab: Lab) -> None:
     route("/jobs/{job}/report", _report)
     pages.add(route)
     route("/{page}", _page)
-    app.add_exception_handler(TooLarge, _too_large)
-    app.add_exception_handler(InputError, _bad_input)
-    app.add_exception_handler(Exception, _broken)
 
 
 async def _called(function: Any, lab: Lab, request: Request) -> Response:
-    """The answer of one of the functions below."""
-    answer: Response = await function(lab, request)
-    return answer
+    """The answer of one of the functions below, or what went wrong, in a sentence.
+
+    Of an error of ours its kind and the line of code are logged, never its text, which may name
+    a file.
+    """
+    try:
+        answer: Response = await function(lab, request)
+        return answer
+    except TooLarge as error:
+        return answers.sentence(str(error), 413)
+    except InputError as error:
+        field = error.field if isinstance(error, FieldError) else ""
+        return answers.sentence(str(error), 422, field)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        log.error(
+            "%s in %s, line %d", type(error).__name__, Path(place.filename).name, place.lineno
+        )
+        return answers.sentence("Something broke in the lab; its terminal says where.", 500)
 
 
 def job_of(lab: Lab, request: Request) -> Job:
@@ -152,7 +167,9 @@ def _queued(lab: Lab, page: Page, given: dict[str, str], example: str) -> Job:
     chosen = next((e for e in page.examples if e.name == example), None)
     if chosen is not None:
         given = {f.name: f.default for f in fields} | dict(chosen.values)
-        uploads = {field: looked_at(file, lab.limits) for field, file in chosen.files.items()}
+        uploads = {
+            field: looked_at(example_file(file), lab.limits) for field, file in chosen.files.items()
+        }
     told = answered(fields, given, uploads)
     made = page.command(told, lab.runs)
 
@@ -212,19 +229,3 @@ async def _volume(lab: Lab, request: Request) -> Response:
 
 async def _report(lab: Lab, request: Request) -> Response:
     return report_answer(lab.queue.folder(job_of(lab, request)))
-
-
-async def _bad_input(request: Request, error: Exception) -> Response:
-    """Bad input: its sentence, and the field that it is about."""
-    field = error.field if isinstance(error, FieldError) else ""
-    return answers.sentence(str(error), 422, field)
-
-
-async def _too_large(request: Request, error: Exception) -> Response:
-    return answers.sentence(str(error), 413)
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    """An error of ours: its kind is logged, never its text, which may name files."""
-    log.error("%s while answering a request", type(error).__name__)
-    return answers.sentence("Something broke in the lab; the terminal says its kind.", 500)

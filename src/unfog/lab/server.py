@@ -105,7 +105,7 @@ def serve(root: Path, host: str, port: int, limits: Limits | None = None) -> Non
         settings = uvicorn.Config(
             create_app(lab, door),
             access_log=False,
-            log_level="warning",
+            log_level="critical",
             server_header=False,
             timeout_graceful_shutdown=2,
         )

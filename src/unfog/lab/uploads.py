@@ -134,7 +134,7 @@ def describe(path: Path, limits: Limits) -> str:
     Raises:
         InputError: The header is none of its kind, or declares more.
     """
-    ending = path.name.removeprefix(f"{NAME}.")
+    ending = path.name.partition(".")[2]
     if ending in ("nii", "nii.gz"):
         sizes = _nifti_sizes(path)
     elif ending in PICTURES:

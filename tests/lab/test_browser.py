@@ -1,0 +1,154 @@
+"""The pages as a user meets them, in Debian's Chromium: no error, no request elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.lab import Served, served
+
+pytestmark = pytest.mark.slow
+WIDTHS = (1280, 390)
+SHOTS = os.environ.get("UNFOG_SCREENSHOTS")  # a folder to keep them in, to be looked at
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+@dataclass
+class Visit:
+    """A browser's page, and what it complained of or asked for elsewhere."""
+
+    page: Any
+    address: str
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture at both widths; nothing may be wider than the window."""
+        for width in WIDTHS:
+            self.page.set_viewport_size({"width": width, "height": 900})
+            wide = self.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, (name, width, wide)
+            if SHOTS:
+                path = Path(SHOTS) / f"{name}-{width}.png"
+                self.page.screenshot(path=str(path), full_page=True)
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+
+    def done(self, seconds: float = 180) -> None:
+        """Wait for the job of this page."""
+        self.page.wait_for_selector(
+            ".panel.done, .panel.failed", timeout=1000 * seconds, state="visible"
+        )
+        panel = self.page.inner_text(".panel")
+        wrong = self.page.eval_on_selector_all(
+            ".wrong:not([hidden])", "all => all.map(one => one.textContent)"
+        )
+        assert self.page.query_selector(".panel.done"), (panel, wrong)
+
+
+@contextmanager
+def visit(lab: Served, colours: str = "light") -> Iterator[Visit]:
+    """A browser that has entered the lab."""
+    sync = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no browser")
+    with sync.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme=colours)
+        own = f"http://127.0.0.1:{lab.door.port}"
+        one = Visit(page, own)
+        page.on("console", lambda m: m.type == "error" and one.errors.append(m.text))
+        page.on("pageerror", lambda e: one.errors.append(str(e)))
+
+        def asked(request: Any) -> None:
+            if not request.url.startswith((own, "blob:" + own, "data:")):
+                one.outside.append(request.url)
+
+        page.on("request", asked)
+        page.goto(lab.door.address)
+        page.wait_for_url(f"{own}/")
+        yield one
+        assert one.errors == []
+        assert one.outside == []
+        browser.close()
+
+
+@pytest.fixture
+def own_lab(tmp_path: Path) -> Iterator[Served]:
+    pytest.importorskip("fastapi")
+    with served(tmp_path / "runs") as one:
+        yield one
+
+
+def test_an_example_is_restored(own_lab: Served) -> None:
+    with visit(own_lab) as one:
+        one.shoot("home")
+        one.page.get_by_role("button", name="A noisy T1 slice").click()
+        one.page.wait_for_url("**/restore?job=*")
+        one.shoot("restore-at-work")
+        one.done()
+        slider = one.page.locator(".wipe input")
+        slider.fill("20")
+        assert one.page.eval_on_selector(".wipe", "e => e.style.getPropertyValue('--at')") == "20%"
+        one.page.get_by_label("Show where it is unsure").check()
+        assert one.page.is_visible(".overlay")
+        one.shoot("restore-done")
+        with one.page.expect_download() as kept:
+            one.page.get_by_role("link", name="Download mean.png").click()
+        assert Path(kept.value.path()).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        one.page.get_by_text("The whole report").click()
+        frame = one.page.frame_locator(".report iframe")
+        frame.locator("h1").wait_for(timeout=20_000)
+
+
+def test_a_file_of_the_wrong_kind_is_refused_beside_its_field(
+    own_lab: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "JANE-DOE.png").write_bytes(b"no picture")
+    with visit(own_lab) as one:
+        one.page.goto(f"{one.address}/restore")
+        one.page.set_input_files("#scan", tmp_path / "JANE-DOE.png")
+        one.page.wait_for_selector("#wrong-scan:visible")
+        assert "not a picture" in one.page.inner_text("#wrong-scan")
+        one.page.get_by_role("button", name="Restore").click()
+        one.page.wait_for_function(
+            "document.getElementById('wrong-scan').textContent.includes('missing')"
+        )
+        one.shoot("restore-refused")
+        one.errors.clear()  # the browser says 422 of each refusal
+
+
+def test_a_scan_is_denoised_and_scrolled(own_lab: Served) -> None:
+    with visit(own_lab, "dark") as one:
+        one.page.goto(f"{one.address}/dmri")
+        one.page.get_by_role("button", name="A synthetic scan").click()
+        one.page.wait_for_url("**/dmri?job=*")
+        one.done()
+        one.page.wait_for_function("document.querySelector('[data-slice]').naturalWidth > 0")
+        assert one.page.locator("[data-look] option").first.inner_text() == "Fractional anisotropy"
+        one.shoot("dmri-slices")
+        one.page.get_by_role("button", name="Open in 3-D").click()
+        one.page.wait_for_selector("canvas[data-shown]", timeout=60_000)
+        one.page.wait_for_timeout(1500)
+        one.shoot("dmri-niivue")
+
+
+def test_samples_come_as_a_sheet(own_lab: Served) -> None:
+    with visit(own_lab) as one:
+        one.page.goto(f"{one.address}/sample")
+        one.page.select_option("#run", "garments")
+        one.page.fill("#label", "coat")
+        one.page.fill("#count", "4")
+        one.page.fill("#steps", "6")
+        one.shoot("sample-form")
+        one.page.get_by_role("button", name="Sample", exact=True).click()
+        one.page.wait_for_url("**/sample?job=*")
+        one.done()
+        one.page.wait_for_function("document.querySelector('.sheet').naturalWidth > 0")
+        one.shoot("sample-done")
