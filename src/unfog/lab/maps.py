@@ -12,6 +12,7 @@ import numpy as np
 from unfog.dmri.gradient_files import read_fsl
 from unfog.dmri.tensor import determines_tensor, fit_tensors
 from unfog.files.volumes import read_volume, write_volume
+from unfog.lab.alone import alone
 from unfog.lab.job import RESULT
 from unfog.lab.results import MAPS
 
@@ -53,4 +54,4 @@ def write_maps(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    write_maps(Path())
+    alone(lambda: write_maps(Path()))

@@ -23,6 +23,12 @@ NAMES = {
     "niivue.umd.js": ("unfog.lab.static", "niivue.umd.js", SCRIPT),
 }
 
+WALKS = ("fashion", "t1-slices", "vp-linear", "edm", "rectified-flow")
+for _name in WALKS:
+    _file = f"noise-{_name}"
+    NAMES[f"{_file}.json"] = ("unfog.lab.examples", f"{_file}.json", "application/json")
+    NAMES[f"{_file}.png"] = ("unfog.lab.examples", f"{_file}.png", "image/png")
+
 
 def static_answer(name: str) -> Response:
     """A file of the list."""

@@ -3,8 +3,8 @@ import { canShow, open } from "./viewer.js";
 
 for (const section of document.querySelectorAll(".volumes")) {
   const find = (name) => section.querySelector("[data-" + name + "]");
-  const [look, axis, at, picture, canvas, where, button] =
-    ["look", "axis", "at", "slice", "canvas", "where", "3d"].map(find);
+  const [look, axis, at, picture, canvas, where, button, frame] =
+    ["look", "axis", "at", "slice", "canvas", "where", "3d", "frame"].map(find);
   const base = "/jobs/" + section.dataset.job;
   let viewer = null;
 
@@ -30,7 +30,7 @@ for (const section of document.querySelectorAll(".volumes")) {
   button.addEventListener("click", async () => {
     if (viewer) {
       viewer = null;
-      canvas.hidden = true;
+      frame.hidden = true;
       picture.hidden = false;
       for (const one of [axis, at]) one.disabled = false;
       button.textContent = "Open in 3-D";
@@ -38,7 +38,7 @@ for (const section of document.querySelectorAll(".volumes")) {
       return;
     }
     button.disabled = true;
-    canvas.hidden = false;
+    frame.hidden = false;
     try {
       viewer = await open(canvas, (text) => { where.textContent = text; });
       await load();
@@ -47,7 +47,7 @@ for (const section of document.querySelectorAll(".volumes")) {
       button.textContent = "Back to slices";
     } catch (error) {
       viewer = null;
-      canvas.hidden = true;
+      frame.hidden = true;
       where.textContent = "The viewer could not be opened here: " + error.message;
     }
     button.disabled = false;

@@ -35,6 +35,8 @@ export const open = async (canvas, say) => {
     isOrientationTextVisible: true,
     backColor: [0, 0, 0, 1],
     show3Dcrosshair: true,
+    crosshairWidth: 0.5,
+    crosshairColor: [0.39, 0.77, 0.85, 0.8],
     logLevel: "error",
     onLocationChange: (place) => say(place.string),
   });
