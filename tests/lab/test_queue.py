@@ -119,8 +119,10 @@ def test_a_full_queue_refuses(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("modules")
-@pytest.mark.parametrize(("limits", "words"), [(Limits(job_seconds=0.3), "longer than 0.3 seconds"),
-                                               (Limits(job_memory=2**20), "of memory")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [(Limits(job_seconds=0.3), "longer than 0.3 seconds"), (Limits(job_memory=2**20), "of memory")],
+)
 def test_time_and_memory_are_bounded(tmp_path: Path, limits: Limits, words: str) -> None:
     with working(tmp_path / "jobs", limits) as queue:
         job = queue.add("p", [], {}, module="sleeper")

@@ -1,4 +1,4 @@
-"""What a module of the lab that runs in a process of its own ends with: its result, or a sentence."""
+"""How a module of the lab that runs in a process of its own ends: a result, or a sentence."""
 
 from __future__ import annotations
 

@@ -43,6 +43,7 @@ class Job:
         module: What ``arguments`` are of: ``python -m MODULE``.
         after: A module that is run in the job's folder when the command has ended well, to draw
             from its results what the page shows besides.
+        again: What is added to the arguments when an interrupted job is begun once more.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Job:
     sentence: str = ""
     module: str = "unfog"
     after: str = ""
+    again: Sequence[str] = ()
 
     @property
     def line(self) -> str:

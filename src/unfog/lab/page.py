@@ -21,11 +21,13 @@ class Made:
         arguments: The command line after ``unfog``.
         module: Whose arguments they are.
         after: A module that is run on the results.
+        again: What is added when the job was interrupted and begins once more.
     """
 
     arguments: Sequence[str]
     module: str = "unfog"
     after: str = ""
+    again: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Page:
         command: The command line of answers.
         view: What its template shows of a job that has ended well, by the job's folder.
         examples: The shipped examples.
+        more: What its template shows besides, of the lab and the job at hand.
     """
 
     name: str
@@ -51,3 +54,4 @@ class Page:
     command: Callable[[Answers, RunsFolder], Made]
     view: Callable[[Job, Path], Mapping[str, Any]]
     examples: Sequence[Example] = ()
+    more: Callable[[Any, Job | None], Mapping[str, Any]] = lambda lab, job: {}

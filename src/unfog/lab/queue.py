@@ -102,6 +102,7 @@ class Queue:
         lay: Callable[[Path], None] = lambda folder: None,
         module: str = "unfog",
         after: str = "",
+        again: Sequence[str] = (),
     ) -> Job:
         """A new job at the end of the queue.
 
@@ -112,6 +113,7 @@ class Queue:
             lay: Lays the input files into the job's folder.
             module: What the arguments are of.
             after: A module that is run on the results.
+            again: What is added when the job was interrupted and begins once more.
 
         Returns:
             The job.
@@ -120,6 +122,7 @@ class Queue:
             InputError: The queue is full, or the disk is.
         """
         job = Job(new_id(), page, list(arguments), dict(fields), module=module, after=after)
+        job.again = list(again)
         with self._changed:
             waiting = sum(j.state == WAITING for j in self._jobs.values())
             if waiting >= self._limits.waiting:
@@ -256,6 +259,7 @@ class Queue:
             if reason == WAITING:
                 shutil.rmtree(self.folder(job) / "tmp", ignore_errors=True)
                 job.state, job.began = WAITING, None
+                job.arguments, job.again = [*job.arguments, *job.again], []
                 job.save(self.folder(job))
                 return
             job.sentence = "" if reason == STOPPED else reason

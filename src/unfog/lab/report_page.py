@@ -34,7 +34,11 @@ def report_answer(folder: Path) -> Response:
     path = folder / RESULT / "report.html"
     if not path.is_file():
         raise InputError("This result has no report.")
-    text = path.read_text("utf-8")
+    return framed(path.read_text("utf-8"))
+
+
+def framed(text: str) -> Response:
+    """A report's HTML as an answer that a frame of ours shows."""
     digests = [hashlib.sha256(s.encode()).digest() for s in SCRIPT.findall(text)]
     scripts = " ".join(f"'sha256-{base64.b64encode(d).decode()}'" for d in digests) or "'none'"
     policy = f"sandbox allow-scripts; {POLICY}; script-src {scripts}; frame-ancestors 'self'"

@@ -179,7 +179,8 @@ def _queued(lab: Lab, page: Page, given: dict[str, str], example: str) -> Job:
 
     kept = {name: value for name, value in given.items() if name not in uploads}
     kept |= {name: upload.id for name, upload in uploads.items()}
-    return lab.queue.add(page.name, made.arguments, kept, lay, made.module, made.after)
+    more = (made.module, made.after, made.again)
+    return lab.queue.add(page.name, made.arguments, kept, lay, *more)
 
 
 async def _stop(lab: Lab, request: Request) -> Response:

@@ -12,8 +12,8 @@ from typing import Any
 
 from unfog.errors import InputError
 from unfog.files import yaml
-
-CONFIG = "config.yaml"
+from unfog.runs.record import run_folders
+from unfog.training.config_record import CONFIG
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ def priors() -> tuple[Listed, ...]:
     return tuple(Listed(p.name, p.name, p.name, yaml.read(p / CONFIG)) for p in found)
 
 
+def id_of(name: str) -> str:
+    """The id of a run of this name below the folder."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
 class RunsFolder:
     """The folder that the lab was opened on."""
 
@@ -54,20 +59,15 @@ class RunsFolder:
 
     def runs(self) -> list[Listed]:
         """The runs in the folder and below, by name; hidden folders are left out."""
-        found: list[Listed] = []
-        for file in sorted(self.root.rglob(CONFIG)) if self.root.is_dir() else ():
-            folder = file.parent
-            name = folder.relative_to(self.root)
-            within = any(Path(one.told) in folder.parents for one in found)
-            if any(part.startswith(".") for part in name.parts) or within or folder.is_symlink():
-                continue
+        found = []
+        for folder in run_folders(self.root):
             try:
-                config = yaml.read(file)
+                config = yaml.read(folder / CONFIG)
             except InputError:
-                continue
+                continue  # damaged, or being written
             if isinstance(config, dict):
-                digest = hashlib.sha256(str(name).encode()).hexdigest()[:16]
-                found.append(Listed(digest, str(name), str(folder), config))
+                name = str(folder.relative_to(self.root))
+                found.append(Listed(id_of(name), name, str(folder), config))
         return found
 
     def get(self, name: str) -> Listed:

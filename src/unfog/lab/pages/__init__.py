@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from unfog.lab.form import Field, field_of
 from unfog.lab.job import DONE, FAILED, Job, progress_of, result_of
 from unfog.lab.page import Page
-from unfog.lab.pages import dmri, noise, restore, sample
+from unfog.lab.pages import dmri, noise, restore, runs, sample
 from unfog.lab.results import listing
 
 if TYPE_CHECKING:
     from unfog.lab.server import Lab
 
-PAGES: dict[str, Page] = {p.name: p for p in (restore.PAGE, dmri.PAGE, sample.PAGE, noise.PAGE)}
+PAGES: dict[str, Page] = {
+    p.name: p for p in (restore.PAGE, dmri.PAGE, sample.PAGE, noise.PAGE, runs.PAGE)
+}
 
 
 def navigation() -> list[tuple[str, str]]:
@@ -24,12 +26,14 @@ def navigation() -> list[tuple[str, str]]:
 
 def add(route: Callable[..., None]) -> None:
     """Add the addresses of pages that have more than a form."""
+    runs.add(route)
 
 
 def shown(lab: Lab, page: Page, fields: Sequence[Field], job: Job | None) -> dict[str, Any]:
     """What a template shows of a job: its state, what went wrong beside which field, its files."""
+    blank = {"job": None, "result": None, "files": [], "view": {}, "wrong": {}, "progress": None}
     if job is None:
-        return {"job": None, "result": None, "files": [], "view": {}, "wrong": {}, "progress": None}
+        return blank | dict(page.more(lab, None))
     folder = lab.queue.folder(job)
     done = job.state == DONE
     wrong = {}
@@ -42,4 +46,5 @@ def shown(lab: Lab, page: Page, fields: Sequence[Field], job: Job | None) -> dic
         "view": dict(page.view(job, folder)) if done else {},
         "wrong": wrong,
         "progress": progress_of(folder),
+        **page.more(lab, job),
     }
