@@ -79,7 +79,12 @@ def visit(lab: Served, colours: str = "light") -> Iterator[Visit]:
             if not request.url.startswith((own, "blob:" + own, "data:")):
                 one.outside.append(request.url)
 
+        def answered(response: Any) -> None:
+            if response.status >= 400:
+                one.errors.append(f"{response.status} {response.url.removeprefix(own)}")
+
         page.on("request", asked)
+        page.on("response", answered)
         page.goto(lab.door.address)
         page.wait_for_url(f"{own}/")
         yield one

@@ -36,8 +36,8 @@ def write_maps(folder: Path) -> list[Path]:
         return []
     scan = read_volume(scans[0])
     stem = scans[0].with_name(scans[0].name.split(".")[0])
-    files = (stem.with_suffix(ending) for ending in (".bval", ".bvec"))
-    table = read_fsl(*files, scan.affine, scan.data.shape[3])
+    bvals, bvecs = stem.with_suffix(".bval"), stem.with_suffix(".bvec")
+    table = read_fsl(bvals, bvecs, scan.affine, scan.data.shape[3])
     if not determines_tensor(table):
         return []
     space = scan.data.shape[:3]

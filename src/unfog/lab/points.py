@@ -50,7 +50,8 @@ def score(denoiser: MixtureDenoiser, x_t: Tensor, t: Tensor) -> Tensor:
     (alpha E[x_0 | x_t] - x_t) / sigma^2.
     """
     alpha, sigma = denoiser.scales(t)
-    return (alpha * denoiser(x_t, t).mean - x_t) / sigma**2
+    mean: Tensor = denoiser(x_t, t).mean
+    return (alpha * mean - x_t) / sigma**2
 
 
 def lattice(reach: float) -> Tensor:

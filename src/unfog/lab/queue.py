@@ -289,9 +289,9 @@ class Queue:
             (folder / STATE).with_suffix(".tmp").unlink(missing_ok=True)
 
 
-def link_or_copy(source: Path, target: Path) -> None:
+def link_or_copy(source: str | Path, target: str | Path) -> None:
     """A file or a folder of files at another place too, without copying where the disk can."""
-    if source.is_dir():
+    if Path(source).is_dir():
         shutil.copytree(source, target, copy_function=link_or_copy)
         return
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,9 @@ def volume(path: Path, number: int = 0) -> Shown:
 @lru_cache(maxsize=KEPT)
 def _volume(path: Path, changed: int, number: int) -> Shown:
     """One volume of a NIfTI file as it was at a time."""
-    import nibabel as nib
-
+    nib: Any = import_module("nibabel")  # its types are partial
     try:
-        image: Any = nib.load(path)
+        image = nib.load(path)
         shape = image.shape
         count = shape[3] if len(shape) > 3 else 1
         if not 0 <= number < count or len(shape) not in (2, 3, 4):
@@ -113,7 +113,6 @@ def _square(pixels: Picture, affine: NDArray[np.float64], axis: int) -> Picture:
 
 def as_nifti(path: Path, number: int = 0) -> bytes:
     """One volume of a file as a NIfTI file of three axes, for the viewer in the browser."""
-    import nibabel as nib
-
+    nib: Any = import_module("nibabel")
     shown = volume(path, number)
     return bytes(nib.Nifti1Image(shown.data, shown.affine).to_bytes())

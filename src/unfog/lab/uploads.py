@@ -11,6 +11,7 @@ import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from unfog.errors import InputError
 from unfog.files.listing import files_below
@@ -159,7 +160,7 @@ def _nifti_sizes(path: Path) -> list[int]:
 
     from unfog.files.nifti_header import read_header
 
-    opener = gzip.open if path.name.endswith(".gz") else open
+    opener: Any = gzip.open if path.name.endswith(".gz") else open
     try:
         with opener(path, "rb") as stream:
             header = read_header(path, stream)

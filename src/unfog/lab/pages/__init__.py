@@ -31,7 +31,14 @@ def add(route: Callable[..., None]) -> None:
 
 def shown(lab: Lab, page: Page, fields: Sequence[Field], job: Job | None) -> dict[str, Any]:
     """What a template shows of a job: its state, what went wrong beside which field, its files."""
-    blank = {"job": None, "result": None, "files": [], "view": {}, "wrong": {}, "progress": None}
+    blank: dict[str, Any] = {
+        "job": None,
+        "result": None,
+        "files": [],
+        "view": {},
+        "wrong": {},
+        "progress": None,
+    }
     if job is None:
         return blank | dict(page.more(lab, None))
     folder = lab.queue.folder(job)

@@ -168,8 +168,13 @@ def _chart(record: Record) -> str:
 
 
 async def _state(lab: Lab, request: Request) -> Response:
-    """The loss curve and the step of a run, for a page that shows it live."""
-    _, record = await answers.apart(_found, lab, request.path_params["run"])
+    """The loss curve and the step of a run, for a page that shows it live; a run that has just
+    been asked for has none yet.
+    """
+    try:
+        _, record = await answers.apart(_found, lab, request.path_params["run"])
+    except InputError:
+        return answers.data({"chart": "", "step": 0, "loss": None})
     facts = record.facts()
     return answers.data({"chart": _chart(record), "step": facts["step"], "loss": facts["loss"]})
 

@@ -72,7 +72,7 @@ for (const box of document.querySelectorAll(".drop")) {
 }
 
 // Questions that only some answers ask for.
-for (const form of document.querySelectorAll("form.asked")) {
+for (const form of document.querySelectorAll("form.asked[data-page]")) {
   const ask = () => {
     for (const question of form.querySelectorAll("[data-only]")) {
       const other = form.elements[question.dataset.only];
