@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 from support.lab import Served, served
 
+import unfog.lab.examples
+
 pytestmark = pytest.mark.slow
 WIDTHS = (1280, 390)
 SHOTS = os.environ.get("UNFOG_SCREENSHOTS")  # a folder to keep them in, to be looked at
+EXAMPLE = Path(unfog.lab.examples.__file__).parent / "t1-noisy.png"
+AXE = os.environ.get("UNFOG_AXE")  # axe.min.js of axe-core
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
@@ -35,10 +39,25 @@ class Visit:
             self.page.set_viewport_size({"width": width, "height": 900})
             wide = self.page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, (name, width, wide)
+            self.accessible(name)
             if SHOTS:
                 path = Path(SHOTS) / f"{name}-{width}.png"
                 self.page.screenshot(path=str(path), full_page=True)
         self.page.set_viewport_size({"width": 1280, "height": 900})
+
+    def accessible(self, name: str) -> None:
+        """No violation of WCAG A and AA by axe-core, where its script is at hand."""
+        if not AXE:
+            return
+        self.page.evaluate(Path(AXE).read_text("utf-8"))
+        found = self.page.evaluate(
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})"
+        )
+        said = [
+            (v["id"], [(n["html"], n["failureSummary"]) for n in v["nodes"]])
+            for v in found["violations"]
+        ]
+        assert said == [], name
 
     def drawn(self, picture: str) -> None:
         """Wait for a picture: the page's policy forbids what would wait for a condition."""
@@ -133,6 +152,23 @@ def test_a_file_of_the_wrong_kind_is_refused_beside_its_field(
         one.page.get_by_role("button", name="Restore").click()
         one.page.get_by_text("Picture or scan is missing").wait_for()
         one.shoot("restore-refused")
+        # What the command refuses is said beside the field that it names.
+        one.page.set_input_files("#scan", EXAMPLE)
+        one.page.get_by_text("80 x 96 pixels").wait_for()
+        one.page.select_option("#run", "t1-slices")
+        one.page.fill("#noise", "much")
+        one.page.get_by_role("button", name="Restore").click()
+        one.page.wait_for_url("**/restore?job=*")
+        one.page.wait_for_selector(".panel.failed", timeout=90_000)
+        assert "much" in one.page.inner_text("#wrong-noise")
+        one.shoot("restore-refused-by-the-command")
+        # The file is still here: only the noise is to be mended.
+        one.page.fill("#noise", "20")
+        one.page.fill("#steps", "3")
+        one.page.fill("#samples", "2")
+        one.page.get_by_role("button", name="Restore").click()
+        one.page.wait_for_selector(".panel.running")
+        one.done()
         one.errors.clear()  # the browser says 422 of each refusal
 
 

@@ -42,6 +42,7 @@ class Field:
         required: Whether a value must be given.
         step: Of a number, what browsers count by.
         only: (field, values): asked where that field has one of these values.
+        once: Whether a value serves one job alone, so that the next form has a new default.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Field:
     required: bool = False
     step: str = "any"
     only: tuple[str, tuple[str, ...]] | None = None
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,4 +134,8 @@ def field_of(sentence: str, fields: Sequence[Field]) -> str:
     for field in fields:
         if field.kind == FILE and re.search(rf"\b{re.escape(field.name)}\b(\.|/| )", sentence):
             return field.name
-    return ""
+    # No name of a thing: the word of an option that comes first.
+    words = [word.lower() for word in re.findall(r"[A-Za-z-]+", sentence)]
+    said = {f.name: f.option.removeprefix("--") for f in fields if f.option.startswith("--")}
+    first = {name: words.index(word) for name, word in said.items() if word in words}
+    return min(first, key=lambda name: first[name]) if first else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from unfog.errors import InputError
 from unfog.lab import answers, pages
 from unfog.lab.events import events
 from unfog.lab.examples import example_file
-from unfog.lab.form import FILE, FieldError, answered
-from unfog.lab.job import ENDED, Job
+from unfog.lab.form import FILE, Field, FieldError, answered
+from unfog.lab.job import ENDED, FAILED, Job
 from unfog.lab.page import Page
 from unfog.lab.queue import ID, link_or_copy
 from unfog.lab.report_page import report_answer
@@ -69,6 +70,8 @@ async def _called(function: Any, lab: Lab, request: Request) -> Response:
         return answers.sentence(str(error), 413)
     except InputError as error:
         field = error.field if isinstance(error, FieldError) else ""
+        if "text/html" in request.headers.get("accept", ""):  # it is shown as a page
+            return _lost(str(error), 422)
         return answers.sentence(str(error), 422, field)
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -76,6 +79,11 @@ async def _called(function: Any, lab: Lab, request: Request) -> Response:
             "%s in %s, line %d", type(error).__name__, Path(place.filename).name, place.lineno
         )
         return answers.sentence("Something broke in the lab; its terminal says where.", 500)
+
+
+def _lost(sentence: str, status: int) -> Response:
+    """A page that says what is not there."""
+    return render("missing.html", status, here="", sentence=sentence)
 
 
 def job_of(lab: Lab, request: Request) -> Job:
@@ -114,7 +122,7 @@ async def _page(lab: Lab, request: Request) -> Response:
     """A page with its form; with ?job=ID that job's state or result too."""
     page = pages.PAGES.get(request.path_params["page"])
     if page is None:
-        return render("missing.html", status=404, here="")
+        return _lost("There is no such page.", 404)
     name = request.query_params.get("job", "")
     job = lab.queue.get(name) if ID.fullmatch(name) else None
     if job is not None and job.page != page.name:
@@ -131,9 +139,17 @@ def _rendered(lab: Lab, page: Page, job: Job | None) -> Response:
         here=page.name,
         page=page,
         fields=fields,
-        values={f.name: f.default for f in fields} | (dict(job.fields) if job else {}),
+        values={f.name: f.default for f in fields} | _kept(fields, job),
         **pages.shown(lab, page, fields, job),
     )
+
+
+def _kept(fields: Sequence[Field], job: Job | None) -> dict[str, str]:
+    """The values of a job that its form shows again; all, where it failed and is to be mended."""
+    if job is None:
+        return {}
+    new = {field.name for field in fields if field.once and job.state != FAILED}
+    return {name: value for name, value in job.fields.items() if name not in new}
 
 
 async def _take(lab: Lab, request: Request) -> Response:

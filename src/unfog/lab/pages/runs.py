@@ -35,7 +35,7 @@ SHEETS = 6  # of samples, the newest
 
 def _fields(runs: RunsFolder) -> Sequence[Field]:
     return (
-        Field("name", "Name of the run", required=True, default=_free(runs),
+        Field("name", "Name of the run", required=True, default=_free(runs), once=True,
               help="Letters, digits, dots and dashes: its folder."),
         Field("system", "System", CHOICE, default="edm", required=True,
               choices=[Choice(name, name) for name in SYSTEMS]),
