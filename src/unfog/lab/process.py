@@ -15,6 +15,7 @@ from unfog.lab.job import STDERR, STDOUT
 
 GRACE = 10.0  # seconds from asking a process to end to ending it
 EVERY = "0.3"  # seconds between a command's lines of progress
+NICE = 10  # behind the server and whatever else the user does
 PROC = Path("/proc")
 
 
@@ -29,7 +30,7 @@ def begin(
     paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     surroundings["PYTHONPATH"] = os.pathsep.join(str(Path(p).resolve()) for p in paths if p)
     with (folder / said).open("wb") as out, (folder / STDERR).open("ab") as err:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -38,6 +39,9 @@ def begin(
             env=surroundings,
             start_new_session=True,
         )
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
+    return child
 
 
 def _stat(pid: int) -> list[str]:
