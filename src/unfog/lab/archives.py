@@ -27,7 +27,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            found = [member for member in opened.infolist() if not member.is_dir()]
+            found = [m for m in opened.infolist() if not m.is_dir() and not _of_macos(m.filename)]
             targets = [(member, folder / _inside(member)) for member in found]
             _check(found, limits)
             folder.mkdir()
@@ -38,6 +38,11 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> None:
         raise InputError("The zip is damaged or encrypted; pack it again.") from error
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError("The zip holds one name twice; pack it again.") from error
+
+
+def _of_macos(name: str) -> bool:
+    """Whether a member is what macOS adds to every zip."""
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name == ".DS_Store"
 
 
 def _inside(member: zipfile.ZipInfo) -> Path:

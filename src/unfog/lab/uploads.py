@@ -24,7 +24,7 @@ PICTURES = ("png", "jpg", "jpeg", "tif", "tiff")
 VOLUMES = ("nii", "nii.gz", "mif", "mif.gz")
 TEXTS = ("bval", "bvec", "bvals", "bvecs", "b")
 ENDINGS = (*PICTURES, *VOLUMES, *TEXTS, "npy", "dcm", "zip", "wav", "flac", "yaml")
-FACTS, FOLDER, NAME = "facts.json", "scan", "input"
+FACTS, UNPACKED, FOLDER, NAME = "facts.json", "unpacked", "scan", "input"
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Uploads:
     def _looked_at(self, name: str, path: Path) -> Upload:
         """The upload, once its header says that it may be read."""
         if path.suffix == ".zip":
-            unpack(path, path.parent / FOLDER, self._limits)
+            unpack(path, path.parent / UNPACKED, self._limits)
             path.unlink()
-            path = path.parent / FOLDER
+            path = _within(path.parent / UNPACKED).rename(path.parent / FOLDER)
             facts = f"{len(files_below(path))} files"
         else:
             facts = describe(path, self._limits)
@@ -115,6 +115,13 @@ class Uploads:
         found = sorted(self._folder.iterdir(), key=lambda p: p.stat().st_mtime)
         for old in found[: -self._limits.uploads]:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _within(folder: Path) -> Path:
+    """The folder that a zip is of, where it was packed with the folder about it."""
+    while len(found := list(folder.iterdir())) == 1 and found[0].is_dir():
+        folder = found[0]
+    return folder
 
 
 def looked_at(path: Path, limits: Limits) -> Upload:
