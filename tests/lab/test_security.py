@@ -207,7 +207,9 @@ def test_a_zip_that_lies_about_a_size_is_refused(tmp_path: Path) -> None:
 
 def test_a_good_zip_is_unpacked(tmp_path: Path) -> None:
     archive = tmp_path / "some.zip"
-    archive.write_bytes(packed({"a/b.dcm": b"1", "c.dcm": b"22", "__MACOSX/._c.dcm": b"3", ".DS_Store": b"4"}))
+    archive.write_bytes(
+        packed({"a/b.dcm": b"1", "c.dcm": b"22", "__MACOSX/._c.dcm": b"3", ".DS_Store": b"4"})
+    )
     unpack(archive, tmp_path / "new", Limits())
     found = {p.relative_to(tmp_path / "new").as_posix(): p.read_bytes()
              for p in (tmp_path / "new").rglob("*") if p.is_file()}  # fmt: skip

@@ -30,7 +30,7 @@ def write_maps(folder: Path) -> list[Path]:
         InputError: The scan or its table cannot be read.
     """
     scans = sorted((folder / RESULT).rglob("*dwi_denoised.nii*")) or sorted(
-        (folder / RESULT).rglob("*_dwi.nii*")
+        (folder / RESULT).rglob("*_desc-denoised_dwi.nii*")
     )
     if not scans:
         return []

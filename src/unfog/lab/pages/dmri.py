@@ -18,15 +18,15 @@ PRIORS = (
     Choice("dmri-refiner", "low rank, then the shipped prior"),
     Choice("none", "low rank alone"),
 )
-# What is worth a look, in this order, and what it is called.
+# What is worth a look, in this order: a file's name, that in BIDS, and what a reader sees.
 LOOKS = (
-    ("fa", "Fractional anisotropy", "viridis"),
-    ("md", "Mean diffusivity", "viridis"),
-    ("dwi_denoised", "Denoised", ""),
-    ("scan", "As it was dropped", ""),
-    ("residual", "What was taken away", ""),
-    ("expected_error", "Error to expect", "magma"),
-    ("noise", "Noise", "magma"),
+    (("fa",), "Fractional anisotropy", "viridis"),
+    (("md",), "Mean diffusivity", "viridis"),
+    (("dwi_denoised", "desc-denoised_dwi"), "Denoised", ""),
+    (("scan", "dwi"), "As it was dropped", ""),
+    (("residual", "desc-residual_dwimap"), "What was taken away", ""),
+    (("expected_error", "desc-expectederror_dwimap"), "Error to expect", "magma"),
+    (("noise", "desc-noise_dwimap"), "Noise", "magma"),
 )
 
 
@@ -55,11 +55,12 @@ def _command(answers: Answers, runs: RunsFolder) -> Made:
     return Made(line, after="unfog.lab.maps")
 
 
-def _found(files: Sequence[ResultFile], name: str) -> ResultFile | None:
-    """The first volume of this name, of any scan of a data set."""
-    for one in files:
-        stem = one.path.name.split(".")[0]
-        if one.kind == "volume" and (stem == name or stem.endswith(f"_{name}")):
+def _found(files: Sequence[ResultFile], names: Sequence[str]) -> ResultFile | None:
+    """The first volume of one of these names; in BIDS of any scan, whose name ends so."""
+    volumes = [(one, one.path.name.split(".")[0]) for one in files if one.kind == "volume"]
+    ends = tuple(f"_{name}" for name in names)
+    for one, stem in volumes:
+        if stem in names or (stem.endswith(ends) and ("desc-" in stem) == ("desc-" in names[-1])):
             return one
     return None
 
@@ -76,7 +77,7 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
 def _view(job: Job, folder: Path) -> Mapping[str, Any]:
     """The volumes to scroll, and the warnings."""
     files = listing(folder)
-    looks = [(label, one, table) for name, label, table in LOOKS if (one := _found(files, name))]
+    looks = [(label, one, table) for names, label, table in LOOKS if (one := _found(files, names))]
     summary = json.loads((folder / STDOUT).read_text("utf-8"))
     return {"looks": looks, "warnings": _warnings(summary)}
 
