@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -198,3 +200,36 @@ def test_a_dropped_file_keeps_no_name(lab: Served, nifti: Path) -> None:
     kept = list((lab.lab.runs.root / ".lab/uploads" / answer.data["id"]).iterdir())
     assert sorted(p.name for p in kept) == ["facts.json", "input.nii.gz"]
     assert (lab.lab.runs.root / ".lab").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_server_loads_no_torch() -> None:
+    """It stays light: what computes is in processes of its own."""
+    line = "import sys, unfog.lab.server, unfog.lab.routes; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from unfog.errors import InputError
+    from unfog.lab import server
+
+    monkeypatch.setattr(server, "NEEDED", ("fastapi", "no-such-package"))
+    with pytest.raises(InputError, match=r"no-such-package .* 'unfog\[lab\]'"):
+        server.serve(tmp_path / "runs", "127.0.0.1", 0)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_that_is_a_file_and_a_taken_port_are_refused(lab: Served, tmp_path: Path) -> None:
+    from support.commands import invoke
+
+    (tmp_path / "file").write_text("")
+    status, _, err = invoke(f"lab {tmp_path / 'file'}")
+    assert status == 2
+    assert "is a file" in err
+    status, _, err = invoke(f"lab {tmp_path / 'runs'} --port {lab.door.port}")
+    assert status == 2
+    assert "cannot be had" in err
+    status, _, err = invoke(f"lab {tmp_path / 'runs'} --host 0.0.0.0 --port 0")
+    assert status == 2
+    assert "every address at once" in err
+    assert not (tmp_path / "runs").exists()

@@ -70,7 +70,7 @@ def test_a_dicom_series_is_restored_without_names(tmp_path: Path) -> None:
             task="denoise",
             run="t1-slices",
             noise="1",
-            samples="1",
+            samples="2",
             steps="2",
         )
     assert "mean.nii.gz" in text

@@ -27,6 +27,7 @@ class Limits:
         unpacked: Bytes of all of a zip's files together, as they are counted while unpacked.
         ratio: Times that a zip's member may be larger than its packed form.
         uploads: Uploads that are kept; the oldest goes first.
+        kept: Bytes of all of them together, but for the newest.
         waiting: Jobs in the queue besides the one that runs.
         streams: Open streams of events.
         job_seconds: That a job may run.
@@ -40,6 +41,7 @@ class Limits:
     unpacked: int = 8192 * MEBI
     ratio: int = 200
     uploads: int = 24
+    kept: int = 16384 * MEBI
     waiting: int = 8
     streams: int = 32
     job_seconds: float = 12 * 3600.0

@@ -74,6 +74,8 @@ async def _called(function: Any, lab: Lab, request: Request) -> Response:
             return _lost(str(error), 422)
         return answers.sentence(str(error), 422, field)
     except Exception as error:
+        if type(error).__name__ == "ClientDisconnect":  # nobody waits for an answer
+            return answers.sentence("The connection was lost.", 400)
         place = traceback.extract_tb(error.__traceback__)[-1]
         log.error(
             "%s in %s, line %d", type(error).__name__, Path(place.filename).name, place.lineno

@@ -16,6 +16,7 @@ from unfog.lab.security import Application, Door, Gate, is_loopback
 from unfog.lab.uploads import Uploads
 
 KEPT = ".lab"  # in the folder of runs: jobs and uploads
+CONNECTIONS = 128
 NEEDED = ("fastapi", "uvicorn", "jinja2")
 
 
@@ -98,6 +99,7 @@ def serve(root: Path, host: str, port: int, limits: Limits | None = None) -> Non
             f"Port {port} of {host} cannot be had: {error.strerror}; choose another --port."
         ) from error
     with listening:
+        listening.listen()  # whoever opens the address at once waits, and is not refused
         door = Door(host, listening.getsockname()[1])
         lab = Lab(root, limits or Limits())
         _say(door)
@@ -107,6 +109,7 @@ def serve(root: Path, host: str, port: int, limits: Limits | None = None) -> Non
             access_log=False,
             log_level="critical",
             server_header=False,
+            limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=2,
         )
         uvicorn.Server(settings).run([listening])

@@ -5,6 +5,7 @@ A volume of four axes is never held whole: one volume of it is read at a time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -18,7 +19,8 @@ from unfog.errors import InputError
 from unfog.report import colour, grey
 from unfog.report.pictures import Picture, png
 
-KEPT = 6  # volumes in memory
+KEPT = 2  # volumes in memory
+MOST = 1 << 25  # voxels of one that is shown
 PERCENTILES = (0.5, 99.7)  # dark and bright
 
 
@@ -48,6 +50,8 @@ def _volume(path: Path, changed: int, number: int) -> Shown:
         count = shape[3] if len(shape) > 3 else 1
         if not 0 <= number < count or len(shape) not in (2, 3, 4):
             raise InputError(f"{path.name} has no volume {number}; it has {count}.")
+        if math.prod(shape[:3]) > MOST:
+            raise InputError(f"{path.name} is larger than {MOST} voxels a volume; download it.")
         part = image.dataobj[..., number] if len(shape) == 4 else image.dataobj[...]
     except (OSError, nib.filebasedimages.ImageFileError, EOFError) as error:
         raise InputError(f"{path.name} cannot be read; it is damaged.") from error

@@ -111,10 +111,16 @@ class Uploads:
         return Upload(name, self._folder / name / kept["name"], kept["facts"])
 
     def _tidy(self) -> None:
-        """Remove the oldest beyond the number that is kept; jobs have links of their own."""
-        found = sorted(self._folder.iterdir(), key=lambda p: p.stat().st_mtime)
-        for old in found[: -self._limits.uploads]:
-            shutil.rmtree(old, ignore_errors=True)
+        """Remove the oldest beyond the number and the bytes that are kept; jobs have links of
+        their own.
+        """
+        newest = sorted(self._folder.iterdir(), key=lambda p: -p.stat().st_mtime)
+        total = 0
+        for number, folder in enumerate(newest):
+            total += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+            over = number >= self._limits.uploads or total > self._limits.kept
+            if over and number > 0 and (folder / FACTS).is_file():  # it is not being written
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _within(folder: Path) -> Path:
