@@ -187,6 +187,18 @@ def test_a_scan_is_denoised_and_scrolled(own_lab: Served) -> None:
         one.shoot("dmri-niivue")
 
 
+def test_fibres_come_with_their_cones(own_lab: Served) -> None:
+    with visit(own_lab) as one:
+        one.page.get_by_role("button", name="Its fibres, with cones").click()
+        one.page.wait_for_url("**/dmri?job=*")
+        one.done()
+        one.page.select_option("[data-look]", label="Cone of 95 %, in degrees")
+        one.drawn("[data-slice]")
+        one.page.get_by_text("The whole report").click()
+        one.page.frame_locator(".report iframe").locator(".cone").first.wait_for(state="attached")
+        one.shoot("dmri-fibres")
+
+
 def test_samples_come_as_a_sheet(own_lab: Served) -> None:
     with visit(own_lab) as one:
         one.page.goto(f"{one.address}/sample")

@@ -122,7 +122,10 @@ def test_a_large_scan_is_taken_worked_on_and_found_again(tmp_path: Path) -> None
             status, body = one.ask(f"/files?ending={path.suffix[1:]}", "POST", path)
             assert status == 200, body
             ids[field] = json.loads(body)["id"]
-        asked = {"page": "dmri", "fields": {**ids, "prior": "none", "coils": "1"}}
+        asked = {
+            "page": "dmri",
+            "fields": {**ids, "verb": "denoise", "prior": "none", "coils": "1"},
+        }
         status, body = one.ask("/jobs", "POST", asked)
         assert status == 200, body
         job = json.loads(body)["id"]

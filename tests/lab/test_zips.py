@@ -51,7 +51,7 @@ def test_a_bids_data_set_is_denoised(tmp_path: Path) -> None:
     for ending in ("nii.gz", "bval", "bvec"):
         members[f"{stem}.{ending}"] = (EXAMPLES / f"dwi.{ending}").read_bytes()
     with served(tmp_path) as lab:
-        text = done(lab, "dmri", packed(members), prior="none", coils="1")
+        text = done(lab, "dmri", packed(members), verb="denoise", prior="none", coils="1")
     assert "Fractional anisotropy" in text
     assert ">Denoised</option>" in text
     assert ">As it was dropped</option>" in text

@@ -1,4 +1,4 @@
-"""Diffusion MRI: a scan and its table come back denoised: ``unfog dmri denoise``."""
+"""Diffusion MRI: a scan with its table: ``unfog dmri denoise``, ``fod`` and ``complete``."""
 
 from __future__ import annotations
 
@@ -14,14 +14,25 @@ from unfog.lab.page import Made, Page
 from unfog.lab.results import ResultFile, listing
 from unfog.lab.runs_folder import RunsFolder
 
+DENOISE, COMPLETE, FOD = "denoise", "complete", "fod"
+VERBS = (
+    Choice(DENOISE, "denoise it"),
+    Choice(FOD, "find where fibres point, and how surely"),
+    Choice(COMPLETE, "make the volumes of another table"),
+)
 PRIORS = (
     Choice("dmri-refiner", "low rank, then the shipped prior"),
     Choice("none", "low rank alone"),
 )
 # What is worth a look, in this order: a file's name, that in BIDS, and what a reader sees.
 LOOKS = (
-    (("fa",), "Fractional anisotropy", "viridis"),
-    (("md",), "Mean diffusivity", "viridis"),
+    (("fa", "fa_mean"), "Fractional anisotropy", "viridis"),
+    (("fa_std",), "Its deviation", "magma"),
+    (("md", "md_mean"), "Mean diffusivity", "viridis"),
+    (("cone95",), "Cone of 95 %, in degrees", "magma"),
+    (("trust",), "Where these are to be believed", ""),
+    (("dwi_completed",), "Completed", ""),
+    (("std",), "Error to expect of that", "magma"),
     (("dwi_denoised", "desc-denoised_dwi"), "Denoised", ""),
     (("scan", "dwi"), "As it was dropped", ""),
     (("residual", "desc-residual_dwimap"), "What was taken away", ""),
@@ -38,9 +49,17 @@ def _fields(runs: RunsFolder) -> Sequence[Field]:
               help="The .bval file; not for BIDS."),
         Field("bvecs", "Directions", FILE, "--bvecs", accept=".bvec,.bvecs",
               help="The .bvec file; not for BIDS."),
+        Field("verb", "What to do", CHOICE, default=DENOISE, choices=VERBS, required=True),
+        Field("target_bvals", "b-values to make", FILE, "--target-bvals", accept=".bval,.bvals",
+              only=("verb", (COMPLETE,))),
+        Field("target_bvecs", "Directions to make", FILE, "--target-bvecs", accept=".bvec,.bvecs",
+              only=("verb", (COMPLETE,))),
+        Field("samples", "Draws", NUMBER, "--samples", "50", step="1",
+              help="Cones of few are too narrow.", only=("verb", (FOD,))),
         Field("mask", "Mask", FILE, "--mask", accept=".nii,.nii.gz",
               help="Found by itself without."),
-        Field("prior", "Method", CHOICE, "--prior", "dmri-refiner", choices=PRIORS),
+        Field("prior", "Method", CHOICE, "--prior", "dmri-refiner", choices=PRIORS,
+              only=("verb", (DENOISE,))),
         Field("coils", "Coils", NUMBER, "--coils", step="1",
               help="Channels combined by sum of squares; read from the air without."),
         Field("drop", "Volumes to leave out", option="--drop-volumes",
@@ -49,9 +68,17 @@ def _fields(runs: RunsFolder) -> Sequence[Field]:
 
 
 def _command(answers: Answers, runs: RunsFolder) -> Made:
-    """``unfog dmri denoise SCAN ...``, and then the maps that the page shows."""
+    """``unfog dmri VERB SCAN ...``, and then the maps that the page shows."""
     options = answers.options(_fields(runs))
-    line = ["dmri", "denoise", answers.values["scan"], *options, "--out", RESULT, "--json"]
+    line = [
+        "dmri",
+        answers.values["verb"],
+        answers.values["scan"],
+        *options,
+        "--out",
+        RESULT,
+        "--json",
+    ]
     return Made(line, after="unfog.lab.maps")
 
 
@@ -85,8 +112,8 @@ def _view(job: Job, folder: Path) -> Mapping[str, Any]:
 PAGE = Page(
     name="dmri",
     title="Diffusion MRI",
-    lead="Drop a diffusion scan with its table; it comes back denoised, with what to distrust.",
-    submit="Denoise",
+    lead="Drop a diffusion scan with its table: denoised, its fibres found, or completed.",
+    submit="Begin",
     fields=_fields,
     command=_command,
     view=_view,
@@ -94,7 +121,13 @@ PAGE = Page(
         Example(
             "phantom",
             "A synthetic scan, 30 directions",
-            {"prior": "dmri-refiner", "coils": "1"},
+            {"verb": DENOISE, "prior": "dmri-refiner", "coils": "1"},
+            {"scan": "dwi.nii.gz", "bvals": "dwi.bval", "bvecs": "dwi.bvec"},
+        ),
+        Example(
+            "fibres",
+            "Its fibres, with cones",
+            {"verb": FOD, "samples": "12", "coils": "1"},
             {"scan": "dwi.nii.gz", "bvals": "dwi.bval", "bvecs": "dwi.bvec"},
         ),
     ),
