@@ -284,3 +284,20 @@ def test_a_run_is_trained_stopped_resumed_sampled_and_compared(own_lab: Served) 
         frame = one.page.frame_locator("[data-comparison] iframe")
         frame.get_by_text("training.seed").wait_for()
         one.shoot("runs-compared")
+
+
+def test_systems_are_compared(own_lab: Served) -> None:
+    with visit(own_lab) as one:
+        one.page.goto(f"{one.address}/audit")
+        one.shoot("audit")
+        one.page.goto(f"{one.address}/compare")
+        one.page.fill("#systems", "edm,vae")
+        one.page.fill("#minutes", "0.05")
+        one.page.fill("#seeds", "1")
+        one.page.fill("#count", "40")
+        one.page.select_option("#features", "pixels")
+        one.page.get_by_role("button", name="Compare", exact=True).click()
+        one.page.wait_for_url("**/compare?job=*")
+        one.done()
+        one.page.frame_locator(".report iframe").locator("h1").wait_for()
+        one.shoot("compare")

@@ -43,6 +43,7 @@ class Page:
         command: The command line of answers.
         view: What its template shows of a job that has ended well, by the job's folder.
         examples: The shipped examples.
+        template: The file of its template; by its name without.
         more: What its template shows besides, of the lab and the job at hand.
     """
 
@@ -54,4 +55,5 @@ class Page:
     command: Callable[[Answers, RunsFolder], Made]
     view: Callable[[Job, Path], Mapping[str, Any]]
     examples: Sequence[Example] = ()
+    template: str = ""
     more: Callable[[Any, Job | None], Mapping[str, Any]] = lambda lab, job: {}

@@ -137,7 +137,7 @@ def _rendered(lab: Lab, page: Page, job: Job | None) -> Response:
     """A page as HTML."""
     fields = page.fields(lab.runs)
     return render(
-        f"{page.name}.html",
+        page.template or f"{page.name}.html",
         here=page.name,
         page=page,
         fields=fields,

@@ -56,6 +56,7 @@ HEADERS = {
 # at where a chain of redirects began. A page of ours that leads on begins anew.
 ENTERED = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>unfog lab</title>'
+    '<link rel="icon" href="data:,">'
     '<meta http-equiv="refresh" content="0;url=/"></head>'
     '<body><p><a href="/">Go on to the lab.</a></p></body></html>'
 )

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from unfog.lab.form import Field, field_of
 from unfog.lab.job import DONE, FAILED, Job, progress_of, result_of
 from unfog.lab.page import Page
-from unfog.lab.pages import dmri, noise, restore, runs, sample
+from unfog.lab.pages import audit, compare, dmri, noise, restore, runs, sample
 from unfog.lab.results import listing
 
 if TYPE_CHECKING:
     from unfog.lab.server import Lab
 
 PAGES: dict[str, Page] = {
-    p.name: p for p in (restore.PAGE, dmri.PAGE, sample.PAGE, noise.PAGE, runs.PAGE)
+    p.name: p
+    for p in (restore.PAGE, dmri.PAGE, sample.PAGE, noise.PAGE, runs.PAGE, compare.PAGE, audit.PAGE)
 }
 
 
