@@ -13,7 +13,17 @@ import pytest
 
 from unfog.errors import InputError
 from unfog.lab import process
-from unfog.lab.job import DONE, FAILED, RUNNING, STOPPED, WAITING, Job, progress_of, sentence_of
+from unfog.lab.job import (
+    DONE,
+    FAILED,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    Job,
+    Progress,
+    progress_of,
+    sentence_of,
+)
 from unfog.lab.limits import Limits
 from unfog.lab.queue import Queue
 
@@ -184,6 +194,13 @@ def test_sentences_of_options_are_typers(tmp_path: Path) -> None:
     assert sentence_of(tmp_path) == "Invalid value for '--samples'."
     (tmp_path / "stderr.txt").write_text("Traceback\nMemoryError: secret/path\n")
     assert "secret" not in sentence_of(tmp_path)
+
+
+def test_progress_is_the_newest_stage(tmp_path: Path) -> None:
+    (tmp_path / "stderr.txt").write_text("denoising: step 3 of 3\nrefining ...\n")
+    assert progress_of(tmp_path) == Progress("refining")
+    (tmp_path / "stderr.txt").write_text("refining ...\nstep 2 of 9: loss 0.1, 0:00:05 left\n")
+    assert progress_of(tmp_path) == Progress("training", 2, 9, "loss 0.1, 0:00:05 left")
 
 
 def test_a_broken_state_is_left_out(tmp_path: Path) -> None:

@@ -104,6 +104,8 @@ def progress_of(folder: Path) -> Progress:
     """The newest line of progress on a job's stderr."""
     for line in reversed(tail(folder / STDERR)):
         found = STEP.match(line.strip())
+        if line.strip().endswith(" ..."):  # a stage without a step so far
+            return Progress(line.strip().removesuffix(" ..."))
         if found:
             done, total = int(found["done"]), int(found["total"])
             return Progress(found["title"] or "training", done, total, found["note"] or "")

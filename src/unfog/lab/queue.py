@@ -12,7 +12,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unfog.errors import InputError
@@ -22,7 +23,6 @@ from unfog.lab.job import (
     ENDED,
     FAILED,
     RUNNING,
-    STATE,
     STOPPED,
     WAITING,
     Job,
@@ -278,15 +278,14 @@ class Queue:
             self._end(job, DONE if well else FAILED)
 
     def _end(self, job: Job, state: str) -> None:
-        """Write a job's last state."""
-        job.state, job.ended, job.pid, job.born = state, time.time(), None, None
+        """Write a job's last state, and then let the pages see it."""
+        last = replace(job, state=state, ended=time.time(), pid=None, born=None)
         folder = self.folder(job)
         if state == STOPPED:
             empty(folder)
-        try:
-            job.save(folder)
-        except OSError:  # the disk is full: the state in memory stands
-            (folder / STATE).with_suffix(".tmp").unlink(missing_ok=True)
+        with suppress(OSError):  # the disk is full: the state in memory stands
+            last.save(folder)
+        job.state, job.ended, job.pid, job.born = state, last.ended, None, None
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:

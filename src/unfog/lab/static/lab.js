@@ -129,7 +129,7 @@ for (const panel of document.querySelectorAll(".panel")) {
       const note = now.note ? ": " + now.note : "";
       state.textContent = now.title + ", step " + now.done + " of " + now.total + note;
       bar.value = now.done / now.total;
-    } else state.textContent = "at work";
+    } else state.textContent = now.title || "at work";
   });
   source.addEventListener("error", () => {
     if (source.readyState !== EventSource.CLOSED) {
