@@ -74,6 +74,7 @@ def child_of(folder: Path) -> int:
     return int(file.read_text())
 
 
+@pytest.mark.slow
 def test_the_terminals_own_command_runs_and_its_sentence_comes_back(tmp_path: Path) -> None:
     with working(tmp_path) as queue:
         lay = lambda folder: (folder / "scan.png").write_bytes(b"no picture")  # noqa: E731
