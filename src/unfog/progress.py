@@ -4,6 +4,7 @@ seconds and then every ten, whether or not the work has come to a step.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-FIRST, EVERY = 2.0, 10.0  # seconds to the first plain line, and between those after it
+# Seconds between plain lines; whoever reads them as they come may ask for more of them.
+EVERY = float(os.environ.get("UNFOG_PROGRESS_SECONDS", "10"))
+FIRST = min(2.0, EVERY)  # seconds to the first one
 
 Report = Callable[[int, int], None]  # called with (steps done, steps in all)
 

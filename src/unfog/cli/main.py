@@ -31,6 +31,7 @@ from unfog.cli.evaluate import evaluate
 from unfog.cli.export import export
 from unfog.cli.import_weights import import_weights
 from unfog.cli.inspect import inspect
+from unfog.cli.lab import lab
 from unfog.cli.phi_check import phi_check
 from unfog.cli.reproduce import reproduce
 from unfog.cli.restore import restore
@@ -192,6 +193,7 @@ app.command(
 app.command(epilog=_example("export runs/fashion --format diffusers --out fashion-diffusers"))(
     export
 )
+app.command(epilog=_example("lab runs/"))(lab)
 app.command(epilog=_example("doctor --json"))(doctor)
 
 

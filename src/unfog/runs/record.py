@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unfog.errors import InputError
 from unfog.files import json_text, yaml
 from unfog.files.local_paths import without_paths
 from unfog.files.yaml import flat
-from unfog.runs.folder import CONFIG
-from unfog.systems.registry import Config
+from unfog.training.config_record import CONFIG  # not of runs.folder, which loads torch
+
+if TYPE_CHECKING:
+    from unfog.systems.registry import Config
 
 METRICS, MACHINE = "metrics.jsonl", "machine.json"
 COMPARED = {"<": lambda a, b: a < b, ">": lambda a, b: a > b, "=": lambda a, b: a == b}
@@ -114,15 +116,21 @@ def find_runs(root: Path) -> list[Record]:
         raise InputError(f"There is no folder {root}; give the one that holds your runs.")
     if (root / CONFIG).is_file():
         return [Record.of(root)]
+    found = run_folders(root)
+    if not found:
+        raise InputError(f"{root} holds no runs: there is no {CONFIG} in it or below.")
+    return [Record.of(folder, str(folder.relative_to(root))) for folder in found]
+
+
+def run_folders(root: Path) -> list[Path]:
+    """The folders of the runs below a folder, by name, but for hidden ones and runs in runs."""
     found: list[Path] = []
     for file in sorted(root.rglob(CONFIG)):
         folder = file.parent
         hidden = any(part.startswith(".") for part in folder.relative_to(root).parts)
         if not hidden and not any(other in folder.parents for other in found):
             found.append(folder)
-    if not found:
-        raise InputError(f"{root} holds no runs: there is no {CONFIG} in it or below.")
-    return [Record.of(folder, str(folder.relative_to(root))) for folder in found]
+    return found
 
 
 def matching(records: Sequence[Record], conditions: Sequence[str]) -> list[Record]:

@@ -1,0 +1,68 @@
+"""What can go wrong while a file comes in: nothing is left, and the page goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.lab import Served, served
+
+from unfog.lab.limits import Limits
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(
+    lab: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = lab.lab.runs.root / ".lab/uploads"
+    before = set(folder.iterdir())
+    opened = Path.open
+
+    def full(self: Path, mode: str = "r", *rest: Any) -> Any:
+        if mode == "wb":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return opened(self, mode, *rest)
+
+    monkeypatch.setattr(Path, "open", full)
+    answer = lab.drop(ending="bval", content=b"0 1000")
+    assert answer.status == 422
+    assert answer.data["sentence"] == "The file could not be written: No space left on device."
+    assert set(folder.iterdir()) == before
+    monkeypatch.undo()
+    assert lab.drop(ending="bval", content=b"0 1000").status == 200
+
+
+def test_a_connection_that_is_lost_leaves_nothing(
+    lab: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = lab.lab.runs.root / ".lab/uploads"
+    before = set(folder.iterdir())
+    head = "".join(f"{k}: {v}\r\n" for k, v in lab.own.items())
+    with socket.create_connection(("127.0.0.1", lab.door.port)) as line:
+        text = f"POST /files?ending=nii HTTP/1.1\r\n{head}Content-Length: 9999\r\n\r\n"
+        line.sendall(text.encode() + b"x" * 100)
+        until = time.monotonic() + 10
+        while set(folder.iterdir()) == before:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    while set(folder.iterdir()) != before:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert not caplog.records
+    assert lab.ask("/").status == 200
+
+
+def test_the_oldest_uploads_go_by_number_and_by_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    folder = tmp_path / ".lab/uploads"
+    for limits in (Limits(uploads=2), Limits(kept=2500)):
+        with served(tmp_path, limits) as one:
+            ids = []
+            for _ in range(4):
+                ids.append(one.drop(ending="bval", content=b"0 " * 500).data["id"])
+                time.sleep(0.02)
+            assert {p.name for p in folder.iterdir()} == set(ids[-2:])
