@@ -99,22 +99,23 @@ def denoise(
     even = torch.ones(y.shape[3])
     first = _low_rank(y, inside, _noise_of(y, inside, table, noise_level), even, rule, report)
     # The distribution of the noise, and by it the deviation of real and imaginary parts.
-    note = None
+    note, sigma = None, first.sigma(inside, 1)
     if distribution is None:
-        one_coil = gaussian_level(first.noise.level.numpy(), first.mean, inside, 1)
-        distribution = _distribution_of(y, table, inside, first.noise, one_coil)
+        distribution = _distribution_of(y, table, inside, first.noise, sigma)
         note = distribution.sentence(coils, unbias)
     coils, unbias = coils or distribution.coils or 1, unbias and distribution.magnitudes
+    sigma = sigma if coils == 1 else first.sigma(inside, coils)
     if distribution.magnitudes and bool((first.noise.level[inside] > 0).all()):
         # Weak volumes have less noise than others: once more with each over its own.
         for _ in range(ROUNDS):
-            found = first.by_volume(inside, coils)
+            found = first.by_volume(inside, sigma, coils)
             if float((found / first.factors - 1).abs().max()) < ALIKE:
                 break
             noise = _noise_of(y / found, inside, table, noise_level)
             first = _low_rank(y, inside, noise, found, rule, report)
+            sigma = first.sigma(inside, coils)
     noise, mean = first.noise, first.mean
-    sigma = first.sigma(inside, coils) if distribution.magnitudes else noise.level.numpy()
+    sigma = sigma if distribution.magnitudes else noise.level.numpy()
     sigma = np.where(measured_somewhere(data), sigma, 0).astype(np.float32)
     # The error of r scores, spread over all volumes.
     rank = noise.components.axes.shape[1]
@@ -148,11 +149,11 @@ class _LowRank:
         level, factors = self.noise.level.numpy(), self.factors.numpy()
         return gaussian_level(level, self.mean, inside, coils, factors)
 
-    def by_volume(self, inside: torch.Tensor, coils: int) -> torch.Tensor:
-        """The deviation of the noise in each volume over that in all, whose mean square is 1, (
-        volumes,): magnitudes vary the less, the nearer a signal is to nothing.
+    def by_volume(self, inside: torch.Tensor, sigma: NDArray[Any], coils: int) -> torch.Tensor:
+        """The deviation of the noise in each volume over that in all, whose mean square is 1,
+        (volumes,), given ``sigma``: magnitudes vary the less, the nearer a signal is to nothing.
         """
-        sigma = self.sigma(inside, coils)[inside.numpy()]
+        sigma = sigma[inside.numpy()]
         share = variance_share(self.mean[inside.numpy()], sigma[:, None], coils)
         weight = np.square(sigma)[:, None] / max(float(np.square(sigma).sum()), 1e-30)
         square = torch.from_numpy((weight * share).sum(0))
