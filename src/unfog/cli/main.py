@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,7 +97,8 @@ def without_folders(text: str, given: Sequence[str]) -> str:
     values = [value for word in given for value in (word, word.partition("=")[2])]
     folders = set[str]()
     for value in values:
-        if "/" in value.strip("/") or value.startswith("/"):
+        share = re.fullmatch(r"\d+/\d+", value)  # such as --shard 3/8, which is no file
+        if not share and ("/" in value.strip("/") or value.startswith("/")):
             parent = Path(value).parent
             folders |= {str(parent), os.path.abspath(parent), os.path.realpath(parent)}
     for folder in sorted(folders - {".", "/"}, key=len, reverse=True):
