@@ -32,7 +32,7 @@ from typing import Any
 from unfog.core.denoiser import NetworkDenoiser
 from unfog.data.dataset import Dataset
 from unfog.runs.machine import PAYS, Clock
-from unfog.runs.train_from_config import rate
+from unfog.runs.training_rate import rate
 from unfog.systems import registry
 from unfog.systems.common import unet
 from unfog.systems.registry import Config

@@ -1,13 +1,11 @@
-"""Train what a config describes: its recipe, its parts, its objective, and how fast it trains."""
+"""Train what a config describes: its recipe, its parts and its objective."""
 
 from __future__ import annotations
 
 import copy
 import inspect
 import math
-import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,13 +39,11 @@ from unfog.runs.config import apply_overrides
 from unfog.runs.embeddings import embedded, encoder_section
 from unfog.runs.feature_maps import features
 from unfog.runs.latents import Latents
-from unfog.runs.machine import Clock, resolve
+from unfog.runs.machine import resolve
 from unfog.runs.text_states import captioned, text_section
 from unfog.systems import registry
 from unfog.systems.registry import Config
 from unfog.training import loop
-from unfog.training.feed import Feed
-from unfog.training.learner import Learner
 from unfog.training.loop import Callback, TrainResult
 from unfog.training.objectives import Objective, objectives
 from unfog.training.processes import AUTO
@@ -259,45 +255,3 @@ def objective_of(config: Config, teacher: NetworkDenoiser | None = None) -> Obje
     }
     extra = {name: part for name, part in parts.items() if name in parameters}
     return objectives.build(section, **extra)
-
-
-def rate(
-    config: Config,
-    dataset: Dataset,
-    seconds: float = 8.0,
-    teacher: NetworkDenoiser | None = None,
-    clock: Clock = time.perf_counter,
-) -> float:
-    """Training steps a second of a config, measured by training a copy that is thrown away.
-
-    Args:
-        config: The config, complete.
-        dataset: The training data.
-        seconds: How long to measure; at most 999 steps are made.
-        teacher: The denoiser that an objective of distillation asks for.
-        clock: Of the seconds.
-
-    Returns:
-        Steps a second, without the first two, which allocate memory.
-    """
-    settings = TrainSettings.of(config["training"])
-    model = model_of(config)
-    data, codec = training_data(config, dataset)
-    objective = objective_of(config, teacher)
-    head = getattr(objective, "head", None)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    learner = Learner(model, settings, device, head)
-    augment = augmentations.build(config["augment"])
-    feed = Feed(data, augment, codec, settings, learner.device)
-    steps, begun = 0, 0.0
-    for step in range(1, 1000):
-        batch, samples = feed(step)
-        losses = partial(objective, learner.model, batch, samples, settings.seed, step)
-        learner.update(losses, settings.lr)
-        if step == 2:
-            begun = clock()
-        elif step > 2:
-            steps += 1
-            if clock() - begun > seconds:
-                break
-    return steps / (clock() - begun)
