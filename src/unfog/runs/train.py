@@ -21,10 +21,10 @@ from unfog.runs.run import Run
 from unfog.runs.train_from_config import (
     configure,
     objective_of,
-    rate,
     train_config,
 )
 from unfog.runs.train_system import check_resume, fitted, stored, train_fitted, train_system
+from unfog.runs.training_rate import rate
 from unfog.systems import registry
 
 __all__ = [
