@@ -20,6 +20,7 @@ from unfog.interop.lora import parse_lora
 from unfog.interop.pipeline_folder import is_pipeline
 from unfog.molecules import recipe as molecules
 from unfog.posterior import methods
+from unfog.runs.kept import kept
 from unfog.runs.machine import AUTO
 from unfog.runs.pipeline import open_pipeline
 from unfog.runs.run import Run
@@ -61,7 +62,8 @@ def open_run(source: str | Path, precision: str = AUTO, loras: Sequence[str] = (
         InputError: It cannot be read, or takes no such changes.
     """
     if is_pipeline(source):
-        run = open_pipeline(source, [parse_lora(text) for text in loras])
+        key = ("pipeline", Path(source).resolve(), *loras)
+        run = kept(key, lambda: open_pipeline(source, [parse_lora(text) for text in loras]))
     elif loras:
         raise InputError(f"{source} is no pipeline of diffusers, which alone takes a LoRA.")
     else:

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 from unfog.cli.audit import audit
 from unfog.cli.augment_study import augment_study
 from unfog.cli.bids import bids
+from unfog.cli.bulk import bulk
 from unfog.cli.calibrate import calibrate
 from unfog.cli.calibrate_uncertainty import calibrate_uncertainty
 from unfog.cli.compare import compare
@@ -161,6 +162,12 @@ app.command(
         "restore runs/t1 noisy.nii.gz --task denoise --noise auto --samples 8 --out restored"
     )
 )(restore)
+app.command(
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
+    epilog=_example(
+        "bulk --items scans/ --out restored --shard 1/8 restore t1-slices {} --task denoise"
+    ),
+)(bulk)
 app.command(
     epilog=_example(
         "edit runs/fashion shirt.png --method sdedit --strength 0.6 --to label=3 --out edited"

@@ -238,6 +238,14 @@ def sample(
             "default.",
         ),
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Of the samples only the I-th of N shares, of whole batches: the same bytes as "
+            "they have among all.",
+        ),
+    ] = None,
     precision: In = Precision.auto,
     as_json: AsJson = False,
 ) -> None:

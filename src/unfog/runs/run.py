@@ -29,6 +29,7 @@ from unfog.runs.folder import (
     weights_sha256,
 )
 from unfog.runs.joint_codec import JointEncoderCodec
+from unfog.runs.kept import kept
 from unfog.runs.latent_codecs import AutoencoderCodec
 from unfog.runs.machine import network_in, resolve
 from unfog.runs.tiny_codec import TinyCodec
@@ -74,6 +75,10 @@ class Run:
         their SHA-256, and ``InputError`` says what is wrong with them.
         """
         path = locate(source)
+        return kept(("run", path.resolve()), lambda: cls._read(path))
+
+    @classmethod
+    def _read(cls, path: Path) -> Run:
         # Verified, parsed, and only then built.
         config, weights, card = run_config(path), load_weights(path), run_card(path)
         parts = build(config, sum(tensor.numel() for tensor in weights.values()))

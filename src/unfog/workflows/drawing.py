@@ -7,6 +7,7 @@ from typing import Any
 
 import unfog.builtin  # noqa: F401  (registers every name)
 from unfog.art.workflows.sample import sample_art
+from unfog.core.shard import Shard
 from unfog.errors import InputError
 from unfog.interop.pipeline_folder import is_pipeline
 from unfog.molecules.workflows.sample import sample_molecules
@@ -54,6 +55,7 @@ def _pictures(
     interval: str | None = None,
     shape: str | None = None,
     tile: str | None = None,
+    shard: str | None = None,
     **options: Any,
 ) -> dict[str, Any]:
     """Pictures, volumes or signals of a run."""
@@ -64,6 +66,7 @@ def _pictures(
         interval=None if interval is None else levels("--guidance-interval", interval),
         shape=None if shape is None else sizes("--shape", shape),
         tile=None if tile is None else sizes("--tile", tile),
+        shard=None if shard is None else Shard.parse(shard),
         **options,
     )
 
@@ -86,6 +89,7 @@ PICTURES = {
     "--shape": "shape",
     "--windows": "windows",
     "--palette": "palette",
+    "--shard": "shard",
 }
 WAYS = (
     Way("a pipeline of diffusers", is_pipeline, _pipeline, {**PICTURES, "--lora": "loras"}),

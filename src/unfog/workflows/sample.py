@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unfog.builtin import open_run
+from unfog.core.shard import Shard
 from unfog.errors import InputError
 from unfog.files.folder import job
 from unfog.files.formats import format_for
@@ -28,6 +29,7 @@ from unfog.textile.workflows.sample import Cloth
 from unfog.workflows.asked import Asked, classes_of
 from unfog.workflows.masks import Masks, read_masks
 from unfog.workflows.prompts import read_prompts, write_names
+from unfog.workflows.shares import number_from, rows_of
 from unfog.workflows.sketches import sketch_condition
 
 
@@ -60,6 +62,7 @@ def sample_run(
     palette: Path | None = None,
     precision: str = AUTO,
     loras: Sequence[str] = (),
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """Draw samples into a new folder, in the format of the run's data, and as samples.npy.
 
@@ -96,11 +99,14 @@ def sample_run(
         palette: A file of colours that samples are drawn towards.
         precision: Of the network: "bf16", "fp32", or "auto", the faster one here.
         loras: Of a pipeline: files of changes of its weights, FILE or FILE:WEIGHT.
+        shard: The share of the samples to draw, by whole batches; all by default.
 
     Returns:
         The summary that is written there too.
     """
     _check_cloth(repeat, tile, dpi, windows or seamless, mask or sketch)
+    if shard is not None and (repeat is not None or mask is not None):
+        raise InputError("--shard divides samples without --repeat and --mask; leave one out.")
     with job(out) as work:
         run = open_run(source, precision, loras)
         plan = Plan.of(run, sampler, steps, grid)
@@ -130,12 +136,16 @@ def sample_run(
             "loss": None if palette is None else towards(run, read_palette(palette)),
             "report": work.progress("sampling"),
         }
-        x = _drawn(run, plan, shown, best, seed, options)
+        ids = range(shown.total) if shard is None else rows_of(run, shard, shown.total)
+        x = _drawn(run, plan, shown, ids, best, seed, options)
         if cloth is None:
-            shown.write(work.folder, *write_samples(run, work.folder, x))
+            form, look = write_samples(run, work.folder, x)
+            number_from(work.folder, ids)
+            shown.write(work.folder, form, look)
         summary = {
             "run": run.name,
-            "samples": shown.total,
+            "samples": len(ids),
+            **({} if shard is None else {"shard": str(shard), "first": ids.start}),
             "seed": seed,
             **plan.names,
             "precision": run.precision,
@@ -151,17 +161,23 @@ def sample_run(
 
 
 def _drawn(
-    run: Run, plan: Plan, shown: Shown, best: int, seed: int, options: Mapping[str, Any]
+    run: Run,
+    plan: Plan,
+    shown: Shown,
+    ids: range,
+    best: int,
+    seed: int,
+    options: Mapping[str, Any],
 ) -> Tensor:
-    """The samples (n, channels, *space): of so many draws of each the one that is nearest to the
+    """The samples (ids, channels, *space): of so many draws of each the one that is nearest to the
     properties asked for; the first is sample k of ``seed``, as without.
     """
-    n = shown.total
+    condition = {name: value[ids.start : ids.stop] for name, value in shown.condition.items()}
     draws = [
-        draw(run, plan, range(j * n, (j + 1) * n), seed, condition=shown.condition, **options)
+        draw(run, plan, [j * shown.total + k for k in ids], seed, condition=condition, **options)
         for j in range(best)
     ]
-    return draws[0] if best == 1 else nearest_draws(run, torch.stack(draws), shown.condition)
+    return draws[0] if best == 1 else nearest_draws(run, torch.stack(draws), condition)
 
 
 def _check_cloth(

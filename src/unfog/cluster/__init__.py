@@ -1,0 +1,1 @@
+"""Bulk work over many inputs: items, shards, a manifest by SHA-256, and Ray."""
