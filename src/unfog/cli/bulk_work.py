@@ -101,7 +101,7 @@ class CommandWork:
                 command = found
             context = command.make_context(command.name, words)
         except USAGE as error:
-            raise InputError(getattr(error, "format_message", lambda: str(error))()) from error
+            raise InputError(error.format_message()) from error  # type: ignore[attr-defined]
         with context:
             yield context
 

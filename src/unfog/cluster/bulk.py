@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,9 +53,14 @@ def bulk(
         InputError: The folder holds other work, or this work and ``resume`` is not asked for.
     """
     own = items if shard is None else [items[k] for k in shard.of(len(items))]
-    _begin(out, work.identity(), [item.name for item in own], resume)
-    with progress("items") as report:
-        (engine or in_this_process)(own, work, out, _Counter(report, len(own)))
+    new = _begin(out, work.identity(), [item.name for item in own], resume)
+    try:
+        with progress("items") as report:
+            (engine or in_this_process)(own, work, out, _Counter(report, len(own)))
+    except InputError:
+        if new and [path.name for path in out.iterdir()] == [HEADER]:
+            shutil.rmtree(out)  # nothing was begun
+        raise
     place = out / ("manifest.json" if shard is None else _of_shard(shard))
     failed = _write_manifest(place, out, own)
     result = {"out": str(out), "items": len(own), "done": len(own) - len(failed)}
@@ -83,9 +89,10 @@ def _of_shard(shard: Shard) -> str:
     return f"manifest-{shard.index}-of-{shard.count}.json"
 
 
-def _begin(out: Path, identity: Mapping[str, Any], names: Sequence[str], resume: bool) -> None:
-    """Make the folder, or check that it is of the same work and may be gone on with."""
+def _begin(out: Path, identity: Mapping[str, Any], names: Sequence[str], resume: bool) -> bool:
+    """Make the folder, and say so, or check that it is of the same work and may be gone on with."""
     header = out / HEADER
+    new = not out.exists()
     if out.exists() and not header.is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} holds something else; choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
@@ -102,6 +109,7 @@ def _begin(out: Path, identity: Mapping[str, Any], names: Sequence[str], resume:
     if begun is not None and not resume:
         raise InputError(f"{out} holds {begun} already; go on with --resume, or choose another.")
     clear_scratch(out, frozenset(names))
+    return new
 
 
 def _header(path: Path) -> dict[str, Any]:

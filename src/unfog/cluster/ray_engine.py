@@ -199,7 +199,6 @@ def connect(ray: Any, address: str, cpus: int) -> None:
     Raises:
         InputError: Nothing answers there.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     if address != "auto":
         _require_listener(address)
@@ -253,7 +252,9 @@ def _silent(address: str) -> InputError:
 
 
 def _ray() -> Any:
-    """Ray; ``MissingExtra`` where it is not installed."""
+    """Ray, which counts no use and says errors alone; ``MissingExtra`` where it is not there."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ModuleNotFoundError as error:

@@ -77,7 +77,7 @@ def is_done(folder: Path, inputs: Mapping[str, str]) -> bool:
         outputs = {name: _sha256(folder / name) for name in record["outputs"]}
     except (OSError, ValueError, KeyError):
         return False
-    return record["inputs"] == dict(inputs) and record["outputs"] == outputs
+    return bool(record["inputs"] == dict(inputs) and record["outputs"] == outputs)
 
 
 def _make(work: Work, item: Item, inputs: Mapping[str, str], out: Path) -> None:
