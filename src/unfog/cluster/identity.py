@@ -10,7 +10,8 @@ from typing import Any
 
 from unfog.version import __version__
 
-CONFIGS = ("config.yaml", "model_index.json")  # of a run, and of a pipeline of diffusers
+# Of a run, a cascade of runs, and a pipeline of diffusers.
+CONFIGS = ("config.yaml", "cascade.yaml", "model_index.json")
 NOT_USED = "optimizer.safetensors"  # of a checkpoint, which training alone reads
 
 

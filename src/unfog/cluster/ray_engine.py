@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,10 +239,26 @@ def _within(address: str, join: Any) -> None:
             failed.append(error)
 
     thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(ANSWER)
+    with _without_stderr():  # Ray's own code says once a second that it still tries
+        thread.start()
+        thread.join(ANSWER)
     if thread.is_alive() or failed:
         raise _silent(address) from (failed[0] if failed else None)
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Within the block nothing comes through on standard error, from native code either."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _silent(address: str) -> InputError:
@@ -252,9 +269,8 @@ def _silent(address: str) -> InputError:
 
 
 def _ray() -> Any:
-    """Ray, which counts no use and says errors alone; ``MissingExtra`` where it is not there."""
+    """Ray, told to report no use of it; ``MissingExtra`` where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ModuleNotFoundError as error:
