@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ class Tallied:
     told: Path
     seconds: float = 0.0
     weights: str = "a"
+    begun: int = field(default_factory=os.getpid)
 
     def identity(self) -> Mapping[str, Any]:
-        # Another value in this file is what workers of other weights would see.
+        # What workers of other weights would see; a worker is a process of its own.
         other = self.told / "weights"
-        here = other.read_text() if other.exists() and os.getppid() != _parent(self.told) else None
-        return {"command": "tally", "unfog": "0", "weights": here or self.weights}
+        elsewhere = other.exists() and os.getpid() != self.begun
+        weights = other.read_text() if elsewhere else self.weights
+        return {"command": "tally", "unfog": "0", "weights": weights}
 
     def inputs(self, item: Item) -> Sequence[Path]:
         return [Path(item.text)]
@@ -54,12 +56,6 @@ class Tallied:
         if asked and once:
             file.unlink()
         return asked
-
-
-def _parent(told: Path) -> int:
-    """The parent of the process that began the work, as it noted it."""
-    note = told / "parent"
-    return int(note.read_text()) if note.exists() else os.getppid()
 
 
 def files(folder: Path, count: int) -> list[Item]:

@@ -172,8 +172,14 @@ class _Fleet:
                 f"No worker started within {START:g} s; ask for less with --cpus, --gpus or "
                 "--memory, or for fewer with --workers."
             )
-        for found in self.ray.get(ready):
-            self.hold_to(found)
+        try:
+            for found in self.ray.get(ready):
+                self.hold_to(found)
+        except self.ray.exceptions.RayError as error:
+            said = str(error).strip().splitlines()[-1]
+            raise InputError(
+                f"A worker does not start ({said}); install the same unfog everywhere."
+            ) from error
         for worker, ref in zip(new, asked, strict=True):
             if ref in missing:
                 self.ray.kill(worker)  # the cluster is busy with other work
