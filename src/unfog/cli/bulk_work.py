@@ -44,9 +44,8 @@ class CommandWork:
                 "Write {} where the item goes, such as unfog bulk --items scans/ --out restored "
                 "restore t1-slices {} --task denoise."
             )
-        with self._parsed(self.first, Path("results")) as context:
-            if "out" not in context.params or context.command.name == "bulk":
-                raise InputError(f"unfog {context.info_name} writes no folder of results.")
+        with self._parsed(self.first, Path("results")):
+            pass  # what it names is looked at when it runs
 
     def identity(self) -> Mapping[str, Any]:
         """The command, the version, and the models that it names or takes by default."""
@@ -99,6 +98,10 @@ class CommandWork:
                 if found is None:
                     raise InputError(f"There is no command {name!r}; unfog --help lists them.")
                 command = found
+            if command.name == "bulk" or all(one.name != "out" for one in command.params):
+                raise InputError(
+                    f"unfog {command.name} writes no folder; bulk runs commands that have --out."
+                )
             context = command.make_context(command.name, words)
         except USAGE as error:
             raise InputError(error.format_message()) from error  # type: ignore[attr-defined]
