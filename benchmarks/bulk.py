@@ -95,7 +95,7 @@ def arm(name: str, folder: Path, out: Path) -> None:
         else:
             clock = Clock(RayEngine(workers=2), 2)
             bulk(items, work, out, engine=clock)
-    print(json.dumps(clock.rate()))
+    sys.stdout.write(json.dumps(clock.rate()))
 
 
 def measured(names: Sequence[str], folder: Path, out: Path) -> float:
@@ -129,7 +129,8 @@ def driver(count: int, out: Path) -> None:
     result = bulk(items, Simulated(), out, engine=RayEngine(workers=2))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = time.perf_counter() - begun
-    print(json.dumps({"done": result["done"], "peak MB": round(peak), "seconds": round(seconds)}))
+    told = {"items": count, "done": result["done"], "peak MB": round(peak)}
+    sys.stdout.write(json.dumps({**told, "seconds": round(seconds)}))
 
 
 def pictures(folder: Path, count: int) -> None:
