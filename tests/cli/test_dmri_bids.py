@@ -99,6 +99,24 @@ def test_denoised_derivatives(data: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ]
 
 
+def test_subjects_in_bulk(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A data set of derivatives each, as the command makes it of one subject."""
+    monkeypatch.chdir(data.parent)
+    status, told, _ = invoke("bulk --items raw --out bulk dmri denoise {} --prior none")
+    assert status == 0, told
+    Path("alone").mkdir()
+    for label in ("01", "02"):
+        alone = Path(f"alone/sub-{label}")
+        assert invoke(f"dmri denoise raw --prior none --subject {label} --out {alone}")[0] == 0
+        made = tree(Path(f"bulk/sub-{label}"))
+        record = json.loads(made.pop("item.json"))
+        assert made == tree(alone)
+        assert "raw/dwi.bval" in record["inputs"]  # which its scans inherit
+        assert not any(
+            f"sub-{other}" in path for other in {"01", "02"} - {label} for path in record["inputs"]
+        )
+
+
 def test_a_subject_as_a_scan_of_its_own(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(data.parent)
     assert invoke("dmri denoise raw --prior none --subject sub-02 --session 1 --out some")[0] == 0

@@ -24,6 +24,7 @@ COMMANDS = [
         "calibrate-uncertainty",
         "sample",
         "restore",
+        "bulk",
         "edit",
         "evaluate",
         "audit",

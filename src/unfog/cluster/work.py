@@ -11,9 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +22,7 @@ from unfog.files.listing import files_below
 from unfog.files.output import replace_durably, sync_folder, write_durably
 
 RECORD = "item.json"
-WORKING = ".working"  # the folder of what is on its way
+WORKING = ".working-"  # how the name of what is on its way begins
 FAILED = ".failed"  # the folder of what failed, a sentence each
 
 
@@ -82,11 +81,11 @@ def is_done(folder: Path, inputs: Mapping[str, str]) -> bool:
 
 def _make(work: Work, item: Item, inputs: Mapping[str, str], out: Path) -> None:
     """Do an item in a folder of its own, and put that in place."""
-    (out / WORKING).mkdir(exist_ok=True)
-    # A scratch name is unique: a worker that was given up may still be at work.
-    with tempfile.TemporaryDirectory(dir=out / WORKING, prefix=f"{item.name}.") as scratch:
-        folder = Path(scratch) / "results"
-        folder.mkdir()
+    # Beside where it will be, so that relative paths in it hold; of a unique name, since a worker
+    # that was given up may still be at work.
+    folder = out / f"{WORKING}{item.name}.{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
         warnings = list(work(item, folder))
         written = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         outputs = {str(path.relative_to(folder)): _sha256(path) for path in written}
@@ -94,15 +93,17 @@ def _make(work: Work, item: Item, inputs: Mapping[str, str], out: Path) -> None:
         write_durably(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
         shutil.rmtree(out / item.name, ignore_errors=True)  # what was changed since
         os.rename(folder, out / item.name)
-        sync_folder(out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    sync_folder(out)
 
 
 def clear_scratch(out: Path, names: frozenset[str]) -> None:
     """Remove what killed workers left of items of these names."""
-    with suppress(FileNotFoundError):
-        for scratch in (out / WORKING).iterdir():
-            if scratch.name.rpartition(".")[0] in names:
-                shutil.rmtree(scratch, ignore_errors=True)
+    for scratch in out.glob(f"{WORKING}*"):
+        if scratch.name.removeprefix(WORKING).rpartition(".")[0] in names:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _sentence(error: Exception) -> str:
