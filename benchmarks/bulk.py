@@ -181,6 +181,7 @@ def compared(count: int, repeats: int, scratch: Path) -> dict[str, object]:
         for name, processes in arms.items():
             out = scratch / f"{name}-{repeat}"
             rates[name].append(measured(processes, scratch / "in", out))
+            sys.stderr.write(f"{name}: {rates[name][-1]:.4f} items a CPU second\n")
     middle = {name: statistics.median(found) for name, found in rates.items()}
     return {
         "item": f"unfog {COMMAND}, 96 x 80",

@@ -53,6 +53,14 @@ def test_shards_together_are_the_whole(told, tmp_path):
     assert merged == json.loads((tmp_path / "whole/manifest.json").read_text())
 
 
+def test_a_shard_that_begins_beside_another(told, tmp_path):
+    """Which has made the folder, and not yet put the header in place."""
+    items, out = files(tmp_path / "in", 4), tmp_path / "out"
+    out.mkdir()
+    (out / ".tmp-bulk.json-other").write_text("{")
+    assert bulk(items, Tallied(told), out, shard=Shard(2, 2))["done"] == 2
+
+
 def test_resuming_does_only_what_is_missing_changed_or_damaged(told, tmp_path):
     items, out = files(tmp_path / "in", 6), tmp_path / "out"
     bulk(items, Tallied(told), out)

@@ -47,4 +47,4 @@ def test_a_shard_out_of_range_is_one_sentence(run, tmp_path, shard):
     out = tmp_path / "out"
     status, _, told = invoke(f"sample {run} -n 37 --steps 2 --shard {shard} --out {out}")
     assert (status, told.count("\n"), out.exists()) == (2, 1, False)
-    assert f"--shard {shard} is out of range" in told
+    assert "--shard is out of range" in told

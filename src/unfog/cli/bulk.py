@@ -97,7 +97,7 @@ def bulk(
     listed = read_items(items) if items is not None else numbered(parts or 1)
     if share is not None and share.count > len(listed):
         raise InputError(
-            f"--shard {shard} is out of range: there are {len(listed)} items; give N up to that."
+            f"--shard is out of range: there are {len(listed)} items; give N up to that."
         )
     work = CommandWork(tuple(command), listed[0], cpus)
     work.check()

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,7 @@ class CommandWork:
         """The context of the command for an item; ``InputError`` where its words are not a
         command's.
         """
-        from typer.main import get_command
-
-        from unfog.cli.main import app
-
-        command: Any = get_command(app)
+        command = _commands()
         words, context = self._filled(item, folder), None
         try:
             while hasattr(command, "commands"):
@@ -119,6 +116,16 @@ class CommandWork:
                 )
             words += ["--subject", item.subject]
         return [*words, "--out", str(folder)]
+
+
+@cache
+def _commands() -> Any:
+    """All commands; made once, which takes 50 ms."""
+    from typer.main import get_command
+
+    from unfog.cli.main import app
+
+    return get_command(app)
 
 
 def _texts(params: Mapping[str, Any]) -> list[str]:

@@ -93,7 +93,7 @@ def _begin(out: Path, identity: Mapping[str, Any], names: Sequence[str], resume:
     """Make the folder, and say so, or check that it is of the same work and may be gone on with."""
     header = out / HEADER
     new = not out.exists()
-    if out.exists() and not header.is_file() and (not out.is_dir() or any(out.iterdir())):
+    if not new and _is_strange(out):
         raise InputError(f"{out} holds something else; choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
     if not header.is_file():
@@ -110,6 +110,15 @@ def _begin(out: Path, identity: Mapping[str, Any], names: Sequence[str], resume:
         raise InputError(f"{out} holds {begun} already; go on with --resume, or choose another.")
     clear_scratch(out, frozenset(names))
     return new
+
+
+def _is_strange(out: Path) -> bool:
+    """Whether there is something that no bulk work has begun."""
+    if not out.is_dir():
+        return True
+    # Another shard may be about to write the header, which it does before anything else.
+    others = [path for path in out.iterdir() if not path.name.startswith(f".tmp-{HEADER}-")]
+    return bool(others) and not (out / HEADER).is_file()
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -36,8 +36,7 @@ class Shard:
         index, count = map(int, match.groups())
         if not 1 <= index <= count:
             raise InputError(
-                f"--shard {text} is out of range: shards of {count} are numbered 1 to {count}; "
-                "give one of these."
+                f"--shard is out of range: there is no shard {index} of {count}; give 1 to {count}."
             )
         return cls(index, count)
 

@@ -21,7 +21,7 @@ def rows_of(run: Run, shard: Shard, total: int) -> range:
     batches = -(-total // batch)
     if shard.count > batches:
         raise InputError(
-            f"--shard {shard} is out of range: {total} samples are {batches} "
+            f"--shard is out of range: {total} samples are {batches} "
             f"batch{'' if batches == 1 else 'es'} of {batch}; give N up to {batches}."
         )
     share = shard.of(batches)
