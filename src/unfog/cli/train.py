@@ -99,10 +99,8 @@ def train(
     """
     import unfog.builtin  # noqa: F401  (registers every name)
     from unfog.errors import InputError
-    from unfog.runs.dry_run import dry_run_system
     from unfog.runs.lora import train_lora
     from unfog.training.guard import Interrupted
-    from unfog.training.processes import torchrun_line
     from unfog.workflows.cascade import cascades, train_stage
     from unfog.workflows.train import train_files
 
@@ -119,15 +117,9 @@ def train(
     _check_lora(system, pipeline, rank, dry_run or start is not None or minutes is not None)
     if stage is not None and system not in cascades:
         raise InputError(f"{system} is no cascade and has no stages; leave out --stage.")
-    if dry_run and system in cascades:
-        raise InputError("A dry run is of a system; name the one of the stage.")
     if dry_run:
-        if resume or start is not None or minutes is not None:
-            raise InputError(
-                "A dry run is of a new run; leave out --resume, --start and --minutes."
-            )
-        together = torchrun_line(2, ["train", system, "..."])
-        emit(dry_run_system(system, data, overrides) | {"on 2 processes": together}, as_json)
+        known = resume or start is not None or minutes is not None
+        emit(_dry_run(system, data, overrides, known), as_json)
         return
     folder = out or Path("runs") / system
     how: dict[str, Any] = {
@@ -149,6 +141,23 @@ def train(
     except (Interrupted, KeyboardInterrupt) as stop:
         raise stopped(f"unfog train {system}", folder, stop) from stop
     emit(result, as_json)
+
+
+def _dry_run(system: str, data: str | None, overrides: list[str], known: bool) -> dict[str, Any]:
+    """What a new run needs, and the line that trains it on two processes; ``InputError`` for a
+    cascade, or a run that is ``known`` already or fits itself to a time.
+    """
+    from unfog.errors import InputError
+    from unfog.runs.dry_run import dry_run_system
+    from unfog.training.processes import torchrun_line
+    from unfog.workflows.cascade import cascades
+
+    if system in cascades:
+        raise InputError("A dry run is of a system; name the one of the stage.")
+    if known:
+        raise InputError("A dry run is of a new run; leave out --resume, --start and --minutes.")
+    together = torchrun_line(2, ["train", system, "..."])
+    return dry_run_system(system, data, overrides) | {"on 2 processes": together}
 
 
 def _check_lora(system: str, pipeline: Path | None, rank: int | None, others: bool) -> None:
