@@ -194,6 +194,9 @@ def test_a_runs_folder_and_export_hold_no_path_of_its_data(tmp_path: Path) -> No
     assert yaml.read(place / "config.yaml")["data"]["path"] == "local.yaml"
     holds = {path.name for path, content in written(place) if b"Quz1x" in content}
     assert holds == {"local.yaml"}
+    status, told, _ = invoke(f"phi-check {place} --json")
+    # The place in local.yaml is found; what other files say in its stead is no one's path.
+    assert {one["file"] for one in json.loads(told)["found"]} == {"local.yaml"}
     status, told, err = invoke(f"inspect {place} --json")
     assert (status, "Quz1x" in told) == (0, False), err
     resumed = f"train edm --out {place} --steps 2 --resume"

@@ -159,6 +159,12 @@ def packed(members: dict[str, bytes], kind: int = 0) -> bytes:
     return file.getvalue()
 
 
+def with_other_bytes(archive: bytes) -> bytes:
+    """A zip in which the packed bytes of the first member no longer unpack."""
+    first = 30 + len("a")  # after the member's header and name
+    return archive[:first] + b"\xff" * 20 + archive[first + 20 :]
+
+
 BAD_ZIPS = {
     "outside": packed({"good": b"1", "../evil": b"2"}),
     "deep outside": packed({"a/../../evil": b"2"}),
@@ -171,6 +177,8 @@ BAD_ZIPS = {
     "empty": packed({}),
     "no zip": b"PK\3\4 and then nothing",
     "a file as a folder": packed({"a": b"1", "a/b": b"2"}),
+    "no name": packed({".": b"1"}),
+    "changed bytes": with_other_bytes(packed({"a": bytes(range(256)) * 9})),
 }
 
 

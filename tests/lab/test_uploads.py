@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import pytest
 from support.lab import Served, served
 
@@ -34,6 +35,28 @@ def test_a_full_disk_is_said_and_leaves_nothing(
     assert set(folder.iterdir()) == before
     monkeypatch.undo()
     assert lab.drop(ending="bval", content=b"0 1000").status == 200
+
+
+def _nifti(*sizes: int) -> bytes:
+    """The header of a volume of these sizes, with nothing after it."""
+    header = nib.Nifti1Header()
+    header["dim"][: len(sizes) + 1] = (len(sizes), *sizes)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    return bytes(header.binaryblock) + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [("bval", b""), ("dcm", b""), ("nii", _nifti(-5, 4, 4)), ("nii", _nifti(0, 4, 4)),
+     ("nii", _nifti())],
+)  # fmt: skip
+def test_a_file_without_numbers_is_refused_at_once(
+    lab: Served, ending: str, content: bytes
+) -> None:
+    answer = lab.drop(ending=ending, content=content)
+    assert answer.status == 422
+    assert "copy it again" in answer.data["sentence"]
+    assert lab.drop(ending="nii", content=_nifti(5, 4, 4)).status == 200
 
 
 def test_a_connection_that_is_lost_leaves_nothing(

@@ -11,6 +11,7 @@ from typing import Any
 
 from unfog.errors import InputError
 from unfog.files import json_text
+from unfog.files.local_paths import LOCAL
 from unfog.files.text import read_text
 
 Found = tuple[str, str]  # a field, and what stands in it
@@ -108,7 +109,7 @@ def _in_value(value: Any, field: str) -> Iterator[Found]:
             yield from _in_value(part, field)
     elif isinstance(value, str) and value:
         last = re.sub(r"[\s_-]", "", field.rpartition(".")[2]).lower()
-        if _FIELDS.search(last):
+        if _FIELDS.search(last) and value != LOCAL:
             yield field, value
         yield from ((f"{field}: {kind}", found) for kind, found in looks_identifying(value))
 

@@ -6,14 +6,14 @@ matrices there and one here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from unfog.errors import InputError
-from unfog.interop.diffusers_common import check_fixed, check_known
+from unfog.interop.diffusers_common import check_fixed, check_known, whole
 from unfog.networks.autoencoder import Autoencoder, autoencoders
 from unfog.networks.layers.blocks import Downsample, Upsample
 
@@ -32,6 +32,7 @@ _NAMES = [
     (r"^post_quant\.", "post_quant_conv."),
     (r"^codebook\.", "quantize.embedding."),
 ]
+_KIND = "autoencoder"  # as messages call it
 # Settings that the autoencoders have in one form only.
 _FIXED: dict[str, tuple[Any, ...]] = {
     "act_fn": ("silu",),
@@ -114,21 +115,25 @@ def autoencoder_to_diffusers(autoencoder: Autoencoder) -> dict[str, Tensor]:
 
 def autoencoder_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """The registry config of the autoencoder that a configuration asks for; ``InputError`` where
-    widths are not multiples of the first.
+    widths are not multiples of the first, or a number is missing.
     """
-    check_fixed("autoencoder", _FIXED, config)
-    check_known("autoencoder", {*_READ, *_FIXED}, config)
-    widths = list(config["block_out_channels"])
-    if any(width % widths[0] for width in widths):
-        raise InputError(f"block_out_channels are multiples of the first here, not {widths}.")
+    check_fixed(_KIND, _FIXED, config)
+    check_known(_KIND, {*_READ, *_FIXED}, config)
+    widths = config.get("block_out_channels")
+    numbers = isinstance(widths, Sequence) and all(isinstance(w, int) and w > 0 for w in widths)
+    if not widths or not numbers or any(width % widths[0] for width in widths):
+        raise InputError(
+            f"block_out_channels of a diffusers {_KIND} are numbers, here multiples of the first, "
+            f"not {widths!r}."
+        )
     vq = {"name": "vq", "codes": config.get("num_vq_embeddings")}
     return {
         **(vq if "num_vq_embeddings" in config else {"name": "kl"}),
-        "latent_channels": config["latent_channels"],
+        "latent_channels": whole(_KIND, config, "latent_channels"),
         "channels": widths[0],
         "multipliers": [width // widths[0] for width in widths],
-        "blocks": config["layers_per_block"],
-        "groups": config["norm_num_groups"],
+        "blocks": whole(_KIND, config, "layers_per_block"),
+        "groups": whole(_KIND, config, "norm_num_groups"),
     }
 
 
@@ -146,7 +151,8 @@ def _renamed(name: str) -> str:
 
 def _like(config: Mapping[str, Any]) -> Autoencoder:
     """The untrained autoencoder of a configuration."""
-    return autoencoders.build(autoencoder_options(config), in_channels=config["in_channels"])
+    channels = whole(_KIND, config, "in_channels")
+    return autoencoders.build(autoencoder_options(config), in_channels=channels)
 
 
 def _their_names(autoencoder: Autoencoder, key: str) -> list[str]:

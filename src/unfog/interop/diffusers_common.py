@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,38 @@ def check_known(kind: str, known: Collection[str], config: Config) -> None:
             f"A diffusers {kind} with {', '.join(sorted(unknown))} cannot be read: nothing here "
             "does what that asks for; leave it out of config.json if it changes nothing."
         )
+
+
+def number(kind: str, config: Config, key: str, default: float | None = None) -> float:
+    """A setting that is a number above 0.
+
+    Args:
+        kind: what the settings are of.
+        config: diffusers' configuration.
+        key: the setting.
+        default: where the configuration is silent.
+
+    Returns:
+        The number, a whole one where it is written so.
+
+    Raises:
+        InputError: it is missing, of another type, not finite, or not above 0.
+    """
+    value = default if config.get(key) is None else config[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise InputError(
+            f"{key} of a diffusers {kind} is a number above 0, not {value!r}; fetch its "
+            "configuration again."
+        )
+    return value
+
+
+def whole(kind: str, config: Config, key: str, default: int | None = None) -> int:
+    """A setting that is a whole number above 0; ``InputError`` where it is another."""
+    value = number(kind, config, key, default)
+    if int(value) != value:
+        raise InputError(f"{key} of a diffusers {kind} is a whole number, not {value!r}.")
+    return int(value)
 
 
 DIFFUSERS = "diffusers weights"  # what tensors are called in messages

@@ -13,6 +13,7 @@ import torch
 
 from unfog.core.process import processes
 from unfog.errors import InputError
+from unfog.interop.diffusers_common import number, whole
 
 Section = dict[str, Any]
 SCHEDULES = {
@@ -23,6 +24,7 @@ SCHEDULES = {
 PREDICTIONS = {"epsilon": "noise", "v_prediction": "v", "sample": "x0"}
 LEARNED = ("learned", "learned_range")
 _TABLE = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
+_KIND = "scheduler"  # as messages call it
 _NULL = (None, False)  # of settings that change nothing
 # Our sampler of a scheduler's class, and its spacing of times where its file says none.
 SAMPLERS = {
@@ -65,10 +67,10 @@ def process_of(scheduler: Mapping[str, Any]) -> tuple[Section, Section, list[str
         if scheduler.get(key) not in _NULL:
             raise InputError(f"A diffusers scheduler with {key} cannot be read; leave it out.")
     process: Section = {"name": SCHEDULES[schedule]}
-    process["steps"] = int(scheduler.get("num_train_timesteps", 1000))
+    process["steps"] = whole(_KIND, scheduler, "num_train_timesteps", 1000)
     if schedule != "squaredcos_cap_v2":
-        process["beta_start"] = float(scheduler.get("beta_start", 1e-4))
-        process["beta_end"] = float(scheduler.get("beta_end", 0.02))
+        process["beta_start"] = float(number(_KIND, scheduler, "beta_start", 1e-4))
+        process["beta_end"] = float(number(_KIND, scheduler, "beta_end", 0.02))
     left = [
         key
         for key, value in scheduler.items()
@@ -100,14 +102,16 @@ def sampling_of(scheduler: Mapping[str, Any], offset: int | None = None) -> Sect
     spacing = scheduler.get("timestep_spacing", spacing)
     if spacing not in ("leading", "linspace", "trailing"):
         raise InputError(f"The timestep_spacing of a scheduler cannot be {spacing!r}.")
+    steps = whole(_KIND, scheduler, "num_train_timesteps", 1000)
     if scheduler.get("use_karras_sigmas"):
         process = processes.build(process_of(scheduler)[0])
-        first = torch.tensor(1 / scheduler.get("num_train_timesteps", 1000), dtype=torch.float64)
+        first = torch.tensor(1 / steps, dtype=torch.float64)
         lowest = float(process.noise_level(first))
         return {"sampler": sampler, "grid": {"name": "karras", "sigma_min": lowest}}
-    grid: Section = {"name": spacing, "knots": int(scheduler.get("num_train_timesteps", 1000))}
+    grid: Section = {"name": spacing, "knots": steps}
     if spacing == "leading":
-        grid["offset"] = int(scheduler.get("steps_offset", 0)) if offset is None else offset
+        own = whole(_KIND, scheduler, "steps_offset") if scheduler.get("steps_offset") else 0
+        grid["offset"] = own if offset is None else offset
     # The last time is 0, or that of the table's first step.
     clean = kind not in _ALPHA_ONE or scheduler.get("set_alpha_to_one", _ALPHA_ONE[kind])
     grid["end"] = 0 if clean and scheduler.get("final_sigmas_type") != "sigma_min" else 1

@@ -15,7 +15,7 @@ from unfog.errors import InputError
 from unfog.files import json_text
 from unfog.files.weight_files import read_header
 from unfog.interop.diffusers_autoencoder import autoencoder_from_diffusers
-from unfog.interop.diffusers_common import WEIGHTS, Config
+from unfog.interop.diffusers_common import WEIGHTS, Config, number
 from unfog.interop.diffusers_conditional import (
     CLASS,
     conditional_from_diffusers,
@@ -90,6 +90,7 @@ def read_pipeline(folder: Path, loras: Sequence[tuple[Lora, float]] = ()) -> Pip
         _require(folder, encoder, TEXT_WEIGHTS)
     scheduler = read_json(_require(folder, "scheduler", SCHEDULER))
     weights, config = model_part(folder, "unet", CLASS)
+    held, own = model_part(folder, "vae", "AutoencoderKL")
     try:
         if loras:
             names = flat_names(weights)
@@ -97,7 +98,6 @@ def read_pipeline(folder: Path, loras: Sequence[tuple[Lora, float]] = ()) -> Pip
                 names.setdefault(former.removesuffix(".weight").replace(".", "_"), name)
             weights = with_loras(UNET, weights, loras, names)
         unet, vector, options = conditional_from_diffusers(weights, config)
-        held, own = model_part(folder, "vae", "AutoencoderKL")
         autoencoder = autoencoder_from_diffusers({k: v.float() for k, v in held.items()}, own)
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
@@ -111,7 +111,7 @@ def read_pipeline(folder: Path, loras: Sequence[tuple[Lora, float]] = ()) -> Pip
     size = config.get("sample_size") or 64
     if not isinstance(size, int):
         raise InputError(f"{folder}: the unet's sample_size is one number, not {size!r}.")
-    scale = float(own.get("scaling_factor") or 1.0)
+    scale = float(number("autoencoder", own, "scaling_factor", 1.0))
     return Pipeline(index, unet, vector, options, size, autoencoder, scale, scheduler)
 
 
@@ -140,7 +140,7 @@ def require_pipeline(folder: Path) -> dict[str, Any]:
     index = read_json(folder / INDEX)
     if index.get("_class_name") not in CLASSES:
         raise InputError(
-            f"{folder} is a {index.get('_class_name')}; the pipelines that are read are "
+            f"{folder} is of the class {index.get('_class_name')}; the pipelines that are read are "
             f"{' and '.join(CLASSES)}."
         )
     return index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from unfog.errors import InputError
@@ -34,7 +35,13 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> None:
             left = limits.unpacked
             for member, target in targets:
                 left = _write(opened, member, target, left)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,  # of a member whose bytes were changed
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise InputError("The zip is damaged or encrypted; pack it again.") from error
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise InputError("The zip holds one name twice; pack it again.") from error
@@ -49,8 +56,8 @@ def _inside(member: zipfile.ZipInfo) -> Path:
     """Where a member lies below the folder."""
     name = member.filename
     path = PurePosixPath(name)
-    outside = path.is_absolute() or ".." in path.parts or "\\" in name or ":" in path.parts[0]
-    if outside or "\0" in name or not path.parts:
+    outside = path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name
+    if outside or not path.parts or ":" in path.parts[0]:
         raise InputError("The zip holds a file that would lie outside its folder; pack it again.")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):

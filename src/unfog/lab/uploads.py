@@ -148,6 +148,8 @@ def describe(path: Path, limits: Limits) -> str:
     Raises:
         InputError: The header is none of its kind, or declares more.
     """
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name} is empty; copy it again.")
     ending = path.name.partition(".")[2]
     if ending in ("nii", "nii.gz"):
         sizes = _nifti_sizes(path)
@@ -157,6 +159,10 @@ def describe(path: Path, limits: Limits) -> str:
         sizes = _npy_sizes(path)
     else:
         return f"{path.stat().st_size} bytes"
+    if not sizes or min(sizes) < 1:
+        raise InputError(
+            f"{path.name} holds no numbers: its sizes are {sizes}; convert or copy it again."
+        )
     if math.prod(sizes) > limits.voxels:
         raise InputError(
             f"{path.name} claims {math.prod(sizes)} voxels and at most {limits.voxels} are read; "

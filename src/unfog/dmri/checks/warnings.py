@@ -229,7 +229,7 @@ def too_much_removed(ratios: NDArray[Any]) -> str | None:
     if whole > MORE:
         return (
             f"More was removed than noise ({whole:.2f} times): signal went too; look at the "
-            "residual, and try --prior none."
+            "residual, and where a prior followed, try --prior none."
         )
     if len(outliers):
         named = ", ".join(map(str, outliers[:8])) + (" and others" if len(outliers) > 8 else "")
