@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from support.commands import invoke
 
+from unfog.builtin import open_run
 from unfog.dmri.gradient_files import write_fsl
 from unfog.dmri.simulation.phantom import real_gradients
+from unfog.errors import InputError
 from unfog.files.nifti import new_volume, write_nifti
+from unfog.workflows.sample import write_samples
 
 
 @pytest.mark.filterwarnings("ignore:.*non-finite voxels")
@@ -49,3 +53,16 @@ def test_no_infinite_deviation_is_written(tmp_path: Path, run: Path) -> None:
     write_nifti(tmp_path / "low.nii", y / 1e30, new_volume(y, np.eye(4)))
     task = task.replace("1e38", "1e8")
     assert invoke(f"restore {run} {tmp_path}/low.nii {task} --out {out}")[0] == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_not_written(
+    tmp_path: Path, run: Path, value: float
+) -> None:
+    x = torch.zeros(2, *open_run(run).shape)
+    x[1, 0, 0] = value
+    with pytest.raises(InputError, match="not finite"):
+        write_samples(open_run(run), tmp_path, x)
+    assert not list(tmp_path.iterdir())
+    write_samples(open_run(run), tmp_path, torch.zeros_like(x))
+    assert (tmp_path / "samples.npy").is_file()

@@ -143,6 +143,7 @@ def test_phi_check_finds_each_kind_of_place(tmp_path: Path) -> None:
     scan(planted, tmp_path / "two.nii.gz", np.zeros((2, 2, 2), np.float32), nib.Nifti2Image)
     (tmp_path / "three.json").write_text(json.dumps({"a": {"PatientID": planted(), "b": 3}}))
     (tmp_path / "four.log").write_text("read /home/jane/scan.nii at noon")
+    (tmp_path / "seven.yaml").write_text(f"who: {{PatientName: {planted()}}}")
     note = PngImagePlugin.PngInfo()
     note.add_text("Comment", planted())
     Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "five.png", pnginfo=note)
@@ -159,6 +160,7 @@ def test_phi_check_finds_each_kind_of_place(tmp_path: Path) -> None:
         ("four.log", "path of a home folder"),
         ("four.log", "absolute path"),
         ("five.png", "Comment"),
+        ("seven.yaml", "who.PatientName"),
     }
     assert result["not searched"] == ["six.bin"]
     assert not [word for word in planted.words if word in told]

@@ -211,9 +211,13 @@ def test_what_is_not_read_is_named(
         with_loras("unet", weights(), [(read_lora(file), 1.0)], flat_names(weights()))
 
 
-def test_a_file_with_its_weight() -> None:
+def test_a_file_with_its_weight(tmp_path: Path) -> None:
     assert parse_lora("a/ink.safetensors") == (Path("a/ink.safetensors"), 1.0)
     assert parse_lora("ink.safetensors:-0.5") == (Path("ink.safetensors"), -0.5)
+    (tmp_path / "ink.safetensors").touch()
+    for word in ("abc", "nan", ""):
+        with pytest.raises(InputError, match="a number, not"):
+            parse_lora(f"{tmp_path}/ink.safetensors:{word}")
     assert parse_lora("C:/ink.safetensors") == (Path("C:/ink.safetensors"), 1.0)
     with pytest.raises(InputError, match="is a number"):
         parse_lora("ink.safetensors:nan")

@@ -83,6 +83,11 @@ def test_torchrun_is_refused_what_it_cannot_do(
     assert (asked.exit_code, "does not divide among 3 processes" in asked.stderr) == (2, True)
     asked = CliRunner().invoke(app, [*line, *LINE, "--minutes", "1"])
     assert (asked.exit_code, "--steps" in asked.stderr) == (2, True)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for system in ("gan", "autoencoder-kl"):
+        asked = CliRunner().invoke(app, ["train", system, *line[2:], "--steps", "2"])
+        assert (asked.exit_code, "trains on one process" in asked.stderr) == (2, True)
+        assert not (tmp_path / "run").exists()
     monkeypatch.setenv("WORLD_SIZE", "1")
     asked = CliRunner().invoke(app, [*line, *LINE, "--steps", "2", "--parallel", "dpp"])
     assert (asked.exit_code, "ddp" in asked.stderr) == (2, True)

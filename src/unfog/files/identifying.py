@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from unfog.errors import InputError
-from unfog.files import json_text
+from unfog.files import json_text, yaml
 from unfog.files.local_paths import LOCAL
 from unfog.files.text import read_text
 
@@ -112,6 +112,13 @@ def _in_value(value: Any, field: str) -> Iterator[Found]:
         if _FIELDS.search(last) and value != LOCAL:
             yield field, value
         yield from ((f"{field}: {kind}", found) for kind, found in looks_identifying(value))
+
+
+def in_yaml(path: Path) -> Iterator[Found]:
+    """Fields of a YAML file that name people, places and times, and texts that look so."""
+    yield from in_text(path)
+    fields = _in_value(yaml.read(path), "")
+    yield from ((field, value) for field, value in fields if ": " not in field)
 
 
 def in_text(path: Path) -> Iterator[Found]:

@@ -257,7 +257,9 @@ def parse_lora(text: str) -> tuple[Path, float]:
     try:
         share = float(number) if colon else 1.0
     except ValueError:
-        return Path(text), 1.0
+        if not Path(file).exists() or Path(text).exists():
+            return Path(text), 1.0
+        share = math.nan
     if not math.isfinite(share):
         raise InputError(f"The weight of a LoRA is a number, not {number}.")
     return Path(file if colon else text), share

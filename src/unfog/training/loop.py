@@ -108,10 +108,12 @@ def train(
     """
     processes = Processes.of_environment()
     processes.check_batch(settings.batch)
+    processes.check_turns(objective)
     if processes.first:
         _refuse(out, resume)
     # Wrong input raises here, before the folder is made.
-    tracking = Tracking(opened(track if processes.first else ()), out, without_paths(config))
+    trackers = opened(track)  # on every process, so that none waits for one that was refused
+    tracking = Tracking(trackers if processes.first else {}, out, without_paths(config))
     place = torch.device(device or processes.device())
     identity = Identity.of(config, settings, dataset)
     text = yaml.safe_dump(without_paths(config), sort_keys=False).encode()

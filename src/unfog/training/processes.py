@@ -10,6 +10,7 @@ share, so with it they are another run.) The first process writes everything.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
@@ -36,6 +37,10 @@ GONE = re.compile("gloo|nccl|connection|timed out", re.IGNORECASE)  # in errors 
 LOST = (
     "Another process of this training ended or did not answer for a minute; the run goes on from "
     "its newest checkpoint with --resume, on any number of processes."
+)
+TURNS = (
+    "What is trained in turns, as a GAN's two networks are, trains on one process; start it "
+    "without torchrun."
 )
 
 wrappers: Registry[nn.Module] = Registry("way of training on several processes")
@@ -136,6 +141,11 @@ class Processes:
                 f"that does is {nearest}: --set training.batch={nearest}."
             )
 
+    def check_turns(self, objective: Any) -> None:
+        """``InputError`` where several processes would train an objective of several turns."""
+        if self.count > 1 and inspect.isgeneratorfunction(type(objective).__call__):
+            raise InputError(TURNS)
+
     def share(self, samples: Sequence[int]) -> Share:
         """This process's part of a batch's samples, which divide among the processes."""
         return Share(samples, self.rank, self.count)
@@ -160,10 +170,7 @@ class Processes:
     def one_turn(self, losses: Any) -> Any:
         """The losses, which are one tensor where several processes train."""
         if self.count > 1 and not isinstance(losses, Tensor):
-            raise InputError(
-                "What is trained in turns, as a GAN's two networks are, trains on one process; "
-                "start it without torchrun."
-            )
+            raise InputError(TURNS)
         return losses
 
     def only_first(self, training: Callable[[], T]) -> T:

@@ -18,6 +18,7 @@ from unfog.files.identifying import (
     in_nifti,
     in_picture,
     in_text,
+    in_yaml,
     looks_identifying,
     masked,
 )
@@ -70,6 +71,8 @@ def _reader(file: Path) -> Callable[[Path], Iterator[Found]] | None:
         return in_json
     if name.endswith(PICTURES):
         return in_picture
+    if name.endswith((".yaml", ".yml")):
+        return in_yaml
     if name.endswith(TEXTS):
         return in_text
     if name.endswith(".gz"):

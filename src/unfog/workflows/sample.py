@@ -258,6 +258,11 @@ def write_samples(run: Drawing, folder: Path, x: Tensor) -> tuple[Format, Look]:
     """Write samples (n, channels, *space) as numbers and in the format of the run's data, which is
     returned with their range and voxels.
     """
+    if not bool(torch.isfinite(x).all()):
+        raise InputError(
+            "The samples are not finite: weights, or a factor on them such as a LoRA's weight or "
+            "--guidance, are too large or damaged; make the factor smaller, or fetch them again."
+        )
     write_array(folder / "samples.npy", x.numpy())
     look = Look(*data_range(run), _voxel(run))
     form = format_for(x.shape[1:], run.config.get("format"))
