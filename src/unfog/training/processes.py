@@ -69,7 +69,7 @@ class Objective(nn.Module):
 @wrappers.register("ddp")
 def ddp(loss: Objective) -> nn.Module:
     """Every process holds the whole model (Li et al. 2020, "PyTorch Distributed")."""
-    return nn.parallel.DistributedDataParallel(loss, find_unused_parameters=True)
+    return nn.parallel.DistributedDataParallel(loss, static_graph=True)
 
 
 @wrappers.register("fsdp")
