@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.lab import Served, served
 
 import unfog.lab.examples
@@ -301,3 +303,67 @@ def test_systems_are_compared(own_lab: Served) -> None:
         one.done()
         one.page.frame_locator(".report iframe").locator("h1").wait_for()
         one.shoot("compare")
+
+
+def test_a_hole_is_painted_and_filled_in(own_lab: Served) -> None:
+    """With the pointer and by keys; what is sent is what was painted, and only it is filled in."""
+    with visit(own_lab) as one:
+        one.page.goto(f"{one.address}/restore")
+        one.page.set_input_files("#scan", EXAMPLE.with_name("shirt.png"))
+        one.page.get_by_text("28 x 28 pixels").wait_for()
+        assert not one.page.is_visible(".paint")
+        one.page.select_option("#task", "inpaint")
+        one.page.wait_for_selector(".paint canvas:visible")
+        one.page.locator("[data-brush]").fill("5")
+        # A stroke along row 9, of which one end is erased again.
+        canvas = one.page.locator(".paint canvas")
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        pixel = box["width"] / 28
+
+        def stroke(row: float, begun: float, ended: float) -> None:
+            y = box["y"] + (row + 0.5) * pixel
+            one.page.mouse.move(box["x"] + (begun + 0.5) * pixel, y)
+            one.page.mouse.down()
+            one.page.mouse.move(box["x"] + (ended + 0.5) * pixel, y, steps=6)
+            one.page.mouse.up()
+
+        stroke(9, 6, 20)
+        one.page.get_by_label("Erase").check()
+        stroke(9, 19, 24)
+        one.page.get_by_label("Paint").check()
+        # By keys: from where the pointer was, down and left, a brush of one pixel.
+        canvas.focus()
+        for _ in range(4):
+            one.page.keyboard.press("[")
+        for key in ("ArrowDown",) * 11 + ("Space", "ArrowLeft", "Space"):
+            one.page.keyboard.press(key)
+        assert "pixels painted" in one.page.inner_text("[data-count]")
+        told = int(one.page.inner_text("[data-count]").split()[0])
+        one.shoot("restore-painted")
+        one.page.select_option("#run", "garments")
+        one.page.fill("#noise", "2")
+        one.page.fill("#steps", "20")
+        one.page.fill("#samples", "2")
+        one.page.get_by_role("button", name="Restore").click()
+        one.page.wait_for_url("**/restore?job=*")
+        one.done()
+        assert "--mask mask.png" in one.page.inner_text(".command")
+        one.shoot("restore-painted-done")
+        job = own_lab.lab.queue.jobs()[0]
+        folder = own_lab.lab.queue.folder(job)
+        mask, mean, before = (
+            np.asarray(Image.open(folder / name)).astype(int)
+            for name in ("mask.png", "result/mean.png", "scan.png")
+        )
+        assert mask.shape == (28, 28)
+        assert set(np.unique(mask)) == {0, 255}
+        assert (mask > 0).sum() == told
+        assert mask[9, 6:16].all()
+        assert not mask[9, 19:].any()
+        assert mask[20, 23:25].all()
+        changed = abs(mean - before)
+        assert changed[mask > 0].mean() > 5 * changed[mask == 0].mean()
+        one.page.get_by_role("button", name="Clear").click()
+        assert one.page.inner_text("[data-count]").startswith("0 pixels")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import socket
 import time
@@ -10,10 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import pytest
+from PIL import Image
 from support.lab import Served, served
 
 from unfog.lab.limits import Limits
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+NPY = _npy(np.zeros((2, 3, 4), np.float32))
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(
@@ -89,3 +101,39 @@ def test_the_oldest_uploads_go_by_number_and_by_bytes(tmp_path: Path) -> None:
                 ids.append(one.drop(ending="bval", content=b"0 " * 500).data["id"])
                 time.sleep(0.02)
             assert {p.name for p in folder.iterdir()} == set(ids[-2:])
+
+
+def test_a_painted_mask_becomes_one_channel(lab: Served, tmp_path: Path) -> None:
+    """A browser's PNG has colours and an alpha of 255 everywhere; black is no hole."""
+    painted = np.zeros((5, 7, 4), np.uint8)
+    painted[..., 3] = 255
+    painted[1:3, 2:6] = 255
+    Image.fromarray(painted).save(tmp_path / "painted.png")
+    content = (tmp_path / "painted.png").read_bytes()
+    answer = lab.ask("/files?ending=png&kind=mask", "POST", content)
+    assert answer.data["facts"] == "7 x 5 pixels"
+    kept = np.asarray(Image.open(lab.lab.uploads.get(answer.data["id"]).path))
+    assert (kept == painted[..., 0]).all()
+    shown = lab.ask(f"/files/{answer.data['id']}/picture")
+    assert shown.headers["content-type"] == "image/png"
+    assert (np.asarray(Image.open(io.BytesIO(shown.body)))[..., 0] == kept).all()
+    refused = lab.ask("/files?ending=npy&kind=mask", "POST", NPY)
+    assert "PNG" in refused.data["sentence"]
+
+
+def test_of_a_volume_there_is_nothing_to_paint_on(lab: Served) -> None:
+    dropped = lab.drop(ending="npy", content=NPY)
+    assert lab.ask(f"/files/{dropped.data['id']}/picture").status == 204
+    assert lab.ask("/files/0123456789abcdef/picture").status == 422
+
+
+def test_a_mask_of_another_size_is_refused_beside_its_field(lab: Served, tmp_path: Path) -> None:
+    ids = {}
+    for name, size in (("scan", (8, 6)), ("mask", (6, 8))):
+        Image.new("L", size, 255).save(tmp_path / "one.png")
+        ids[name] = lab.drop(tmp_path / "one.png").data["id"]
+    fields = {**ids, "task": "inpaint", "run": "garments"}
+    answer = lab.ask("/jobs", "POST", {"page": "restore", "fields": fields})
+    assert answer.status == 422
+    assert answer.data["field"] == "mask"
+    assert answer.data["sentence"].startswith("The mask is 6 x 8 pixels and the picture 8 x 6")

@@ -42,6 +42,7 @@ class Field:
         required: Whether a value must be given.
         step: Of a number, what browsers count by.
         only: (field, values): asked where that field has one of these values.
+        paint: Of a file that is a mask: the field whose picture it may be painted over.
         once: Whether a value serves one job alone, so that the next form has a new default.
     """
 
@@ -57,6 +58,7 @@ class Field:
     step: str = "any"
     only: tuple[str, tuple[str, ...]] | None = None
     once: bool = False
+    paint: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from unfog.lab.examples import example_file
 from unfog.lab.form import FILE, Field, FieldError, answered
 from unfog.lab.job import ENDED, FAILED, Job
 from unfog.lab.page import Page
+from unfog.lab.painted import is_picture, upright_png
 from unfog.lab.queue import ID, link_or_copy
 from unfog.lab.report_page import report_answer
 from unfog.lab.results import ResultFile, numbered
@@ -45,6 +46,7 @@ def add(app: FastAPI, lab: Lab) -> None:
     route("/jobs", _jobs)
     route("/static/{name}", _static)
     route("/files", _take, "POST")
+    route("/files/{upload}/picture", _picture)
     route("/jobs", _add_job, "POST")
     route("/jobs/{job}/events", events)
     route("/jobs/{job}/stop", _stop, "POST")
@@ -156,8 +158,18 @@ def _kept(fields: Sequence[Field], job: Job | None) -> dict[str, str]:
 
 async def _take(lab: Lab, request: Request) -> Response:
     """A file that was dropped."""
-    upload = await lab.uploads.take(request.query_params.get("ending", ""), request.stream())
+    asked = request.query_params
+    mask = asked.get("kind", "") == "mask"
+    upload = await lab.uploads.take(asked.get("ending", ""), request.stream(), mask)
     return answers.data({"id": upload.id, "facts": upload.facts})
+
+
+async def _picture(lab: Lab, request: Request) -> Response:
+    """A picture that was dropped, to be painted over; nothing of other files."""
+    upload = lab.uploads.get(request.path_params["upload"])
+    if not is_picture(upload.path):
+        return answers.content("", answers.PNG, 204)
+    return answers.content(await answers.apart(upright_png, upload.path), answers.PNG)
 
 
 async def _add_job(lab: Lab, request: Request) -> Response:

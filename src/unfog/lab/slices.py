@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfog.errors import InputError
-from unfog.report import colour, grey
+from unfog.report import colour, figures, grey
 from unfog.report.pictures import Picture, png
 
 KEPT = 2  # volumes in memory
 MOST = 1 << 25  # voxels of one that is shown
-PERCENTILES = (0.5, 99.7)  # dark and bright
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,7 @@ def slice_png(path: Path, axis: int, at: float, number: int = 0, table: str = ""
 
 def window(shown: Shown) -> tuple[float, float]:
     """The values that are dark and bright."""
-    inside = shown.data[shown.data != 0]
-    if not inside.size:
-        return 0.0, 1.0
-    low, high = np.percentile(inside, PERCENTILES)
-    return min(float(low), 0.0) if low < 0 else 0.0, float(high) or 1.0
+    return figures.window(shown.data)
 
 
 def _picture_png(path: Path, table: str) -> bytes:

@@ -18,6 +18,7 @@ from unfog.files.listing import files_below
 from unfog.lab.answers import apart
 from unfog.lab.archives import unpack
 from unfog.lab.limits import Limits
+from unfog.lab.painted import keep_as_mask
 from unfog.lab.queue import ID, new_id
 
 PICTURES = ("png", "jpg", "jpeg", "tif", "tiff")
@@ -49,12 +50,13 @@ class Uploads:
         self._folder, self._limits = folder, limits
         folder.mkdir(parents=True, exist_ok=True)
 
-    async def take(self, ending: str, stream: AsyncIterator[bytes]) -> Upload:
+    async def take(self, ending: str, stream: AsyncIterator[bytes], mask: bool = False) -> Upload:
         """Write a stream to disk, and look at what it is.
 
         Args:
             ending: Of the file's name, without a dot before it.
             stream: Its bytes.
+            mask: Whether it is a picture that was painted, to be kept as a mask.
 
         Returns:
             The file.
@@ -76,7 +78,7 @@ class Uploads:
             with path.open("wb") as file:
                 async for chunk in stream:
                     await apart(file.write, chunk)
-            upload: Upload = await apart(self._looked_at, name, path)
+            upload: Upload = await apart(self._looked_at, name, path, mask)
             await apart(self._tidy)
             return upload
         except OSError as error:
@@ -86,7 +88,7 @@ class Uploads:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def _looked_at(self, name: str, path: Path) -> Upload:
+    def _looked_at(self, name: str, path: Path, mask: bool) -> Upload:
         """The upload, once its header says that it may be read."""
         if path.suffix == ".zip":
             unpack(path, path.parent / UNPACKED, self._limits)
@@ -95,6 +97,8 @@ class Uploads:
             facts = f"{len(files_below(path))} files"
         else:
             facts = describe(path, self._limits)
+            if mask:
+                keep_as_mask(path)
         upload = Upload(name, path, facts)
         content = {"name": path.name, "facts": facts}
         (path.parent / FACTS).write_text(json.dumps(content), "utf-8")

@@ -12,7 +12,7 @@ from typing import Any
 
 from unfog.report.chart import Line, line_chart
 from unfog.report.glyphs import Axis, axes_over
-from unfog.report.pictures import Picture, enlarge, png
+from unfog.report.pictures import Picture, enlarge, inline
 from unfog.report.words import cell, plain
 
 # With this policy the browser refuses whatever is not in this file, and any script but the one
@@ -292,9 +292,6 @@ def _tile(row: Row, index: int, columns: Sequence[str]) -> str:
     caption = row.captions[index] if index < len(row.captions) else ""
     column = columns[index] if index < len(columns) else f"picture {index + 1}"
     alt = ", ".join(part for part in (row.name, column, caption) if part)
-    data = base64.b64encode(png(enlarge(row.pictures[index]))).decode()
+    image = inline(enlarge(row.pictures[index]), alt)
     small = f"<small>{escape(caption)}</small>" if caption else ""
-    return (
-        f'<span class="tile"><img alt="{escape(alt)}" '
-        f'src="data:image/png;base64,{data}">{small}</span>'
-    )
+    return f'<span class="tile">{image}{small}</span>'

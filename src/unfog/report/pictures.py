@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -104,6 +106,22 @@ def mosaic(pictures: Sequence[Sequence[Picture]], gap: int = 2, background: int 
         for c, picture in enumerate(row):
             canvas[r * (height + gap) :, c * (width + gap) :][:height, :width] = picture
     return canvas
+
+
+def inline(picture: Picture, alt: str, width: int | None = None) -> str:
+    """A picture as an HTML element that holds it.
+
+    Args:
+        picture: (height, width, 3).
+        alt: The description for those who do not see it.
+        width: Pixels that it is wide; as its place is by default.
+
+    Returns:
+        HTML, its text escaped.
+    """
+    data = base64.b64encode(png(picture)).decode()
+    wide = f' width="{width}"' if width else ""
+    return f'<img alt="{escape(alt)}"{wide} src="data:image/png;base64,{data}">'
 
 
 def png(picture: Picture) -> bytes:

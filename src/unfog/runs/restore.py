@@ -10,7 +10,6 @@ the random error of a mean over few samples. Other linear measurements go throug
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from unfog.core.random import generator
 from unfog.core.symmetric import Symmetric
 from unfog.data.memory import as_numbers
 from unfog.errors import InputError
-from unfog.evaluation.conformal import LEVEL
 from unfog.physics.function import FunctionOperator, as_operator, require_takes
 from unfog.physics.linear import Operator
 from unfog.physics.measurement import Measurement
@@ -35,6 +33,7 @@ from unfog.runs.batches import Job, in_batches
 from unfog.runs.data_consistency import data_consistency, measured_where
 from unfog.runs.memory import Budget, within_memory
 from unfog.runs.model_scale import on_model_scale
+from unfog.runs.restored import Restored
 from unfog.runs.run import Run
 from unfog.runs.sample import Plan, run_plan
 from unfog.runs.windows import in_windows, maps_of
@@ -56,36 +55,6 @@ __all__ = [
 # The grid of times for restoration: given a measurement, sampling starts from less noise than
 # without one.
 GRID = {"name": "karras", "sigma_max": 10.0}
-
-
-@dataclass(frozen=True)
-class Restored:
-    """Restored images in natural units.
-
-    Args:
-        mean: (images, channels, *space): E[x | y] itself in denoising, where it is known exactly,
-            otherwise the mean of the samples.
-        std: Standard deviation of the samples, (images, channels, *space).
-        samples: Draws of x given y, (images, samples, channels, *space).
-    """
-
-    mean: Tensor
-    std: Tensor
-    samples: Tensor
-
-    def interval(self, level: float = LEVEL, scale: float = 1.0) -> tuple[Tensor, Tensor]:
-        """The central interval of N(mean, (scale std)^2) at each value.
-
-        Args:
-            level: The probability it holds, between 0 and 1.
-            scale: A factor on the standard deviation, as ``unfog calibrate-uncertainty`` learns it.
-
-        Returns:
-            Its lower and upper end, shaped as the mean.
-        """
-        quantile = torch.special.ndtri(torch.tensor(0.5 + level / 2, dtype=torch.float64))
-        half = scale * self.std * quantile.to(self.std)
-        return self.mean - half, self.mean + half
 
 
 def restore(

@@ -182,6 +182,12 @@ class Run:
         values, a = measured(self, y, operator, options.get("method"))
         return restore(self, values, a, sigma, samples=samples, plan=plan, **options)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from unfog.runs.notebook import run_html
+
+        return run_html(self)
+
     @property
     def weights_sha256(self) -> str:
         """The SHA-256 of the weights: their names, types, shapes and bytes, whatever file they lie

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from unfog.files.extent import brightest
-from unfog.report import Page, Row, colour
+from unfog.report import Page, Row, colour, figures
 from unfog.report.pictures import Picture, shown
 from unfog.runs.restore import Restored
 
@@ -138,11 +139,7 @@ def planes(x: Tensor) -> Tensor:
     """The planes to show of a stack, (n, channels, rows, columns): images as they are, three planes
     of each volume (n, channels, X, Y, Z), upright.
     """
-    if x.ndim == 4:
-        return x
-    depth = x.shape[-1]
-    quarters = x[..., sorted({depth // 4, depth // 2, 3 * depth // 4})]
-    return quarters.permute(0, 4, 1, 3, 2).flip(-2).flatten(0, 1)
+    return torch.from_numpy(np.ascontiguousarray(figures.planes(x.numpy(force=True))))
 
 
 def _stretched(image: Tensor) -> Picture:

@@ -51,6 +51,12 @@ class Denoised:
     notes: tuple[str, ...] = ()
     slices: SliceLevels | None = None
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from unfog.dmri.notebook import denoised_html
+
+        return denoised_html(self)
+
 
 def denoise(
     data: NDArray[Any],

@@ -45,6 +45,12 @@ class Completed:
     std: Array
     check: HeldOut | None = None
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from unfog.dmri.notebook import completed_html
+
+        return completed_html(self)
+
 
 def complete(
     denoiser: Denoiser,

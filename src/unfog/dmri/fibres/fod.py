@@ -45,6 +45,12 @@ class Fod:
     samples: Array
     response: NDArray[np.float64]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from unfog.dmri.notebook import fod_html
+
+        return fod_html(self)
+
 
 def fod(
     denoiser: Denoiser,

@@ -52,6 +52,12 @@ class Orientation:
     coefficients: Array
     misfit: Array
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from unfog.dmri.notebook import orientation_html
+
+        return orientation_html(self)
+
 
 def orientation(
     denoiser: Denoiser,

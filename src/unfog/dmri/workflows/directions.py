@@ -59,13 +59,6 @@ def directions_of(data: Array, inside: NDArray[np.bool_], gradients: GradientTab
     return Directions(axis, fa, np.zeros_like(fa))
 
 
-def coloured(fa: Array, axis: Array) -> Picture:
-    """A slice (rows, columns) of axes as colours: red to the side, green to the front, blue
-    upwards, as bright as FA.
-    """
-    return np.asarray(np.rint(255 * (np.abs(axis) * fa[..., None]).clip(0, 1)), dtype=np.uint8)
-
-
 def sticks(axis: Array, fa: Array, cone: Array) -> tuple[Picture, list[Axis]]:
     """An axial slice of FA in grey, and the axes of its fibrous voxels to draw over it.
 

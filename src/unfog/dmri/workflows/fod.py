@@ -12,13 +12,14 @@ from unfog.dmri.fibres.fod import Fod, chosen_shell, drawn, fod_scales, trusted
 from unfog.dmri.gradients import GradientTable
 from unfog.dmri.harmonics import count
 from unfog.dmri.shells import ORDER
-from unfog.dmri.workflows.directions import Directions, coloured, sticks
+from unfog.dmri.workflows.directions import Directions, sticks
 from unfog.dmri.workflows.report import cut, planes_of, provenance
 from unfog.dmri.workflows.scan import PRIOR, Series, left_out_warning
 from unfog.dmri.workflows.tables import Tables
 from unfog.files.folder import Job, job
 from unfog.files.nifti import Volume
 from unfog.report import Page, Row, colour
+from unfog.report.figures import coloured
 from unfog.runs.machine import AUTO, in_precision, resolve
 from unfog.runs.run import Run
 

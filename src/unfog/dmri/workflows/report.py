@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unfog.dmri.checks.false_alarms import with_rate
 from unfog.dmri.gradient_files import read_fsl
 from unfog.dmri.gradients import GradientTable
-from unfog.dmri.workflows.directions import Directions, coloured, directions_of, sticks
+from unfog.dmri.workflows.directions import Directions, directions_of, sticks
 from unfog.dmri.workflows.report_checks import checks
 from unfog.errors import InputError
 from unfog.files import json_text
@@ -25,6 +25,7 @@ from unfog.files.output import write_text
 from unfog.files.slices import to_slices
 from unfog.files.volumes import read_volume, written
 from unfog.report import Line, Page, Row, colour, grey, with_sides
+from unfog.report.figures import coloured
 
 Array = NDArray[np.float32]
 LEAD = "A diffusion scan before and after denoising, what was taken away, and what is read from it."

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from unfog.lab.examples import Example
-from unfog.lab.form import CHOICE, FILE, NUMBER, Answers, Choice, Field
+from unfog.lab.form import CHOICE, FILE, NUMBER, Answers, Choice, Field, FieldError
 from unfog.lab.job import RESULT, Job
 from unfog.lab.page import Made, Page
+from unfog.lab.painted import is_picture, size_of
 from unfog.lab.results import named
 from unfog.lab.runs_folder import Listed, RunsFolder, priors
 from unfog.workflows.tasks import TASKS
@@ -37,7 +38,8 @@ def _fields(runs: RunsFolder) -> Sequence[Field]:
         Field("run", "Model", CHOICE, default="auto", choices=models, required=True,
               help="Of pictures like yours; a shipped prior, or a run of yours."),
         Field("mask", "Mask", FILE, "--mask", accept=".png,.npy,.nii,.nii.gz",
-              help="Not 0 where the input is to be filled in.", only=("task", ("inpaint",))),
+              help="Not 0 where the input is to be filled in.", only=("task", ("inpaint",)),
+              paint="scan"),
         Field("factor", "Times finer", NUMBER, "--factor", "4", step="1",
               only=("task", ("superres", "slices"))),
         Field("blur", "Blur in pixels", NUMBER, "--blur", "1.5", only=("task", ("deblur",))),
@@ -56,11 +58,26 @@ def _command(answers: Answers, runs: RunsFolder) -> Made:
     tasks take none.
     """
     values = dict(answers.values)
+    _require_size(answers)
     if values.get("noise_model") == "gaussian":
         del values["noise_model"]
     run = "auto" if values["run"] == "auto" else runs.get(values["run"]).told
     options = Answers(values, {}).options(_fields(runs))
     return Made(["restore", run, values["scan"], *options, "--out", RESULT, "--json"])
+
+
+def _require_size(answers: Answers) -> None:
+    """``FieldError`` where a picture's mask has other sizes."""
+    scan, mask = (answers.files.get(answers.values.get(name, "")) for name in ("scan", "mask"))
+    if scan is None or mask is None or not (is_picture(scan) and is_picture(mask)):
+        return
+    found, expected = size_of(mask), size_of(scan)
+    if found != expected:
+        raise FieldError(
+            "mask",
+            f"The mask is {found[0]} x {found[1]} pixels and the picture {expected[0]} x "
+            f"{expected[1]}; paint it over this picture, or give one of its size.",
+        )
 
 
 def _view(job: Job, folder: Path) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ NAMES = {
     "wipe.js": ("unfog.report", "wipe.js", SCRIPT),
     "lab.css": ("unfog.lab.static", "lab.css", STYLE),
     "lab.js": ("unfog.lab.static", "lab.js", SCRIPT),
+    "paint.js": ("unfog.lab.static", "paint.js", SCRIPT),
     "slices.js": ("unfog.lab.static", "slices.js", SCRIPT),
     "viewer.js": ("unfog.lab.static", "viewer.js", SCRIPT),
     "noise.js": ("unfog.lab.static", "noise.js", SCRIPT),

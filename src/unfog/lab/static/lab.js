@@ -1,4 +1,5 @@
 // Forms, files that are dropped, and the state of a job. A page's own script does the rest.
+import { painted } from "./paint.js";
 
 const post = async (address, value) => {
   let answer;
@@ -27,7 +28,8 @@ const ending = (name) => {
   return found ? found[1].toLowerCase() : "";
 };
 
-const take = (box, file) => {
+// Send a file; whether it was taken.
+const take = (box, file, kind = "") => new Promise((done) => {
   const question = box.closest(".question");
   const kept = box.querySelector("input[type=hidden]");
   const said = box.querySelector(".said");
@@ -36,7 +38,7 @@ const take = (box, file) => {
   kept.value = "";
   say(question.dataset.field, "");
   const request = new XMLHttpRequest();
-  request.open("POST", "/files?ending=" + encodeURIComponent(ending(file.name)));
+  request.open("POST", "/files?ending=" + encodeURIComponent(ending(file.name)) + kind);
   request.upload.addEventListener("progress", (event) => {
     said.textContent = Math.round((100 * event.loaded) / event.total) + " % of the file is here.";
   });
@@ -52,10 +54,12 @@ const take = (box, file) => {
       const lost = "The file did not arrive; is the lab still running in its terminal?";
       say(question.dataset.field, answer?.sentence ?? (request.responseText || lost));
     }
+    kept.dispatchEvent(new Event("change"));
+    done(Boolean(kept.value));
   });
   button.disabled = true;
   request.send(file);
-};
+});
 
 for (const box of document.querySelectorAll(".drop")) {
   const input = box.querySelector("input[type=file]");
@@ -84,6 +88,8 @@ for (const form of document.querySelectorAll("form.asked[data-page]")) {
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     for (const place of form.querySelectorAll(".wrong")) place.hidden = true;
+    const mask = await painted(form);
+    if (mask && !(await take(mask.box, mask.file, "&kind=mask"))) return;
     const fields = Object.fromEntries(new FormData(form));
     await begin({ page: form.dataset.page, fields }, form.querySelector("button[type=submit]"));
   });
