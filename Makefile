@@ -1,12 +1,13 @@
 # make demo   train, sample and restore on built-in data; the report lies in demo/
 # make test   format, lint, types, floors and every test
+# make docs   the documentation as a site, its examples executed: build/docs/index.html
 # Each makes the virtual environment it needs in .venv, once.
 
 PYTHON ?= python3
 DEMO_FLAGS ?=
 PIP = .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: help demo test check clean
+.PHONY: help demo test check docs clean
 help:
 	@sed -n 's/^# make/make/p' Makefile
 
@@ -18,6 +19,10 @@ help:
 .venv/dev.stamp: pyproject.toml constraints.txt | .venv
 	$(PIP) '.[dev]'
 	@touch .venv/demo.stamp $@
+
+.venv/docs.stamp: pyproject.toml constraints.txt | .venv
+	$(PIP) '.[docs]'
+	@touch $@
 
 .venv:
 	$(PYTHON) -m venv $@
@@ -39,5 +44,10 @@ test: check
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q --numprocesses auto --maxprocesses 8
 	OMP_NUM_THREADS=1 .venv/bin/pytest -q -m "slow and not gpu" --numprocesses auto --maxprocesses 8
 
+docs: .venv/docs.stamp
+	.venv/bin/unfog data fetch mni-t1
+	OMP_NUM_THREADS=1 MPLBACKEND=agg .venv/bin/python -m sphinx -c docs/site -W --keep-going -b html docs build/docs
+	@echo "Open build/docs/index.html"
+
 clean:
-	rm -rf .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv demo build/docs docs/examples docs/project docs/reference .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

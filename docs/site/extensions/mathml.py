@@ -1,0 +1,39 @@
+"""Formulas as MathML, made while the site is built: no script and no font is fetched to read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
+
+
+def _markup(node: nodes.Element, block: bool) -> str:
+    """A formula as MathML; a warning, which ends the build, where its TeX is not understood."""
+    try:
+        return str(tex2mathml(node.astext(), as_block=block))
+    except Exception as error:  # docutils raises several kinds
+        logger.warning("the formula %r: %s", node.astext(), error, location=node)
+        return f"<code>{node.astext()}</code>"
+
+
+def inline(visitor: Any, node: nodes.Element) -> None:
+    """A formula in a line of text."""
+    visitor.body.append(_markup(node, block=False))
+    raise nodes.SkipNode
+
+
+def block(visitor: Any, node: nodes.Element) -> None:
+    """A formula of its own, which scrolls by itself where the page is narrow."""
+    math = _markup(node, block=True)
+    visitor.body.append(f'<div class="formula" tabindex="0">{math}</div>\n')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_html_math_renderer("mathml", (inline, None), (block, None))
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
