@@ -32,7 +32,7 @@ figure = plt.figure(figsize=(8, 4.4), layout="constrained")
 grid = figure.add_gridspec(2, len(times), height_ratios=(1.2, 1))
 for k, (t, x_t) in enumerate(zip(times, states, strict=True)):
     axes = figure.add_subplot(grid[0, k])
-    axes.imshow(x_t[0, 0].T.flip(0), cmap="gray", vmin=-1.5, vmax=1.5)
+    axes.imshow(x_t[0, 0].flip(0), cmap="gray", vmin=-1.5, vmax=1.5)
     axes.set_title(f"t = {float(t):.1f}", fontsize=10)
     axes.axis("off")
 
