@@ -29,8 +29,8 @@ sigma = 0.03
 y = measure(x) + sigma * normal(measure(x).shape, generator(0, "measurement"))
 
 # %%
-# Five draws from p(x | y), in thirty steps each.
-restored = run.restore(y, measure, sigma=sigma, samples=5, steps=30)
+# Four draws from p(x | y), in 24 steps each.
+restored = run.restore(y, measure, sigma=sigma, samples=4, steps=24)
 
 # %%
 # The measurement, two draws, their mean, their deviation, and the truth.
@@ -40,8 +40,8 @@ shown = {
     "measured": picture,
     "a draw": restored.samples[:, 0],
     "another": restored.samples[:, 1],
-    "mean of 5": restored.mean,
-    "deviation of 5": restored.std,
+    "mean of 4": restored.mean,
+    "deviation of 4": restored.std,
     "truth": x,
 }
 figure, panels = plt.subplots(1, 6, figsize=(9, 2.1), layout="constrained")
