@@ -47,6 +47,8 @@ test: check
 docs: .venv/docs.stamp
 	.venv/bin/unfog data fetch mni-t1
 	OMP_NUM_THREADS=1 MPLBACKEND=agg .venv/bin/python -m sphinx -c docs/site -W --keep-going -b html docs build/docs
+	.venv/bin/codespell README.md CONTRIBUTING.md CHANGELOG.md docs examples src
+	.venv/bin/interrogate --quiet src/unfog
 	@echo "Open build/docs/index.html"
 
 clean:

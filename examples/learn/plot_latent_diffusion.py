@@ -22,11 +22,11 @@ print(f"a picture is {run.shape}, its latents are {shape}")
 # %%
 # Twenty steps from noise. The state is a latent; the denoiser's answer is one too, and is decoded.
 grid = grids.build({"name": "karras", "sigma_max": 40.0})(run.denoiser.process, 20)
-noise = normal((1, *shape), generators(3, [0]))
+noise = normal((1, *shape), generators(11, [0]))
 start = float(run.denoiser.process.sigma(grid[0])) * noise
 path = list(
     trajectory(
-        run.denoiser, start, grid, samplers.build("dpmpp-2m"), randomness=generators(3, [0])
+        run.denoiser, start, grid, samplers.build("dpmpp-2m"), randomness=generators(11, [0])
     )
 )
 steps = (0, 6, 9, 12, 15, 20)
