@@ -36,12 +36,14 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_inherit_docstrings = False
 add_module_names = False
+highlight_language = "none"  # formulas in docstrings; pages name their languages
+autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
 sphinx_gallery_conf = {
-    "examples_dirs": [str(ROOT / "examples" / "learn")],
-    "gallery_dirs": ["examples/learn"],
+    "examples_dirs": [str(ROOT / "examples" / "claims"), str(ROOT / "examples" / "learn")],
+    "gallery_dirs": ["examples/claims", "examples/learn"],
     "filename_pattern": r"\.py$",
     "abort_on_example_error": True,
     "min_reported_time": 5,

@@ -38,7 +38,7 @@ def face() -> str:
             continue
         kind = "class" if inspect.isclass(value) else "function"
         members = ["   :members:"] if kind == "class" else []
-        lines += ["```{eval-rst}", f".. auto{kind}:: {value.__module__}.{value.__qualname__}"]
+        lines += [f"## unfog.{name}", "", "```{eval-rst}", f".. auto{kind}:: {value.__module__}.{value.__qualname__}"]
         lines += ["   :no-index:", *members, "```", ""]
     return "\n".join(lines) + "\n"
 
