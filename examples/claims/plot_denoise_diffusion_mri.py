@@ -24,7 +24,9 @@ print(f"{data.shape[:3]} voxels, {data.shape[3]} volumes")
 # %%
 # One call.
 found = unfog.dmri.denoise(data, table, np.ones(data.shape[:3], bool))
-print(f"noise found: {np.median(found.sigma):.1f}, in units of a signal of {data[..., 0].mean():.0f}")
+print(
+    f"noise found: {np.median(found.sigma):.1f}, in units of a signal of {data[..., 0].mean():.0f}"
+)
 
 # %%
 # One weighted volume before and after, and what was taken away.
@@ -35,7 +37,9 @@ top = float(np.percentile(before, 99.5))
 for axes, image, name in zip(panels[:2], (before, after), ("acquired", "denoised"), strict=True):
     axes.imshow(image.T, cmap="gray", vmin=0, vmax=top, origin="lower")
     axes.set_title(name)
-shown = panels[2].imshow((before - after).T, cmap="coolwarm", vmin=-top / 4, vmax=top / 4, origin="lower")
+shown = panels[2].imshow(
+    (before - after).T, cmap="coolwarm", vmin=-top / 4, vmax=top / 4, origin="lower"
+)
 panels[2].set_title("taken away")
 figure.colorbar(shown, ax=panels[2])
 for axes in panels:

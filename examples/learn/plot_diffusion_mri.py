@@ -23,7 +23,9 @@ ring = np.sqrt(1 - height**2)
 lattice = np.stack([ring * np.cos(angle), ring * np.sin(angle), height], 1)
 tensor = np.diag([1.7e-3, 0.3e-3, 0.3e-3])
 bvecs = np.concatenate([np.tile([1.0, 0.0, 0.0], (6, 1)), lattice])
-truth = np.sqrt(1.5 * np.square(np.diag(tensor) - np.trace(tensor) / 3).sum() / np.square(tensor).sum())
+truth = np.sqrt(
+    1.5 * np.square(np.diag(tensor) - np.trace(tensor) / 3).sum() / np.square(tensor).sum()
+)
 
 
 def anisotropy(b: float, snr: float, corrected: bool) -> float:

@@ -19,7 +19,9 @@ from unfog.sampling import samplers, trajectory
 process = VPCosine()
 weights = torch.tensor([0.3, 0.7], dtype=torch.float64)
 means = torch.tensor([[-1.2], [0.8]], dtype=torch.float64)
-denoiser = MixtureDenoiser(process, weights, means, torch.full((2, 1), 0.15**2, dtype=torch.float64))
+denoiser = MixtureDenoiser(
+    process, weights, means, torch.full((2, 1), 0.15**2, dtype=torch.float64)
+)
 
 # %%
 # The density of x_t at every time, exactly.

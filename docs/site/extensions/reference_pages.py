@@ -38,7 +38,12 @@ def face() -> str:
             continue
         kind = "class" if inspect.isclass(value) else "function"
         members = ["   :members:"] if kind == "class" else []
-        lines += [f"## unfog.{name}", "", "```{eval-rst}", f".. auto{kind}:: {value.__module__}.{value.__qualname__}"]
+        lines += [
+            f"## unfog.{name}",
+            "",
+            "```{eval-rst}",
+            f".. auto{kind}:: {value.__module__}.{value.__qualname__}",
+        ]
         lines += ["   :no-index:", *members, "```", ""]
     return "\n".join(lines) + "\n"
 
@@ -46,7 +51,12 @@ def face() -> str:
 def _registry(name: str, value: Registry[Any]) -> list[str]:
     """A registry as the list of its names."""
     names = ", ".join(f"`{n}`" for n in sorted(value.names()))
-    return [f"## unfog.{name}", "", f"A registry; `unfog.{name}.build(NAME)` makes one. {names}.", ""]
+    return [
+        f"## unfog.{name}",
+        "",
+        f"A registry; `unfog.{name}.build(NAME)` makes one. {names}.",
+        "",
+    ]
 
 
 def package(name: str, about: str) -> str:
@@ -80,7 +90,12 @@ def command_line() -> str:
 
     from unfog.cli.main import app as commands
 
-    lines = ["# The command line", "", "Made from the commands themselves; `-h` prints the same.", ""]
+    lines = [
+        "# The command line",
+        "",
+        "Made from the commands themselves; `-h` prints the same.",
+        "",
+    ]
 
     def describe(command: Any, words: str, context: Any) -> None:
         here = click.Context(command, info_name=words.rsplit(" ", 1)[-1], parent=context)

@@ -62,20 +62,29 @@ def _to_pages(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = LINK.sub(page, source[0])
 
 
+def site_page(path: Path) -> str | None:
+    """The page of the site that shows a file of the repository: a module's source as
+    ``sphinx.ext.viewcode`` makes it, an example's as ``sphinx_gallery`` does; None for others.
+    """
+    if path.suffix != ".py" or ROOT not in path.parents:
+        return None
+    folder, *parts = path.relative_to(ROOT).with_suffix("").parts
+    if folder == "src":
+        return "/".join(["_modules", *parts]).removesuffix("/__init__") + ".html"
+    if folder == "examples" and len(parts) == 2:
+        return "/".join(["examples", *parts]) + ".html"
+    return None
+
+
 def _to_sources(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Links to modules lead to their sources as ``sphinx.ext.viewcode`` shows them."""
-    sources = ROOT / "src"
+    """Links to modules and examples lead to their pages, where another file is a download."""
     for node in list(doctree.findall(addnodes.download_reference)):
         path = ((Path(app.srcdir) / docname).parent / node["reftarget"]).resolve()
-        if path.suffix != ".py" or sources not in path.parents:
-            continue
-        module = path.relative_to(sources).with_suffix("")
-        if module.name == "__init__":
-            module = module.parent
-        up = "../" * docname.count("/")
-        link = nodes.reference("", "", refuri=f"{up}_modules/{module}.html", internal=True)
-        link += node.children
-        node.replace_self(link)
+        page = site_page(path)
+        if page is not None:
+            link = nodes.reference("", "", refuri="../" * docname.count("/") + page, internal=True)
+            link += node.children
+            node.replace_self(link)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
