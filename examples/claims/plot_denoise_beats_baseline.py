@@ -8,7 +8,6 @@ means, whose strength is tuned on the truth, which no user could do.
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from skimage.restoration import denoise_nl_means
 
 import unfog

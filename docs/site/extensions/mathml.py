@@ -1,4 +1,4 @@
-"""Formulas as MathML, made while the site is built: no script and no font is fetched to read them."""
+"""Formulas as MathML, made while the site is built, so that reading them fetches nothing."""
 
 from __future__ import annotations
 
