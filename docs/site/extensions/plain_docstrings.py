@@ -7,9 +7,10 @@ that reStructuredText would take for markup are escaped; ``code`` stays code.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 SECTIONS = ("Args:", "Returns:", "Raises:", "Yields:", "Attributes:", "Example:", "Examples:")
 CODE = re.compile(r"(``.+?``)")

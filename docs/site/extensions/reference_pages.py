@@ -8,12 +8,13 @@ import importlib
 import inspect
 import pkgutil
 from pathlib import Path
-from typing import Any
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING, Any
 
 from unfog.core.registry import Registry
 from unfog.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 PACKAGES = {
     "core": "The one idea, and the words that every system is made of.",
