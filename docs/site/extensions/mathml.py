@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -9,13 +10,17 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+APPLIED = re.compile(r"<mo>&ApplyFunction;</mo>(?=\s*<m(?:i|sub|frac)\b)")
+
 logger = logging.getLogger(__name__)
 
 
 def _markup(node: nodes.Element, block: bool) -> str:
     """A formula as MathML; a warning, which ends the build, where its TeX is not understood."""
     try:
-        return str(tex2mathml(node.astext(), as_block=block))
+        # A name and its argument are set apart: log p, not logp.
+        math = str(tex2mathml(node.astext(), as_block=block))
+        return APPLIED.sub('<mspace width="0.17em"/>', math)
     except Exception as error:  # docutils raises several kinds
         logger.warning("the formula %r: %s", node.astext(), error, location=node)
         return f"<code>{node.astext()}</code>"
