@@ -14,6 +14,9 @@ PAGES = sorted(
 )
 
 
+MADE = ("reference/index.md", "examples/index.rst", "learn/gallery/index.rst")  # by `make docs`
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if "```python" in p.read_text("utf-8")], ids=lambda p: p.name
@@ -32,6 +35,7 @@ def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8"))
+    links = [link for link in links if link not in MADE]
     assert [link for link in links if not (page.parent / link).exists()] == []
     assert [link for link in links if (page.parent / link).stat().st_size == 0] == []
 
