@@ -59,7 +59,7 @@ def _lacking(folder: Path) -> None:
         (_without("tokenizer", "tokenizer_config.json"), "tokenizer_config.json is missing"),
         (_pickled, "is a pickle, which may run code"),
         (_lacking, "lack conv_in.weight"),
-        (_told("model_index.json", _class_name="FluxPipeline"), "is a FluxPipeline"),
+        (_told("model_index.json", _class_name="FluxPipeline"), "is of the class FluxPipeline"),
         (_told("unet/config.json", _class_name="UNet2DModel"), "holds a UNet2DModel"),
         (_told("unet/config.json", wings=2), "wings cannot be read"),
         (_told("scheduler/scheduler_config.json", _class_name="TCDScheduler"), "TCDScheduler"),
